@@ -1,0 +1,1 @@
+"""Simulated storage repositories: copy-on-write disk chains, changed-block logs, disk formats."""

@@ -1,0 +1,12 @@
+"""What every service needs and none is about.
+
+- ``errors`` the exception tree, the only module domain code may import
+- ``ids``, ``clock`` identity and time as arguments
+- ``config`` the environment read once into frozen dataclasses; ``Secret``, ``BaseConfig``
+- ``pki``, ``tls`` a small authority, and the credentials gRPC and NATS want
+- ``rpc.server``, ``rpc.channel`` grpc.aio with mutual TLS, deadlines and errors both ways
+- ``sql`` ``Database`` and ``Transaction``; ``tables`` the outbox and inbox every schema has
+- ``bus.*`` JetStream: subjects, CloudEvents, outbox and inbox, consumers, work queues, live tails
+- ``telemetry``, ``metrics`` logs without secrets, traces, and the /metrics listener
+- ``program``, ``serve`` ordered start and stop, and the composition every ``__main__`` shares
+"""

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"xenkeep/notifier/v1/notifier.proto\x12\x13xenkeep.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x01\n\x07\x43hannel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x06syslog\x18\x02 \x01(\x0b\x32\x1f.xenkeep.notifier.v1.SyslogSinkH\x00\x12/\n\x05\x65mail\x18\x03 \x01(\x0b\x32\x1e.xenkeep.notifier.v1.EmailSinkH\x00\x12+\n\x03sms\x18\x04 \x01(\x0b\x32\x1c.xenkeep.notifier.v1.SmsSinkH\x00\x12\x37\n\x10minimum_severity\x18\x05 \x01(\x0e\x32\x1d.xenkeep.notifier.v1.Severity\x12\x13\n\x0b\x65vent_types\x18\x06 \x03(\tB\x06\n\x04sink\"\xd8\x01\n\nSyslogSink\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12<\n\ttransport\x18\x03 \x01(\x0e\x32).xenkeep.notifier.v1.SyslogSink.Transport\x12\x0f\n\x07\x63\x61_file\x18\x04 \x01(\t\"_\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x11\n\rTRANSPORT_UDP\x10\x01\x12\x11\n\rTRANSPORT_TCP\x10\x02\x12\x11\n\rTRANSPORT_TLS\x10\x03\"\x85\x01\n\tEmailSink\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x12\n\nrecipients\x18\x04 \x03(\t\x12\x10\n\x08username\x18\x05 \x01(\t\x12\x15\n\rpassword_file\x18\x06 \x01(\t\x12\x0f\n\x07\x63\x61_file\x18\x07 \x01(\t\"s\n\x07SmsSink\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12\x11\n\tsystem_id\x18\x03 \x01(\t\x12\x15\n\rpassword_file\x18\x04 \x01(\t\x12\x0e\n\x06sender\x18\x05 \x01(\t\x12\x12\n\nrecipients\x18\x06 \x03(\t\"\xe3\x02\n\x08\x44\x65livery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x32\n\x05state\x18\x05 \x01(\x0e\x32#.xenkeep.notifier.v1.Delivery.State\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x0f\n\x07message\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdelivery_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x13\n\x0fSTATE_DELIVERED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\"E\n\x14\x43reateChannelRequest\x12-\n\x07\x63hannel\x18\x01 \x01(\x0b\x32\x1c.xenkeep.notifier.v1.Channel\"<\n\x13ListChannelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListChannelsResponse\x12.\n\x08\x63hannels\x18\x01 \x03(\x0b\x32\x1c.xenkeep.notifier.v1.Channel\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteChannelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteChannelResponse\"\"\n\x12TestChannelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"O\n\x15ListDeliveriesRequest\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x16ListDeliveriesResponse\x12\x31\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1d.xenkeep.notifier.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03\x32\xf9\x03\n\x0e\x43hannelService\x12X\n\rCreateChannel\x12).xenkeep.notifier.v1.CreateChannelRequest\x1a\x1c.xenkeep.notifier.v1.Channel\x12\x63\n\x0cListChannels\x12(.xenkeep.notifier.v1.ListChannelsRequest\x1a).xenkeep.notifier.v1.ListChannelsResponse\x12\x66\n\rDeleteChannel\x12).xenkeep.notifier.v1.DeleteChannelRequest\x1a*.xenkeep.notifier.v1.DeleteChannelResponse\x12U\n\x0bTestChannel\x12\'.xenkeep.notifier.v1.TestChannelRequest\x1a\x1d.xenkeep.notifier.v1.Delivery\x12i\n\x0eListDeliveries\x12*.xenkeep.notifier.v1.ListDeliveriesRequest\x1a+.xenkeep.notifier.v1.ListDeliveriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"xenkeep/notifier/v1/notifier.proto\x12\x13xenkeep.notifier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x01\n\x07\x43hannel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x06syslog\x18\x02 \x01(\x0b\x32\x1f.xenkeep.notifier.v1.SyslogSinkH\x00\x12/\n\x05\x65mail\x18\x03 \x01(\x0b\x32\x1e.xenkeep.notifier.v1.EmailSinkH\x00\x12+\n\x03sms\x18\x04 \x01(\x0b\x32\x1c.xenkeep.notifier.v1.SmsSinkH\x00\x12\x37\n\x10minimum_severity\x18\x05 \x01(\x0e\x32\x1d.xenkeep.notifier.v1.Severity\x12\x13\n\x0b\x65vent_types\x18\x06 \x03(\tB\x06\n\x04sink\"\xd8\x01\n\nSyslogSink\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12<\n\ttransport\x18\x03 \x01(\x0e\x32).xenkeep.notifier.v1.SyslogSink.Transport\x12\x0f\n\x07\x63\x61_file\x18\x04 \x01(\t\"_\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x11\n\rTRANSPORT_UDP\x10\x01\x12\x11\n\rTRANSPORT_TCP\x10\x02\x12\x11\n\rTRANSPORT_TLS\x10\x03\"\x85\x01\n\tEmailSink\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12\x0e\n\x06sender\x18\x03 \x01(\t\x12\x12\n\nrecipients\x18\x04 \x03(\t\x12\x10\n\x08username\x18\x05 \x01(\t\x12\x15\n\rpassword_file\x18\x06 \x01(\t\x12\x0f\n\x07\x63\x61_file\x18\x07 \x01(\t\"\xa2\x02\n\x07SmsSink\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12\x11\n\tsystem_id\x18\x03 \x01(\t\x12\x15\n\rpassword_file\x18\x04 \x01(\t\x12\x0e\n\x06sender\x18\x05 \x01(\t\x12\x12\n\nrecipients\x18\x06 \x03(\t\x12\x39\n\ttransport\x18\x07 \x01(\x0e\x32&.xenkeep.notifier.v1.SmsSink.Transport\x12\x0f\n\x07\x63\x61_file\x18\x08 \x01(\t\x12\x13\n\x0bsystem_type\x18\t \x01(\t\"L\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x11\n\rTRANSPORT_TCP\x10\x01\x12\x11\n\rTRANSPORT_TLS\x10\x02\"\x89\x03\n\x08\x44\x65livery\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\x32\n\x05state\x18\x05 \x01(\x0e\x32#.xenkeep.notifier.v1.Delivery.State\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x0f\n\x07message\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdelivery_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\trecipient\x18\n \x01(\t\x12\x11\n\tconfirmed\x18\x0b \x01(\x08\"X\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x13\n\x0fSTATE_DELIVERED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\"E\n\x14\x43reateChannelRequest\x12-\n\x07\x63hannel\x18\x01 \x01(\x0b\x32\x1c.xenkeep.notifier.v1.Channel\"<\n\x13ListChannelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListChannelsResponse\x12.\n\x08\x63hannels\x18\x01 \x03(\x0b\x32\x1c.xenkeep.notifier.v1.Channel\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"$\n\x14\x44\x65leteChannelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteChannelResponse\"\"\n\x12TestChannelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"O\n\x15ListDeliveriesRequest\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"d\n\x16ListDeliveriesResponse\x12\x31\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1d.xenkeep.notifier.v1.Delivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03\x32\xf9\x03\n\x0e\x43hannelService\x12X\n\rCreateChannel\x12).xenkeep.notifier.v1.CreateChannelRequest\x1a\x1c.xenkeep.notifier.v1.Channel\x12\x63\n\x0cListChannels\x12(.xenkeep.notifier.v1.ListChannelsRequest\x1a).xenkeep.notifier.v1.ListChannelsResponse\x12\x66\n\rDeleteChannel\x12).xenkeep.notifier.v1.DeleteChannelRequest\x1a*.xenkeep.notifier.v1.DeleteChannelResponse\x12U\n\x0bTestChannel\x12\'.xenkeep.notifier.v1.TestChannelRequest\x1a\x1d.xenkeep.notifier.v1.Delivery\x12i\n\x0eListDeliveries\x12*.xenkeep.notifier.v1.ListDeliveriesRequest\x1a+.xenkeep.notifier.v1.ListDeliveriesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'xenkeep.notifier.v1.notifier_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SEVERITY']._serialized_start=1691
-  _globals['_SEVERITY']._serialized_end=1788
+  _globals['_SEVERITY']._serialized_start=1905
+  _globals['_SEVERITY']._serialized_end=2002
   _globals['_CHANNEL']._serialized_start=93
   _globals['_CHANNEL']._serialized_end=347
   _globals['_SYSLOGSINK']._serialized_start=350
@@ -42,28 +42,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SYSLOGSINK_TRANSPORT']._serialized_end=566
   _globals['_EMAILSINK']._serialized_start=569
   _globals['_EMAILSINK']._serialized_end=702
-  _globals['_SMSSINK']._serialized_start=704
-  _globals['_SMSSINK']._serialized_end=819
-  _globals['_DELIVERY']._serialized_start=822
-  _globals['_DELIVERY']._serialized_end=1177
-  _globals['_DELIVERY_STATE']._serialized_start=1089
-  _globals['_DELIVERY_STATE']._serialized_end=1177
-  _globals['_CREATECHANNELREQUEST']._serialized_start=1179
-  _globals['_CREATECHANNELREQUEST']._serialized_end=1248
-  _globals['_LISTCHANNELSREQUEST']._serialized_start=1250
-  _globals['_LISTCHANNELSREQUEST']._serialized_end=1310
-  _globals['_LISTCHANNELSRESPONSE']._serialized_start=1312
-  _globals['_LISTCHANNELSRESPONSE']._serialized_end=1407
-  _globals['_DELETECHANNELREQUEST']._serialized_start=1409
-  _globals['_DELETECHANNELREQUEST']._serialized_end=1445
-  _globals['_DELETECHANNELRESPONSE']._serialized_start=1447
-  _globals['_DELETECHANNELRESPONSE']._serialized_end=1470
-  _globals['_TESTCHANNELREQUEST']._serialized_start=1472
-  _globals['_TESTCHANNELREQUEST']._serialized_end=1506
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1508
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1587
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1589
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1689
-  _globals['_CHANNELSERVICE']._serialized_start=1791
-  _globals['_CHANNELSERVICE']._serialized_end=2296
+  _globals['_SMSSINK']._serialized_start=705
+  _globals['_SMSSINK']._serialized_end=995
+  _globals['_SMSSINK_TRANSPORT']._serialized_start=919
+  _globals['_SMSSINK_TRANSPORT']._serialized_end=995
+  _globals['_DELIVERY']._serialized_start=998
+  _globals['_DELIVERY']._serialized_end=1391
+  _globals['_DELIVERY_STATE']._serialized_start=1303
+  _globals['_DELIVERY_STATE']._serialized_end=1391
+  _globals['_CREATECHANNELREQUEST']._serialized_start=1393
+  _globals['_CREATECHANNELREQUEST']._serialized_end=1462
+  _globals['_LISTCHANNELSREQUEST']._serialized_start=1464
+  _globals['_LISTCHANNELSREQUEST']._serialized_end=1524
+  _globals['_LISTCHANNELSRESPONSE']._serialized_start=1526
+  _globals['_LISTCHANNELSRESPONSE']._serialized_end=1621
+  _globals['_DELETECHANNELREQUEST']._serialized_start=1623
+  _globals['_DELETECHANNELREQUEST']._serialized_end=1659
+  _globals['_DELETECHANNELRESPONSE']._serialized_start=1661
+  _globals['_DELETECHANNELRESPONSE']._serialized_end=1684
+  _globals['_TESTCHANNELREQUEST']._serialized_start=1686
+  _globals['_TESTCHANNELREQUEST']._serialized_end=1720
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1722
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1801
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1803
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1903
+  _globals['_CHANNELSERVICE']._serialized_start=2005
+  _globals['_CHANNELSERVICE']._serialized_end=2510
 # @@protoc_insertion_point(module_scope)

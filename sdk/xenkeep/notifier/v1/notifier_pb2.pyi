@@ -177,13 +177,13 @@ class EmailSink(_message.Message):
     host: _builtins.str
     """Host name or address."""
     port: _builtins.int
-    """Port; 0 takes 587."""
+    """Port; 0 takes 587. 465 is TLS from the first byte, any other port upgrades with STARTTLS or gives up."""
     sender: _builtins.str
     """Sender."""
     username: _builtins.str
     """Account; empty for none."""
     password_file: _builtins.str
-    """File with its password."""
+    """File with its password, in the service's directory for channel files."""
     ca_file: _builtins.str
     """File with the CA certificates to trust; empty for the system's."""
     @_builtins.property
@@ -215,12 +215,38 @@ class SmsSink(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Transport:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TransportEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[SmsSink._Transport.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TRANSPORT_UNSPECIFIED: SmsSink._Transport.ValueType  # 0
+        """Not chosen: TLS."""
+        TRANSPORT_TCP: SmsSink._Transport.ValueType  # 1
+        """In the clear, password included: only inside a tunnel or on one machine."""
+        TRANSPORT_TLS: SmsSink._Transport.ValueType  # 2
+        """TLS."""
+
+    class Transport(_Transport, metaclass=_TransportEnumTypeWrapper):
+        """Transports of SMPP."""
+
+    TRANSPORT_UNSPECIFIED: SmsSink.Transport.ValueType  # 0
+    """Not chosen: TLS."""
+    TRANSPORT_TCP: SmsSink.Transport.ValueType  # 1
+    """In the clear, password included: only inside a tunnel or on one machine."""
+    TRANSPORT_TLS: SmsSink.Transport.ValueType  # 2
+    """TLS."""
+
     HOST_FIELD_NUMBER: _builtins.int
     PORT_FIELD_NUMBER: _builtins.int
     SYSTEM_ID_FIELD_NUMBER: _builtins.int
     PASSWORD_FILE_FIELD_NUMBER: _builtins.int
     SENDER_FIELD_NUMBER: _builtins.int
     RECIPIENTS_FIELD_NUMBER: _builtins.int
+    TRANSPORT_FIELD_NUMBER: _builtins.int
+    CA_FILE_FIELD_NUMBER: _builtins.int
+    SYSTEM_TYPE_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     """Host name or address."""
     port: _builtins.int
@@ -228,9 +254,15 @@ class SmsSink(_message.Message):
     system_id: _builtins.str
     """Account."""
     password_file: _builtins.str
-    """File with its password."""
+    """File with its password, in the service's directory for channel files."""
     sender: _builtins.str
     """Sender's address."""
+    transport: Global___SmsSink.Transport.ValueType
+    """How it is carried."""
+    ca_file: _builtins.str
+    """File with the CA certificates to trust (TLS); empty for the system's."""
+    system_type: _builtins.str
+    """Kind of account, where the centre wants one."""
     @_builtins.property
     def recipients(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Recipients' numbers, international."""
@@ -244,10 +276,13 @@ class SmsSink(_message.Message):
         password_file: _builtins.str = ...,
         sender: _builtins.str = ...,
         recipients: _abc.Iterable[_builtins.str] | None = ...,
+        transport: Global___SmsSink.Transport.ValueType = ...,
+        ca_file: _builtins.str = ...,
+        system_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "password_file", b"password_file", "port", b"port", "recipients", b"recipients", "sender", b"sender", "system_id", b"system_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ca_file", b"ca_file", "host", b"host", "password_file", b"password_file", "port", b"port", "recipients", b"recipients", "sender", b"sender", "system_id", b"system_id", "system_type", b"system_type", "transport", b"transport"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -295,6 +330,8 @@ class Delivery(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     DELIVERY_TIME_FIELD_NUMBER: _builtins.int
+    RECIPIENT_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`deliveries/{delivery}`."""
     channel: _builtins.str
@@ -309,9 +346,13 @@ class Delivery(_message.Message):
     """Tries so far."""
     message: _builtins.str
     """What the peer said last."""
+    recipient: _builtins.str
+    """Who it is for: a mail address, a number, the syslog server. Each recipient has a delivery of its own."""
+    confirmed: _builtins.bool
+    """Whether the peer answered that it has it (mail, SMS); syslog cannot."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the event happened."""
+        """When it was made."""
 
     @_builtins.property
     def delivery_time(self) -> _timestamp_pb2.Timestamp:
@@ -329,10 +370,12 @@ class Delivery(_message.Message):
         message: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         delivery_time: _timestamp_pb2.Timestamp | None = ...,
+        recipient: _builtins.str = ...,
+        confirmed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "delivery_time", b"delivery_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "channel", b"channel", "create_time", b"create_time", "delivery_time", b"delivery_time", "event_type", b"event_type", "message", b"message", "name", b"name", "state", b"state", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "channel", b"channel", "confirmed", b"confirmed", "create_time", b"create_time", "delivery_time", b"delivery_time", "event_type", b"event_type", "message", b"message", "name", b"name", "recipient", b"recipient", "state", b"state", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

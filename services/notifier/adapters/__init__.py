@@ -1,0 +1,1 @@
+"""How the notifier reaches the world: sinks (syslog, SMTP, SMPP), the database, the clock's worker."""

@@ -1,0 +1,1 @@
+"""What is true about notices, channels, rules and deliveries. Pure values and functions."""

@@ -2,6 +2,7 @@
 
 - ``errors`` the exception tree, the only module domain code may import
 - ``ids``, ``clock`` identity and time as arguments
+- ``quantities`` numbers and durations as people write them · ``files`` small files, whole or absent
 - ``config`` the environment read once into frozen dataclasses; ``Secret``, ``BaseConfig``
 - ``pki``, ``tls`` a small authority, and the credentials gRPC and NATS want
 - ``rpc.server``, ``rpc.channel`` grpc.aio with mutual TLS, deadlines and errors both ways

@@ -71,10 +71,14 @@ class Run(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    ACTIVITY_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`runs/{run}`; the id is a UUID."""
     state: Global___Run.State.ValueType
     """Where it stands."""
+    activity: _builtins.str
+    """What the run as a whole waits for or does, for a person; empty when its tasks tell."""
     @_builtins.property
     def spec(self) -> Global___RunSpec:
         """What it does."""
@@ -95,6 +99,10 @@ class Run(_message.Message):
     def failure(self) -> _capture_pb2.Failure:
         """Why it failed as a whole (for instance nothing was selected)."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
+        """What a person should know of the run as a whole: a late start, a firing that was left out."""
+
     def __init__(
         self,
         *,
@@ -105,10 +113,12 @@ class Run(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         failure: _capture_pb2.Failure | None = ...,
+        activity: _builtins.str = ...,
+        notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "name", b"name", "spec", b"spec", "state", b"state", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "name", b"name", "notices", b"notices", "spec", b"spec", "state", b"state", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -299,6 +309,7 @@ class Task(_message.Message):
     TRANSFER_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`runs/{run}/tasks/{task}`."""
     subject: _builtins.str
@@ -333,6 +344,10 @@ class Task(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
+        """What a person should know beside the result: every try that failed, with its reason."""
+
     def __init__(
         self,
         *,
@@ -348,10 +363,11 @@ class Task(_message.Message):
         transfer: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "failure", b"failure", "progress", b"progress", "result", b"result", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "attempt", b"attempt", "end_time", b"end_time", "failure", b"failure", "name", b"name", "progress", b"progress", "result", b"result", "start_time", b"start_time", "state", b"state", "subject", b"subject", "subject_display_name", b"subject_display_name", "transfer", b"transfer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "attempt", b"attempt", "end_time", b"end_time", "failure", b"failure", "name", b"name", "notices", b"notices", "progress", b"progress", "result", b"result", "start_time", b"start_time", "state", b"state", "subject", b"subject", "subject_display_name", b"subject_display_name", "transfer", b"transfer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

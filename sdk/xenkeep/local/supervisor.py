@@ -1,0 +1,115 @@
+"""Runs programs, starts again what dies, stops all in reverse order.
+
+A service may be killed at any moment; it goes on where it was when it is started again. A program that keeps
+dying is started more and more slowly, up to once in 30 seconds, for ever: what it needs may come back.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from xenkeep.errors import Error
+from xenkeep.local.processes import Program, environment_of
+
+STOP_SECONDS = 25.0
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 30.0
+STEADY_SECONDS = 60.0
+"""After running so long a program's next death counts as its first."""
+
+
+class Supervisor:
+    """``notify`` is told in one line whenever a program starts, dies or is started again."""
+
+    def __init__(self, logs: Path, notify: Callable[[str], None]) -> None:
+        self._logs = logs
+        self._notify = notify
+        self._keepers: list[tuple[Program, asyncio.Task[None]]] = []
+        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+
+    async def start(self, program: Program, timeout: float = 60.0) -> None:
+        """Start a program and keep it running; returns when its ready line was printed (at once without one).
+
+        Raises Error Unavailable with the end of its output when it dies or stays silent first.
+        """
+        self._logs.mkdir(parents=True, exist_ok=True)
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not program.ready_line:
+            ready.set_result(None)
+        keeper = asyncio.create_task(self._keep(program, ready), name=program.name)
+        self._keepers.append((program, keeper))
+        try:
+            await asyncio.wait_for(asyncio.shield(ready), timeout)
+        except TimeoutError:
+            raise self._not_ready(program, f"was not ready after {timeout:.0f} s") from None
+
+    def pid(self, name: str) -> int:
+        """Process id of a program that runs now."""
+        return self._running[name].pid
+
+    async def stop(self) -> None:
+        """Ask every program to end, the last started first; kill what has not ended after STOP_SECONDS."""
+        self._stopping.set()
+        for program, keeper in reversed(self._keepers):
+            process = self._running.get(program.name)
+            if process is not None and process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    await asyncio.wait_for(process.wait(), STOP_SECONDS)
+                except TimeoutError:
+                    self._notify(f"{program.name} did not stop in {STOP_SECONDS:.0f} s and was killed")
+                    process.kill()
+            await asyncio.wait([keeper])
+
+    async def _keep(self, program: Program, ready: asyncio.Future[None]) -> None:
+        pause = FIRST_PAUSE
+        loop = asyncio.get_running_loop()
+        while not self._stopping.is_set():
+            started = loop.time()
+            code = await self._run_once(program, ready)
+            if self._stopping.is_set():
+                return
+            if not ready.done():
+                ready.set_exception(self._not_ready(program, f"ended with code {code}"))
+                return
+            pause = FIRST_PAUSE if loop.time() - started > STEADY_SECONDS else min(pause * 2, LONGEST_PAUSE)
+            self._notify(f"{program.name} ended with code {code}; starting it again in {pause:.1f} s")
+            try:
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            except TimeoutError:
+                continue
+
+    async def _run_once(self, program: Program, ready: asyncio.Future[None]) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *program.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=environment_of(program),
+            start_new_session=True,
+            limit=1 << 20,
+        )
+        self._running[program.name] = process
+        assert process.stdout is not None
+        with self._log(program).open("ab") as log:
+            while line := await process.stdout.readline():
+                log.write(line)
+                log.flush()
+                if not ready.done() and program.ready_line in line.decode(errors="replace"):
+                    ready.set_result(None)
+        return await process.wait()
+
+    def _log(self, program: Program) -> Path:
+        return self._logs / f"{program.name}.log"
+
+    def _not_ready(self, program: Program, what: str) -> Error:
+        log = self._log(program)
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:] if log.exists() else []
+        return Error(
+            "Unavailable",
+            "PROGRAM_NOT_READY",
+            f"{program.name} {what}: {' | '.join(lines) or 'it printed nothing'}.",
+            f"Look into {log}.",
+        )

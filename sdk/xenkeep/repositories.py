@@ -1,0 +1,65 @@
+"""Repositories."""
+
+from collections.abc import Iterator
+
+from xenkeep.calls import Caller
+from xenkeep.common.v1 import point_pb2
+from xenkeep.mover.v1 import repository_pb2, repository_pb2_grpc, transfer_pb2
+from xenkeep.paging import pages
+
+SLOW_SECONDS = 300.0
+"""Opening a repository stretches its passphrase and reads what it holds."""
+
+
+class Repositories:
+    """``client.repositories``."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._stub = repository_pb2_grpc.RepositoryServiceStub(caller.channel)
+
+    def create(
+        self, display_name: str, url: str, passphrase: str, chunk_bytes: int = 0
+    ) -> repository_pb2.CreateRepositoryResponse:
+        """Make a repository; the answer carries the recovery key, once."""
+        request = repository_pb2.CreateRepositoryRequest(
+            display_name=display_name, url=url, passphrase=passphrase, chunk_bytes=chunk_bytes
+        )
+        return self._caller.unary(self._stub.CreateRepository, request, SLOW_SECONDS)
+
+    def import_(self, display_name: str, url: str, secret: str) -> repository_pb2.Repository:
+        """Take an existing repository into service by passphrase or recovery key."""
+        request = repository_pb2.ImportRepositoryRequest(display_name=display_name, url=url, secret=secret)
+        return self._caller.unary(self._stub.ImportRepository, request, SLOW_SECONDS)
+
+    def get(self, name: str) -> repository_pb2.Repository:
+        """One repository by resource name, UUID or display name."""
+        return self._caller.unary(self._stub.GetRepository, repository_pb2.GetRepositoryRequest(name=name))
+
+    def list(self) -> Iterator[repository_pb2.Repository]:
+        """All repositories, by name."""
+        return pages(
+            lambda token: self._caller.unary(
+                self._stub.ListRepositories, repository_pb2.ListRepositoriesRequest(page_token=token)
+            ),
+            lambda page: page.repositories,
+        )
+
+    def points(self, name: str) -> Iterator[point_pb2.Point]:
+        """What a repository itself says it holds."""
+        request = repository_pb2.ListPointsRequest(parent=name)
+        for answer in self._caller.stream(self._stub.ListPoints, request):
+            yield answer.point
+
+    def verify(self, name: str, *, full: bool) -> transfer_pb2.Transfer:
+        """Start a verification; watch the transfer."""
+        depth = repository_pb2.VerifyRepositoryRequest.DEPTH_FULL
+        if not full:
+            depth = repository_pb2.VerifyRepositoryRequest.DEPTH_SCRUB
+        request = repository_pb2.VerifyRepositoryRequest(name=name, depth=depth)
+        return self._caller.unary(self._stub.VerifyRepository, request)
+
+    def rebuild(self, name: str) -> transfer_pb2.Transfer:
+        """Start rebuilding the index from the packs alone; watch the transfer."""
+        request = repository_pb2.RebuildRepositoryRequest(name=name)
+        return self._caller.unary(self._stub.RebuildRepository, request)

@@ -1,0 +1,1 @@
+"""How the mover reaches the world: one class per file."""

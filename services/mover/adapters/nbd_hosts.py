@@ -1,0 +1,85 @@
+"""Which of a disk's endpoints to use next: a pure table over a monotonic clock's readings."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from services.mover.adapters.nbd_endpoint import NbdEndpoint
+
+
+@dataclass
+class _Rest:
+    """An endpoint that failed, and may be tried again at ``until``."""
+
+    failures: int = 0
+    until: float = 0.0
+
+
+@dataclass
+class NbdHosts:
+    """Spreads connections over hosts, lets failed ones rest, and longer each time.
+
+    ``per_host`` limits what one disk takes of the 16 connections that a host has for everybody.
+    """
+
+    endpoints: Sequence[NbdEndpoint]
+    per_host: int
+    first_rest: float
+    longest_rest: float
+    _open: Counter[str] = field(default_factory=Counter)
+    _rests: dict[NbdEndpoint, _Rest] = field(default_factory=dict)
+    _full: dict[str, _Rest] = field(default_factory=dict)
+
+    def replace(self, endpoints: Sequence[NbdEndpoint]) -> None:
+        """Fresh word of where the disk is: past failures no longer count, but a full host is still full."""
+        self.endpoints = tuple(endpoints)
+        self._rests.clear()
+
+    def choose(self, now: float) -> NbdEndpoint | None:
+        """The endpoint of the least used host that is ready, or None. It counts as open from now on."""
+        ready = [
+            endpoint
+            for endpoint in self.endpoints
+            if self._open[endpoint.host_id] < self.per_host and self._ready_at(endpoint) <= now
+        ]
+        if not ready:
+            return None
+        chosen = min(ready, key=lambda endpoint: self._open[endpoint.host_id])
+        self._open[chosen.host_id] += 1
+        return chosen
+
+    def next_ready(self) -> float | None:
+        """When the first resting endpoint may be tried again."""
+        times = [
+            self._ready_at(endpoint)
+            for endpoint in self.endpoints
+            if self._open[endpoint.host_id] < self.per_host
+        ]
+        return min(times, default=None)
+
+    def opened(self, endpoint: NbdEndpoint) -> None:
+        """It works: its past is forgotten."""
+        self._rests.pop(endpoint, None)
+        self._full.pop(endpoint.host_id, None)
+
+    def failed(self, endpoint: NbdEndpoint, now: float) -> None:
+        """It could not be opened, or a connection to it broke."""
+        self._let_rest(self._rests.setdefault(endpoint, _Rest()), now)
+        self.closed(endpoint)
+
+    def full(self, endpoint: NbdEndpoint, now: float) -> None:
+        """Its host takes no more connections."""
+        self._let_rest(self._full.setdefault(endpoint.host_id, _Rest()), now)
+        self.closed(endpoint)
+
+    def closed(self, endpoint: NbdEndpoint) -> None:
+        """A connection to it is gone."""
+        self._open[endpoint.host_id] -= 1
+
+    def _ready_at(self, endpoint: NbdEndpoint) -> float:
+        rests = (self._rests.get(endpoint), self._full.get(endpoint.host_id))
+        return max((rest.until for rest in rests if rest), default=0.0)
+
+    def _let_rest(self, rest: _Rest, now: float) -> None:
+        rest.until = now + min(self.longest_rest, self.first_rest * 2**rest.failures)
+        rest.failures = min(rest.failures + 1, 16)

@@ -60,7 +60,9 @@ class SmtpSink:
             raise _refusal(peer, error.code, "it does not accept the user name and password") from None
         except aiosmtplib.SMTPResponseException as error:
             raise _refusal(peer, error.code, error.message) from None
-        except aiosmtplib.SMTPNotSupported as error:
+        except aiosmtplib.SMTPException as error:
+            if isinstance(error, OSError):  # lost, or timed out: told where the connection is known
+                raise
             raise FailedPrecondition(
                 f"{peer} cannot do what this channel needs: {said(error.message)}.",
                 reason="PEER_UNABLE",

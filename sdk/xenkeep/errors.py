@@ -11,7 +11,7 @@ from xenkeep import status
 
 
 class Error(Exception):
-    """A call failed: ``kind`` is a row of ``xenkeep.status``, ``reason`` a stable code, ``hint`` the way out"""
+    """A call failed. ``kind`` is a row of ``xenkeep.status``, ``reason`` a code, ``hint`` the way out."""
 
     def __init__(self, kind: str, reason: str, message: str, hint: str = "") -> None:
         super().__init__(f"{message} {hint}".strip())

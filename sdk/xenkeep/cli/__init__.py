@@ -1,0 +1,1 @@
+"""The ``xenkeep`` command: one file per noun, everything through ``xenkeep.Client``."""

@@ -1,0 +1,75 @@
+"""Watching long work until it ends, for a person or a script."""
+
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from xenkeep.cli.output import complaints, word
+from xenkeep.client import Client
+from xenkeep.common.v1 import capture_pb2
+from xenkeep.errors import Error
+from xenkeep.mover.v1 import transfer_pb2
+from xenkeep.scheduler.v1 import run_pb2
+
+
+def follow_run(xenkeep: Client, name: str, *, json_: bool) -> run_pb2.Run:
+    """Show a run's tasks until it ended and return it. Raises Error when it did not end well."""
+    run = xenkeep.runs.get(name)
+    with _progress(hidden=json_) as bars:
+        shown: dict[str, int] = {}
+        for run in xenkeep.runs.watch(name):
+            for task in run.tasks:
+                if task.name not in shown:
+                    shown[task.name] = bars.add_task(task.subject_display_name, total=None, state="")
+                _show(bars, shown[task.name], task.progress, _state(task))
+    return run
+
+
+def raise_unless_succeeded(run: run_pb2.Run) -> None:
+    """Raise what made a run fail: its own failure, or that of its first failed task."""
+    if run.state == run_pb2.Run.STATE_SUCCEEDED:
+        return
+    if run.state == run_pb2.Run.STATE_CANCELLED:
+        raise Error("Cancelled", "RUN_CANCELLED", "The run was cancelled.")
+    failures = [run.failure, *(task.failure for task in run.tasks if task.state == run_pb2.Task.STATE_FAILED)]
+    for failure in failures:
+        if failure.reason:
+            raise failure_error(failure)
+    raise Error("Internal", "RUN_FAILED", f"The run ended as {word(run_pb2.Run.State, run.state)}.")
+
+
+def follow_transfer(xenkeep: Client, name: str, *, json_: bool) -> transfer_pb2.Transfer:
+    """Show a transfer until it ended and return it. Raises Error when it did not succeed."""
+    transfer = xenkeep.transfers.get(name)
+    with _progress(hidden=json_) as bars:
+        bar = bars.add_task("", total=None, state="")
+        for transfer in xenkeep.transfers.watch(name):
+            _show(bars, bar, transfer.progress, transfer.progress.activity)
+    if transfer.state == transfer_pb2.Transfer.STATE_FAILED:
+        raise failure_error(transfer.failure)
+    if transfer.state == transfer_pb2.Transfer.STATE_CANCELLED:
+        raise Error("Cancelled", "TRANSFER_CANCELLED", "The transfer was cancelled.")
+    return transfer
+
+
+def failure_error(failure: capture_pb2.Failure) -> Error:
+    """A failure as the error it was."""
+    return Error(failure.kind or "Internal", failure.reason, failure.message, failure.hint)
+
+
+def _progress(*, hidden: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description:<20}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TextColumn("{task.fields[state]}"),
+        console=complaints,
+        disable=hidden,
+    )
+
+
+def _show(bars: Progress, bar: int, progress: transfer_pb2.Progress, state: str) -> None:
+    bars.update(bar, completed=progress.done_bytes, total=progress.total_bytes or None, state=state)  # type: ignore[arg-type]
+
+
+def _state(task: run_pb2.Task) -> str:
+    return task.activity or word(run_pb2.Task.State, task.state)

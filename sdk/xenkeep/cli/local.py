@@ -1,0 +1,94 @@
+"""Everything on this machine: ``init``, ``up``, ``demo``, ``status``."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xenkeep.cli.output import Json, console, show_data, table
+from xenkeep.cli.session import client, home_path
+from xenkeep.errors import Error
+from xenkeep.home import SERVICES
+from xenkeep.local.setup import init as make_home
+from xenkeep.local.stack import stack
+
+
+def init(
+    site: Annotated[str, typer.Option(help="Name of this site.")] = "home",
+    host: Annotated[
+        list[str] | None, typer.Option(help="Name or address of this machine that others will use; repeat.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Make the home folder: addresses, a certificate authority and a certificate for each service."""
+    home = make_home(home_path(), site, hosts=tuple(host or ()))
+    if json_:
+        show_data(
+            {"home": str(home.path), "site": home.site, "nats": home.nats_url, "services": home.addresses}
+        )
+    else:
+        console.print(f"Xenkeep home: {home.path} (site {home.site}). Start everything with `xenkeep up`.")
+
+
+def up(json_: Json = False) -> None:
+    """Run NATS and all services on this machine until Ctrl-C; what dies is started again."""
+    home = make_home(home_path(), "home")
+
+    async def serve() -> None:
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        async with stack(home, _say(json_=json_)):
+            _say(json_=json_)("ready; Ctrl-C stops everything")
+            await stopped.wait()
+
+    asyncio.run(serve())
+
+
+def demo(
+    keep: Annotated[bool, typer.Option(help="Leave everything running at the end.")] = False,
+    report: Annotated[Path, typer.Option(help="Where the report goes.")] = Path("build/demo/report.json"),
+    json_: Json = False,
+) -> None:
+    """Run the whole story on this machine: a simulated pool, backups, failures, restores, checks."""
+    from xenkeep.demo.story import play  # its peers are an optional extra: only this command needs them
+
+    data = play(report, keep=keep, say=_say(json_=json_))
+    if json_:
+        show_data(data)
+    if not data["ok"]:
+        raise Error("Internal", "DEMO_FAILED", "A check of the demo failed.", f"See {report}.")
+
+
+def status(json_: Json = False) -> None:
+    """Say how each service is doing."""
+    with client() as xenkeep:
+        states = {name: xenkeep.health(name) for name in SERVICES}
+        addresses = xenkeep.home.addresses
+    if json_:
+        show_data({name: {"address": addresses[name], "state": state} for name, state in states.items()})
+    else:
+        rows = [(name, addresses[name], state) for name, state in states.items()]
+        console.print(table(("SERVICE", "ADDRESS", "STATE"), rows))
+    silent = [name for name, state in states.items() if state != "serving"]
+    if silent:
+        raise Error(
+            "Unavailable",
+            "SERVICE_DOWN",
+            f"Not serving: {', '.join(silent)}.",
+            "Start them with `xenkeep up`.",
+        )
+
+
+def _say(*, json_: bool) -> Callable[[str], None]:
+    def say(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    def keep_quiet(_line: str) -> None:
+        return
+
+    return keep_quiet if json_ else say

@@ -1,0 +1,78 @@
+"""``xenkeep``: reads the arguments, runs a command, ends with the exit code of what went wrong."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from xenkeep.cli import events, local, notify, point, policy, pool, repo, run, vm
+from xenkeep.cli.output import complaints
+from xenkeep.errors import Error
+
+EPILOG = (
+    "Exit codes: 0 done, 2 wrong input, 4 not found, 5 exists already, 6 not possible in this state, "
+    "7 not authenticated, 8 not allowed, 9 not reachable, 10 full, 11 conflict, 12 data damaged, "
+    "13 too slow, 14 cancelled, 1 anything else."
+)
+
+app = typer.Typer(
+    name="xenkeep",
+    help="Backup and disaster recovery for XenServer and XCP-ng pools.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(pool.app, name="pool")
+app.add_typer(vm.app, name="vm")
+app.add_typer(repo.app, name="repo")
+app.add_typer(policy.app, name="policy")
+app.add_typer(run.app, name="run")
+app.add_typer(point.app, name="point")
+app.add_typer(events.app, name="events")
+app.add_typer(notify.app, name="notify")
+for command in (local.init, local.up, local.demo, local.status, run.backup, run.restore):
+    app.command()(command)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    home: Annotated[
+        Path | None, typer.Option(envvar="XENKEEP_HOME", help="Home folder; ~/.xenkeep without.")
+    ] = None,
+) -> None:
+    """Options of every command."""
+    ctx.obj = home
+
+
+def main() -> None:
+    """Console script."""
+    try:
+        code = app(standalone_mode=False)
+    except Error as error:
+        _complain(error)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        complaints.print("Stopped.")
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(error: Error) -> None:
+    if "--json" in sys.argv:
+        data = {"kind": error.kind, "reason": error.reason, "message": error.message, "hint": error.hint}
+        typer.echo(json.dumps({"error": data}), err=True)
+        return
+    complaints.print(f"[bold red]Error:[/] {error.message}", markup=True, soft_wrap=True)
+    if error.hint:
+        complaints.print(error.hint, markup=False, soft_wrap=True)

@@ -1,0 +1,113 @@
+"""``xenkeep point``."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+
+from xenkeep.catalog.v1 import catalog_pb2
+from xenkeep.cli.output import (
+    Json,
+    console,
+    details,
+    last_part,
+    level,
+    moment,
+    short,
+    show,
+    show_all,
+    show_data,
+    size,
+    table,
+    word,
+)
+from xenkeep.cli.session import client
+from xenkeep.common.v1 import capture_pb2
+
+app = typer.Typer(help="Restore points.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    vm: Annotated[str, typer.Option(help="Only of this VM, by name or UUID.")] = "",
+    repository: Annotated[str, typer.Option(help="Only in this repository.")] = "",
+    json_: Json = False,
+) -> None:
+    """List restore points, newest first."""
+    with client() as xenkeep:
+        show_all(
+            xenkeep.restore_points.list(vm, repository),
+            ("POINT", "VM", "TAKEN", "LEVEL", "CONSISTENCY", "SIZE", "STORED", "STATE", "REPOSITORY"),
+            lambda each: (
+                short(each.name),
+                each.point.asset.display_name,
+                moment(each.point.snapshot_time),
+                word(capture_pb2.Level, each.point.level),
+                word(capture_pb2.Consistency, each.point.consistency),
+                size(each.point.logical_bytes),
+                size(each.point.stored_bytes),
+                word(catalog_pb2.RestorePoint.State, each.state),
+                each.repository_display_name,
+            ),
+            json_=json_,
+        )
+
+
+@app.command("show")
+def show_one(point: str, json_: Json = False) -> None:
+    """Show a restore point, its disks and what was less than asked."""
+    with client() as xenkeep:
+        found = xenkeep.restore_points.get(point)
+    show(found, lambda: _render(found), json_=json_)
+
+
+@app.command()
+def sync(
+    repository: Annotated[str, typer.Argument(help="Repository; all without.")] = "", json_: Json = False
+) -> None:
+    """Make the catalog agree with what the repositories hold."""
+    with client() as xenkeep:
+        done = xenkeep.restore_points.sync(repository)
+    data = {"points": done.point_count, "added": done.added_count, "removed": done.removed_count}
+    if json_:
+        show_data(data)
+    else:
+        console.print(f"{done.point_count} points; {done.added_count} added, {done.removed_count} removed.")
+
+
+def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
+    point = found.point
+    head = details(
+        [
+            ("Point", last_part(found.name)),
+            ("VM", f"{point.asset.display_name} ({point.asset.asset_id})"),
+            ("Pool", point.asset.pool_display_name),
+            ("State", word(catalog_pb2.RestorePoint.State, found.state)),
+            ("", found.state_message),
+            ("Taken", moment(point.snapshot_time)),
+            ("Committed", moment(point.commit_time)),
+            ("Method", word(capture_pb2.Method, point.method)),
+            ("Consistency", word(capture_pb2.Consistency, point.consistency)),
+            ("Size", size(point.logical_bytes)),
+            ("Read", size(point.read_bytes)),
+            ("Stored", size(point.stored_bytes)),
+            ("Policy", point.policy),
+            ("Verified", moment(found.verify_time)),
+            *[("Notice", notice.message) for notice in point.notices],
+        ]
+    )
+    disks = table(
+        ("DEVICE", "DISK", "SIZE", "LEVEL", "CHANGED", "READ"),
+        [
+            (
+                disk.device,
+                disk.display_name,
+                size(disk.size_bytes),
+                level(disk.level, disk.full_reason),
+                size(disk.changed_bytes),
+                size(disk.read_bytes),
+            )
+            for disk in point.disks
+        ],
+    )
+    return Group(head, disks)

@@ -1,0 +1,72 @@
+"""A policy as people write it."""
+
+from datetime import timedelta
+from typing import Literal
+
+from google.protobuf.duration_pb2 import Duration
+from pydantic import Field, model_validator
+
+from xenkeep.cli.files import FileModel
+from xenkeep.common.v1 import capture_pb2
+from xenkeep.scheduler.v1 import policy_pb2
+
+
+class Retry(FileModel):
+    """``delay`` is ISO 8601 (PT5M) or HH:MM:SS."""
+
+    retries: int = Field(default=0, ge=0, le=20)
+    delay: timedelta = timedelta(minutes=5)
+
+
+class Limits(FileModel):
+    """0 takes the default."""
+
+    tasks_per_run: int = Field(default=0, ge=0, le=1000)
+    tasks_per_host: int = Field(default=0, ge=0, le=100)
+    connections_per_disk: int = Field(default=0, ge=0, le=16)
+
+
+class PolicyFile(FileModel):
+    """One policy."""
+
+    name: str
+    repository: str
+    pool: str = ""
+    vms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    all: bool = False
+    exclude: tuple[str, ...] = ()
+    method: Literal["normal", "offline", "memory", "quiesced"] = "normal"
+    schedule: str = ""
+    time_zone: str = "UTC"
+    retry: Retry = Retry()
+    limits: Limits = Limits()
+    paused: bool = False
+
+    @model_validator(mode="after")
+    def _selects_something(self) -> "PolicyFile":
+        if not (self.vms or self.tags or self.all):
+            raise ValueError("it selects no VMs; give vms, tags or all: true")
+        return self
+
+    def to_proto(self) -> policy_pb2.Policy:
+        """The policy as the scheduler takes it."""
+        delay = Duration()
+        delay.FromTimedelta(self.retry.delay)
+        return policy_pb2.Policy(
+            name=f"policies/{self.name}",
+            selector=policy_pb2.VmSelector(
+                pool=self.pool, vms=self.vms, tags=self.tags, all=self.all, excluded_vms=self.exclude
+            ),
+            repository=self.repository,
+            method=capture_pb2.Method.Value(f"METHOD_{self.method.upper()}"),
+            schedule=self.schedule,
+            time_zone=self.time_zone,
+            retry=policy_pb2.RetryRule(retries=self.retry.retries, delay_duration=delay),
+            limits=policy_pb2.Limits(
+                tasks_per_run=self.limits.tasks_per_run,
+                tasks_per_host=self.limits.tasks_per_host,
+                connections_per_disk=self.limits.connections_per_disk,
+            ),
+            paused=self.paused,
+        )

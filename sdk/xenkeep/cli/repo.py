@@ -1,0 +1,145 @@
+"""``xenkeep repo``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xenkeep.cli.following import follow_transfer
+from xenkeep.cli.output import (
+    Json,
+    as_data,
+    console,
+    details,
+    last_part,
+    moment,
+    show,
+    show_all,
+    show_data,
+    size,
+    word,
+)
+from xenkeep.cli.session import SecretFile, client, secret
+from xenkeep.errors import Error
+from xenkeep.mover.v1 import repository_pb2, transfer_pb2
+
+app = typer.Typer(help="Repositories: places with backup data.", no_args_is_help=True)
+Where = Annotated[str, typer.Argument(help="Directory, or URL (file:///...).")]
+
+
+@app.command()
+def create(name: str, where: Where, passphrase_file: SecretFile = None, json_: Json = False) -> None:
+    """Make a repository in an empty directory. Prints the recovery key once: keep it elsewhere."""
+    passphrase = secret(passphrase_file, "Passphrase of the repository", confirm=True)
+    with client() as xenkeep:
+        made = xenkeep.repositories.create(name, _url(where), passphrase)
+    if json_:
+        show_data(as_data(made))
+        return
+    console.print(details(_lines(made.repository)))
+    console.print("\nRecovery key (shown once; print it and keep it apart from this machine):")
+    console.print(f"  [bold]{made.recovery_key}[/]")
+
+
+@app.command("import")
+def import_(name: str, where: Where, secret_file: SecretFile = None, json_: Json = False) -> None:
+    """Take an existing repository into service, by passphrase or recovery key."""
+    key = secret(secret_file, "Passphrase or recovery key")
+    with client() as xenkeep:
+        repository = xenkeep.repositories.import_(name, _url(where), key)
+    show(repository, lambda: details(_lines(repository)), json_=json_)
+
+
+@app.command("list")
+def list_(json_: Json = False) -> None:
+    """List the repositories."""
+    with client() as xenkeep:
+        show_all(
+            xenkeep.repositories.list(),
+            ("NAME", "STATE", "POINTS", "STORED", "FREE", "SITE", "WHERE"),
+            lambda each: (
+                each.display_name,
+                word(repository_pb2.Repository.State, each.state),
+                str(each.point_count),
+                size(each.stored_bytes),
+                size(each.free_bytes),
+                each.site,
+                each.url,
+            ),
+            json_=json_,
+        )
+
+
+@app.command("show")
+def show_one(name: str, json_: Json = False) -> None:
+    """Show a repository."""
+    with client() as xenkeep:
+        repository = xenkeep.repositories.get(name)
+    show(repository, lambda: details(_lines(repository)), json_=json_)
+
+
+@app.command()
+def verify(
+    name: str,
+    scrub: Annotated[
+        bool, typer.Option(help="Only compare objects with their names; fast, needs no key.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Check all a repository holds; name damaged objects and restore points. Exit code 12 on damage."""
+    with client() as xenkeep:
+        transfer = follow_transfer(
+            xenkeep, xenkeep.repositories.verify(name, full=not scrub).name, json_=json_
+        )
+    show(transfer, lambda: details(_verdict(transfer.result)), json_=json_)
+    if transfer.result.damages:
+        raise Error(
+            "DataLoss",
+            "DAMAGE_FOUND",
+            f"{len(transfer.result.damages)} damaged objects were found in {name}.",
+            "The points named cannot be restored completely; the next backup reads what it needs again.",
+        )
+
+
+@app.command()
+def rebuild(name: str, json_: Json = False) -> None:
+    """Make a repository's index again from its packs alone, then the catalog's view of it."""
+    with client() as xenkeep:
+        transfer = follow_transfer(xenkeep, xenkeep.repositories.rebuild(name).name, json_=json_)
+        synced = xenkeep.restore_points.sync(name)
+    if json_:
+        show_data({"transfer": as_data(transfer), "catalog": as_data(synced)})
+    else:
+        console.print(
+            f"{transfer.result.checked_objects} packs read, {synced.point_count} restore points,"
+            f" {synced.added_count} of them new to the catalog."
+        )
+
+
+def _url(where: str) -> str:
+    return where if "://" in where else Path(where).absolute().as_uri()
+
+
+def _lines(repository: repository_pb2.Repository) -> list[tuple[str, str]]:
+    return [
+        ("Repository", repository.display_name),
+        ("UUID", last_part(repository.name)),
+        ("Where", repository.url),
+        ("Site", repository.site),
+        ("State", word(repository_pb2.Repository.State, repository.state)),
+        ("", repository.state_message),
+        ("Format", str(repository.format_version)),
+        ("Chunks", size(repository.chunk_bytes)),
+        ("Points", str(repository.point_count)),
+        ("Stored", size(repository.stored_bytes)),
+        ("Free", size(repository.free_bytes)),
+        ("Made", moment(repository.create_time)),
+    ]
+
+
+def _verdict(result: transfer_pb2.TransferResult) -> list[tuple[str, str]]:
+    lines = [("Checked", f"{result.checked_objects} objects, {size(result.checked_bytes)}")]
+    for damage in result.damages:
+        points = ", ".join(point[:8] for point in damage.point_ids) or "none"
+        lines.append(("Damaged", f"{damage.object}: {damage.message} Restore points: {points}."))
+    return lines if result.damages else [*lines, ("Result", "no damage")]

@@ -1,0 +1,66 @@
+"""``xenkeep vm``."""
+
+from typing import Annotated
+
+import typer
+
+from xenkeep.cli.output import Json, details, last_part, show, show_all, size, word
+from xenkeep.cli.session import client
+from xenkeep.common.v1 import capture_pb2
+from xenkeep.hypervisor.v1 import vm_pb2
+
+app = typer.Typer(help="VMs of the pools.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(
+    pool: Annotated[str, typer.Option(help="Only of this pool.")] = "",
+    json_: Json = False,
+) -> None:
+    """List the VMs."""
+    with client() as xenkeep:
+        show_all(
+            xenkeep.vms.list(pool),
+            ("NAME", "POWER", "HOST", "DISKS", "SIZE", "POOL", "UUID"),
+            lambda vm: (
+                vm.display_name,
+                word(vm_pb2.Vm.PowerState, vm.power_state),
+                vm.host_display_name,
+                str(len(vm.disks)),
+                size(sum(disk.size_bytes for disk in vm.disks)),
+                vm.pool_display_name,
+                last_part(vm.name),
+            ),
+            json_=json_,
+        )
+
+
+@app.command("show")
+def show_one(name: str, json_: Json = False) -> None:
+    """Show a VM, its disks and interfaces."""
+    with client() as xenkeep:
+        vm = xenkeep.vms.get(name)
+    show(vm, lambda: details(_lines(vm)), json_=json_)
+
+
+def _lines(vm: vm_pb2.Vm) -> list[tuple[str, str]]:
+    lines = [
+        ("VM", vm.display_name),
+        ("Description", vm.description),
+        ("UUID", last_part(vm.name)),
+        ("Pool", vm.pool_display_name),
+        ("Power", word(vm_pb2.Vm.PowerState, vm.power_state)),
+        ("Host", vm.host_display_name),
+        ("Guest", vm.guest_os),
+        ("CPUs", str(vm.vcpus)),
+        ("Memory", size(vm.memory_bytes)),
+        ("Tags", ", ".join(vm.tags)),
+        ("Methods", ", ".join(word(capture_pb2.Method, method) for method in vm.methods)),
+    ]
+    for disk in vm.disks:
+        tracking = "changes tracked" if disk.change_tracking else "changes not tracked"
+        text = f"{disk.device}: {disk.display_name}  {size(disk.size_bytes)} on {disk.sr_display_name}"
+        lines.append(("Disk", f"{text}, {tracking}"))
+    for vif in vm.network_interfaces:
+        lines.append(("Interface", f"{vif.device}: {vif.mac} on {vif.network_display_name}"))
+    return lines

@@ -58,16 +58,16 @@ class ChangedBlocksUnknown(BackendFailure):
         super().__init__(460, "Failed to calculate changed blocks for given VDIs", detail)
 
 
-class ChangedBlocksInconsistent(BackendFailure):
-    """A changed-block log is damaged or its sizes contradict each other."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(459, "Changed block tracking metadata is inconsistent", detail)
-
-
 class OutOfRange(ValueError):
     """A read or write that is not sector aligned or leaves the disk; the fault of the caller."""
 
 
 class BadImage(ValueError):
     """An imported stream is not what its format promises; the disk holds whatever was written before."""
+
+
+class DiskExists(ValueError):
+    """A new node was to be given the uuid of one that is there; the fault of the caller."""
+
+    def __init__(self, uuid: str) -> None:
+        super().__init__(f"a VDI {uuid} is already in this SR; choose another uuid")

@@ -15,7 +15,7 @@ Formats, in `services.simulator.storage.codecs` (run them in a thread, piece by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,8 @@ BLOCK = 64 * 1024  # granularity of allocation and of changed-block tracking
 VHD_BLOCK = 2 * 1024 * 1024  # virtual sizes are multiples of it (sm: vhdutil.validate_and_round_vhd_size)
 MAX_VHD_SIZE = 2040 * 1024**3  # sm: vhdutil.MAX_VHD_SIZE
 MAX_CHAIN_LENGTH = 30  # sm: vhdutil.MAX_CHAIN_SIZE
+
+Progress = Callable[[float], None]  # told how much is done: 0.0 to 1.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Disk(Protocol):
     """An open disk, open as long as it is referenced; all openings of one uuid see the same state.
 
     Reads and writes go on during snapshot, clone, resize and coalescing: a write lands either wholly
-    before or wholly after a snapshot. A disk opened before it was destroyed can still be read.
+    before or wholly after a snapshot. When the disk is destroyed, they fail with DiskMissing.
     """
 
     @property
@@ -101,7 +103,7 @@ class DiskImport(Protocol):
     """Takes a stream in pieces of any size and fills a disk with it, in bounded memory."""
 
     def feed(self, piece: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes. BadImage, NoSpace, OutOfRange (larger than the disk)."""
+        """Take the next bytes. BadImage (also when larger than the disk), NoSpace."""
 
     def finish(self) -> None:
         """The stream has ended. BadImage when it should not have."""
@@ -134,7 +136,7 @@ class StorageRepository(Protocol):
         """An empty disk, its size rounded up to 2 MiB. BadSize, NoSpace."""
 
     def import_image(self, uuid: str, image: Path, virtual_size: int | None = None) -> Node:
-        """A disk with the contents of a raw image file; the file's holes stay unallocated. BadSize, NoSpace."""
+        """A disk with the contents of a raw image file; its holes stay unallocated. BadSize, NoSpace."""
 
     def snapshot(self, uuid: str, new_uuid: str, base_uuid: str) -> Node:
         """Make copy-on-write disk `new_uuid` with the contents of `uuid`; O(1). Returns its node.
@@ -147,15 +149,23 @@ class StorageRepository(Protocol):
     def clone(self, uuid: str, new_uuid: str, base_uuid: str) -> Node:
         """As snapshot, for a disk of its own life: the clone has no CBT, the log stays with `uuid`."""
 
-    def copy(self, uuid: str, target: StorageRepository, new_uuid: str, base: str | None = None) -> Node:
+    def copy(
+        self,
+        uuid: str,
+        target: StorageRepository,
+        new_uuid: str,
+        base: str | None = None,
+        progress: Progress | None = None,
+    ) -> Node:
         """A full copy (no shared blocks) as `new_uuid` of `target`, which is created unless it exists.
 
-        Only written blocks are copied; with `base`, only those that may differ from that node. BadSize
-        when the existing target is smaller.
+        Only written blocks are copied, over what an existing target holds; with `base`, only those that may
+        differ from that node. `progress` is called after every piece; what it raises ends the copy, and
+        the disk made for it goes. BadSize when an existing target is smaller.
         """
 
     def revert(self, uuid: str, snapshot: str, base_uuid: str) -> Node:
-        """Make disk `uuid` read as `snapshot` again; its CBT is lost. (VM.revert rather clones and destroys.)"""
+        """Make disk `uuid` read as `snapshot` again; its CBT is lost. (VM.revert clones instead.)"""
 
     def resize(self, uuid: str, virtual_size: int) -> Node:
         """Grow, rounded up to 2 MiB; the log grows with it. BadSize when smaller."""

@@ -1,8 +1,12 @@
 """What the notifier needs from the world."""
 
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.chassis.config import Secret
+from services.notifier.domain.channel import Channel
 from services.notifier.domain.delivery import Delivery, Receipt
 
 
@@ -12,11 +16,22 @@ class Sink(Protocol):
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Return once the peer has taken responsibility, or once everything the protocol allows is done.
 
-        Bounded in time whatever the peer does. The same delivery is the same message each time (same
-        Message-ID). Raises `Unavailable` when a later attempt may succeed, `FailedPrecondition` when the
-        peer refused for good. No error text contains a secret; what the peer said is one short line.
+        Bounded in time (`LONGEST_ATTEMPT`) whatever the peer does. The same delivery is the same message
+        each time (same Message-ID). Raises `FailedPrecondition` when the peer refused for good,
+        `Unavailable` when a later attempt may succeed: with the reason PEER_REFUSED when the peer works and
+        refused this one, any other reason when it would have refused every delivery. No error text contains
+        a secret; what the peer said is one short line.
         """
         ...
+
+
+LONGEST_ATTEMPT = timedelta(seconds=75)
+
+
+class Sinks(Protocol):
+    """Makes the sink of a channel."""
+
+    def of(self, channel: Channel) -> Sink: ...
 
 
 class Files(Protocol):
@@ -28,4 +43,83 @@ class Files(Protocol):
 
     async def certificates(self, name: str) -> str:
         """PEM text; empty, meaning the system's authorities, for an empty name. Raises like `password`."""
+        ...
+
+
+class Channels(Protocol):
+    """The channels, by name."""
+
+    async def channels(self) -> Sequence[Channel]:
+        """All of them, by name."""
+        ...
+
+    async def channel(self, name: str) -> Channel:
+        """Raises `NotFound`."""
+        ...
+
+    async def add_channel(self, channel: Channel, now: datetime) -> None:
+        """Raises `AlreadyExists`."""
+        ...
+
+    async def remove_channel(self, name: str) -> None:
+        """Raises `NotFound`."""
+        ...
+
+
+class Deliveries(Protocol):
+    """The deliveries. One per event, channel and recipient: a second one is not added."""
+
+    async def add(self, delivery: Delivery) -> None:
+        """Adds it, or nothing when the event has a delivery to that recipient of that channel."""
+        ...
+
+    async def save(self, delivery: Delivery) -> None:
+        """What became of it; ends the claim. One that has ended stays as it ended."""
+        ...
+
+    async def claim(self, channel: str, now: datetime, until: datetime) -> Delivery | None:
+        """The oldest due one of `channel`, which no other courier gets before `until`; None without any."""
+        ...
+
+    async def due(self, channel: str, now: datetime) -> Sequence[Delivery]:
+        """All that are due and not claimed, at most 1000."""
+        ...
+
+    async def pending(self, channel: str) -> Sequence[Delivery]:
+        """All that are neither delivered nor failed."""
+        ...
+
+    async def schedule(self) -> Sequence[tuple[str, datetime]]:
+        """Per channel with pending deliveries: when the next of them is due, claims considered."""
+        ...
+
+    async def page(self, channel: str, size: int, after: str) -> Sequence[Delivery]:
+        """Newest first, of `channel` or of all when empty, those behind the delivery `after` if given.
+
+        Raises `InvalidInput` when `after` is not known.
+        """
+        ...
+
+    async def forget(self, finished_before: datetime) -> int:
+        """Removes those that ended before; returns how many."""
+        ...
+
+    async def announce_failed(self, delivery: Delivery) -> None:
+        """Publishes DeliveryFailed with this change."""
+        ...
+
+
+class Books(Channels, Deliveries, Protocol):
+    """Everything the notifier remembers, within one transaction."""
+
+
+class Store(Protocol):
+    """Opens the books."""
+
+    def begin(self) -> AbstractAsyncContextManager[Books]:
+        """To change them: kept when the block ends, dropped when it raises. Waits for other writers."""
+        ...
+
+    def read(self) -> AbstractAsyncContextManager[Books]:
+        """To read them: a consistent state; changes are refused."""
         ...

@@ -37,8 +37,11 @@ class Channel:
 
     def wants(self, notification: Notification) -> bool:
         """Whether its rule lets the notification through."""
-        bad_enough = notification.severity >= self.minimum_severity
-        return bad_enough and (not self.event_types or notification.event_type in self.event_types)
+        return (
+            notification.severity >= self.minimum_severity
+            and notification.except_channel != self.name
+            and (not self.event_types or notification.event_type in self.event_types)
+        )
 
 
 def check_event_types(channel: Channel, known: Collection[str]) -> None:

@@ -1,0 +1,1 @@
+"""What can be done: tell of facts, look after channels, carry deliveries."""

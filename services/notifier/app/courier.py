@@ -1,0 +1,119 @@
+"""Carries pending deliveries to their peers, each channel by itself."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from services.chassis.clock import Clock
+from services.chassis.errors import NotFound
+from services.notifier.app.attempt import Outcome, attempt
+from services.notifier.domain.channel import Channel
+from services.notifier.domain.delivery import Delivery, State
+from services.notifier.ports import LONGEST_ATTEMPT, Books, Sinks, Store
+
+CLAIM = LONGEST_ATTEMPT * 2
+"""How long a delivery stays with a courier that is not heard of again (killed) before it is tried anew."""
+IDLE_LOOK = timedelta(hours=1)
+"""How often old deliveries are forgotten, also when there is nothing to carry."""
+
+
+class Courier:
+    """A slow or dead peer holds up nobody else: every channel has a task of its own.
+
+    Killed between the peer's yes and our note of it, the next courier sends the same message again, with the
+    same identity, once the claim has run out. Several couriers may share the books.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        sinks: Sinks,
+        clock: Clock,
+        *,
+        keep: timedelta = timedelta(days=90),
+        claim: timedelta = CLAIM,
+    ) -> None:
+        """`keep` is how long deliveries that ended stay listed."""
+        self._store = store
+        self._sinks = sinks
+        self._clock = clock
+        self._keep = keep
+        self._claim = claim
+        self._awake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be something to carry."""
+        self._awake.set()
+
+    async def run(self) -> None:
+        """Carry until cancelled. Raises what the store raises."""
+        rounds: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._awake.clear()
+                rounds = {name: task for name, task in rounds.items() if not task.done()}
+                schedule = await self._look()
+                now = self._clock.now()
+                for name, moment in schedule:
+                    if moment <= now and name not in rounds:
+                        rounds[name] = group.create_task(self._round(name))
+                waiting = [moment for name, moment in schedule if name not in rounds]
+                await self._sleep_until(min([*waiting, now + IDLE_LOOK]))
+
+    async def _look(self) -> Sequence[tuple[str, datetime]]:
+        """Through the writers' door: whoever woke us may not have committed yet, and is waited for."""
+        async with self._store.begin() as books:
+            await books.forget(self._clock.now() - self._keep)
+            return await books.schedule()
+
+    async def _sleep_until(self, moment: datetime) -> None:
+        left = (moment - self._clock.now()).total_seconds()
+        try:
+            await self._clock.wait(self._awake.wait(), max(0.0, left))
+        except TimeoutError:
+            return
+
+    async def _round(self, name: str) -> None:
+        """Everything of one channel that is due now, oldest first."""
+        try:
+            while await self._carry_one(name):
+                pass
+        finally:
+            self.wake()
+
+    async def _carry_one(self, name: str) -> bool:
+        now = self._clock.now()
+        async with self._store.begin() as books:
+            delivery = await books.claim(name, now, now + self._claim)
+            if delivery is None:
+                return False
+            try:
+                channel = await books.channel(name)
+            except NotFound:
+                gone = replace(
+                    delivery, state=State.FAILED, detail="The channel was removed.", finish_time=now
+                )
+                await books.save(gone)
+                return True
+        outcome = await attempt(self._sinks, channel, delivery, self._clock)
+        async with self._store.begin() as books:
+            await self._note(books, channel, outcome)
+        return True
+
+    async def _note(self, books: Books, channel: Channel, outcome: Outcome) -> None:
+        """A peer that is down is asked once, and its silence counts for all that were due: a long queue
+        must not take one timeout each."""
+        now = self._clock.now()
+        ended = [outcome.delivery]
+        if outcome.peer_failure:
+            due = await books.due(channel.name, now)
+            ended += [other.refused(outcome.peer_failure, now, final=False) for other in due]
+        for delivery in ended:
+            await self._save(books, delivery)
+
+    @staticmethod
+    async def _save(books: Books, delivery: Delivery) -> None:
+        await books.save(delivery)
+        if delivery.state is State.FAILED:
+            await books.announce_failed(delivery)

@@ -1,0 +1,1 @@
+"""The calls with a meaning of their own, one file per class."""

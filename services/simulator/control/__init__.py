@@ -1,0 +1,1 @@
+"""The simulator's own interface: faults, and looking in from the side."""

@@ -1,0 +1,39 @@
+"""References that the database keeps in step: a set on one side mirrors a reference on the other.
+
+Source: xapi, ocaml/idl/datamodel.ml ``all_relations``.
+"""
+
+RELATIONS: dict[tuple[str, str], tuple[str, str]] = {
+    ("task", "subtask_of"): ("task", "subtasks"),
+    ("PIF", "network"): ("network", "PIFs"),
+    ("PIF", "host"): ("host", "PIFs"),
+    ("VIF", "network"): ("network", "VIFs"),
+    ("VIF", "VM"): ("VM", "VIFs"),
+    ("VBD", "VM"): ("VM", "VBDs"),
+    ("VBD", "VDI"): ("VDI", "VBDs"),
+    ("VDI", "SR"): ("SR", "VDIs"),
+    ("PBD", "host"): ("host", "PBDs"),
+    ("PBD", "SR"): ("SR", "PBDs"),
+    ("console", "VM"): ("VM", "consoles"),
+    ("crashdump", "VM"): ("VM", "crash_dumps"),
+    ("crashdump", "VDI"): ("VDI", "crash_dumps"),
+    ("VM", "resident_on"): ("host", "resident_VMs"),
+    ("VM", "snapshot_of"): ("VM", "snapshots"),
+    ("VM", "parent"): ("VM", "children"),
+    ("VM", "appliance"): ("VM_appliance", "VMs"),
+    ("VM", "snapshot_schedule"): ("VMSS", "VMs"),
+    ("VDI", "snapshot_of"): ("VDI", "snapshots"),
+    ("host_cpu", "host"): ("host", "host_CPUs"),
+    ("host_crashdump", "host"): ("host", "crashdumps"),
+    ("Certificate", "host"): ("host", "certificates"),
+    ("VTPM", "VM"): ("VM", "VTPMs"),
+    ("VUSB", "VM"): ("VM", "VUSBs"),
+    ("VGPU", "VM"): ("VM", "VGPUs"),
+    ("session", "parent"): ("session", "tasks"),
+}
+"""(class, reference field) to (class, set field). The last one never holds anything: no session has a
+parent here.
+"""
+
+MIRRORED = frozenset(RELATIONS.values())
+"""Set fields that only the database writes."""

@@ -1,0 +1,1 @@
+"""From a method name and its arguments to the function that answers."""

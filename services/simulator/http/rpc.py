@@ -1,0 +1,60 @@
+"""RPC over HTTP: XML-RPC on almost every path, JSON-RPC on its own."""
+
+from services.simulator.dispatch.dispatcher import Dispatcher, EmergencyMode
+from services.simulator.failure import XapiFailure
+from services.simulator.http.exchange import Exchange
+from services.simulator.http.request import BadRequest
+from services.simulator.pool.host import Host
+from services.simulator.wire import jsonrpc, xmlrpc
+
+BODY_LIMIT = 300 * 1024
+"""xapi: ocaml/xapi-consts/constants.ml ``http_limit_max_rpc_size``."""
+
+
+class Rpc:
+    """The RPC handlers of one host."""
+
+    def __init__(self, host: Host, dispatcher: Dispatcher) -> None:
+        self._host = host
+        self._dispatcher = dispatcher
+
+    async def xml(self, exchange: Exchange) -> None:
+        body = await exchange.read_body(BODY_LIMIT)
+        try:
+            method, params = xmlrpc.decode_call(body)
+        except xmlrpc.MalformedCall as error:
+            raise BadRequest(500, str(error)) from error
+        await exchange.reply((await self._xml_answer(method, params)).encode(), "text/xml")
+
+    async def _xml_answer(self, method: str, params: list[object]) -> str:
+        if method == "system.listMethods":
+            return xmlrpc.bare(self._dispatcher.method_names)
+        try:
+            return xmlrpc.success(await self._dispatcher.dispatch(self._host, method, params))
+        except XapiFailure as failure:
+            return xmlrpc.failure(failure.description)
+
+    async def json(self, exchange: Exchange) -> None:
+        body = await exchange.read_body(BODY_LIMIT)
+        try:
+            request = jsonrpc.decode(body)
+        except jsonrpc.MalformedRequest as error:
+            raise BadRequest(500, str(error)) from error
+        await exchange.reply((await self._json_answer(request)).encode(), "application/json")
+
+    async def _json_answer(self, request: jsonrpc.Request) -> str:
+        if request.method == "system.listMethods":
+            return jsonrpc.success(request, self._dispatcher.method_names)
+        wrong = jsonrpc.unspeakable(request.params)
+        if wrong is not None:
+            return jsonrpc.failure_before_dispatch(
+                ["INVALID_VALUE", "Invalid UTF-8 string in parameter", f"S({wrong})"]
+            )
+        try:
+            return jsonrpc.success(
+                request, await self._dispatcher.dispatch(self._host, request.method, request.params)
+            )
+        except EmergencyMode as failure:
+            return jsonrpc.failure_before_dispatch(failure.description)
+        except XapiFailure as failure:
+            return jsonrpc.failure(request, failure.description)

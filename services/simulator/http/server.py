@@ -1,0 +1,90 @@
+"""Listening, and the life of a connection."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Awaitable, Callable
+
+from services.simulator.http.exchange import Exchange
+from services.simulator.http.request import BadRequest, RequestHead, read_head
+
+Handler = Callable[[Exchange], Awaitable[None]]
+READ_AHEAD = 2 * 1024 * 1024
+"""Bytes that a connection may hold before its client is slowed down."""
+
+
+class HttpServer:
+    """One listening socket of a host, plain or TLS."""
+
+    def __init__(self, handler: Handler, context: ssl.SSLContext | None) -> None:
+        self._handler = handler
+        self._context = context
+        self._server: asyncio.Server | None = None
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+
+    @property
+    def connection_count(self) -> int:
+        return len(self._connections)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on. Raises ``RuntimeError`` before ``start``."""
+        if self._server is None:
+            raise RuntimeError("the server does not listen; start it first")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def start(self, address: str, port: int) -> None:
+        """``port`` 0 takes any free one."""
+        self._server = await asyncio.start_server(
+            self._serve, address, port, ssl=self._context, limit=READ_AHEAD, reuse_address=True
+        )
+
+    def cut(self) -> int:
+        """Reset every connection at once; their number."""
+        cut = list(self._connections.items())
+        for writer, task in cut:
+            writer.transport.abort()
+            if task is not None:
+                task.cancel()
+        return len(cut)
+
+    async def kill(self) -> None:
+        """Stop listening and reset every connection."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        tasks = [task for task in self._connections.values() if task is not None]
+        self.cut()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections[writer] = asyncio.current_task()
+        try:
+            while await self._serve_one(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
+            writer.transport.abort()
+        finally:
+            del self._connections[writer]
+            writer.close()
+            with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
+                await writer.wait_closed()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection may go on."""
+        exchange = Exchange(RequestHead("", "/", {}, "HTTP/1.1", ()), reader, writer)
+        try:
+            head = await read_head(reader)
+            if head is None:
+                return False
+            exchange = Exchange(head, reader, writer)
+            await self._handler(exchange)
+        except BadRequest as error:
+            if exchange.answered:
+                await exchange.late_error(error.status, error.info)
+            else:
+                await exchange.reply_error(error.status, error.info)
+            return False
+        return exchange.keep_open

@@ -1,0 +1,191 @@
+"""A new pool from its description: the objects that an installation leaves behind, then storage and VMs."""
+
+import asyncio
+from collections.abc import Sequence
+
+from services.chassis.clock import Clock
+from services.chassis.ids import IdSource
+from services.simulator.model.defaults import NULL_REF
+from services.simulator.model.schema import Model
+from services.simulator.pool.build_storage import add_storage
+from services.simulator.pool.build_vms import add_templates, add_vm
+from services.simulator.pool.certificates import make_certificate
+from services.simulator.pool.description import HostDescription, PoolDescription
+from services.simulator.pool.facts import (
+    CPU_FEATURES,
+    HOST_OPERATIONS,
+    POOL_OPERATIONS,
+    RESTRICTIONS,
+    api_version,
+    software_version,
+)
+from services.simulator.pool.host import Host
+from services.simulator.pool.pool import Pool
+from services.simulator.wire.datetimes import DateTime
+
+GIB = 1024**3
+DOM0_MEMORY_BYTES = 4 * GIB
+
+
+async def build_pool(model: Model, description: PoolDescription, clock: Clock, ids: IdSource) -> Pool:
+    """A pool whose hosts have no power yet. Raises ``FileExistsError`` when the data directory is in use."""
+    data_dir = description.data_dir
+    if data_dir.exists() and any(data_dir.iterdir()):
+        raise FileExistsError(
+            f"{data_dir} is not empty; a simulated pool starts anew, so remove it or choose another"
+        )
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pool = Pool(model, description, clock, ids)
+    pool_ref = pool.create(
+        "pool",
+        name_label=description.name,
+        other_config={"memory-ratio-hvm": "0.25", "memory-ratio-pv": "0.25"},
+        restrictions=RESTRICTIONS,
+        allowed_operations=list(POOL_OPERATIONS),
+        ha_cluster_stack="xhad",
+        ha_enabled=description.ha_enabled,
+        coordinator_bias=True,
+        cpu_info={**CPU_FEATURES, "vendor": "GenuineIntel", "socket_count": "1", "cpu_count": "8"},
+    )
+    networks = [
+        pool.create(
+            "network", name_label=network.name, bridge=f"xenbr{index}", MTU=1500, purpose=network.purpose
+        )
+        for index, network in enumerate(description.networks)
+    ]
+    for index, host in enumerate(description.hosts):
+        await _add_host(pool, host, networks, index)
+    pool.db.set("pool", pool_ref, "master", next(iter(pool.hosts)))
+    if description.ha_enabled:
+        pool.db.set("pool", pool_ref, "ha_host_failures_to_tolerate", 1)
+    await add_storage(pool)
+    add_templates(pool)
+    for vm in description.vms:
+        await add_vm(pool, vm)
+    return pool
+
+
+async def _add_host(pool: Pool, facts: HostDescription, networks: Sequence[str], index: int) -> None:
+    uuid = pool.ids.new()
+    path = pool.data_dir / f"host-{facts.name}.pem"
+    certificate = await asyncio.to_thread(make_certificate, path, facts.name, facts.address, pool.clock.now())
+    major, minor = api_version(pool.model.version)
+    metrics = pool.create("host_metrics", memory_total=facts.memory_bytes, live=True, last_updated=pool.now())
+    ref = pool.create(
+        "host",
+        uuid=uuid,
+        name_label=facts.name,
+        name_description="Default install",
+        hostname=facts.name,
+        address=facts.address,
+        metrics=metrics,
+        enabled=True,
+        memory_overhead=1342177280,
+        allowed_operations=list(HOST_OPERATIONS),
+        API_version_major=major,
+        API_version_minor=minor,
+        API_version_vendor="XenSource",
+        software_version=software_version(pool.model.version),
+        capabilities=["xen-3.0-x86_64", "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64"],
+        sched_policy="credit",
+        supported_bootloaders=["pygrub", "eliloader"],
+        cpu_info={
+            **CPU_FEATURES,
+            "cpu_count": str(facts.cpus),
+            "socket_count": "1",
+            "vendor": "GenuineIntel",
+            "speed": "2400.000",
+            "modelname": "Simulated CPU",
+        },
+        license_params={**RESTRICTIONS, "expiry": "20991231T23:59:59Z", "sku_type": "premium"},
+        edition="premium",
+        other_config={"agent_start_time": _unix(pool), "boot_time": _unix(pool)},
+    )
+    pool.hosts[ref] = Host(ref, uuid, facts.name, facts.address, certificate)
+    for number in range(facts.cpus):
+        pool.create(
+            "host_cpu", host=ref, number=number, vendor="GenuineIntel", speed=2400, modelname="Simulated CPU"
+        )
+    pool.create(
+        "Certificate",
+        type="host",
+        host=ref,
+        fingerprint=certificate.fingerprint,
+        not_before=pool.now(),
+        not_after=DateTime.of(certificate.not_after),
+    )
+    for number, network in enumerate(networks):
+        _add_pif(pool, ref, network, facts.address, number, index)
+    _add_control_domain(pool, ref, facts)
+
+
+def _unix(pool: Pool) -> str:
+    return f"{int(pool.clock.now().timestamp())}."
+
+
+def _add_pif(pool: Pool, host: str, network: str, address: str, number: int, host_number: int) -> None:
+    metrics = pool.create("PIF_metrics", carrier=True, speed=10000, duplex=True, last_updated=pool.now())
+    pool.create(
+        "PIF",
+        device=f"eth{number}",
+        network=network,
+        host=host,
+        MAC=f"52:54:00:77:{host_number:02x}:{number:02x}",
+        MTU=1500,
+        VLAN=-1,
+        metrics=metrics,
+        physical=True,
+        currently_attached=True,
+        ip_configuration_mode="Static",
+        IP=address,
+        netmask="255.0.0.0",
+        management=number == 0,
+        primary_address_type="IPv4",
+        ipv6_configuration_mode="None",
+        managed=True,
+        properties={"gro": "on"},
+        igmp_snooping_status="disabled",
+    )
+
+
+def _add_control_domain(pool: Pool, host: str, facts: HostDescription) -> None:
+    metrics = pool.create(
+        "VM_metrics", memory_actual=DOM0_MEMORY_BYTES, VCPUs_number=2, current_domain_type="pv"
+    )
+    memory = dict.fromkeys(
+        (
+            "memory_target",
+            "memory_static_max",
+            "memory_static_min",
+            "memory_dynamic_max",
+            "memory_dynamic_min",
+        ),
+        DOM0_MEMORY_BYTES,
+    )
+    vm = pool.create(
+        "VM",
+        name_label=f"Control domain on host: {facts.name}",
+        name_description="The domain which manages physical devices and manages other domains",
+        power_state="Running",
+        is_control_domain=True,
+        resident_on=host,
+        affinity=host,
+        domid=0,
+        domarch="x64",
+        metrics=metrics,
+        VCPUs_max=2,
+        VCPUs_at_startup=2,
+        user_version=1,
+        actions_after_shutdown="destroy",
+        actions_after_reboot="destroy",
+        actions_after_crash="destroy",
+        domain_type="pv",
+        other_config={"is_system_domain": "true"},
+        allowed_operations=["changing_dynamic_range", "changing_static_range"],
+        **memory,
+    )
+    for protocol in ("rfb", "vt100"):
+        pool.create(
+            "console", VM=vm, protocol=protocol, location=f"https://{facts.address}/console?ref={NULL_REF}"
+        )
+    pool.db.set("host", host, "control_domain", vm)

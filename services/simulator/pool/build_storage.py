@@ -1,0 +1,116 @@
+"""The storage of a new pool."""
+
+from services.simulator.pool import allowed_operations
+from services.simulator.pool.disks import Disks, add_vdi
+from services.simulator.pool.pool import Pool, disk_work
+from services.simulator.storage.sr import Sr
+
+_MIB = 1024**2
+_TOOLS_SIZE = 64 * _MIB
+_COMMON = (
+    "SR_PROBE",
+    "SR_UPDATE",
+    "VDI_ATTACH",
+    "VDI_DETACH",
+    "VDI_ACTIVATE",
+    "VDI_DEACTIVATE",
+    "VDI_INTRODUCE",
+)
+_DISKS = (
+    "VDI_CREATE",
+    "VDI_DELETE",
+    "VDI_SNAPSHOT",
+    "VDI_CLONE",
+    "VDI_MIRROR",
+    "VDI_RESIZE",
+    "VDI_UPDATE",
+    "VDI_GENERATE_CONFIG",
+    "VDI_RESET_ON_BOOT",
+)
+_DRIVERS = {
+    "nfs": ("NFS VHD", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT", "THIN_PROVISIONING")),
+    "ext": ("Local EXT3 VHD", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT", "THIN_PROVISIONING")),
+    "lvm": ("Local VHD on LVM", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT")),
+    "iso": ("ISO", _COMMON),
+}
+
+
+async def add_storage(pool: Pool) -> None:
+    """Drivers, the described SRs, and the SR of the guest tools; the first described one becomes the
+    default.
+    """
+    for type_, (label, features) in _DRIVERS.items():
+        _add_driver(pool, type_, label, features)
+    by_name: dict[str, str] = {}
+    for storage in pool.description.storage:
+        host = None if storage.host is None else pool.host_named(storage.host).ref
+        by_name[storage.name] = await _add_sr(pool, storage.name, storage.type, storage.size_bytes, host)
+    first = pool.description.default_storage or next(iter(by_name), None)
+    if first is not None:
+        pool.db.set("pool", pool.db.only("pool").ref, "default_SR", by_name[first])
+    await _add_tools(pool)
+
+
+def _add_driver(pool: Pool, type_: str, label: str, features: tuple[str, ...]) -> None:
+    able = sorted(features)
+    pool.create(
+        "SM",
+        name_label=label,
+        name_description=f"SR plugin of type {type_}",
+        type=type_,
+        vendor="XenServer",
+        copyright="",
+        version="1.0",
+        required_api_version="1.0",
+        capabilities=able,
+        features={feature: 2 if feature == "VDI_RESET_ON_BOOT" else 1 for feature in able},
+        driver_filename=f"/opt/xensource/sm/{type_.upper()}SR",
+    )
+
+
+async def _add_sr(pool: Pool, name: str, type_: str, size: int, host: str | None, tools: bool = False) -> str:
+    uuid = pool.ids.new()
+    sr = pool.create(
+        "SR",
+        uuid=uuid,
+        name_label=name,
+        type=type_,
+        content_type="iso" if type_ == "iso" else "user",
+        shared=host is None,
+        is_tools_sr=tools,
+        physical_size=size,
+    )
+    pool.repositories[sr] = await disk_work(Sr.create, pool.data_dir / f"sr-{uuid}", size)
+    pool.disks[sr] = Disks(pool, sr)
+    for ref in pool.hosts if host is None else (host,):
+        pool.create(
+            "PBD", host=ref, SR=sr, device_config=_device_config(type_, uuid), currently_attached=True
+        )
+    allowed_operations.refresh(pool.db, "SR", sr)
+    await pool.disks[sr].follow()
+    return sr
+
+
+def _device_config(type_: str, uuid: str) -> dict[str, str]:
+    if type_ == "nfs":
+        return {"server": "192.0.2.1", "serverpath": f"/exports/{uuid}"}
+    return (
+        {"location": "/opt/xensource/packages/iso", "legacy_mode": "true"}
+        if type_ == "iso"
+        else {"device": "/dev/sda3"}
+    )
+
+
+async def _add_tools(pool: Pool) -> None:
+    sr = await _add_sr(pool, "XenServer Tools", "iso", 4 * _TOOLS_SIZE, None, tools=True)
+    node = await disk_work(pool.repository(sr).create_disk, pool.ids.new(), _TOOLS_SIZE)
+    add_vdi(
+        pool,
+        sr,
+        node,
+        name_label="guest-tools.iso",
+        type="user",
+        read_only=True,
+        sharable=True,
+        is_tools_iso=True,
+    )

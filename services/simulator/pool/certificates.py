@@ -1,0 +1,63 @@
+"""Certificates of hosts: self-signed, RSA-2048, ten years, one per host (xapi: gencert)."""
+
+import ipaddress
+import ssl
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+_LIFETIME = timedelta(days=3650)
+
+
+@dataclass(frozen=True)
+class HostCertificate:
+    """``path`` holds key and certificate (mode 0600); ``pem`` is the certificate alone."""
+
+    path: Path
+    pem: str
+    fingerprint: str
+    not_before: datetime
+    not_after: datetime
+
+    def server_context(self) -> ssl.SSLContext:
+        """TLS 1.2 or newer, as a XenServer host offers."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self.path)
+        return context
+
+
+def make_certificate(path: Path, hostname: str, address: str, now: datetime) -> HostCertificate:
+    """Make and store a certificate whose common name is the address and whose SANs are name and address."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
+    names = [x509.DNSName(hostname), x509.IPAddress(ipaddress.ip_address(address))]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + _LIFETIME)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.touch(mode=0o600)
+    path.write_bytes(secret + pem)
+    return HostCertificate(
+        path,
+        pem.decode(),
+        certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+    )

@@ -1,0 +1,140 @@
+"""What an operator writes to get a pool: a YAML or JSON file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+GIB = 1024**3
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HostDescription(_Part):
+    """``address`` is an IP address of this machine, one per host (``127.0.0.11``): clients find members by
+    it.
+    """
+
+    name: str
+    address: str
+    memory_bytes: int = 32 * GIB
+    cpus: int = 8
+
+
+class NetworkDescription(_Part):
+    """Every host has an attached PIF on every network."""
+
+    name: str
+    purpose: list[Literal["nbd", "insecure_nbd"]] = []
+
+
+class StorageDescription(_Part):
+    """A shared SR has a PBD on every host; a local one belongs to ``host`` (its name)."""
+
+    name: str
+    type: Literal["nfs", "ext", "lvm", "iso"] = "nfs"
+    size_bytes: int = 1024 * GIB
+    host: str | None = None
+    changed_block_tracking: bool = True
+
+
+class DiskDescription(_Part):
+    """``image`` is a raw file whose holes stay unallocated; without it the disk is empty and needs
+    ``size_bytes``.
+    """
+
+    name: str = ""
+    storage: str | None = None
+    image: Path | None = None
+    size_bytes: int | None = None
+    bootable: bool = False
+
+    @model_validator(mode="after")
+    def _has_contents(self) -> DiskDescription:
+        if self.image is None and self.size_bytes is None:
+            raise ValueError("a disk needs an image or size_bytes")
+        return self
+
+
+class VmDescription(_Part):
+    """``host`` (a name) runs it from the start; without one it is halted."""
+
+    name: str
+    description: str = ""
+    host: str | None = None
+    memory_bytes: int = GIB
+    vcpus: int = 1
+    disks: list[DiskDescription] = []
+    networks: list[str] = []
+    guest_tools: bool = True
+    firmware: Literal["bios", "uefi"] = "bios"
+    os_name: str = "Debian GNU/Linux 12 (bookworm)"
+    tags: list[str] = []
+    other_config: dict[str, str] = {}
+    ha_restart_priority: Literal["", "restart", "best-effort"] = ""
+
+
+class UserDescription(_Part):
+    """``password_file`` holds the password alone; ``role`` is a XenAPI role name."""
+
+    name: str = "root"
+    password_file: Path | None = None
+    password: str | None = None
+    role: str = "pool-admin"
+
+    @model_validator(mode="after")
+    def _has_password(self) -> UserDescription:
+        if (self.password is None) == (self.password_file is None):
+            raise ValueError(f"user {self.name} needs either password or password_file")
+        return self
+
+    def secret(self) -> str:
+        if self.password_file is not None:
+            return self.password_file.read_text("utf-8").rstrip("\n")
+        return self.password or ""
+
+
+class PoolDescription(_Part):
+    """``data_dir`` must be empty or absent: a simulated pool starts anew. Port 0 takes a free one; then
+    there must be one host only, because all hosts of a pool share their ports."""
+
+    name: str = "simulated"
+    version: str = "23.1.0"
+    data_dir: Path
+    https_port: int = 443
+    http_port: int | None = None
+    nbd_port: int = 10809
+    control_socket: Path | None = None
+    users: list[UserDescription]
+    hosts: list[HostDescription] = Field(min_length=1)
+    networks: list[NetworkDescription] = [NetworkDescription(name="Pool-wide network", purpose=["nbd"])]
+    storage: list[StorageDescription] = [StorageDescription(name="Shared storage")]
+    default_storage: str | None = None
+    vms: list[VmDescription] = []
+    ha_enabled: bool = False
+    refusal_delay_s: float = 2.0
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> PoolDescription:
+        hosts = {host.name for host in self.hosts}
+        if len(hosts) < len(self.hosts) or len({host.address for host in self.hosts}) < len(self.hosts):
+            raise ValueError("hosts need names and addresses of their own")
+        storage = {repository.name for repository in self.storage}
+        named = [(vm.host, hosts, vm.name) for vm in self.vms]
+        named += [(repository.host, hosts, repository.name) for repository in self.storage]
+        named += [(disk.storage, storage, vm.name) for vm in self.vms for disk in vm.disks]
+        named += [(self.default_storage, storage, "default_storage")]
+        wrong = [f"{owner}: {name}" for name, known, owner in named if name is not None and name not in known]
+        if wrong:
+            raise ValueError(f"no such host or storage: {', '.join(wrong)}")
+        return self
+
+
+def read_description(path: Path) -> PoolDescription:
+    """Raises ``pydantic.ValidationError`` naming every mistake."""
+    return PoolDescription.model_validate(yaml.safe_load(path.read_text("utf-8")))

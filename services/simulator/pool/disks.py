@@ -1,0 +1,110 @@
+"""Records of disks, kept in step with what their SR holds."""
+
+import asyncio
+from typing import Any
+
+from services.simulator.database.row import Row
+from services.simulator.pool import allowed_operations
+from services.simulator.pool.pool import Pool, disk_work
+from services.simulator.storage.ports import Node
+
+COALESCING_PAUSE_S = 0.5
+"""Between a change and the storage manager's garbage collector."""
+
+
+class Disks:
+    """One SR's records. Changes to an SR are followed by ``follow``, which is safe to call at any time."""
+
+    def __init__(self, pool: Pool, sr: str) -> None:
+        self._pool = pool
+        self._sr = sr
+        self._following = asyncio.Lock()
+        self._coalescing = False
+
+    async def follow(self) -> None:
+        """Sizes and parents as they are, hidden parents as unmanaged VDIs, the SR's space."""
+        repository = self._pool.repository(self._sr)
+        async with self._following:
+            nodes = {node.uuid: node for node in await disk_work(repository.nodes)}
+            usage = await disk_work(repository.usage)
+            self._follow_nodes(nodes)
+            self._pool.db.update(
+                "SR",
+                self._sr,
+                physical_size=usage.physical_size,
+                physical_utilisation=usage.physical_utilisation,
+                virtual_allocation=usage.virtual_allocation,
+            )
+
+    def coalesce_soon(self) -> None:
+        """Let the storage manager merge what it can, in the background."""
+        if not self._coalescing:
+            self._coalescing = True
+            self._pool.background(self._coalesce())
+
+    def _follow_nodes(self, nodes: dict[str, Node]) -> None:
+        db = self._pool.db
+        known: dict[str, Row] = {row["uuid"]: row for row in map(self._vdi, db.row("SR", self._sr)["VDIs"])}
+        for uuid, row in known.items():
+            if not row["managed"] and uuid not in nodes:
+                db.delete("VDI", row.ref)
+        for uuid, node in nodes.items():
+            if uuid not in known:
+                if node.hidden:
+                    self._add_hidden(node)
+            else:
+                db.update("VDI", known[uuid].ref, **_facts(node, known[uuid]["sm_config"]))
+
+    def _vdi(self, ref: str) -> Row:
+        return self._pool.db.row("VDI", ref)
+
+    def _add_hidden(self, node: Node) -> None:
+        self._pool.create(
+            "VDI",
+            uuid=node.uuid,
+            name_label="base copy",
+            SR=self._sr,
+            type="user",
+            location=node.uuid,
+            managed=False,
+            on_boot="persist",
+            **_facts(node, {}),
+        )
+
+    async def _coalesce(self) -> None:
+        try:
+            await self._pool.clock.sleep(COALESCING_PAUSE_S)
+            repository = self._pool.repositories[self._sr]
+            while await disk_work(repository.coalesce_step):
+                pass
+            await self.follow()
+        finally:
+            self._coalescing = False
+
+
+def _facts(node: Node, sm_config: dict[str, str]) -> dict[str, Any]:
+    others = {key: value for key, value in sm_config.items() if key != "vhd-parent"}
+    return {
+        "virtual_size": node.virtual_size,
+        "physical_utilisation": node.physical_utilisation,
+        "cbt_enabled": node.cbt_enabled,
+        "sm_config": {**others, "vhd-parent": node.parent} if node.parent else others,
+    }
+
+
+def add_vdi(pool: Pool, sr: str, node: Node, **values: Any) -> str:
+    """A record for a disk that a client may use; the reference."""
+    ref = pool.create(
+        "VDI",
+        **{
+            "uuid": node.uuid,
+            "SR": sr,
+            "location": node.uuid,
+            "managed": True,
+            "on_boot": "persist",
+            **values,
+            **_facts(node, values.get("sm_config", {})),
+        },
+    )
+    allowed_operations.refresh(pool.db, "VDI", ref)
+    return ref

@@ -1,0 +1,240 @@
+"""Running VMs: what changes in the database when a domain appears, stops, sleeps or dies with its host."""
+
+import hashlib
+from typing import Any
+
+from services.simulator.database.row import Row
+from services.simulator.failure import XapiFailure
+from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool import allowed_operations
+from services.simulator.pool.facts import BIOS_STRINGS
+from services.simulator.pool.pool import Pool, disk_work
+from services.simulator.wire.datetimes import EPOCH
+
+VM_OVERHEAD_BYTES = 5 * 1024**2
+
+
+def mac_address(mac_seed: str, device: str) -> str:
+    """The MAC of a VIF that has none of its own: locally administered, the same for the same seed and
+    device.
+    """
+    digest = hashlib.sha256(f"{mac_seed}/{device}".encode()).digest()
+    first = (digest[0] & 0xFC) | 0x02
+    return ":".join(f"{byte:02x}" for byte in (first, *digest[1:6]))
+
+
+def generation_id(pool: Pool) -> str:
+    """Two 64-bit numbers; a guest sees that they changed when it was cloned or reverted."""
+    number = hashlib.sha256(pool.ids.new().encode()).digest()
+    return f"{int.from_bytes(number[:8]) >> 1}:{int.from_bytes(number[8:16]) >> 1}"
+
+
+def disks_in_use(pool: Pool, vm: Row) -> list[tuple[Row, Row]]:
+    """(VBD, VDI) of every disk the VM has."""
+    vbds = [pool.db.row("VBD", ref) for ref in vm["VBDs"]]
+    return [(vbd, pool.db.row("VDI", vbd["VDI"])) for vbd in vbds if vbd["VDI"] != NULL_REF]
+
+
+def free_memory(pool: Pool, host: str) -> int:
+    """Bytes that a host has for more VMs."""
+    row = pool.db.row("host", host)
+    used = sum(pool.db.row("VM", vm)["memory_static_max"] for vm in row["resident_VMs"])
+    total = pool.db.row("host_metrics", row["metrics"])["memory_total"]
+    return int(total - row["memory_overhead"] - used)
+
+
+def possible_hosts(pool: Pool, vm: Row) -> list[str]:
+    """Live, enabled hosts that see all the VM's SRs, affinity first, then the one with most free memory."""
+    srs = {vdi["SR"] for _, vdi in disks_in_use(pool, vm)}
+    hosts = [
+        host.ref for host in pool.hosts.values() if host.alive and pool.db.row("host", host.ref)["enabled"]
+    ]
+    seeing = [host for host in hosts if all(sees(pool, host, sr) for sr in srs)]
+    return sorted(seeing, key=lambda host: (host != vm["affinity"], -free_memory(pool, host)))
+
+
+def sees(pool: Pool, host: str, sr: str) -> bool:
+    """Whether the host has the SR attached."""
+    pbds = (pool.db.row("PBD", ref) for ref in pool.db.row("SR", sr)["PBDs"])
+    return any(pbd["host"] == host and pbd["currently_attached"] for pbd in pbds)
+
+
+def choose_host(pool: Pool, vm: Row) -> str:
+    """Raises ``NO_HOSTS_AVAILABLE`` or ``HOST_NOT_ENOUGH_FREE_MEMORY``."""
+    hosts = possible_hosts(pool, vm)
+    if not hosts:
+        raise XapiFailure("NO_HOSTS_AVAILABLE")
+    needed = vm["memory_static_max"] + VM_OVERHEAD_BYTES
+    with_room = [host for host in hosts if free_memory(pool, host) >= needed]
+    if not with_room:
+        available = max(free_memory(pool, host) for host in hosts)
+        raise XapiFailure("HOST_NOT_ENOUGH_FREE_MEMORY", str(needed), str(available))
+    return with_room[0]
+
+
+async def attach_disks(pool: Pool, vm: str) -> None:
+    """Attach every disk and VIF. Raises ``VDI_IN_USE`` when another VM writes to a disk; then none is
+    attached.
+    """
+    row = pool.db.row("VM", vm)
+    for vbd, vdi in disks_in_use(pool, row):
+        check_exclusive(pool, vbd, vdi)
+    for vbd_ref in row["VBDs"]:
+        await attach(pool, vbd_ref)
+    for vif in row["VIFs"]:
+        pool.db.set("VIF", vif, "currently_attached", True)
+
+
+def check_exclusive(pool: Pool, vbd: Row, vdi: Row) -> None:
+    """Raises ``VDI_IN_USE``."""
+    if vdi["sharable"]:
+        return
+    others = [pool.db.row("VBD", ref) for ref in vdi["VBDs"] if ref != vbd.ref]
+    if any(other["currently_attached"] and "RW" in (other["mode"], vbd["mode"]) for other in others):
+        raise XapiFailure("VDI_IN_USE", vdi.ref)
+
+
+async def attach(pool: Pool, vbd_ref: str) -> None:
+    """Mark a VBD attached; a log of changed blocks that a crash left inconsistent is dropped, and said so."""
+    vbd = pool.db.row("VBD", vbd_ref)
+    device = f"xvd{_letters(int(vbd['userdevice']))}" if vbd["userdevice"].isdecimal() else vbd["userdevice"]
+    pool.db.update("VBD", vbd_ref, currently_attached=True, device=device)
+    vdi = pool.db.find("VDI", vbd["VDI"])
+    if vdi is None or vbd["mode"] != "RW" or not vdi["managed"]:
+        return
+    if vdi["cbt_enabled"] and not await disk_work(pool.repository(vdi["SR"]).activate, vdi["uuid"]):
+        pool.db.set("VDI", vdi.ref, "cbt_enabled", False)
+        body = f"Changed block tracking has been disabled: the log of VDI {vdi['uuid']} is inconsistent"
+        pool.messages.create("VDI_CBT_METADATA_INCONSISTENT", "VDI", vdi["uuid"], body)
+
+
+async def detach(pool: Pool, vbd_ref: str) -> None:
+    """In good order: what was written is in the disk and its log."""
+    vbd = pool.db.row("VBD", vbd_ref)
+    was_attached = vbd["currently_attached"]
+    pool.db.update("VBD", vbd_ref, currently_attached=False)
+    vdi = pool.db.find("VDI", vbd["VDI"])
+    if was_attached and vdi is not None and vbd["mode"] == "RW" and vdi["cbt_enabled"]:
+        await disk_work(pool.repository(vdi["SR"]).deactivate, vdi["uuid"])
+
+
+async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") -> None:
+    """A domain of the VM runs on ``host``; its disks are attached already."""
+    row = pool.db.row("VM", vm)
+    metrics = pool.db.row("VM_metrics", row["metrics"])
+    first_start = metrics["install_time"] == EPOCH
+    hvm = row["domain_type"] != "pv"
+    pool.db.update(
+        "VM_metrics",
+        metrics.ref,
+        start_time=pool.now(),
+        last_updated=pool.now(),
+        memory_actual=row["memory_static_max"],
+        VCPUs_number=row["VCPUs_at_startup"],
+        state=["running"],
+        hvm=hvm,
+        current_domain_type="hvm" if hvm else "pv",
+        **({"install_time": pool.now()} if first_start else {}),
+    )
+    if pool.db.find("VM_guest_metrics", row["guest_metrics"]) is None:
+        pool.db.set("VM", vm, "guest_metrics", add_guest_metrics(pool, row))
+    pool.db.update(
+        "VM",
+        vm,
+        power_state=power_state,
+        resident_on=host,
+        domid=_next_domid(pool),
+        memory_overhead=VM_OVERHEAD_BYTES,
+        memory_target=row["memory_static_max"],
+        last_boot_CPU_flags={"vendor": "GenuineIntel", "features": ""},
+        hardware_platform_version=2,
+        **({} if row["bios_strings"] else {"bios_strings": BIOS_STRINGS}),
+    )
+    allowed_operations.refresh_vm(pool.db, vm)
+
+
+async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
+    """The domain is gone. ``crashed``: with its host, so nobody closed its disks."""
+    row = pool.db.row("VM", vm)
+    for vbd in row["VBDs"]:
+        if crashed:
+            pool.db.set("VBD", vbd, "currently_attached", False)
+        else:
+            await detach(pool, vbd)
+    for vif in row["VIFs"]:
+        pool.db.set("VIF", vif, "currently_attached", False)
+    if pool.db.find("VM_metrics", row["metrics"]) is not None:
+        pool.db.update("VM_metrics", row["metrics"], memory_actual=0, state=[], last_updated=pool.now())
+    old_guest = row["guest_metrics"]
+    pool.db.update(
+        "VM",
+        vm,
+        power_state="Halted",
+        resident_on=NULL_REF,
+        domid=-1,
+        memory_target=0,
+        requires_reboot=False,
+        guest_metrics=NULL_REF,
+    )
+    if pool.db.find("VM_guest_metrics", old_guest) is not None:
+        pool.db.delete("VM_guest_metrics", old_guest)
+    allowed_operations.refresh_vm(pool.db, vm)
+
+
+def add_guest_metrics(pool: Pool, vm: Row) -> str:
+    """What a guest's tools report, or the little that is known of one without; ``other_config`` of the VM
+    decides.
+    """
+    if vm["other_config"].get(NO_TOOLS) == "true":
+        return pool.create("VM_guest_metrics", live=True, last_updated=pool.now())
+    name = vm["other_config"].get(OS_NAME, "Debian GNU/Linux 12 (bookworm)")
+    facts: dict[str, Any] = {
+        "os_version": {
+            "name": name,
+            "distro": "debian",
+            "major": "12",
+            "minor": "5",
+            "uname": "6.1.0-18-amd64",
+        },
+        "PV_drivers_version": {"major": "7", "minor": "30", "micro": "0", "build": "1"},
+        "networks": {f"{index}/ip": f"192.0.2.{index + 10}" for index in range(len(vm["VIFs"]))},
+        "other": {
+            "platform-feature-xs_reset_watches": "1",
+            "feature-balloon": "1",
+            "feature-suspend": "1",
+            "feature-shutdown": "1",
+            "feature-reboot": "1",
+            "feature-poweroff": "1",
+            "feature-vcpu-hotplug": "1",
+            "has-vendor-device": "0",
+        },
+        "can_use_hotplug_vbd": "yes",
+        "can_use_hotplug_vif": "yes",
+    }
+    return pool.create(
+        "VM_guest_metrics",
+        PV_drivers_detected=True,
+        PV_drivers_up_to_date=True,
+        live=True,
+        last_updated=pool.now(),
+        **facts,
+    )
+
+
+NO_TOOLS = "xenkeep-simulator:no-guest-tools"
+OS_NAME = "xenkeep-simulator:os-name"
+"""Keys of VM.other_config that say what the simulated guest is."""
+
+
+def _next_domid(pool: Pool) -> int:
+    return 1 + max(int(vm["domid"]) for vm in pool.db.tables["VM"])
+
+
+def _letters(number: int) -> str:
+    """Device letters after ``xvd``: a, b, …, z, aa, ab, …"""
+    letters = ""
+    number += 1
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(ord("a") + rest) + letters
+    return letters

@@ -1,0 +1,121 @@
+"""What a host says of itself: versions, features, licence."""
+
+_UNRESTRICTED = [
+    "restrict_vlan",
+    "restrict_qos",
+    "restrict_pool_attached_storage",
+    "restrict_netapp",
+    "restrict_equalogic",
+    "restrict_pooling",
+    "restrict_marathon",
+    "restrict_email_alerting",
+    "restrict_historical_performance",
+    "restrict_wlb",
+    "restrict_rbac",
+    "restrict_dmc",
+    "restrict_checkpoint",
+    "restrict_cpu_masking",
+    "restrict_connection",
+    "platform_filter",
+    "regular_nag_dialog",
+    "restrict_vmpr",
+    "restrict_vmss",
+    "restrict_intellicache",
+    "restrict_gpu",
+    "restrict_dr",
+    "restrict_vif_locking",
+    "restrict_storage_xen_motion",
+    "restrict_vgpu",
+    "restrict_integrated_gpu_passthrough",
+    "restrict_vss",
+    "restrict_guest_agent_auto_update",
+    "restrict_pci_device_for_auto_update",
+    "restrict_xen_motion",
+    "restrict_guest_ip_setting",
+    "restrict_ad",
+    "restrict_nested_virt",
+    "restrict_live_patching",
+    "restrict_set_vcpus_number_live",
+    "restrict_pvs_proxy",
+    "restrict_igmp_snooping",
+    "restrict_rpu",
+    "restrict_pool_size",
+    "restrict_cbt",
+    "restrict_usb_passthrough",
+    "restrict_network_sriov",
+    "restrict_corosync",
+    "restrict_zstd_export",
+    "restrict_pool_secret_rotation",
+    "restrict_certificate_verification",
+    "restrict_updates",
+    "restrict_internal_repo_access",
+    "restrict_vtpm",
+]
+RESTRICTIONS = {name: "false" for name in _UNRESTRICTED} | {"enable_xha": "true"}
+"""pool.restrictions of a pool that has every feature (xapi: ocaml/xapi-types/features.ml)."""
+POOL_OPERATIONS = (
+    "cluster_create",
+    "designate_new_master",
+    "ha_enable",
+    "configure_repositories",
+    "sync_updates",
+    "get_updates",
+    "apply_updates",
+    "tls_verification_enable",
+    "cert_refresh",
+)
+HOST_OPERATIONS = ("vm_migrate", "provision", "vm_resume", "evacuate", "vm_start")
+_FEATURES = "178bfbff-f6f83203-2c100800-00000121"
+CPU_FEATURES = {
+    name: _FEATURES for name in ("features_pv", "features_hvm", "features_pv_host", "features_hvm_host")
+}
+BIOS_STRINGS = {
+    "bios-vendor": "Xen",
+    "bios-version": "",
+    "system-manufacturer": "Xen",
+    "system-product-name": "HVM domU",
+    "system-version": "",
+    "system-serial-number": "",
+    "baseboard-manufacturer": "",
+    "baseboard-product-name": "",
+    "baseboard-version": "",
+    "baseboard-serial-number": "",
+    "baseboard-asset-tag": "",
+    "baseboard-location-in-chassis": "",
+    "enclosure-asset-tag": "",
+    "hp-rombios": "",
+    "oem-1": "Xen",
+    "oem-2": "MS_VM_CERT/SHA1/bdbeb6e0a816d43fa6d3fe8aaef04c2bad9d3e3d",
+}
+"""Of a VM that was started without strings of its own (recorded)."""
+
+
+def api_version(xapi: str) -> tuple[int, int]:
+    """API_version_major and minor: 2.20 up to 23.x, 2.21 from 24.x on."""
+    return 2, 20 if int(xapi.partition(".")[0]) < 24 else 21
+
+
+def software_version(xapi: str) -> dict[str, str]:
+    """host.software_version; ``xapi`` is its full version."""
+    short = ".".join(xapi.split(".")[:2])
+    return {
+        "product_version": "8.2.50",
+        "product_version_text": "8",
+        "product_version_text_short": "8",
+        "platform_name": "XCP",
+        "platform_version": "3.3.0",
+        "product_brand": "XenServer",
+        "build_number": xapi,
+        "git_id": "0",
+        "hostname": "localhost",
+        "date": "20261122T07:48:38Z",
+        "dbv": "0.0.1",
+        "xapi": short,
+        "xapi_build": xapi,
+        "xen": "4.17.0",
+        "linux": "4.19.0+1",
+        "xencenter_min": "2.20",
+        "xencenter_max": "2.20",
+        "network_backend": "bridge",
+        "db_schema": "5.759",
+    }

@@ -1,0 +1,90 @@
+"""A simulated host: its listeners, its certificate, and whether it has power."""
+
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+from services.simulator.http.server import Handler, HttpServer
+from services.simulator.nbd.ports import Door
+from services.simulator.pool.certificates import HostCertificate
+from services.simulator.pool.description import PoolDescription
+
+
+class NbdListener(Protocol):
+    """The NBD server of a host (``services.simulator.nbd.server.NbdServer``)."""
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+
+    async def start(self, address: str, port: int) -> None:
+        """Listen; raises ``OSError``."""
+
+    async def close(self) -> None:
+        """Stop listening; every export is closed when it returns."""
+
+    def kill(self) -> None:
+        """Reset every connection at once."""
+
+
+NbdFactory = Callable[[Door, ssl.SSLContext], NbdListener]
+
+
+class Host:
+    """``emergency`` means: it is a supporter that has lost its coordinator."""
+
+    def __init__(self, ref: str, uuid: str, name: str, address: str, certificate: HostCertificate) -> None:
+        self.ref = ref
+        self.uuid = uuid
+        self.name = name
+        self.address = address
+        self.certificate = certificate
+        self.alive = False
+        self.emergency = False
+        self.https: HttpServer | None = None
+        self.http: HttpServer | None = None
+        self.nbd: NbdListener | None = None
+
+    async def boot(self, ports: PoolDescription, handler: Handler, door: Door, nbd: NbdFactory) -> None:
+        """Listen on the ports of the description. Raises ``OSError`` when one is taken; then nothing
+        listens.
+        """
+        context = self.certificate.server_context()
+        self.https = HttpServer(handler, context)
+        self.http = None if ports.http_port is None else HttpServer(handler, None)
+        self.nbd = nbd(door, self.certificate.server_context())
+        try:
+            await self.https.start(self.address, ports.https_port)
+            if self.http is not None and ports.http_port is not None:
+                await self.http.start(self.address, ports.http_port)
+            await self.nbd.start(self.address, ports.nbd_port)
+        except OSError:
+            await self.power_off()
+            raise
+        self.alive = True
+        self.emergency = False
+
+    async def power_off(self) -> None:
+        """Every listener and every connection is gone at once."""
+        self.alive = False
+        if self.nbd is not None:
+            self.nbd.kill()
+            await self.nbd.close()
+        for server in (self.https, self.http):
+            if server is not None:
+                await server.kill()
+        self.https = self.http = self.nbd = None
+
+    def cut_http(self) -> int:
+        """Reset the connections of the toolstack; their number."""
+        return sum(server.cut() for server in (self.https, self.http) if server is not None)
+
+    @property
+    def https_port(self) -> int:
+        """0 while it has no power."""
+        return self.https.port if self.https is not None else 0
+
+    @property
+    def nbd_port(self) -> int:
+        """0 while it has no power."""
+        return self.nbd.port if self.nbd is not None else 0

@@ -1,0 +1,76 @@
+"""Operations on an object: one at a time, others wait their turn.
+
+A xapi retries a refused call at random moments for up to two hours (xapi: ocaml/xapi/helpers.ml,
+``Repeat_with_uniform_backoff``). Here a call is retried whenever its object has changed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from services.simulator.database.database import Change
+from services.simulator.database.row import Row
+from services.simulator.dispatch.call import Call
+from services.simulator.failure import XapiFailure
+from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool import allowed_operations
+
+PATIENCE_S = 7200.0
+
+
+@asynccontextmanager
+async def operation(
+    call: Call, cls: str, ref: str, name: str, check: Callable[[Row], None]
+) -> AsyncIterator[None]:
+    """Hold ``name`` on an object for the length of the block. ``check`` raises what forbids it.
+
+    Raises ``HANDLE_INVALID``, what ``check`` raises, and ``TASK_CANCELLED`` when the wait is called off.
+    """
+    await _wait_turn(call, cls, ref, check)
+    key = call.task if call.task != NULL_REF else call.pool.new_ref()
+    held = {**call.db.row(cls, ref)["current_operations"], key: name}
+    call.db.set(cls, ref, "current_operations", held)
+    allowed_operations.refresh(call.db, cls, ref)
+    try:
+        yield
+    finally:
+        row = call.db.find(cls, ref)
+        if row is not None:
+            left = {holder: held for holder, held in row["current_operations"].items() if holder != key}
+            call.db.set(cls, ref, "current_operations", left)
+            allowed_operations.refresh(call.db, cls, ref)
+
+
+async def _wait_turn(call: Call, cls: str, ref: str, check: Callable[[Row], None]) -> None:
+    deadline = call.pool.clock.monotonic() + PATIENCE_S
+    changed = asyncio.Event()
+
+    def listen(change: Change) -> None:
+        if change.row.ref == ref:
+            changed.set()
+
+    forget = call.db.listen(listen)
+    try:
+        while True:
+            changed.clear()
+            try:
+                check(call.db.row(cls, ref))
+                return
+            except XapiFailure as failure:
+                left = deadline - call.pool.clock.monotonic()
+                if failure.code != "OTHER_OPERATION_IN_PROGRESS" or left <= 0:
+                    raise
+            await _either(call, changed, left)
+            call.pool.tasks.check(call.task)
+    finally:
+        forget()
+
+
+async def _either(call: Call, changed: asyncio.Event, seconds: float) -> None:
+    """Until the object changed, the task was cancelled, or time is up."""
+    waits = [asyncio.ensure_future(event.wait()) for event in (changed, call.pool.tasks.cancelled(call.task))]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -1,0 +1,125 @@
+"""The pool that all its hosts share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from services.chassis.clock import Clock
+from services.chassis.ids import IdSource
+from services.simulator.database.database import Database
+from services.simulator.failure import XapiFailure
+from services.simulator.model.schema import Model
+from services.simulator.pool.description import PoolDescription
+from services.simulator.pool.host import Host
+from services.simulator.pool.messages import Messages
+from services.simulator.pool.registrations import Registrations
+from services.simulator.pool.sessions import Sessions, User
+from services.simulator.pool.tasks import Tasks
+from services.simulator.storage.errors import StorageError
+from services.simulator.storage.ports import StorageRepository
+from services.simulator.wire.datetimes import DateTime
+
+if TYPE_CHECKING:
+    from services.simulator.pool.disks import Disks
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Pool:
+    """Database, hosts, storage, and the work in progress.
+
+    ``repositories`` are the SRs' contents by SR reference, ``disks`` their records. All hosts live in this
+    process and see one database, the coordinator's; that supporters refuse calls is the dispatcher's
+    business.
+    """
+
+    def __init__(self, model: Model, description: PoolDescription, clock: Clock, ids: IdSource) -> None:
+        self.model = model
+        self.description = description
+        self.clock = clock
+        self.ids = ids
+        self.db = Database(model)
+        users = [User(user.name, user.secret(), user.role) for user in description.users]
+        self.sessions = Sessions(self.db, clock, ids, users, description.refusal_delay_s)
+        self.tasks = Tasks(self.db, clock, ids)
+        self.messages = Messages(self.db, clock, ids)
+        self.registrations = Registrations(self.db)
+        self.hosts: dict[str, Host] = {}
+        self.repositories: dict[str, StorageRepository] = {}
+        self.disks: dict[str, Disks] = {}
+        self._work: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
+
+    @property
+    def data_dir(self) -> Path:
+        return self.description.data_dir
+
+    @property
+    def coordinator(self) -> Host:
+        return self.hosts[self.db.only("pool")["master"]]
+
+    def now(self) -> DateTime:
+        return DateTime.of(self.clock.now())
+
+    def new_ref(self) -> str:
+        return f"OpaqueRef:{self.ids.new()}"
+
+    def create(self, cls: str, **values: Any) -> str:
+        """Add an object with a new reference and, unless given, a new uuid; the reference."""
+        values.setdefault("uuid", self.ids.new())
+        return self.db.create(cls, self.new_ref(), values).ref
+
+    def repository(self, sr: str) -> StorageRepository:
+        """The contents of an SR. Raises ``SR_HAS_NO_PBDS`` when no host has it attached."""
+        row = self.db.row("SR", sr)
+        if not any(self.db.row("PBD", pbd)["currently_attached"] for pbd in row["PBDs"]):
+            raise XapiFailure("SR_HAS_NO_PBDS", sr)
+        return self.repositories[sr]
+
+    def host_named(self, name: str) -> Host:
+        """By uuid or name. Raises ``KeyError``."""
+        for host in self.hosts.values():
+            if name in (host.uuid, host.name):
+                return host
+        raise KeyError(name)
+
+    def work(self, job: Coroutine[Any, Any, None]) -> None:
+        """Run ``job`` beside everything else, until it ends or the toolstack restarts."""
+        _spawn(job, self._work)
+
+    def background(self, job: Coroutine[Any, Any, None]) -> None:
+        """Run ``job`` as a host's own business: it goes on when the toolstack restarts."""
+        _spawn(job, self._background)
+
+    async def stop_work(self) -> None:
+        """Break off everything in progress."""
+        await _cancel(self._work)
+
+    async def close(self) -> None:
+        """Break off everything, the hosts' own business too."""
+        await _cancel(self._work | self._background)
+
+
+async def disk_work(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a storage call in a thread; its error becomes the failure that a storage manager would report."""
+    try:
+        return await asyncio.to_thread(function, *args, **kwargs)
+    except StorageError as error:
+        raise XapiFailure(error.code, *error.params) from error
+
+
+def _spawn(job: Coroutine[Any, Any, None], group: set[asyncio.Task[None]]) -> None:
+    task = asyncio.create_task(job)
+    group.add(task)
+    task.add_done_callback(group.discard)
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    jobs = [task for task in tasks if task is not asyncio.current_task()]
+    for job in jobs:
+        job.cancel()
+    await asyncio.gather(*jobs, return_exceptions=True)

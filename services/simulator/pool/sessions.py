@@ -1,0 +1,106 @@
+"""Who is logged in.
+
+Sessions live as long as the coordinator's toolstack (xapi: ocaml/idl/datamodel.ml, ``PersistNothing``).
+"""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.chassis.clock import Clock
+from services.chassis.ids import IdSource
+from services.simulator.database.database import Database
+from services.simulator.database.row import Row
+from services.simulator.failure import XapiFailure
+from services.simulator.wire.datetimes import DateTime
+
+IDLE_LIMIT = timedelta(days=1)
+"""xapi: ocaml/xapi/xapi_globs.ml ``inactive_session_timeout``."""
+PER_ORIGINATOR = 500
+"""Beyond it the least recently used session of the originator goes (xapi: ocaml/xapi/xapi_session.ml)."""
+SUPERUSER_ROLE = "pool-admin"
+
+
+@dataclass
+class User:
+    """``role`` is one of XenAPI's role names; the one called root is the local superuser."""
+
+    name: str
+    password: str
+    role: str = SUPERUSER_ROLE
+
+
+class Sessions:
+    """Logs users in and out and tells whose a session is."""
+
+    def __init__(
+        self, db: Database, clock: Clock, ids: IdSource, users: Sequence[User], refusal_delay_s: float
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._ids = ids
+        self._users = {user.name: user for user in users}
+        self._refusal_delay_s = refusal_delay_s
+        self._roles: dict[str, str] = {}
+
+    async def log_in(self, host: str, name: str, password: str, originator: str) -> str:
+        """A new session's reference. Raises ``SESSION_AUTHENTICATION_FAILED``, after a pause that slows
+        guessing.
+        """
+        user = self._users.get(name)
+        if user is None or not hmac.compare_digest(user.password.encode(), password.encode()):
+            await self._clock.sleep(self._refusal_delay_s)
+            why = (
+                "Authentication failure" if user else "User not known to the underlying authentication module"
+            )
+            raise XapiFailure("SESSION_AUTHENTICATION_FAILED", name, why)
+        self._make_room(originator)
+        now = DateTime.of(self._clock.now())
+        row = self._db.create(
+            "session",
+            f"OpaqueRef:{self._ids.new()}",
+            {
+                "uuid": self._ids.new(),
+                "this_host": host,
+                "last_active": now,
+                "validation_time": now,
+                "is_local_superuser": name == "root",
+                "auth_user_name": name,
+                "originator": originator,
+            },
+        )
+        self._roles[row.ref] = user.role
+        return row.ref
+
+    def change_password(self, name: str, password: str) -> None:
+        self._users[name].password = password
+
+    def use(self, ref: str) -> str:
+        """The role of a session, which is thereby active. Raises ``SESSION_INVALID``."""
+        row = self.alive(ref)
+        self._db.set("session", ref, "last_active", DateTime.of(self._clock.now()))
+        return self._roles[row.ref]
+
+    def alive(self, ref: str) -> Row:
+        """Raises ``SESSION_INVALID`` for a session that is unknown, logged out or was idle too long."""
+        row = self._db.find("session", ref)
+        if row is not None and DateTime(row["last_active"]).moment() + IDLE_LIMIT < self._clock.now():
+            self.end(ref)
+            row = None
+        if row is None:
+            raise XapiFailure("SESSION_INVALID", ref)
+        return row
+
+    def end(self, ref: str) -> None:
+        self._roles.pop(ref, None)
+        self._db.delete("session", ref)
+
+    def end_all(self) -> None:
+        for row in self._db.rows("session"):
+            self.end(row.ref)
+
+    def _make_room(self, originator: str) -> None:
+        same = [row for row in self._db.rows("session") if row["originator"] == originator]
+        for row in sorted(same, key=lambda row: str(row["last_active"]))[: len(same) - PER_ORIGINATOR + 1]:
+            self.end(row.ref)

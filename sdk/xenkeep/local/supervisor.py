@@ -27,6 +27,7 @@ class Supervisor:
         self._notify = notify
         self._keepers: list[tuple[Program, asyncio.Task[None]]] = []
         self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._interludes: dict[str, Callable[[], None]] = {}
         self._stopping = asyncio.Event()
 
     async def start(self, program: Program, timeout: float = 60.0) -> None:
@@ -48,6 +49,11 @@ class Supervisor:
     def pid(self, name: str) -> int:
         """Process id of a program that runs now."""
         return self._running[name].pid
+
+    def interrupt(self, name: str, while_down: Callable[[], None] = lambda: None) -> None:
+        """Kill a program at once; it is started again as soon as ``while_down`` was called."""
+        self._interludes[name] = while_down
+        self._running[name].kill()
 
     async def stop(self) -> None:
         """Ask every program to end, the last started first; kill what has not ended after STOP_SECONDS."""
@@ -71,6 +77,10 @@ class Supervisor:
             code = await self._run_once(program, ready)
             if self._stopping.is_set():
                 return
+            if interlude := self._interludes.pop(program.name, None):
+                interlude()
+                self._notify(f"{program.name} was killed and is started again")
+                continue
             if not ready.done():
                 ready.set_exception(self._not_ready(program, f"ended with code {code}"))
                 return

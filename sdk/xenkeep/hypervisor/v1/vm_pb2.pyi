@@ -57,6 +57,26 @@ class Vm(_message.Message):
     POWER_STATE_SUSPENDED: Vm.PowerState.ValueType  # 4
     """Memory on disk."""
 
+    @_typing.final
+    class BootParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
@@ -71,6 +91,7 @@ class Vm(_message.Message):
     GUEST_OS_FIELD_NUMBER: _builtins.int
     POOL_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     METHODS_FIELD_NUMBER: _builtins.int
+    BOOT_PARAMETERS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`pools/{pool}/vms/{vm}`; both ids are UUIDs."""
     display_name: _builtins.str
@@ -107,6 +128,10 @@ class Vm(_message.Message):
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_capture_pb2.Method.ValueType]:
         """Methods this VM can be captured with now."""
 
+    @_builtins.property
+    def boot_parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """How it boots, in XenAPI's words: "HVM_boot_policy", "HVM_boot_params/order", "HVM_boot_params/firmware", "PV_kernel", ..."""
+
     def __init__(
         self,
         *,
@@ -124,10 +149,11 @@ class Vm(_message.Message):
         guest_os: _builtins.str = ...,
         pool_display_name: _builtins.str = ...,
         methods: _abc.Iterable[_capture_pb2.Method.ValueType] | None = ...,
+        boot_parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "disks", b"disks", "display_name", b"display_name", "guest_os", b"guest_os", "host_display_name", b"host_display_name", "host_id", b"host_id", "memory_bytes", b"memory_bytes", "methods", b"methods", "name", b"name", "network_interfaces", b"network_interfaces", "pool_display_name", b"pool_display_name", "power_state", b"power_state", "tags", b"tags", "vcpus", b"vcpus"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_parameters", b"boot_parameters", "description", b"description", "disks", b"disks", "display_name", b"display_name", "guest_os", b"guest_os", "host_display_name", b"host_display_name", "host_id", b"host_id", "memory_bytes", b"memory_bytes", "methods", b"methods", "name", b"name", "network_interfaces", b"network_interfaces", "pool_display_name", b"pool_display_name", "power_state", b"power_state", "tags", b"tags", "vcpus", b"vcpus"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,108 @@
+"""Scenes 2 to 4: the pool is added, everything is backed up, the guests change, only that is read again."""
+
+from xenkeep.cli.output import size
+from xenkeep.cli.policy_file import Limits, PolicyFile
+from xenkeep.demo.guests import BLOCK_BYTES, change
+from xenkeep.demo.pool import HOSTS, HTTPS_PORT
+from xenkeep.demo.stage import POLICY, REPOSITORY, Stage, complaints, seconds_of
+from xenkeep.scheduler.v1 import run_pb2
+
+CHANGED_BLOCKS = 40
+
+
+def add_pool(stage: Stage, password: str) -> None:
+    """Pin the certificate of a supporter, follow it to the coordinator, list the VMs."""
+    address = f"{HOSTS['host-2']}:{HTTPS_PORT}"
+    certificate = stage.client.pools.probe(address)
+    stage.say(f"    {address} presents certificate SHA-256 {certificate.sha256[:16]}...")
+    pool = stage.client.pools.add(address, "root", password, certificate.sha256)
+    vms = {vm.display_name: vm for vm in stage.client.vms.list()}
+    stage.check(len(pool.hosts) == len(HOSTS), f"pool {pool.display_name} has {len(HOSTS)} hosts")
+    stage.check(set(vms) == {guest.name for guest in stage.guests}, f"VMs: {', '.join(sorted(vms))}")
+    for guest in stage.guests:
+        for disk, found in zip(guest.disks, vms[guest.name].disks, strict=True):
+            disk.disk_id = found.disk_id
+    stage.report.data["vms"] = len(vms)
+
+
+def make_policy(stage: Stage, passphrase: str) -> None:
+    """A repository in a directory, and a policy for all VMs."""
+    made = stage.client.repositories.create(REPOSITORY, (stage.folder / "repository").as_uri(), passphrase)
+    stage.check(bool(made.recovery_key), "the repository has a passphrase and a recovery key")
+    policy = PolicyFile(
+        name=POLICY, all=True, repository=REPOSITORY, schedule="0 22 * * *", limits=Limits(tasks_per_run=4)
+    )
+    stage.client.policies.create(policy.to_proto())
+
+
+async def first_run(stage: Stage) -> None:
+    """Everything, in parallel."""
+    run = await stage.run()
+    stage.check(
+        run.state == run_pb2.Run.STATE_SUCCEEDED, f"the first run succeeded {complaints(run)}".strip()
+    )
+    points = [task.result.point for task in run.tasks]
+    figures = {
+        "logical_bytes": sum(point.logical_bytes for point in points),
+        "read_bytes": sum(point.read_bytes for point in points),
+        "stored_bytes": sum(point.stored_bytes for point in points),
+        "seconds": round(seconds_of(run), 2),
+    }
+    figures["ratio"] = round(figures["read_bytes"] / max(1, figures["stored_bytes"]), 2)
+    stage.report.data["full"] = {**figures, "per_vm": [_figures(task) for task in run.tasks]}
+    stage.check(all(point.level == 1 for point in points), "all points are full, each with its reason")
+    for task in run.tasks:
+        rate = task.result.point.read_bytes / max(task.result.seconds, 0.001)
+        stage.say(
+            f"    {task.subject_display_name:<8} {size(task.result.point.read_bytes)} at {size(int(rate))}/s"
+        )
+    stage.say(
+        f"    {size(figures['logical_bytes'])} of disks, {size(figures['read_bytes'])} read,"
+        f" {size(figures['stored_bytes'])} stored in {figures['seconds']} s"
+    )
+
+
+async def second_run(stage: Stage) -> None:
+    """What the guests changed, and hardly more."""
+    changed = change_guests(stage)
+    for guest in stage.guests:
+        for disk in guest.disks:
+            stage.expected[disk.disk_id] = disk.sha256()
+    run = await stage.run()
+    stage.check(
+        run.state == run_pb2.Run.STATE_SUCCEEDED, f"the second run succeeded {complaints(run)}".strip()
+    )
+    points = [task.result.point for task in run.tasks]
+    read = sum(point.read_bytes for point in points)
+    amplification = round(read / changed, 3)
+    stage.report.data["incremental"] = {
+        "changed_bytes": changed,
+        "read_bytes": read,
+        "stored_bytes": sum(point.stored_bytes for point in points),
+        "seconds": round(seconds_of(run), 2),
+        "read_amplification": amplification,
+    }
+    stage.check(all(point.level == 2 for point in points), "all points are incremental")
+    stage.check(amplification <= 1.3, f"{size(changed)} changed, {size(read)} read: {amplification} times")
+
+
+def change_guests(stage: Stage) -> int:
+    """All guests overwrite scattered blocks and change files; returns how many bytes of blocks that were."""
+    changed = 0
+    for guest in stage.guests:
+        for disk in guest.disks:
+            writes = change(disk, CHANGED_BLOCKS, stage.rng)
+            stage.control.write(disk, writes)
+            changed += len(writes) * BLOCK_BYTES
+    return changed
+
+
+def _figures(task: run_pb2.Task) -> dict[str, object]:
+    point = task.result.point
+    return {
+        "vm": task.subject_display_name,
+        "read_bytes": point.read_bytes,
+        "stored_bytes": point.stored_bytes,
+        "seconds": round(task.result.seconds, 2),
+        "mib_per_second": round(point.read_bytes / max(task.result.seconds, 0.001) / (1 << 20), 1),
+    }

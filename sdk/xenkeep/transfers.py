@@ -31,6 +31,13 @@ class Transfers:
         """The transfer whenever it changes, until it ended."""
         return self._caller.stream(self._stub.WatchTransfer, transfer_pb2.WatchTransferRequest(name=name))
 
+    def wait(self, name: str) -> transfer_pb2.Transfer:
+        """The transfer when it ended."""
+        transfer = self.get(name)
+        for transfer in self.watch(name):  # noqa: B007 - the last one is wanted
+            pass
+        return transfer
+
     def cancel(self, name: str) -> transfer_pb2.Transfer:
         """Ask a transfer to stop."""
         return self._caller.unary(self._stub.CancelTransfer, transfer_pb2.CancelTransferRequest(name=name))

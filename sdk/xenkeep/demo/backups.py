@@ -2,6 +2,7 @@
 
 from xenkeep.cli.output import size
 from xenkeep.cli.policy_file import Limits, PolicyFile
+from xenkeep.common.v1 import capture_pb2
 from xenkeep.demo.guests import BLOCK_BYTES, change
 from xenkeep.demo.pool import HOSTS, HTTPS_PORT
 from xenkeep.demo.stage import POLICY, REPOSITORY, Stage, complaints, seconds_of
@@ -42,23 +43,29 @@ async def first_run(stage: Stage) -> None:
         run.state == run_pb2.Run.STATE_SUCCEEDED, f"the first run succeeded {complaints(run)}".strip()
     )
     points = [task.result.point for task in run.tasks]
-    figures = {
-        "logical_bytes": sum(point.logical_bytes for point in points),
-        "read_bytes": sum(point.read_bytes for point in points),
-        "stored_bytes": sum(point.stored_bytes for point in points),
+    logical, read, stored = (
+        sum(getattr(point, name) for point in points)
+        for name in ("logical_bytes", "read_bytes", "stored_bytes")
+    )
+    stage.report.data["full"] = {
+        "logical_bytes": logical,
+        "read_bytes": read,
+        "stored_bytes": stored,
         "seconds": round(seconds_of(run), 2),
+        "ratio": round(read / max(1, stored), 2),
+        "per_vm": [_figures(task) for task in run.tasks],
     }
-    figures["ratio"] = round(figures["read_bytes"] / max(1, figures["stored_bytes"]), 2)
-    stage.report.data["full"] = {**figures, "per_vm": [_figures(task) for task in run.tasks]}
-    stage.check(all(point.level == 1 for point in points), "all points are full, each with its reason")
+    stage.check(
+        all(point.level == capture_pb2.LEVEL_FULL for point in points),
+        "all points are full, each with its reason",
+    )
     for task in run.tasks:
         rate = task.result.point.read_bytes / max(task.result.seconds, 0.001)
         stage.say(
             f"    {task.subject_display_name:<8} {size(task.result.point.read_bytes)} at {size(int(rate))}/s"
         )
     stage.say(
-        f"    {size(figures['logical_bytes'])} of disks, {size(figures['read_bytes'])} read,"
-        f" {size(figures['stored_bytes'])} stored in {figures['seconds']} s"
+        f"    {size(logical)} of disks, {size(read)} read, {size(stored)} stored in {seconds_of(run):.1f} s"
     )
 
 
@@ -82,7 +89,9 @@ async def second_run(stage: Stage) -> None:
         "seconds": round(seconds_of(run), 2),
         "read_amplification": amplification,
     }
-    stage.check(all(point.level == 2 for point in points), "all points are incremental")
+    stage.check(
+        all(point.level == capture_pb2.LEVEL_INCREMENTAL for point in points), "all points are incremental"
+    )
     stage.check(amplification <= 1.3, f"{size(changed)} changed, {size(read)} read: {amplification} times")
 
 

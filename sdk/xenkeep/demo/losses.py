@@ -33,9 +33,8 @@ async def damage_repository(stage: Stage) -> None:
     """Flip one bit of one pack; verification names the points it costs, and restoring one is refused."""
     pack = max((stage.folder / "repository" / "packs" / "data").rglob("*"), key=_size_if_file)
     _flip_a_bit(pack)
-    transfer = stage.client.repositories.verify(REPOSITORY, full=True)
-    for transfer in await asyncio.to_thread(lambda: list(stage.client.transfers.watch(transfer.name))):
-        pass
+    started = stage.client.repositories.verify(REPOSITORY, full=True)
+    transfer = await asyncio.to_thread(stage.client.transfers.wait, started.name)
     named = {point for damage in transfer.result.damages for point in damage.point_ids}
     found = transfer.state == transfer_pb2.Transfer.STATE_SUCCEEDED and any(
         pack.name in damage.object for damage in transfer.result.damages

@@ -32,5 +32,20 @@ format: install ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+check: install ## Format, lint, types, import rules, contracts: everything but the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+	tools/check-breaking
+	tools/check-generated
+
+test: install ## Run all tests
+	$(BIN)/pytest
+
+demo: install ## Run the whole story on this machine; KEEP=1 leaves it running
+	$(BIN)/xenkeep demo $(if $(KEEP),--keep)
+
 clean: ## Remove what was built (not .venv)
 	rm -rf build dist

@@ -1,0 +1,1 @@
+"""How the scheduler reaches its store and its neighbours."""

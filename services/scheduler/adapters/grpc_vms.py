@@ -1,0 +1,54 @@
+"""The hypervisor service's inventory."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import grpc
+from xenkeep.hypervisor.v1 import pool_pb2, pool_pb2_grpc, vm_pb2, vm_pb2_grpc
+
+from services.chassis.errors import Internal
+from services.chassis.rpc.channel import translated
+from services.scheduler.domain.selection import Vm
+
+PEER = "The hypervisor service"
+PAGE = 1000
+_NAME_PARTS = 4
+
+
+class GrpcVms:
+    """``ports.Vms``; every call ends within ``deadline``."""
+
+    def __init__(self, channel: grpc.aio.Channel, deadline: timedelta) -> None:
+        self._vms = vm_pb2_grpc.VmServiceStub(channel)
+        self._pools = pool_pb2_grpc.PoolServiceStub(channel)
+        self._timeout = deadline.total_seconds()
+
+    async def list_vms(self, pool: str) -> Sequence[Vm]:
+        parent = await self.find_pool(pool) if pool else ""
+        vms: list[Vm] = []
+        token = ""
+        while True:
+            request = vm_pb2.ListVmsRequest(parent=parent, page_size=PAGE, page_token=token)
+            with translated(PEER):
+                page = await self._vms.ListVms(request, timeout=self._timeout)
+            vms += map(_vm, page.vms)
+            token = page.next_page_token
+            if not token:
+                return vms
+
+    async def find_pool(self, reference: str) -> str:
+        with translated(PEER):
+            request = pool_pb2.GetPoolRequest(name=reference)
+            pool = await self._pools.GetPool(request, timeout=self._timeout)
+        return str(pool.name)
+
+
+def _vm(vm: vm_pb2.Vm) -> Vm:
+    parts = vm.name.split("/")
+    if len(parts) != _NAME_PARTS or not all(parts):
+        raise Internal(
+            f"{PEER} listed a VM under the name {vm.name[:100]!r}, which is not one.",
+            reason="VM_NAME_MALFORMED",
+            hint="Look into its log; its release may not fit the scheduler's.",
+        )
+    return Vm(vm.name, vm.display_name, vm.host_id, frozenset(vm.tags))

@@ -1,0 +1,54 @@
+"""Which facts the scheduler reacts to."""
+
+from collections.abc import Mapping
+
+from google.protobuf.message import Message
+from xenkeep.mover.v1 import events_pb2
+
+from services.chassis.bus.cloudevents import Meta
+from services.chassis.bus.consumer import Handler
+from services.chassis.sql import Transaction
+from services.scheduler.adapters.sql_ledger import SqlWork
+from services.scheduler.app.transfers import Transfers
+from services.scheduler.wire.names import id_in
+from services.scheduler.wire.run import progress_from_proto
+from services.scheduler.wire.times import failure_from_proto
+
+
+class Consumers:
+    """Each handler unpacks, calls once, within the transaction that remembers the event."""
+
+    def __init__(self, transfers: Transfers) -> None:
+        self._transfers = transfers
+
+    def table(self) -> Mapping[type[Message], Handler]:
+        return {
+            events_pb2.TransferStarted: self._started,
+            events_pb2.TransferProgressed: self._progressed,
+            events_pb2.TransferFinished: self._finished,
+            events_pb2.TransferFailed: self._failed,
+            events_pb2.TransferCancelled: self._cancelled,
+        }
+
+    async def _started(self, tx: Transaction, event: events_pb2.TransferStarted, meta: Meta) -> None:
+        await self._transfers.started(SqlWork(tx), _id(event.transfer))
+
+    async def _progressed(self, tx: Transaction, event: events_pb2.TransferProgressed, meta: Meta) -> None:
+        progress = progress_from_proto(event.progress)
+        await self._transfers.progressed(SqlWork(tx), _id(event.transfer), progress)
+
+    async def _finished(self, tx: Transaction, event: events_pb2.TransferFinished, meta: Meta) -> None:
+        result = event.result.SerializeToString(deterministic=True)
+        await self._transfers.finished(SqlWork(tx), _id(event.transfer), result)
+
+    async def _failed(self, tx: Transaction, event: events_pb2.TransferFailed, meta: Meta) -> None:
+        failure = failure_from_proto(event.failure)
+        transfer_id = _id(event.transfer)
+        await self._transfers.failed(SqlWork(tx), transfer_id, failure, retryable=event.retryable)
+
+    async def _cancelled(self, tx: Transaction, event: events_pb2.TransferCancelled, meta: Meta) -> None:
+        await self._transfers.cancelled(SqlWork(tx), _id(event.transfer))
+
+
+def _id(name: str) -> str:
+    return id_in(name, "transfers")

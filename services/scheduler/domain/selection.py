@@ -1,0 +1,78 @@
+"""Which VMs a selector means, of those the pools have."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from services.chassis.errors import FailedPrecondition, NotFound
+from services.scheduler.domain.policy import Selector
+
+
+@dataclass(frozen=True, slots=True)
+class Vm:
+    """A VM as the hypervisor service lists it. ``name`` is ``pools/{pool}/vms/{vm}``; host empty when off."""
+
+    name: str
+    display_name: str
+    host_id: str = ""
+    tags: frozenset[str] = frozenset()
+
+    @property
+    def vm_id(self) -> str:
+        return self.name.rpartition("/")[2]
+
+    @property
+    def pool_id(self) -> str:
+        return self.name.split("/")[1]
+
+    def is_called(self, reference: str) -> bool:
+        """Whether ``reference`` is its name, its UUID or its resource name."""
+        return reference in (self.display_name, self.vm_id, self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """``missing`` are the references no VM answers to, in the order they were given."""
+
+    vms: tuple[Vm, ...]
+    missing: tuple[str, ...]
+
+
+def select(selector: Selector, vms: Iterable[Vm]) -> Selection:
+    """The selected VMs by display name. Two VMs of one name are both meant."""
+    every = sorted(vms, key=lambda vm: (vm.display_name, vm.name))
+    by_reference: dict[str, list[Vm]] = {}
+    for vm in every:
+        for reference in {vm.display_name, vm.vm_id, vm.name}:
+            by_reference.setdefault(reference, []).append(vm)
+    named = {vm.name for reference in selector.vms for vm in by_reference.get(reference, ())}
+    excluded = {vm.name for reference in selector.excluded_vms for vm in by_reference.get(reference, ())}
+    tags = frozenset(selector.tags)
+    return Selection(
+        vms=tuple(
+            vm
+            for vm in every
+            if vm.name not in excluded and (selector.all or vm.name in named or tags & vm.tags)
+        ),
+        missing=tuple(dict.fromkeys(ref for ref in selector.vms if ref not in by_reference)),
+    )
+
+
+def check_by_hand(selector: Selector, vms: Iterable[Vm]) -> None:
+    """A person names each VM exactly. Raises NotFound VM_NOT_FOUND, FailedPrecondition VM_NAME_AMBIGUOUS."""
+    every = tuple(vms)
+    for reference in selector.vms:
+        meant = [vm for vm in every if vm.is_called(reference)]
+        if not meant:
+            raise NotFound(
+                f"There is no VM {reference!r} in any pool.",
+                reason="VM_NOT_FOUND",
+                hint="List the VMs to see their names and UUIDs.",
+                metadata={"vm": reference},
+            )
+        if len(meant) > 1:
+            raise FailedPrecondition(
+                f"{len(meant)} VMs are called {reference!r}: {', '.join(sorted(vm.vm_id for vm in meant))}.",
+                reason="VM_NAME_AMBIGUOUS",
+                hint="Name the VM by its UUID.",
+                metadata={"vm": reference},
+            )

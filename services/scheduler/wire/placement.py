@@ -1,0 +1,43 @@
+"""How a VM is put back."""
+
+from xenkeep.hypervisor.v1 import restore_target_pb2
+
+from services.chassis.errors import InvalidInput
+from services.scheduler.domain.run import Placement, PlacementMode
+
+_TO_PROTO = {
+    PlacementMode.NEW_VM: restore_target_pb2.Placement.MODE_NEW_VM,
+    PlacementMode.ORIGINAL: restore_target_pb2.Placement.MODE_ORIGINAL,
+}
+_FROM_PROTO = {proto: mode for mode, proto in _TO_PROTO.items()} | {
+    restore_target_pb2.Placement.MODE_UNSPECIFIED: PlacementMode.NEW_VM
+}
+
+
+def placement_to_proto(placement: Placement) -> restore_target_pb2.Placement:
+    return restore_target_pb2.Placement(
+        pool=placement.pool,
+        sr=placement.sr,
+        mode=_TO_PROTO[placement.mode],
+        vm_display_name=placement.vm_display_name,
+        keep_mac_addresses=placement.keep_mac_addresses,
+        start=placement.start,
+    )
+
+
+def placement_from_proto(placement: restore_target_pb2.Placement) -> Placement:
+    """Raises InvalidInput PLACEMENT_MODE_UNKNOWN: guessing could overwrite a VM."""
+    if placement.mode not in _FROM_PROTO:
+        raise InvalidInput(
+            f"There is no way {int(placement.mode)} to put a VM back.",
+            reason="PLACEMENT_MODE_UNKNOWN",
+            hint="Restore as a new VM or over the original.",
+        )
+    return Placement(
+        placement.pool,
+        placement.sr,
+        _FROM_PROTO[placement.mode],
+        placement.vm_display_name,
+        placement.keep_mac_addresses,
+        placement.start,
+    )

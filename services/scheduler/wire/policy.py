@@ -1,0 +1,80 @@
+"""Policies."""
+
+from datetime import timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from xenkeep.scheduler.v1 import policy_pb2
+
+from services.chassis.errors import InvalidInput
+from services.scheduler.domain.policy import Limits, Policy, RetryRule, Selector
+from services.scheduler.wire.methods import method_from_proto, method_to_proto
+from services.scheduler.wire.names import id_in, policy_name
+from services.scheduler.wire.times import time_to_proto
+
+
+def policy_to_proto(policy: Policy) -> policy_pb2.Policy:
+    selector = policy.selector
+    delay = Duration()
+    delay.FromTimedelta(policy.retry.delay)
+    return policy_pb2.Policy(
+        name=policy_name(policy.policy_id),
+        selector=policy_pb2.VmSelector(
+            pool=selector.pool,
+            vms=selector.vms,
+            tags=selector.tags,
+            all=selector.all,
+            excluded_vms=selector.excluded_vms,
+        ),
+        repository=policy.repository,
+        method=method_to_proto(policy.method),
+        schedule=policy.schedule,
+        time_zone=policy.time_zone,
+        retry=policy_pb2.RetryRule(retries=policy.retry.retries, delay_duration=delay),
+        limits=policy_pb2.Limits(
+            tasks_per_run=policy.limits.tasks_per_run,
+            tasks_per_host=policy.limits.tasks_per_host,
+            connections_per_disk=policy.limits.connections_per_disk,
+        ),
+        next_run_time=time_to_proto(policy.next_run_time),
+        etag=policy.etag,
+        create_time=time_to_proto(policy.create_time),
+        paused=policy.paused,
+    )
+
+
+def policy_from_proto(policy: policy_pb2.Policy) -> Policy:
+    """What a person asks for; output-only fields are left out. It is not checked yet."""
+    selector = policy.selector
+    return Policy(
+        policy_id=id_in(policy.name, "policies"),
+        selector=Selector(
+            pool=selector.pool,
+            vms=tuple(dict.fromkeys(selector.vms)),
+            tags=tuple(dict.fromkeys(selector.tags)),
+            all=selector.all,
+            excluded_vms=tuple(dict.fromkeys(selector.excluded_vms)),
+        ),
+        repository=policy.repository,
+        method=method_from_proto(policy.method),
+        schedule=policy.schedule.strip(),
+        time_zone=policy.time_zone,
+        retry=RetryRule(policy.retry.retries, _delay(policy.retry.delay_duration)),
+        limits=Limits(
+            policy.limits.tasks_per_run,
+            policy.limits.tasks_per_host,
+            policy.limits.connections_per_disk,
+        ),
+        paused=policy.paused,
+        etag=policy.etag,
+    )
+
+
+def _delay(duration: Duration) -> timedelta:
+    try:
+        return duration.ToTimedelta()
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            "retry.delay_duration is out of range.",
+            reason="POLICY_INVALID",
+            hint="Choose 0 seconds to one day.",
+        ) from None

@@ -1,0 +1,99 @@
+"""How much at once."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.scheduler.domain.admission import Defaults, admit, next_retry
+from services.scheduler.domain.policy import Limits, Method, Selector
+from services.scheduler.domain.run import BackupRun, BackupTerms, Run, RunState, with_task
+from services.scheduler.domain.task import Task, started
+from tests.unit.scheduler.fakes import START
+
+DEFAULTS = Defaults()
+
+
+def run_of(run_id: str, *vms: tuple[str, str, str], limits: Limits | None = None, age: int = 0) -> Run:
+    """``vms`` are (vm, host, pool)."""
+    terms = BackupTerms(Selector(all=True), "r", Method.NORMAL, False, limits=limits or Limits())
+    tasks = tuple(
+        Task(run_id, f"{run_id}-{n}", n, f"pools/{pool}/vms/{vm}", vm, pool, host)
+        for n, (vm, host, pool) in enumerate(vms)
+    )
+    created = START - timedelta(minutes=age)
+    return Run(run_id, BackupRun(("x",), "r"), terms, created, state=RunState.RUNNING, tasks=tasks)
+
+
+def start_all(runs: list[Run]) -> list[Run]:
+    by_id = {run.run_id: run for run in runs}
+    for task in admit(runs, DEFAULTS, START).start:
+        by_id[task.run_id] = with_task(by_id[task.run_id], started(task, f"t-{task.task_id}", START), START)
+    return list(by_id.values())
+
+
+def test_four_tasks_of_a_run_start_and_the_others_say_what_they_wait_for() -> None:
+    run = run_of("r", *((f"vm{n}", f"h{n}", "p") for n in range(6)))
+    admission = admit([run], DEFAULTS, START)
+    assert [task.display_name for task in admission.start] == ["vm0", "vm1", "vm2", "vm3"]
+    assert {why for _, why in admission.waiting} == {"Waits: 4 tasks of this run are under way"}
+
+
+def test_the_limit_of_a_host_holds_over_all_runs() -> None:
+    runs = [
+        run_of("old", ("a", "h", "p"), age=1),
+        run_of("new", ("b", "h", "p"), ("c", "h", "p"), ("d", "", "p")),
+    ]
+    admission = admit(runs, DEFAULTS, START)
+    assert [task.display_name for task in admission.start] == ["a", "b", "d"]
+    assert [why for _, why in admission.waiting] == ["Waits: 2 tasks on VMs of its host are under way"]
+
+
+def test_the_limit_of_a_pool_holds_over_all_policies() -> None:
+    wide = Limits(tasks_per_run=100)
+    run = run_of("r", *((f"vm{n}", f"h{n}", "p") for n in range(10)), limits=wide)
+    admission = admit([run], DEFAULTS, START)
+    assert len(admission.start) == 8
+    assert {why for _, why in admission.waiting} == {"Waits: 8 tasks in its pool are under way"}
+
+
+def test_a_vm_is_never_in_two_backups_at_once() -> None:
+    runs = start_all([run_of("one", ("a", "h", "p"), age=1), run_of("two", ("a", "h", "p"))])
+    admission = admit(runs, DEFAULTS, START)
+    assert admission.start == ()
+    assert [why for _, why in admission.waiting] == ["Waits for run one, which is backing this VM up"]
+
+
+def test_a_task_that_waits_for_its_retry_does_not_start_before() -> None:
+    run = run_of("r", ("a", "h", "p"))
+    later = START + timedelta(minutes=5)
+    waiting = replace(run, tasks=(replace(run.tasks[0], not_before=later, activity="Waits for try 2"),))
+    assert admit([waiting], DEFAULTS, START).start == ()
+    assert next_retry([waiting], START) == later
+    assert len(admit([waiting], DEFAULTS, later).start) == 1
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.tuples(
+                st.sampled_from("abcdef"), st.sampled_from(["", "h1", "h2"]), st.sampled_from(["p", "q"])
+            ),
+            max_size=8,
+            unique_by=lambda vm: vm[0],
+        ),
+        max_size=4,
+    )
+)
+def test_no_limit_is_ever_exceeded_and_something_starts_when_anything_can(
+    wanted: list[list[tuple[str, str, str]]],
+) -> None:
+    runs = start_all([run_of(f"r{n}", *vms, age=n) for n, vms in enumerate(wanted)])
+    active = [task for run in runs for task in run.tasks if task.transfer_id]
+    assert all(sum(task.run_id == run.run_id for task in active) <= 4 for run in runs)
+    assert all(sum(task.host_id == host for task in active) <= 2 for host in ("h1", "h2"))
+    assert all(sum(task.pool_id == pool for task in active) <= 8 for pool in "pq")
+    assert len({task.subject for task in active}) == len(active)
+    assert bool(active) == any(run.tasks for run in runs)
+    assert admit(runs, DEFAULTS, START).start == ()

@@ -46,8 +46,8 @@ class Files(Protocol):
         ...
 
 
-class Channels(Protocol):
-    """The channels, by name."""
+class Look(Protocol):
+    """What the notifier remembers, at one moment."""
 
     async def channels(self) -> Sequence[Channel]:
         """All of them, by name."""
@@ -57,6 +57,29 @@ class Channels(Protocol):
         """Raises `NotFound`."""
         ...
 
+    async def due(self, channel: str, now: datetime) -> Sequence[Delivery]:
+        """All deliveries that may be tried now: due and not claimed, oldest first, at most 1000."""
+        ...
+
+    async def pending(self, channel: str) -> Sequence[Delivery]:
+        """All that are neither delivered nor failed."""
+        ...
+
+    async def schedule(self) -> Sequence[tuple[str, datetime]]:
+        """Per channel with pending deliveries: when the next of them may be tried, claims considered."""
+        ...
+
+    async def page(self, channel: str, size: int, after: str) -> Sequence[Delivery]:
+        """Newest first, of `channel` or of all when empty, those behind the delivery `after` if given.
+
+        Raises `InvalidInput` when `after` is not known.
+        """
+        ...
+
+
+class Books(Look, Protocol):
+    """To change what the notifier remembers, within one transaction."""
+
     async def add_channel(self, channel: Channel, now: datetime) -> None:
         """Raises `AlreadyExists`."""
         ...
@@ -64,10 +87,6 @@ class Channels(Protocol):
     async def remove_channel(self, name: str) -> None:
         """Raises `NotFound`."""
         ...
-
-
-class Deliveries(Protocol):
-    """The deliveries. One per event, channel and recipient: a second one is not added."""
 
     async def add(self, delivery: Delivery) -> None:
         """Adds it, or nothing when the event has a delivery to that recipient of that channel."""
@@ -78,26 +97,7 @@ class Deliveries(Protocol):
         ...
 
     async def claim(self, channel: str, now: datetime, until: datetime) -> Delivery | None:
-        """The oldest due one of `channel`, which no other courier gets before `until`; None without any."""
-        ...
-
-    async def due(self, channel: str, now: datetime) -> Sequence[Delivery]:
-        """All that are due and not claimed, at most 1000."""
-        ...
-
-    async def pending(self, channel: str) -> Sequence[Delivery]:
-        """All that are neither delivered nor failed."""
-        ...
-
-    async def schedule(self) -> Sequence[tuple[str, datetime]]:
-        """Per channel with pending deliveries: when the next of them is due, claims considered."""
-        ...
-
-    async def page(self, channel: str, size: int, after: str) -> Sequence[Delivery]:
-        """Newest first, of `channel` or of all when empty, those behind the delivery `after` if given.
-
-        Raises `InvalidInput` when `after` is not known.
-        """
+        """The oldest one that is due, which no other courier gets before `until`; None without any."""
         ...
 
     async def forget(self, finished_before: datetime) -> int:
@@ -109,10 +109,6 @@ class Deliveries(Protocol):
         ...
 
 
-class Books(Channels, Deliveries, Protocol):
-    """Everything the notifier remembers, within one transaction."""
-
-
 class Store(Protocol):
     """Opens the books."""
 
@@ -120,6 +116,6 @@ class Store(Protocol):
         """To change them: kept when the block ends, dropped when it raises. Waits for other writers."""
         ...
 
-    def read(self) -> AbstractAsyncContextManager[Books]:
-        """To read them: a consistent state; changes are refused."""
+    def read(self) -> AbstractAsyncContextManager[Look]:
+        """To read them: a consistent state, without waiting for writers."""
         ...

@@ -54,8 +54,8 @@ LONGEST_BYTES = 4096
 
 DEFAULT_ALPHABET, UCS2 = 0x00, 0x08
 UDH_INDICATOR = 0x40
-INTERNATIONAL, ALPHANUMERIC = (1, 1), (5, 0)
-"""Type of number and numbering plan (sections 5.2.5, 5.2.6): E.164, and a sender that is a word."""
+INTERNATIONAL, ALPHANUMERIC, UNKNOWN = (1, 1), (5, 0), (0, 0)
+"""Type of number and numbering plan (5.2.5, 5.2.6): E.164, a word, and a sender the centre chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +87,10 @@ def bind_body(system_id: str, password: str, system_type: str) -> bytes:
 
 def submit_body(source: str, destination: str, message: bytes, *, gsm7: bool, segmented: bool) -> bytes:
     """`message` holds the user data header too when it is `segmented`; at most 254 bytes."""
-    numbering = INTERNATIONAL if source.lstrip("+").isdigit() else ALPHANUMERIC
     return b"".join(
         [
             b"\0",
-            bytes(numbering) + _text(source.lstrip("+"), 20),
+            bytes(_numbering(source)) + _text(source.lstrip("+"), 20),
             bytes(INTERNATIONAL) + _text(destination.lstrip("+"), 20),
             bytes([UDH_INDICATOR if segmented else 0, 0, 0]),
             b"\0\0",
@@ -99,6 +98,12 @@ def submit_body(source: str, destination: str, message: bytes, *, gsm7: bool, se
             bytes([len(message)]) + message,
         ]
     )
+
+
+def _numbering(source: str) -> tuple[int, int]:
+    if not source:
+        return UNKNOWN
+    return INTERNATIONAL if source.lstrip("+").isdigit() else ALPHANUMERIC
 
 
 def first_text(body: bytes) -> str:

@@ -18,6 +18,8 @@ ENTERPRISE = 32473
 """The private enterprise number reserved for documentation (RFC 5612); the product has none of its own."""
 DATAGRAM_BYTES = 2048
 """What every receiver of datagrams should take (RFC 5426 section 3.2)."""
+STREAM_BYTES = 8192
+"""What every receiver over TLS should take (RFC 5425 section 4.3.1); common servers cut or split above it."""
 
 
 class SyslogSink:
@@ -40,11 +42,11 @@ class SyslogSink:
                     return await self._send_datagram(message)
             case SyslogTransport.TCP:
                 async with talking_to(peer, self._deadline_s):
-                    return await self._send_stream(octet_counted(message), None)
+                    return await self._send_stream(message, None)
             case SyslogTransport.TLS:
                 context = client_tls(await self._files.certificates(settings.ca_file))
                 async with talking_to(peer, self._deadline_s):
-                    return await self._send_stream(octet_counted(message), context)
+                    return await self._send_stream(message, context)
 
     async def _send_datagram(self, message: bytes) -> Receipt:
         loop = asyncio.get_running_loop()
@@ -57,10 +59,12 @@ class SyslogSink:
             await loop.sock_sendall(sock, datagram)
             if error := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 raise ConnectionRefusedError(error, os.strerror(error))
-        lost = f"; cut from {len(message)} to {len(datagram)} bytes" if len(datagram) < len(message) else ""
-        return Receipt(False, f"Sent as a datagram: UDP cannot confirm that it arrived{lost}.")
+        return Receipt(
+            False, "Sent as a datagram: UDP cannot confirm that it arrived" + _lost(message, datagram)
+        )
 
-    async def _send_stream(self, frame: bytes, context: ssl.SSLContext | None) -> Receipt:
+    async def _send_stream(self, whole: bytes, context: ssl.SSLContext | None) -> Receipt:
+        message = cut(whole, STREAM_BYTES)
         reader, writer = await asyncio.open_connection(
             self._settings.host,
             self._settings.port,
@@ -68,7 +72,7 @@ class SyslogSink:
             ssl_shutdown_timeout=self._deadline_s if context else None,
         )
         try:
-            writer.write(frame)
+            writer.write(octet_counted(message))
             await writer.drain()
             if context is None:
                 writer.write_eof()
@@ -81,7 +85,11 @@ class SyslogSink:
         how = (
             "sent close_notify and the server closed" if context else "the server read to the end and closed"
         )
-        return Receipt(False, f"Sent: {how}; syslog itself has no confirmation.")
+        return Receipt(False, f"Sent: {how}; syslog itself has no confirmation" + _lost(whole, message))
+
+
+def _lost(whole: bytes, sent: bytes) -> str:
+    return f"; cut from {len(whole)} to {len(sent)} bytes." if len(sent) < len(whole) else "."
 
 
 async def _until_closed(reader: asyncio.StreamReader) -> None:

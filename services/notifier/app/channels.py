@@ -32,9 +32,12 @@ class ChannelDesk:
             await books.add_channel(channel, self._clock.now())
         return channel
 
-    async def list(self) -> Sequence[Channel]:
-        async with self._store.read() as books:
-            return await books.channels()
+    async def page(self, size: int, after: str) -> tuple[Sequence[Channel], str]:
+        """`size` channels by name, behind the name `after`, and the name to go on behind (empty: the end)."""
+        async with self._store.read() as look:
+            found = [channel for channel in await look.channels() if channel.name > after]
+        shown = found[:size]
+        return shown, shown[-1].name if len(found) > size else ""
 
     async def delete(self, name: str) -> None:
         """What was on its way there fails, and says why. Raises `NotFound`."""
@@ -51,8 +54,8 @@ class ChannelDesk:
 
         Returns the first delivery that failed, or the first when all arrived. Raises `NotFound`.
         """
-        async with self._store.read() as books:
-            channel = await books.channel(name)
+        async with self._store.read() as look:
+            channel = await look.channel(name)
         outcomes = await asyncio.gather(
             *(
                 attempt(self._sinks, channel, delivery, self._clock)

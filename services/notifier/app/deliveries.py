@@ -14,7 +14,7 @@ class DeliveryList:
 
     async def page(self, channel: str, size: int, after: str) -> tuple[Sequence[Delivery], str]:
         """`size` deliveries, newest first, and the id to go on behind; empty at the end."""
-        async with self._store.read() as books:
-            found = await books.page(channel, size + 1, after)
+        async with self._store.read() as look:
+            found = await look.page(channel, size + 1, after)
         shown = found[:size]
         return shown, shown[-1].delivery_id if len(found) > size else ""

@@ -88,7 +88,7 @@ class Sms:
         yield from checks.endpoint(self.host, self.port)
         yield from checks.printable("system_id", self.system_id, 15, 1)
         yield from checks.printable("system_type", self.system_type, 12)
-        yield from checks.printable("sender", self.sender, 20, 1)
+        yield from checks.printable("sender", self.sender, 20)
         yield from checks.printable("password_file", self.password_file, 1000, 1)
         yield from checks.file_name("ca_file", self.ca_file)
         yield from checks.recipients(self.recipients)

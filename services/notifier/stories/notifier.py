@@ -16,7 +16,7 @@ def delivery_failed(event: events.DeliveryFailed) -> Story | None:
         incident=delivery.channel,
         about=f"channel {channel}",
         headline=f"a message to {delivery.recipient} was given up after {delivery.attempts} attempts",
-        advice=f"Correct the channel and try it: xenkeep channel test {channel}.",
+        advice=f"Correct the channel and try it: xenkeep notify test {channel}.",
         details=(("Message", delivery.subject), ("The peer said", delivery.message)),
         except_channel=channel,
     )

@@ -85,13 +85,15 @@ async def test_a_certificate_of_a_stranger_is_refused_before_anything_is_said(
     assert refusal.value.reason == "PEER_NOT_TRUSTED"
 
 
-async def test_a_datagram_that_is_too_long_is_cut_and_says_so(
-    rsyslog: Rsyslog, channel_files: ChannelFiles
+@pytest.mark.parametrize(("transport", "limit"), [(SyslogTransport.UDP, 2048), (SyslogTransport.TCP, 8192)])
+async def test_a_message_that_is_too_long_is_cut_and_says_so(
+    rsyslog: Rsyslog, channel_files: ChannelFiles, transport: SyslogTransport, limit: int
 ) -> None:
-    long = a_notification(details=tuple((f"VM {n}", "ü" * 100) for n in range(20)))
-    receipt = await sink(channel_files, rsyslog.udp_port, SyslogTransport.UDP).deliver(
-        a_delivery(notification=long)
-    )
+    long = a_notification(details=tuple((f"VM {n}", "ü" * 100) for n in range(60)))
+    port = rsyslog.udp_port if transport is SyslogTransport.UDP else rsyslog.tcp_port
+    receipt = await sink(channel_files, port, transport).deliver(a_delivery(notification=long))
     [message] = await rsyslog.parsed()
-    assert message["msgid"] == "RunFailed"
-    assert "to 2048 bytes" in receipt.detail or "to 2047 bytes" in receipt.detail
+    sent = int(receipt.detail.split(" to ")[1].split()[0])
+    assert limit - 1 <= sent <= limit
+    assert "VM 0: ü" in message["msg"]
+    assert "\ufffd" not in message["msg"]

@@ -93,7 +93,7 @@ async def test_a_message_that_is_too_long_is_cut_and_says_so(
     port = rsyslog.udp_port if transport is SyslogTransport.UDP else rsyslog.tcp_port
     receipt = await sink(channel_files, port, transport).deliver(a_delivery(notification=long))
     [message] = await rsyslog.parsed()
-    sent = int(receipt.detail.split(" to ")[1].split()[0])
+    sent = int(receipt.detail.split("; cut from ")[1].split()[2])
     assert limit - 1 <= sent <= limit
     assert "VM 0: ü" in message["msg"]
     assert "\ufffd" not in message["msg"]

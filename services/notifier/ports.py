@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from services.chassis.config import Secret
@@ -16,16 +16,13 @@ class Sink(Protocol):
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Return once the peer has taken responsibility, or once everything the protocol allows is done.
 
-        Bounded in time (`LONGEST_ATTEMPT`) whatever the peer does. The same delivery is the same message
+        Bounded in time (a minute or so) whatever the peer does. The same delivery is the same message
         each time (same Message-ID). Raises `FailedPrecondition` when the peer refused for good,
         `Unavailable` when a later attempt may succeed: with the reason PEER_REFUSED when the peer works and
         refused this one, any other reason when it would have refused every delivery. No error text contains
         a secret; what the peer said is one short line.
         """
         ...
-
-
-LONGEST_ATTEMPT = timedelta(seconds=75)
 
 
 class Sinks(Protocol):
@@ -98,6 +95,10 @@ class Books(Look, Protocol):
 
     async def claim(self, channel: str, now: datetime, until: datetime) -> Delivery | None:
         """The oldest one that is due, which no other courier gets before `until`; None without any."""
+        ...
+
+    async def extend(self, delivery_id: str, until: datetime) -> None:
+        """Keep a claim longer; nothing when the delivery has ended."""
         ...
 
     async def forget(self, finished_before: datetime) -> int:

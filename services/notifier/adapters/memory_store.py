@@ -54,6 +54,10 @@ class MemoryBooks:
             return delivery
         return None
 
+    async def extend(self, delivery_id: str, until: datetime) -> None:
+        if self.by_id[delivery_id].state is State.PENDING:
+            self.claims[delivery_id] = until
+
     async def due(self, channel: str, now: datetime) -> Sequence[Delivery]:
         return [delivery for delivery in await self.pending(channel) if self._free_at(delivery) <= now]
 

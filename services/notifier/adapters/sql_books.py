@@ -57,9 +57,12 @@ class SqlBooks(SqlLook):
         row = (await self._transaction.execute(query.order_by(*OLDEST_FIRST).limit(1))).mappings().first()
         if row is None:
             return None
-        claimed = update(DELIVERIES).where(DELIVERIES.c.delivery_id == row["delivery_id"])
-        await self._transaction.execute(claimed.values(claim_until=until))
+        await self.extend(row["delivery_id"], until)
         return delivery_from_row(row)
+
+    async def extend(self, delivery_id: str, until: datetime) -> None:
+        claimed = update(DELIVERIES).where(DELIVERIES.c.delivery_id == delivery_id, PENDING)
+        await self._transaction.execute(claimed.values(claim_until=until))
 
     async def forget(self, finished_before: datetime) -> int:
         removed = await self._transaction.execute(

@@ -1,7 +1,8 @@
 """Carries pending deliveries to their peers, each channel by itself."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -10,10 +11,10 @@ from services.chassis.errors import NotFound
 from services.notifier.app.attempt import Outcome, attempt
 from services.notifier.domain.channel import Channel
 from services.notifier.domain.delivery import Delivery, State
-from services.notifier.ports import LONGEST_ATTEMPT, Books, Sinks, Store
+from services.notifier.ports import Books, Sinks, Store
 
-CLAIM = LONGEST_ATTEMPT * 2
-"""How long a delivery stays with a courier that is not heard of again (killed) before it is tried anew."""
+CLAIM = timedelta(seconds=12)
+"""How long a delivery stays with a courier that is not heard of again (killed); a living one renews it."""
 IDLE_LOOK = timedelta(hours=1)
 """How often old deliveries are forgotten, also when there is nothing to carry."""
 
@@ -96,10 +97,28 @@ class Courier:
                 )
                 await books.save(gone)
                 return True
-        outcome = await attempt(self._sinks, channel, delivery, self._clock)
+        async with self._held(delivery):
+            outcome = await attempt(self._sinks, channel, delivery, self._clock)
         async with self._store.begin() as books:
             await self._note(books, channel, outcome)
         return True
+
+    @asynccontextmanager
+    async def _held(self, delivery: Delivery) -> AsyncIterator[None]:
+        """Nobody else takes the delivery inside, however long the peer thinks."""
+        holding = asyncio.create_task(self._hold(delivery))
+        try:
+            yield
+        finally:
+            holding.cancel()
+            # A store that failed it fails the note that follows too, and there it is raised.
+            await asyncio.gather(holding, return_exceptions=True)
+
+    async def _hold(self, delivery: Delivery) -> None:
+        while True:
+            await self._clock.sleep(self._claim.total_seconds() / 3)
+            async with self._store.begin() as books:
+                await books.extend(delivery.delivery_id, self._clock.now() + self._claim)
 
     async def _note(self, books: Books, channel: Channel, outcome: Outcome) -> None:
         """A peer that is down is asked once, and its silence counts for all that were due: a long queue

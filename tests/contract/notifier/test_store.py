@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -26,12 +27,15 @@ SETTINGS: list[Settings] = [
 ]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def store(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     if request.param == "memory":
         yield MemoryStore()
         return
-    async with Database(f"sqlite+aiosqlite:///{tmp_path}/notifier.sqlite", "notifier") as database:
+    url = f"sqlite+aiosqlite:///{tmp_path}/notifier.sqlite"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_url")
+    async with Database(url, f"notifier-{uuid4().hex}") as database:
         await database.migrate("services.notifier.migrations")
         yield SqlStore(database)
 
@@ -112,6 +116,18 @@ async def test_a_claim_holds_others_off_until_it_runs_out(store: Store) -> None:
         ]
     assert first is not None and second is not None
     assert [first.delivery_id, second.delivery_id] == ["delivery-1", "delivery-2"]
+
+
+async def test_a_claim_can_be_kept_longer_while_the_delivery_is_pending(store: Store) -> None:
+    await add(store, of_event(1))
+    async with store.begin() as books:
+        claimed = await books.claim("operators", NOW, NOW + MINUTE)
+        assert claimed is not None
+        await books.extend("delivery-1", NOW + 3 * MINUTE)
+        assert await books.schedule() == [("operators", NOW + 3 * MINUTE)]
+        await books.save(claimed.delivered(Receipt(True, "ok"), NOW))
+        await books.extend("delivery-1", NOW + 5 * MINUTE)
+        assert await books.schedule() == []
 
 
 async def test_saving_ends_the_claim_and_an_end_is_final(store: Store) -> None:

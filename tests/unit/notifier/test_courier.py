@@ -201,6 +201,14 @@ async def test_what_a_killed_courier_had_is_carried_by_the_next_once_the_claim_r
     assert scene.sinks.tried == ["1", "1"]
 
 
+async def test_a_living_courier_keeps_what_a_slow_peer_thinks_about() -> None:
+    scene = Scene(mail=hangs)
+    scene.post("mail", "1")
+    async with scene.courier(), scene.courier():
+        await scene.clock.advance(5 * CLAIM.total_seconds())
+    assert scene.sinks.tried == ["1"]
+
+
 async def test_what_waits_for_a_channel_that_is_gone_fails_and_says_so() -> None:
     scene = Scene(mail=takes)
     scene.post("gone", "1")

@@ -69,7 +69,7 @@ def policy(policy_id: str, minute: int | None = None) -> Policy:
 
 def run(run_id: str, minute: int = 0, policy_id: str = "") -> Run:
     spec = PolicyRun(policy_id) if policy_id else BackupRun(("a",), "main")
-    terms = BackupTerms(Selector(vms=("a",)), "main", Method.NORMAL, True, policy_id=policy_id)
+    terms = BackupTerms(Selector(vms=("a",)), "r", Method.NORMAL, True, policy_id=policy_id, site="x")
     return Run(run_id, spec, terms, START + minute * MINUTE, request_id=f"request-{run_id}")
 
 
@@ -149,7 +149,7 @@ async def test_a_changed_task_is_found_under_its_new_transfer_only(ledger: Ledge
     before = started(run("r"), 0, 1)
     await put(ledger, before)
     rule = RetryRule(1)
-    failure = Failure("Unavailable", "X", "x")
+    failure = Failure("Unavailable", "X", "m", "h")
     task = before.tasks[0]
     again = tasks.failed(task, task.transfer_id, failure, retryable=True, rule=rule, now=START)
     async with ledger.writing() as work:

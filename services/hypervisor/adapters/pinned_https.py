@@ -1,0 +1,183 @@
+"""HTTPS to one host whose certificate is known by its fingerprint.
+
+The pin is checked before the first byte of a request leaves, on every connection; chain, name and dates of
+the certificate are not: hosts present self-signed certificates (facts of xapi: gencert).
+"""
+
+import hashlib
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import httpcore
+
+CONNECT_TIMEOUT_S = 5.0
+_IDLE_S = 10.0
+_CONNECTIONS = 32
+
+
+class ConnectFailed(Exception):
+    """No connection came about: nothing was sent. The text says why, without addresses."""
+
+
+class ConnectionLost(Exception):
+    """The connection broke or was too slow: the request may have been executed."""
+
+
+class WrongCertificate(Exception):
+    """The host presents another certificate than the pinned one; ``presented`` is its SHA-256."""
+
+    def __init__(self, presented: str) -> None:
+        super().__init__(f"presents certificate {presented}")
+        self.presented = presented
+
+
+@dataclass(frozen=True)
+class Response:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class PinnedHttps:
+    """Connections to ``host:port``, kept alive. ``sha256``: fingerprint of the certificate's DER form."""
+
+    def __init__(self, host: str, port: int, sha256: str) -> None:
+        self._origin = f"https://{_bracketed(host)}:{port}"
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=_context(),
+            max_connections=_CONNECTIONS,
+            keepalive_expiry=_IDLE_S,
+            network_backend=_PinnedBackend(sha256),
+        )
+
+    async def request(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: bytes,
+        timeout_s: float,
+    ) -> Response:
+        """``timeout_s`` bounds each wait for the peer.
+
+        Raises ConnectFailed, ConnectionLost, WrongCertificate.
+        """
+        try:
+            response = await self._pool.request(
+                method,
+                self._origin + target,
+                headers=[("Host", self._origin.removeprefix("https://")), *headers.items()],
+                content=body,
+                extensions={
+                    "timeout": {
+                        "connect": CONNECT_TIMEOUT_S,
+                        "pool": timeout_s,
+                        "read": timeout_s,
+                        "write": timeout_s,
+                    }
+                },
+            )
+        except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+            raise ConnectFailed(str(error) or type(error).__name__) from error
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            raise ConnectionLost(str(error) or type(error).__name__) from error
+        names = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
+        return Response(response.status, names, response.content)
+
+    async def close(self) -> None:
+        await self._pool.aclose()
+
+
+async def presented_certificate(host: str, port: int) -> bytes:
+    """The DER certificate a host presents; raises ConnectFailed."""
+    try:
+        stream = await httpcore.AnyIOBackend().connect_tcp(host, port, timeout=CONNECT_TIMEOUT_S)
+        try:
+            tls = await stream.start_tls(_context(), server_hostname=host, timeout=CONNECT_TIMEOUT_S)
+            return _certificate(tls)
+        finally:
+            await stream.aclose()
+    except (httpcore.NetworkError, httpcore.TimeoutException) as error:
+        raise ConnectFailed(str(error) or type(error).__name__) from error
+
+
+def fingerprint(der: bytes) -> str:
+    """SHA-256 in lower-case hexadecimal."""
+    return hashlib.sha256(der).hexdigest()
+
+
+def fingerprint_of_pem(pem: str) -> str:
+    """The same of a PEM certificate; raises ValueError when it is none."""
+    return fingerprint(ssl.PEM_cert_to_DER_cert(pem.strip()))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _certificate(stream: httpcore.AsyncNetworkStream) -> bytes:
+    der: bytes | None = stream.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    if der is None:
+        raise httpcore.ConnectError("the host presented no certificate")
+    return der
+
+
+class _PinnedBackend(httpcore.AsyncNetworkBackend):
+    def __init__(self, sha256: str) -> None:
+        self._sha256 = sha256
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        stream = await self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
+        return _PinnedStream(stream, self._sha256)
+
+    async def sleep(self, seconds: float) -> None:
+        await self._inner.sleep(seconds)
+
+
+class _PinnedStream(httpcore.AsyncNetworkStream):
+    """A TCP connection that becomes a TLS one only with the right peer."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream, sha256: str) -> None:
+        self._stream = stream
+        self._sha256 = sha256
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        tls = await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        presented = fingerprint(_certificate(tls))
+        if presented != self._sha256:
+            await tls.aclose()
+            raise WrongCertificate(presented)
+        return tls
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)

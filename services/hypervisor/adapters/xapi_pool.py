@@ -1,0 +1,125 @@
+"""A pool over XenAPI: the ports of ``ports.pool``, each answered by the adapter that knows its part."""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+
+from services.chassis.clock import Clock
+from services.hypervisor.adapters.xapi_cleanup import XapiCleanup
+from services.hypervisor.adapters.xapi_http import XapiHttp
+from services.hypervisor.adapters.xapi_objects import XapiObjects
+from services.hypervisor.adapters.xapi_readers import XapiReaders
+from services.hypervisor.adapters.xapi_restores import XapiDisks, XapiVms
+from services.hypervisor.adapters.xapi_session import XapiSession
+from services.hypervisor.adapters.xapi_snapshots import XapiSnapshots
+from services.hypervisor.adapters.xapi_watch import XapiInventory
+from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
+from services.hypervisor.domain.pool import Member, Picture
+from services.hypervisor.domain.target import AttachedDisk
+from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
+from services.hypervisor.ports.pool import Leftovers, NbdEndpoint, Snapshot, VmShape, WriteEndpoint
+
+
+class XapiPool:
+    """``ports.pool.PoolConnection`` on one shared session."""
+
+    def __init__(self, pool_id: str, session: XapiSession, clock: Clock) -> None:
+        self._session = session
+        objects = XapiObjects(session, clock)
+        http = XapiHttp(session, clock)
+        self._inventory = XapiInventory(pool_id, session)
+        self._snapshots = XapiSnapshots(session, objects, http)
+        self._readers = XapiReaders(session, objects)
+        self._disks = XapiDisks(session, objects, self._readers)
+        self._vms = XapiVms(session, objects, http, self._disks, clock)
+        self._cleanup = XapiCleanup(objects)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    def learn(self, members: tuple[Member, ...], coordinator: str) -> None:
+        self._session.learn(members, coordinator)
+
+    def watch(self) -> AsyncIterator[Picture]:
+        return self._inventory.watch()
+
+    async def members(self) -> tuple[Member, ...]:
+        return await self._inventory.members()
+
+    async def assert_readable(self) -> None:
+        await self._readers.assert_readable()
+
+    async def shape(self, vm_id: str) -> VmShape:
+        return await self._snapshots.shape(vm_id)
+
+    async def track(self, disk_id: str) -> TrackingOutcome:
+        return await self._snapshots.track(disk_id)
+
+    async def take_snapshot(self, vm_id: str, source_id: str, leave_out: Collection[str]) -> Snapshot:
+        return await self._snapshots.take_snapshot(vm_id, source_id, leave_out)
+
+    async def export_configuration(self, vm_id: str) -> bytes:
+        return await self._snapshots.export_configuration(vm_id)
+
+    async def tracked_disk(self, snapshot_disk_id: str) -> TrackedDisk | None:
+        return await self._snapshots.tracked_disk(snapshot_disk_id)
+
+    async def changed_blocks(self, base_disk_id: str, snapshot_disk_id: str) -> bytes | str:
+        return await self._snapshots.changed_blocks(base_disk_id, snapshot_disk_id)
+
+    async def nbd_endpoints(self, snapshot_disk_ids: tuple[str, ...]) -> dict[str, tuple[NbdEndpoint, ...]]:
+        return await self._readers.nbd_endpoints(snapshot_disk_ids)
+
+    async def remove_snapshot(self, source_id: str, keep_tracking: bool) -> None:
+        await self._cleanup.remove_snapshot(source_id, keep_tracking)
+
+    async def choose_sr(self, wanted: str, original_sr_id: str) -> str:
+        return await self._disks.choose_sr(wanted, original_sr_id)
+
+    async def make_disk(self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str) -> str:
+        return await self._disks.make_disk(target_id, disk, size_bytes, sr_id)
+
+    async def open_ticket(self, new_disk_id: str) -> str:
+        return await self._disks.open_ticket(new_disk_id)
+
+    async def ticket_state(self, ticket: str) -> bool | None:
+        return await self._disks.ticket_state(ticket)
+
+    async def drop_ticket(self, ticket: str) -> None:
+        await self._disks.drop_ticket(ticket)
+
+    async def write_endpoint(self, new_disk_id: str, ticket: str) -> WriteEndpoint:
+        return await self._disks.write_endpoint(new_disk_id, ticket)
+
+    async def attached_disks(self, vm_id: str) -> tuple[AttachedDisk, ...] | None:
+        return await self._vms.attached_disks(vm_id)
+
+    async def shut_down(self, vm_id: str, patience_s: float) -> bool:
+        return await self._vms.shut_down(vm_id, patience_s)
+
+    async def find_vm(self, target_id: str) -> str | None:
+        return await self._vms.find_vm(target_id)
+
+    async def import_vm(
+        self, target_id: str, archive: bytes, disks: Mapping[str, str], name: str, original: str | None
+    ) -> None:
+        await self._vms.import_vm(target_id, archive, disks, name, original)
+
+    async def set_macs(self, vm_id: str, interfaces: Collection[ConfiguredInterface]) -> None:
+        await self._vms.set_macs(vm_id, interfaces)
+
+    async def release(self, target_id: str, vm_id: str) -> None:
+        await self._vms.release(target_id, vm_id)
+
+    async def remove_replaced(self, disk_ids: tuple[str, ...]) -> tuple[str, ...]:
+        return await self._cleanup.remove_replaced(disk_ids)
+
+    async def start_vm(self, vm_id: str) -> None:
+        await self._vms.start_vm(vm_id)
+
+    async def remove_target(self, target_id: str) -> None:
+        await self._cleanup.remove_target(target_id)
+
+    async def leftovers(self) -> Leftovers:
+        return await self._cleanup.leftovers()
+
+    async def remove_orphans(self) -> int:
+        return await self._cleanup.remove_orphans()

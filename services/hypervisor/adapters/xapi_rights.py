@@ -1,0 +1,36 @@
+"""What the account lacks (xapi: ocaml/idl/datamodel_roles.ml; permissions are lower-case call names)."""
+
+from collections.abc import Awaitable, Callable
+
+_NEEDED: dict[str, str] = {
+    "vm.snapshot": "take snapshots of VMs",
+    "vm.destroy": "remove snapshots",
+    "vm.set_other_config": "mark VMs and snapshots as ours",
+    "vdi.enable_cbt": "switch changed block tracking on",
+    "vdi.list_changed_blocks": "ask which blocks changed",
+    "vdi.data_destroy": "reduce snapshots to their tracking data",
+    "vdi.destroy": "remove disks of snapshots",
+    "vdi.get_nbd_info": "read disks by NBD",
+    "vdi.create": "make disks for a restore",
+    "vdi.set_other_config": "mark disks as ours",
+    "vbd.unplug": "detach disks that are read",
+    "vif.create": "give restored VMs their MAC addresses",
+    "vm.clean_shutdown": "shut a VM down to restore over it",
+    "vm.start": "start restored VMs",
+    "http/get_export_metadata": "read the configuration of VMs",
+    "http/put_import_metadata": "restore VMs",
+    "http/put_import_raw_vdi": "write restored disks",
+}
+
+
+async def missing_rights(call: Callable[..., Awaitable[object]], session: str) -> tuple[str, ...]:
+    """One sentence per right that is missing; the pool's local superuser may do everything."""
+    if await call("session.get_is_local_superuser", session):
+        return ()
+    told = await call("session.get_rbac_permissions", session)
+    have = {str(each).lower() for each in told} if isinstance(told, list) else set()
+    return tuple(
+        f"The account may not {what} ({permission}); the role vm-power-admin includes it."
+        for permission, what in _NEEDED.items()
+        if permission not in have
+    )

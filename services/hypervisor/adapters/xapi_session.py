@@ -1,0 +1,236 @@
+"""One login to a pool, shared by everything that talks to it.
+
+Sessions die with the coordinator or its toolstack (xapi: session has PersistNothing); supporters answer
+HOST_IS_SLAVE. Both are bridged here: every known member is tried, the coordinator is followed, and we log in
+again. A login carries an originator so that only our own sessions compete for its cap of 500.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from services.chassis.clock import Clock
+from services.chassis.config import Secret
+from services.chassis.errors import FailedPrecondition, Unauthenticated, Unavailable
+from services.hypervisor.adapters.pinned_https import (
+    ConnectFailed,
+    ConnectionLost,
+    PinnedHttps,
+    WrongCertificate,
+    fingerprint_of_pem,
+)
+from services.hypervisor.adapters.xapi_rpc import XapiFailure, rpc
+from services.hypervisor.domain.pool import Member
+
+ORIGINATOR = "xenkeep"
+API_VERSION = "2.20"
+CALL_TIMEOUT_S = 300.0
+LOGIN_TIMEOUT_S = 20.0
+_PAUSE_S = 0.5
+
+_NOT_YET = frozenset(
+    {
+        "HOST_STILL_BOOTING",
+        "HOST_UNKNOWN_TO_MASTER",
+        "HOST_MASTER_CANNOT_TALK_BACK",
+        "HOST_ITS_OWN_SLAVE",
+        "HOST_BROKEN",
+        "TOO_MANY_PENDING_TASKS",
+    }
+)
+"""Answers of a member that is not itself yet (xapi: emergency mode); nothing was executed."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A login that was good when it was made. ``epoch`` counts logins."""
+
+    address: str
+    https: PinnedHttps
+    ref: str
+    epoch: int
+
+
+class XapiSession:
+    """Calls with one shared login; ``patience_s`` is how long an outage is bridged before giving up."""
+
+    def __init__(
+        self,
+        pool: str,
+        members: tuple[Member, ...],
+        coordinator: str,
+        port: int,
+        username: str,
+        password: Secret,
+        clock: Clock,
+        patience_s: float,
+    ) -> None:
+        self._pool = pool
+        self._port = port
+        self._username = username
+        self._password = password
+        self._clock = clock
+        self._patience_s = patience_s
+        self._lock = asyncio.Lock()
+        self._link: Link | None = None
+        self._epoch = 0
+        self._clients: dict[tuple[str, str], PinnedHttps] = {}
+        self._pins: dict[str, str] = {}
+        self._certificates: dict[str, str] = {}
+        self._first = ""
+        self.learn(members, coordinator)
+
+    @property
+    def pool(self) -> str:
+        """The pool's name, for sentences."""
+        return self._pool
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    def certificate(self, host_id: str) -> str:
+        """The certificate (PEM) a member presents; empty when it is not known."""
+        return self._certificates.get(host_id, "")
+
+    def learn(self, members: tuple[Member, ...], coordinator: str) -> None:
+        """Where the hosts are and what they present, as the trusted coordinator told."""
+        self._pins = {each.address: fingerprint_of_pem(each.certificate_pem) for each in members}
+        self._certificates = {each.host_id: each.certificate_pem for each in members}
+        self._first = next((each.address for each in members if each.host_id == coordinator), self._first)
+
+    async def call(self, method: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        """A call that is safe to repeat, and is repeated when its answer was lost. Raises XapiFailure."""
+        return await self._call(method, args, timeout_s, repeatable=True)
+
+    async def call_once(self, method: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        """A call that must not run twice: repeated only when it certainly has not run.
+
+        Raises Unavailable POOL_OUTCOME_UNKNOWN when it may have run.
+        """
+        return await self._call(method, args, timeout_s, repeatable=False)
+
+    async def link(self) -> Link:
+        """The current login; makes one when there is none."""
+        return await self._linked(self._clock.monotonic() + self._patience_s)
+
+    def forget(self, link: Link) -> None:
+        """The login turned out to be dead."""
+        if self._link is link:
+            self._link = None
+
+    async def close(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            # When this fails the session expires by itself.
+            with suppress(XapiFailure, ConnectFailed, ConnectionLost, WrongCertificate):
+                await rpc(link.https, "session.logout", [link.ref], 5.0)
+        for https in self._clients.values():
+            await https.close()
+        self._clients.clear()
+
+    async def _call(self, method: str, args: tuple[Any, ...], timeout_s: float, *, repeatable: bool) -> Any:
+        give_up = self._clock.monotonic() + self._patience_s
+        while True:
+            link = await self._linked(give_up)
+            try:
+                return await rpc(link.https, method, [link.ref, *args], timeout_s)
+            except (ConnectFailed, WrongCertificate) as error:
+                self.forget(link)
+                last = str(error)
+            except ConnectionLost as error:
+                if not repeatable:
+                    raise outcome_unknown(self._pool, method) from error
+                last = str(error)
+            except XapiFailure as failure:
+                if failure.code not in ("SESSION_INVALID", "HOST_IS_SLAVE", *_NOT_YET):
+                    raise
+                self.forget(link)
+                self._follow(failure)
+                last = failure.code
+            if self._clock.monotonic() >= give_up:
+                raise unreachable(self._pool, f"{link.address}: {last}")
+            await self._clock.sleep(_PAUSE_S if self._link is link else 0)
+
+    def _follow(self, failure: XapiFailure) -> None:
+        if failure.code == "HOST_IS_SLAVE" and failure.params and failure.params[0] in self._pins:
+            self._first = failure.params[0]
+
+    async def _linked(self, give_up: float) -> Link:
+        async with self._lock:
+            while self._link is None:
+                self._link, tried = await self._login_somewhere()
+                if self._link is not None:
+                    break
+                if self._clock.monotonic() >= give_up:
+                    raise unreachable(self._pool, "; ".join(f"{k}: {v}" for k, v in tried.items()))
+                await self._clock.sleep(_PAUSE_S)
+            return self._link
+
+    async def _login_somewhere(self) -> tuple[Link | None, dict[str, str]]:
+        """One round through the members; (login, or what each of them answered)."""
+        tried: dict[str, str] = {}
+        changed: dict[str, str] = {}
+        while address := next(
+            (a for a in (self._first, *self._pins) if a in self._pins and a not in tried), ""
+        ):
+            try:
+                link = await self._login(address)
+                self._first = address
+                return link, tried
+            except WrongCertificate as wrong:
+                tried[address] = str(wrong)
+                changed[address] = wrong.presented
+            except (ConnectFailed, ConnectionLost) as error:
+                tried[address] = str(error)
+            except XapiFailure as failure:
+                if failure.code == "SESSION_AUTHENTICATION_FAILED":
+                    raise credentials_refused(self._pool, self._username) from failure
+                tried[address] = failure.code
+                self._follow(failure)
+        if changed:
+            address, presented = next(iter(changed.items()))
+            raise certificate_changed(address, self._pins[address], presented)
+        return None, tried
+
+    async def _login(self, address: str) -> Link:
+        key = (address, self._pins[address])
+        https = self._clients.setdefault(key, PinnedHttps(address, self._port, self._pins[address]))
+        credentials = [self._username, self._password.reveal(), API_VERSION, ORIGINATOR]
+        ref = await rpc(https, "session.login_with_password", credentials, LOGIN_TIMEOUT_S)
+        self._epoch += 1
+        return Link(address, https, str(ref), self._epoch)
+
+
+def unreachable(pool: str, tried: str) -> Unavailable:
+    return Unavailable(
+        f"No member of pool {pool} answers as it should ({tried or 'no address is known'}).",
+        reason="POOL_UNREACHABLE",
+        hint="Check that a host is up, its toolstack runs and the network is open; it is tried again.",
+    )
+
+
+def outcome_unknown(pool: str, method: str) -> Unavailable:
+    return Unavailable(
+        f"The connection to pool {pool} broke while {method} was under way; it may have been executed.",
+        reason="POOL_OUTCOME_UNKNOWN",
+        hint="Repeat the request: what was made is found and used.",
+    )
+
+
+def credentials_refused(pool: str, username: str) -> Unauthenticated:
+    return Unauthenticated(
+        f"Pool {pool} refused the password of {username!r}, or the account.",
+        reason="POOL_CREDENTIALS_REFUSED",
+        hint="Add the pool again with the right user name and password.",
+    )
+
+
+def certificate_changed(address: str, pinned: str, presented: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"{address} presents the certificate {presented}, but {pinned} was agreed to. Nothing was sent.",
+        reason="CERTIFICATE_CHANGED",
+        hint="Compare the fingerprint on the host itself; if it is right, add the pool again with it.",
+        metadata={"address": address, "sha256": presented},
+    )

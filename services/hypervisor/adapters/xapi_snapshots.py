@@ -1,0 +1,220 @@
+"""Snapshots of ours (see ports.Snapshots): found by their name from the first moment, by tags afterwards."""
+
+import base64
+import binascii
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+import structlog
+
+from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
+from services.hypervisor.adapters import xapi_tags, xapi_tasks
+from services.hypervisor.adapters.xapi_errors import translating
+from services.hypervisor.adapters.xapi_http import XapiHttp
+from services.hypervisor.adapters.xapi_objects import NULL, Record, XapiObjects
+from services.hypervisor.adapters.xapi_records import device_order, protectable
+from services.hypervisor.adapters.xapi_rpc import XapiFailure
+from services.hypervisor.adapters.xapi_session import XapiSession
+from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
+from services.hypervisor.domain.tracking import TrackedDisk, Tracking, TrackingOutcome
+from services.hypervisor.domain.vm import PowerState
+from services.hypervisor.ports.pool import Snapshot, SnapshotDisk, VmDisk, VmShape
+
+_DESCRIPTION = "Snapshot of a backup that is under way. Xenkeep removes it."
+_TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z")
+
+_log = structlog.get_logger()
+
+
+class XapiSnapshots:
+    """Snapshots on one session."""
+
+    def __init__(self, session: XapiSession, objects: XapiObjects, http: XapiHttp) -> None:
+        self._session = session
+        self._objects = objects
+        self._http = http
+
+    async def shape(self, vm_id: str) -> VmShape:
+        """See ports.Snapshots."""
+        with translating(f"reading VM {vm_id}"):
+            _, vm = await self._vm(vm_id)
+            features = await self._features()
+            disks = [
+                await self._vm_disk(vbd, vdi, features) for vbd, _, vdi in await self._objects.disks_of(vm)
+            ]
+            vifs = [await self._objects.record("VIF", ref) for ref in vm["VIFs"]]
+        return VmShape(
+            display_name=vm["name_label"],
+            disks=tuple(sorted(disks, key=lambda disk: device_order(disk.configured.device))),
+            interfaces=tuple(ConfiguredInterface(vif["device"], vif["MAC"]) for vif in vifs if vif),
+        )
+
+    async def track(self, disk_id: str) -> TrackingOutcome:
+        """See ports.Snapshots."""
+        with translating(f"reading disk {disk_id}"):
+            ref = await self._objects.ref("VDI", disk_id)
+            vdi = await self._objects.record("VDI", ref) if ref else None
+            if ref is None or vdi is None:
+                return TrackingOutcome(Tracking.REFUSED, "the disk is gone")
+            if vdi["cbt_enabled"]:
+                return TrackingOutcome(Tracking.ON)
+            sr = await self._objects.record("SR", vdi["SR"])
+            if sr is None or "VDI_CONFIG_CBT" not in (await self._features()).get(sr["type"], {}):
+                return TrackingOutcome(Tracking.UNSUPPORTED)
+        try:
+            await self._session.call("VDI.enable_cbt", ref)
+        except XapiFailure as failure:
+            _log.warning("tracking refused", disk=disk_id, pool_says=failure.words)
+            if failure.code in ("LICENCE_RESTRICTION", "LICENSE_RESTRICTION"):
+                return TrackingOutcome(Tracking.UNLICENSED, failure.words)
+            if failure.code in ("VDI_INCOMPATIBLE_TYPE", "SR_OPERATION_NOT_SUPPORTED"):
+                return TrackingOutcome(Tracking.UNSUPPORTED, failure.words)
+            return TrackingOutcome(Tracking.REFUSED, failure.words)
+        return TrackingOutcome(Tracking.SWITCHED_ON)
+
+    async def take_snapshot(self, vm_id: str, source_id: str, leave_out: Collection[str]) -> Snapshot:
+        """See ports.Snapshots. The tags go on last; until then the name tells whose it is."""
+        with translating(f"taking a snapshot of VM {vm_id}"):
+            vm_ref, _ = await self._vm(vm_id)
+            ref = await self._find(source_id)
+            if ref is None:
+                ignored = [ref for disk in leave_out if (ref := await self._objects.ref("VDI", disk))]
+                name = xapi_tags.snapshot_name(source_id)
+                args = [vm_ref, name, ignored] if ignored else [vm_ref, name]
+                [ref] = await xapi_tasks.run(self._session, "VM.snapshot", *args, repeatable=False)
+            snapshot = await self._objects.record("VM", ref)
+            if snapshot is None:
+                raise XapiFailure("HANDLE_INVALID", ["VM", ref])
+            disks = await self._tag(source_id, ref, snapshot)
+        info = snapshot["snapshot_info"].get("power-state-at-snapshot", "Running")
+        return Snapshot(
+            snapshot_vm_id=snapshot["uuid"],
+            time=_moment(snapshot["snapshot_time"]),
+            power_state=PowerState(info.upper()),
+            disks=tuple(sorted(disks, key=lambda disk: device_order(disk.device))),
+        )
+
+    async def export_configuration(self, vm_id: str) -> bytes:
+        """See ports.Snapshots."""
+        with translating(f"reading the configuration of VM {vm_id}"):
+            query = {"uuid": vm_id, "export_snapshots": "false"}
+            return await self._http.get("/export_metadata", query, f"Xenkeep reads VM {vm_id}")
+
+    async def tracked_disk(self, snapshot_disk_id: str) -> TrackedDisk | None:
+        """See ports.Snapshots."""
+        with translating(f"reading disk {snapshot_disk_id}"):
+            ref = await self._objects.ref("VDI", snapshot_disk_id)
+            vdi = await self._objects.record("VDI", ref) if ref else None
+            return await self._facts(vdi) if vdi else None
+
+    async def changed_blocks(self, base_disk_id: str, snapshot_disk_id: str) -> bytes | str:
+        """See ports.Snapshots."""
+        with translating(f"reading disk {snapshot_disk_id}"):
+            base = await self._objects.ref("VDI", base_disk_id)
+            new = await self._objects.ref("VDI", snapshot_disk_id)
+        if base is None or new is None:
+            return "one of the snapshots is gone"
+        try:
+            told = await xapi_tasks.run(self._session, "VDI.list_changed_blocks", base, new, repeatable=True)
+            return base64.b64decode("".join(told), validate=True)
+        except XapiFailure as failure:
+            return failure.words
+        except binascii.Error:
+            return "the bitmap of changed blocks is not base64"
+
+    async def _vm(self, vm_id: str) -> tuple[str, Record]:
+        ref = await self._objects.ref("VM", vm_id)
+        vm = await self._objects.record("VM", ref) if ref else None
+        if ref is None or vm is None:
+            raise NotFound(
+                f"Pool {self._session.pool} has no VM {vm_id}.",
+                reason="VM_UNKNOWN",
+                hint="List the VMs; it may have been removed or migrated to another pool.",
+            )
+        if not protectable(vm):
+            raise InvalidInput(
+                f"{vm['name_label']!r} ({vm_id}) is a template, a snapshot or a control domain.",
+                reason="VM_NOT_PROTECTABLE",
+                hint="Choose a VM.",
+            )
+        return ref, vm
+
+    async def _features(self) -> dict[str, dict[str, object]]:
+        """What each type of storage repository can do."""
+        drivers = await self._session.call("SM.get_all_records")
+        return {driver["type"]: driver["features"] for driver in drivers.values()}
+
+    async def _vm_disk(self, vbd: Record, vdi: Record, features: dict[str, dict[str, object]]) -> VmDisk:
+        sr = await self._objects.record("SR", vdi["SR"]) or {"uuid": "", "type": "", "name_label": "?"}
+        obstacle = ""
+        if "VDI_SNAPSHOT" not in features.get(sr["type"], {}):
+            obstacle = f"its storage repository {sr['name_label']!r} cannot take snapshots"
+        elif vdi["sharable"]:
+            obstacle = "sharable disks cannot be snapshotted"
+        elif vdi["on_boot"] == "reset":
+            obstacle = "it is reset at every boot"
+        elif vdi["missing"]:
+            obstacle = "its storage repository does not find it"
+        return VmDisk(
+            configured=ConfiguredDisk(
+                disk_id=vdi["uuid"],
+                device=vbd["userdevice"],
+                display_name=vdi["name_label"],
+                description=vdi["name_description"],
+                tags=tuple(vdi["tags"]),
+                sr_id=sr["uuid"],
+            ),
+            size_bytes=int(vdi["virtual_size"]),
+            tracked=bool(vdi["cbt_enabled"]),
+            obstacle=obstacle,
+        )
+
+    async def _find(self, source_id: str) -> str | None:
+        refs = await self._session.call("VM.get_by_name_label", xapi_tags.snapshot_name(source_id))
+        for ref in sorted(refs):
+            record = await self._objects.record("VM", ref)
+            if record and xapi_tags.source_of(record) == source_id:
+                return str(ref)
+        return None
+
+    async def _tag(self, source_id: str, ref: str, snapshot: Record) -> list[SnapshotDisk]:
+        """Marks the snapshot's disks, then itself, as ours; its disks."""
+        disks = []
+        for vbd, vdi_ref, vdi in await self._objects.disks_of(snapshot):
+            if not vdi["is_a_snapshot"]:
+                continue
+            await self._mark("VDI", vdi_ref, vdi, source_id)
+            disks.append(SnapshotDisk(vdi["uuid"], vbd["userdevice"], await self._facts(vdi)))
+        await self._mark("VM", ref, snapshot, source_id)
+        if snapshot["name_description"] != _DESCRIPTION:
+            await self._session.call("VM.set_name_description", ref, _DESCRIPTION)
+        return disks
+
+    async def _mark(self, kind: str, ref: str, record: Record, source_id: str) -> None:
+        tags = {xapi_tags.SOURCE: source_id, xapi_tags.OBJECT: record["uuid"]}
+        wanted = xapi_tags.tagged(record["other_config"], **tags)
+        if wanted != record["other_config"]:
+            await self._session.call(f"{kind}.set_other_config", ref, wanted)
+
+    async def _facts(self, vdi: Record) -> TrackedDisk:
+        origin = await self._objects.record("VDI", vdi["snapshot_of"]) if vdi["snapshot_of"] != NULL else None
+        sr = await self._objects.record("SR", vdi["SR"])
+        return TrackedDisk(
+            disk_id=origin["uuid"] if origin else "",
+            sr_id=sr["uuid"] if sr else "",
+            size_bytes=int(vdi["virtual_size"]),
+            tracked=bool(vdi["cbt_enabled"]),
+        )
+
+
+def _moment(text: str) -> datetime:
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise FailedPrecondition(
+            f"The pool told a time that cannot be read: {text!r}.",
+            reason="POOL_REFUSED",
+            hint="Report this with the pool's version.",
+        )
+    year, month, day, hour, minute, second = (int(group) for group in match.groups())
+    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)

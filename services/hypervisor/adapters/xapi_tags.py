@@ -1,0 +1,56 @@
+"""How objects of ours are told from everybody else's.
+
+XAPI copies ``other_config`` to snapshots, clones and copies, so a tag alone proves nothing: with it goes the
+object's own UUID, which a copy does not share.
+"""
+
+import re
+from typing import Any
+
+SOURCE = "xenkeep:backup_source"
+TARGET = "xenkeep:restore_target"
+DISK = "xenkeep:disk"
+OBJECT = "xenkeep:object"
+INTERFACE = "xenkeep:vif:"
+_OURS = "xenkeep:"
+_SNAPSHOT = re.compile(r"xenkeep-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+
+Record = dict[str, Any]
+
+
+def snapshot_name(source_id: str) -> str:
+    """Name of a snapshot from its first moment on: VM.snapshot can give a name, but no tag."""
+    return f"xenkeep-{source_id}"
+
+
+def source_of(record: Record) -> str:
+    """Id of the backup source a VM or VDI record is a snapshot of; empty when it is not ours."""
+    if not record["is_a_snapshot"]:
+        return ""
+    config = record["other_config"]
+    if config.get(OBJECT) == record["uuid"]:
+        return str(config.get(SOURCE, ""))
+    named = _SNAPSHOT.fullmatch(record["name_label"]) if "power_state" in record else None
+    return named[1] if named else ""
+
+
+def target_of(record: Record) -> str:
+    """Id of the restore target a VM or VDI record was made for; empty when it is not ours.
+
+    A copy made before the object knew its own UUID cannot be told apart; there are seconds in which that
+    could happen, of an object nobody has been told of.
+    """
+    if record["is_a_snapshot"] or record.get("is_a_template"):
+        return ""
+    config = record["other_config"]
+    return str(config.get(TARGET, "")) if config.get(OBJECT, record["uuid"]) == record["uuid"] else ""
+
+
+def tagged(other_config: dict[str, str], **tags: str) -> dict[str, str]:
+    """``other_config`` with exactly these tags of ours."""
+    return {**untagged(other_config), **tags}
+
+
+def untagged(other_config: dict[str, str]) -> dict[str, str]:
+    """``other_config`` without any tag of ours."""
+    return {key: value for key, value in other_config.items() if not key.startswith(_OURS)}

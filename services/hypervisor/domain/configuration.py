@@ -1,0 +1,104 @@
+"""A VM's configuration as it is kept in a restore point: a small header of ours around the pool's own words.
+
+Layout: 4 bytes ``XKVM``, version (u8, 1), header length (u32 little endian), header (JSON, UTF-8), and the
+archive the pool exported. Whoever reads an old restore point in ten years needs no more than this.
+"""
+
+import json
+import struct
+from dataclasses import asdict, dataclass
+
+from services.chassis.errors import InvalidInput
+
+_MAGIC = b"XKVM"
+_VERSION = 1
+_HEAD = struct.Struct("<4sBI")
+
+
+@dataclass(frozen=True)
+class ConfiguredDisk:
+    """What a disk was called and where it was."""
+
+    disk_id: str
+    device: str
+    display_name: str
+    description: str
+    tags: tuple[str, ...]
+    sr_id: str
+
+
+@dataclass(frozen=True)
+class ConfiguredInterface:
+    """A network interface's position and MAC address."""
+
+    device: str
+    mac: str
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """``archive`` is the pool's metadata export of the VM without its snapshots (a tar with ova.xml)."""
+
+    pool_id: str
+    vm_id: str
+    vm_display_name: str
+    disks: tuple[ConfiguredDisk, ...]
+    interfaces: tuple[ConfiguredInterface, ...]
+    archive: bytes
+
+
+def pack(configuration: Configuration) -> bytes:
+    """The bytes that ``unpack`` understands."""
+    fields = asdict(configuration)
+    archive: bytes = fields.pop("archive")
+    header = json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
+    return _HEAD.pack(_MAGIC, _VERSION, len(header)) + header + archive
+
+
+def unpack(data: bytes) -> Configuration:
+    """Raises InvalidInput VM_CONFIGURATION_INVALID for anything ``pack`` has not made."""
+    if len(data) < _HEAD.size:
+        raise _invalid("it is too short")
+    magic, version, length = _HEAD.unpack_from(data)
+    if magic != _MAGIC or version != _VERSION:
+        raise _invalid("it is of another kind or from a newer Xenkeep")
+    end = _HEAD.size + length
+    try:
+        header = json.loads(data[_HEAD.size : end])
+        return Configuration(
+            pool_id=_text(header["pool_id"]),
+            vm_id=_text(header["vm_id"]),
+            vm_display_name=_text(header["vm_display_name"]),
+            disks=tuple(
+                ConfiguredDisk(
+                    disk_id=_text(disk["disk_id"]),
+                    device=_text(disk["device"]),
+                    display_name=_text(disk["display_name"]),
+                    description=_text(disk["description"]),
+                    tags=tuple(_text(tag) for tag in disk["tags"]),
+                    sr_id=_text(disk["sr_id"]),
+                )
+                for disk in header["disks"]
+            ),
+            interfaces=tuple(
+                ConfiguredInterface(device=_text(each["device"]), mac=_text(each["mac"]))
+                for each in header["interfaces"]
+            ),
+            archive=data[end:],
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _invalid("its header cannot be read") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, got {type(value).__name__}")
+    return value
+
+
+def _invalid(why: str) -> InvalidInput:
+    return InvalidInput(
+        f"The VM configuration cannot be used: {why}.",
+        reason="VM_CONFIGURATION_INVALID",
+        hint="Verify the restore point; restore from another point or another copy.",
+    )

@@ -1,0 +1,88 @@
+"""Backup sources: a moment of a VM, open until it is closed.
+
+OPENING -> OPEN -> CLOSING -> CLOSED, each stored before it is acted on. Killed in OPENING, opening again with
+the same id goes on; in CLOSING, the janitor or the next close goes on.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from services.hypervisor.domain.notice import Notice
+from services.hypervisor.domain.tracking import FullReason
+from services.hypervisor.domain.vm import Method, PowerState
+
+
+class SourceState(Enum):
+    OPENING = "OPENING"
+    OPEN = "OPEN"
+    CLOSING = "CLOSING"
+    CLOSED = "CLOSED"
+
+
+class Consistency(Enum):
+    """Names as in the contract."""
+
+    POWERED_OFF = "POWERED_OFF"
+    CRASH = "CRASH"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What an incremental of one disk starts from."""
+
+    disk_id: str
+    tracking_ref: str
+
+
+@dataclass(frozen=True)
+class SourceDisk:
+    """A disk to read. ``full_reason`` is UNSPECIFIED when it is read incrementally."""
+
+    disk_id: str
+    snapshot_disk_id: str
+    device: str
+    display_name: str
+    size_bytes: int
+    tracked: bool
+    full_reason: FullReason
+    full_reason_message: str
+    base_size_bytes: int
+    changed_bytes: int
+
+    @property
+    def incremental(self) -> bool:
+        return self.full_reason is FullReason.UNSPECIFIED
+
+    @property
+    def tracking_ref(self) -> str:
+        """What the next incremental starts from: the snapshot's UUID, or nothing when it is not tracked."""
+        return self.snapshot_disk_id if self.tracked else ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One backup source. What is known only once it is OPEN is empty before."""
+
+    source_id: str
+    pool_id: str
+    vm_id: str
+    method: Method
+    bases: tuple[Base, ...]
+    asked: FullReason
+    state: SourceState
+    created: datetime
+    committed: bool = False
+    vm_display_name: str = ""
+    pool_display_name: str = ""
+    snapshot_vm_id: str = ""
+    snapshot_time: datetime | None = None
+    consistency: Consistency = Consistency.CRASH
+    disks: tuple[SourceDisk, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
+def consistency_of(power_state_at_snapshot: PowerState) -> Consistency:
+    """What a plain snapshot guarantees: a suspended VM's memory is not captured, so its disks are as after a
+    power cut."""
+    return Consistency.POWERED_OFF if power_state_at_snapshot is PowerState.HALTED else Consistency.CRASH

@@ -1,0 +1,285 @@
+"""A connected pool, as a sum of small ports. Everything is named by UUID; references stay in the adapters.
+
+Every method bridges a lost session, a moved coordinator or a dead member for a bounded time by itself, and is
+safe to repeat unless it says otherwise. Besides what is written there, each raises
+
+- Unavailable POOL_UNREACHABLE when no member answers,
+- Unauthenticated POOL_CREDENTIALS_REFUSED, FailedPrecondition CERTIFICATE_CHANGED,
+- any other kind when the pool refuses, with the pool's code in ``metadata["pool_code"]``.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.chassis.config import Secret
+from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
+from services.hypervisor.domain.pool import Certificate, Member, Picture, Pool
+from services.hypervisor.domain.target import AttachedDisk
+from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
+from services.hypervisor.domain.vm import PowerState
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """What a pool says of itself when it is added."""
+
+    pool_id: str
+    display_name: str
+    product: str
+    coordinator: str
+    members: tuple[Member, ...]
+    missing_rights: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VmDisk:
+    """A disk of a live VM. ``obstacle`` is why it cannot be snapshotted, empty when it can."""
+
+    configured: ConfiguredDisk
+    size_bytes: int
+    tracked: bool
+    obstacle: str
+
+
+@dataclass(frozen=True)
+class VmShape:
+    """What a backup source needs to know of a VM before its snapshot; disks by device, no CDs."""
+
+    display_name: str
+    disks: tuple[VmDisk, ...]
+    interfaces: tuple[ConfiguredInterface, ...]
+
+
+@dataclass(frozen=True)
+class SnapshotDisk:
+    """A disk of a snapshot: ``facts.disk_id`` is the live disk, ``snapshot_disk_id`` its snapshot."""
+
+    snapshot_disk_id: str
+    device: str
+    facts: TrackedDisk
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot of ours; ``time`` by the pool's clock."""
+
+    snapshot_vm_id: str
+    time: datetime
+    power_state: PowerState
+    disks: tuple[SnapshotDisk, ...]
+
+
+@dataclass(frozen=True)
+class NbdEndpoint:
+    """A place to read a disk by NBD over TLS. ``export_name`` carries a session: a secret."""
+
+    host_id: str
+    address: str
+    port: int
+    export_name: Secret
+    certificate_pem: str
+    server_name: str
+
+
+@dataclass(frozen=True)
+class WriteEndpoint:
+    """A place to write a disk by HTTPS PUT. ``url`` carries a session: a secret."""
+
+    host_id: str
+    url: Secret
+    certificate_pem: str
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What in a pool carries a tag of ours: ids of backup sources and restore targets."""
+
+    source_ids: frozenset[str]
+    target_ids: frozenset[str]
+
+
+class Inventory(Protocol):
+    """What the pool consists of, as it changes."""
+
+    def learn(self, members: tuple[Member, ...], coordinator: str) -> None:
+        """Where the hosts are to be found from now on, and what they present."""
+        ...
+
+    def watch(self) -> AsyncIterator[Picture]:
+        """A first complete picture, then one after every change, within 2 s of the pool's own event.
+
+        A lost session or a moved coordinator leads to a complete new look, not to the end. Ends by raising.
+        """
+        ...
+
+    async def members(self) -> tuple[Member, ...]:
+        """The hosts and their certificates, learned from the coordinator."""
+        ...
+
+
+class Snapshots(Protocol):
+    """Taking and removing snapshots of ours. Never touches an object that does not carry our tag."""
+
+    async def assert_readable(self) -> None:
+        """Raises FailedPrecondition NBD_NOT_ENABLED when no network of the pool may carry NBD over TLS."""
+        ...
+
+    async def shape(self, vm_id: str) -> VmShape:
+        """Raises NotFound VM_UNKNOWN; InvalidInput VM_NOT_PROTECTABLE for templates, snapshots, dom0."""
+        ...
+
+    async def track(self, disk_id: str) -> TrackingOutcome:
+        """Makes the pool track changed blocks of a live disk; a refusal is an outcome, not an error."""
+        ...
+
+    async def take_snapshot(self, vm_id: str, source_id: str, leave_out: Collection[str]) -> Snapshot:
+        """The snapshot tagged with ``source_id``: the one that exists, or a new one without the live disks
+        ``leave_out``. Killed at any step, the next call finds what was made."""
+        ...
+
+    async def export_configuration(self, vm_id: str) -> bytes:
+        """The pool's metadata export of the VM, without its snapshots."""
+        ...
+
+    async def tracked_disk(self, snapshot_disk_id: str) -> TrackedDisk | None:
+        """What the pool has of a snapshot's disk, or None."""
+        ...
+
+    async def changed_blocks(self, base_disk_id: str, snapshot_disk_id: str) -> bytes | str:
+        """The bitmap of blocks (64 KiB a bit, most significant first) changed from one snapshot to the next,
+        or the pool's words when it cannot tell."""
+        ...
+
+    async def nbd_endpoints(self, snapshot_disk_ids: tuple[str, ...]) -> dict[str, tuple[NbdEndpoint, ...]]:
+        """Where each disk can be read now, on live hosts only; empty when nowhere."""
+        ...
+
+    async def remove_snapshot(self, source_id: str, keep_tracking: bool) -> None:
+        """Removes everything tagged with ``source_id``. With ``keep_tracking``, tracked disks of the snapshot
+        are reduced to their tracking data, and older tracking data of ours for the same disks is removed."""
+        ...
+
+
+class Restores(Protocol):
+    """Making disks and VMs. Never touches an object that does not carry our tag, except where it says so."""
+
+    async def choose_sr(self, wanted: str, original_sr_id: str) -> str:
+        """UUID of the SR: ``wanted`` by UUID or name, else the original one, else the pool's default.
+
+        Raises NotFound SR_UNKNOWN, InvalidInput SR_AMBIGUOUS, FailedPrecondition NO_SR.
+        """
+        ...
+
+    async def make_disk(self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str) -> str:
+        """UUID of the disk tagged with ``target_id`` for ``disk.disk_id``: the one there is, or a new one."""
+        ...
+
+    async def open_ticket(self, new_disk_id: str) -> str:
+        """A task the writing of the disk completes. Not safe to repeat: each call makes one."""
+        ...
+
+    async def ticket_state(self, ticket: str) -> bool | None:
+        """True: written completely; None: not finished yet.
+
+        Raises Aborted WRITE_FAILED with the pool's words, Aborted WRITE_TICKET_LOST when the pool forgot it.
+        """
+        ...
+
+    async def drop_ticket(self, ticket: str) -> None:
+        """Cancels and forgets a ticket, finished or not."""
+        ...
+
+    async def write_endpoint(self, new_disk_id: str, ticket: str) -> WriteEndpoint:
+        """Where the disk can be written now: a live host that sees its SR."""
+        ...
+
+    async def attached_disks(self, vm_id: str) -> tuple[AttachedDisk, ...] | None:
+        """The disks of any VM (no CDs), or None when there is no such VM."""
+        ...
+
+    async def shut_down(self, vm_id: str, patience_s: float) -> bool:
+        """Halts a VM: cleanly, and after ``patience_s`` seconds, or when it cannot be asked, hard.
+
+        Returns False when it had to be hard. A halted VM is left alone.
+        """
+        ...
+
+    async def find_vm(self, target_id: str) -> str | None:
+        """UUID of the VM tagged with ``target_id``."""
+        ...
+
+    async def import_vm(
+        self, target_id: str, archive: bytes, disks: Mapping[str, str], name: str, original: str | None
+    ) -> None:
+        """Makes the VM of ``archive`` with each disk replaced by the one ``disks`` names, tagged with
+        ``target_id``. ``original`` is the UUID it keeps (a halted VM of that UUID is replaced, its disks are
+        left); None makes a new VM called ``name``. Disks not in ``disks`` are left out.
+
+        Not safe to repeat: look with ``find_vm`` first. May have happened when it raises Unavailable.
+        """
+        ...
+
+    async def set_macs(self, vm_id: str, interfaces: Collection[ConfiguredInterface]) -> None:
+        """Gives the interfaces of a VM of ours the MAC addresses they had."""
+        ...
+
+    async def release(self, target_id: str, vm_id: str) -> None:
+        """Takes our tags off the VM and its disks: they belong to their owner now."""
+        ...
+
+    async def remove_replaced(self, disk_ids: tuple[str, ...]) -> tuple[str, ...]:
+        """Removes disks (not tagged: a restore over their VM replaced them) and tracking data of ours for
+        them. A disk another VM uses is left; its UUID is returned."""
+        ...
+
+    async def start_vm(self, vm_id: str) -> None:
+        """Starts a VM; one that runs is left alone."""
+        ...
+
+    async def remove_target(self, target_id: str) -> None:
+        """Removes the VM and the disks tagged with ``target_id``, unless a VM of somebody else uses them."""
+        ...
+
+
+class Leavings(Protocol):
+    """Finding what a crash left behind."""
+
+    async def leftovers(self) -> Leftovers:
+        """Ids of every tag of ours in the pool; copies of tags on objects that are not ours do not count."""
+        ...
+
+    async def remove_orphans(self) -> int:
+        """Removes tracking data of ours whose disk is gone; how many."""
+        ...
+
+
+class PoolConnection(Inventory, Snapshots, Restores, Leavings, Protocol):
+    """A pool we are logged in to, or will be at the first call."""
+
+    async def close(self) -> None:
+        """Logs out as far as possible; never raises."""
+        ...
+
+
+class PoolGateway(Protocol):
+    """The way to pools."""
+
+    async def probe(self, address: str) -> Certificate:
+        """The certificate presented at ``host`` or ``host:port``; Unavailable POOL_UNREACHABLE."""
+        ...
+
+    async def introduce(
+        self, address: str, username: str, password: Secret, certificate_sha256: str
+    ) -> tuple[Introduction, int]:
+        """Logs in at any member that presents that certificate; (what the pool says, HTTPS port).
+
+        Raises FailedPrecondition CERTIFICATE_CHANGED before anything is sent when another one is presented,
+        FailedPrecondition COORDINATOR_UNTRUSTED when a supporter cannot vouch for its coordinator.
+        """
+        ...
+
+    def connect(self, pool: Pool, password: Secret) -> PoolConnection:
+        """A connection that logs in when it is first used."""
+        ...

@@ -1,0 +1,87 @@
+"""What survives a restart. Each method is one transaction; events it is given are published with it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from services.chassis.config import Secret
+from services.hypervisor.domain.events import PoolEvent
+from services.hypervisor.domain.pool import Picture, Pool
+from services.hypervisor.domain.reconcile import Changes
+from services.hypervisor.domain.source import Source
+from services.hypervisor.domain.target import Target
+
+
+class PoolStore(Protocol):
+    """The pools that were added, and what was last known of their VMs."""
+
+    async def save(self, pool: Pool, password: Secret, events: Sequence[PoolEvent] = ()) -> None:
+        """Adds the pool or replaces what is kept of it; the password is sealed."""
+        ...
+
+    async def update(
+        self, pool: Pool, events: Sequence[PoolEvent] = (), changes: Changes | None = None
+    ) -> None:
+        """Replaces what is kept of the pool (not the password) and applies ``changes`` to its VMs; does
+        nothing when the pool has been removed meanwhile."""
+        ...
+
+    async def remove(self, pool_id: str, events: Sequence[PoolEvent] = ()) -> None: ...
+
+    async def all(self) -> tuple[Pool, ...]: ...
+
+    async def password(self, pool_id: str) -> Secret:
+        """Raises DataLoss SECRET_UNREADABLE when the key file is not the one it was sealed with."""
+        ...
+
+    async def picture(self, pool: Pool) -> Picture:
+        """What was last known of the pool."""
+        ...
+
+
+class SourceStore(Protocol):
+    """Backup sources, and what would be costly or impossible to ask the pool again."""
+
+    async def add(self, source: Source) -> Source:
+        """Stores it unless there is one of that id; returns what is stored."""
+        ...
+
+    async def save(self, source: Source) -> None: ...
+
+    async def open(self, source: Source, configuration: bytes, bitmaps: dict[str, bytes]) -> None:
+        """Stores it with the VM's configuration (sealed) and bitmaps by disk, if it is OPENING still; raises
+        Aborted SOURCE_CLOSED when it was closed meanwhile."""
+        ...
+
+    async def close(self, source: Source) -> None:
+        """Stores it and drops configuration and bitmaps."""
+        ...
+
+    async def get(self, source_id: str) -> Source | None: ...
+
+    async def unfinished(self, pool_id: str) -> tuple[Source, ...]:
+        """All of the pool that are not CLOSED."""
+        ...
+
+    async def configuration(self, source_id: str) -> bytes: ...
+
+    async def bitmap(self, source_id: str, disk_id: str) -> bytes: ...
+
+
+class TargetStore(Protocol):
+    """Restore targets."""
+
+    async def add(self, target: Target, configuration: bytes) -> Target:
+        """Stores it, the configuration sealed, unless there is one of that id; returns what is stored."""
+        ...
+
+    async def save(self, target: Target) -> None:
+        """Stores it; drops the configuration when it is COMMITTED or ABORTED."""
+        ...
+
+    async def get(self, target_id: str) -> Target | None: ...
+
+    async def unfinished(self, pool_id: str) -> tuple[Target, ...]:
+        """All of the pool that are neither COMMITTED nor ABORTED."""
+        ...
+
+    async def configuration(self, target_id: str) -> bytes: ...

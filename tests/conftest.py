@@ -1,0 +1,6 @@
+"""Fixtures every test may ask for."""
+
+from tests.support.nats import nats_server
+from tests.support.postgres import postgres_url
+
+__all__ = ["nats_server", "postgres_url"]

@@ -1,0 +1,1 @@
+"""Facts and work on NATS JetStream."""

@@ -1,0 +1,108 @@
+"""Publishes what transactions left behind, in order, until it is acknowledged.
+
+Killed before publishing: the rows are still there. Killed between the acknowledgement and the deletion: they
+are published again under the same ``Nats-Msg-Id`` and JetStream drops them.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import NamedTuple
+
+import structlog
+from sqlalchemy import delete, func, select
+
+from services.chassis.bus.nats_bus import Bus
+from services.chassis.clock import Clock, SystemClock
+from services.chassis.errors import Unavailable
+from services.chassis.metrics import OUTBOX_PUBLISHED, OUTBOX_WAITING
+from services.chassis.sql import Database
+from services.chassis.tables import OUTBOX
+
+BATCH = 100
+LOOK_AGAIN = timedelta(seconds=5)
+"""Rows another process committed and did not live to publish wake nobody; they wait no longer than this."""
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 5.0
+_log = structlog.get_logger("xenkeep.outbox")
+
+
+class _Row(NamedTuple):
+    position: int
+    message_id: str
+    subject: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Outbox:
+    """Run once per process. Several processes on one store only repeat each other, which JetStream drops."""
+
+    def __init__(self, database: Database, bus: Bus, *, clock: Clock | None = None) -> None:
+        self._database = database
+        self._bus = bus
+        self._clock = clock or SystemClock()
+
+    async def run(self) -> None:
+        """Publish for ever; returns only by cancellation."""
+        pause = 0.0
+        while True:
+            self._database.outbox_written.clear()
+            try:
+                published = await self.flush()
+                pause = 0.0
+            except Unavailable as error:
+                pause = min(max(_FIRST_PAUSE_S, pause * 2), _LONGEST_PAUSE_S)
+                _log.warning("outbox waits", reason=error.reason, error=error.message, retry_in_s=pause)
+                await self._clock.sleep(pause)
+                continue
+            if not published:
+                await self._written()
+
+    async def flush(self) -> int:
+        """Publish everything that waits now, oldest first; how many there were. Raises Unavailable."""
+        published = 0
+        while rows := await self._oldest():
+            done: list[int] = []
+            try:
+                for row in rows:
+                    await self._bus.publish(row.subject, row.body, row.headers, row.message_id)
+                    done.append(row.position)
+            finally:
+                await self._forget(done)
+            published += len(done)
+        return published
+
+    async def _written(self) -> None:
+        try:
+            await self._clock.wait(self._database.outbox_written.wait(), LOOK_AGAIN.total_seconds())
+        except TimeoutError:
+            return
+
+    async def _oldest(self) -> list[_Row]:
+        columns = OUTBOX.c
+        query = select(columns.position, columns.message_id, columns.subject, columns.headers, columns.body)
+        async with self._database.read() as look:
+            rows = (await look.execute(query.order_by(columns.position).limit(BATCH))).all()
+            OUTBOX_WAITING.set(await look.scalar(select(func.count()).select_from(OUTBOX)))
+        return [_Row._make(row) for row in rows]
+
+    async def _forget(self, positions: list[int]) -> None:
+        if not positions:
+            return
+        async with self._database.begin() as tx:
+            await tx.execute(delete(OUTBOX).where(OUTBOX.c.position.in_(positions)))
+        OUTBOX_PUBLISHED.inc(len(positions))
+        OUTBOX_WAITING.dec(len(positions))
+
+
+async def drained(outbox: Outbox, clock: Clock, seconds: float) -> None:
+    """Publish what is left within ``seconds`` before the process ends; what then remains is published next
+    time.
+    """
+    try:
+        await clock.wait(outbox.flush(), seconds)
+    except (Unavailable, TimeoutError) as error:
+        _log.warning("outbox left for the next start", error=str(error) or "no time left")
+    except asyncio.CancelledError:
+        _log.warning("outbox left for the next start", error="cancelled")
+        raise

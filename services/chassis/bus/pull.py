@@ -1,0 +1,79 @@
+"""One message at a time from a JetStream consumer, through restarts of NATS and the loss of the consumer
+itself.
+"""
+
+from collections.abc import Callable
+from typing import Self
+
+import nats.errors
+import structlog
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext, api
+
+from services.chassis.bus.nats_bus import Bus
+from services.chassis.clock import Clock
+
+_ASK_S = 3.0
+"""A request dies with the server it was sent to; asking again this often bounds the silence that follows."""
+_PAUSE_S = 1.0
+Configure = Callable[[int], api.ConsumerConfig]
+_log = structlog.get_logger("xenkeep.bus")
+
+
+class Pull:
+    """Makes the consumer when first used, and again when it is gone. One ``Pull`` serves one task.
+
+    ``config`` is asked what to make, given the stream sequence of the last message seen, at first
+    ``last_seen``.
+    """
+
+    def __init__(self, bus: Bus, stream: str, config: Configure, clock: Clock, *, last_seen: int = 0) -> None:
+        self._bus = bus
+        self._stream = stream
+        self._config = config
+        self._last_seen = last_seen
+        self._clock = clock
+        self._subscription: JetStreamContext.PullSubscription | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._drop()
+
+    async def next(self) -> Msg:
+        """The next message, however long it takes. Raises Unavailable BUS_UNAVAILABLE when the bus was
+        closed.
+        """
+        while True:
+            await self._bus.connected.wait()
+            try:
+                subscription = await self._subscribed()
+                message = (await subscription.fetch(1, timeout=_ASK_S))[0]
+                self._last_seen = message.metadata.sequence.stream
+                return message
+            except nats.errors.ConnectionClosedError as error:
+                raise self._bus.unavailable("it was closed") from error
+            except TimeoutError:
+                continue
+            except (nats.errors.Error, OSError) as error:
+                _log.warning("consumer is made again", stream=self._stream, error=str(error))
+                await self._drop()
+                await self._clock.sleep(_PAUSE_S)
+
+    async def _subscribed(self) -> JetStreamContext.PullSubscription:
+        if self._subscription is None:
+            info = await self._bus.js.add_consumer(self._stream, self._config(self._last_seen))
+            self._subscription = await self._bus.js.pull_subscribe_bind(
+                consumer=info.name, stream=self._stream
+            )
+        return self._subscription
+
+    async def _drop(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is None:
+            return
+        try:
+            await subscription.unsubscribe()
+        except nats.errors.Error as error:
+            _log.debug("subscription was gone already", error=str(error))

@@ -1,0 +1,1 @@
+"""The schema of the tests' own service: a list of notes."""

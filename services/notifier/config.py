@@ -11,10 +11,12 @@ from services.chassis.config import BaseConfig, option
 class NotifierConfig(BaseConfig):
     """Where channels find their files, and how long the record of deliveries is kept."""
 
-    listen: str = field(default="0.0.0.0:7447", metadata=BaseConfig.__dataclass_fields__["listen"].metadata)
-    channel_files_dir: Path = field(
-        default=Path("/run/secrets"),
-        metadata=option("directory with the password and certificate files that channels may name"),
+    channel_files_dir: Path | None = field(
+        default=None,
+        metadata=option(
+            "directory with the password and certificate files that channels may name;"
+            " <data_dir>/files if left out"
+        ),
     )
     hostname: str | None = field(
         default=None,
@@ -23,3 +25,8 @@ class NotifierConfig(BaseConfig):
     keep_deliveries: timedelta = field(
         default=timedelta(days=90), metadata=option("how long deliveries that ended stay listed")
     )
+
+    @property
+    def channel_files(self) -> Path:
+        """The one directory channels may name files of."""
+        return self.channel_files_dir or self.data_dir / "files"

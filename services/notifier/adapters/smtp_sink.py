@@ -15,7 +15,7 @@ from services.notifier.ports import Files
 class SmtpSink:
     """One connection and one recipient per delivery: a refused neighbour makes nobody hear twice."""
 
-    def __init__(self, settings: Email, files: Files, *, hostname: str, deadline_s: float = 60.0) -> None:
+    def __init__(self, settings: Email, files: Files, *, hostname: str, deadline_s: float = 45.0) -> None:
         """`hostname` is how we greet (EHLO)."""
         self._settings = settings
         self._files = files

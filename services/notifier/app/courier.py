@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from services.chassis.clock import Clock
-from services.chassis.errors import NotFound
+from services.chassis.errors import NotFound, Unavailable
 from services.notifier.app.attempt import Outcome, attempt
 from services.notifier.domain.channel import Channel
 from services.notifier.domain.delivery import Delivery, State
@@ -15,8 +17,12 @@ from services.notifier.ports import Books, Sinks, Store
 
 CLAIM = timedelta(seconds=12)
 """How long a delivery stays with a courier that is not heard of again (killed); a living one renews it."""
+STORE_PAUSE = timedelta(seconds=2)
 IDLE_LOOK = timedelta(hours=1)
 """How often old deliveries are forgotten, also when there is nothing to carry."""
+
+
+_log = structlog.get_logger("xenkeep.notifier")
 
 
 class Courier:
@@ -48,13 +54,18 @@ class Courier:
         self._awake.set()
 
     async def run(self) -> None:
-        """Carry until cancelled. Raises what the store raises."""
+        """Carry until cancelled; while the store is Unavailable, wait for it."""
         rounds: dict[str, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as group:
             while True:
                 self._awake.clear()
                 rounds = {name: task for name, task in rounds.items() if not task.done()}
-                schedule = await self._look()
+                try:
+                    schedule = await self._look()
+                except Unavailable as error:
+                    _log.warning("courier waits", reason=error.reason, error=error.message)
+                    await self._clock.sleep(STORE_PAUSE.total_seconds())
+                    continue
                 now = self._clock.now()
                 for name, moment in schedule:
                     if moment <= now and name not in rounds:
@@ -76,10 +87,15 @@ class Courier:
             return
 
     async def _round(self, name: str) -> None:
-        """Everything of one channel that is due now, oldest first."""
+        """Everything of one channel that is due now, oldest first.
+
+        What the store could not note is carried again when its claim has run out.
+        """
         try:
             while await self._carry_one(name):
                 pass
+        except Unavailable as error:
+            _log.warning("courier pauses", channel=name, reason=error.reason, error=error.message)
         finally:
             self.wake()
 

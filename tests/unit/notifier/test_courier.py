@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import patch
 
 from services.chassis.clock import FakeClock
 from services.chassis.errors import FailedPrecondition, Unavailable
-from services.notifier.adapters.memory_store import MemoryStore
+from services.notifier.adapters.memory_store import MemoryBooks, MemoryStore
 from services.notifier.app.courier import CLAIM, Courier
 from services.notifier.domain.channel import Channel
 from services.notifier.domain.delivery import Delivery, Receipt, State
@@ -207,6 +208,22 @@ async def test_a_living_courier_keeps_what_a_slow_peer_thinks_about() -> None:
     async with scene.courier(), scene.courier():
         await scene.clock.advance(5 * CLAIM.total_seconds())
     assert scene.sinks.tried == ["1"]
+
+
+async def test_a_store_that_is_away_for_a_while_is_waited_for() -> None:
+    scene = Scene(mail=takes)
+    scene.post("mail", "1")
+    open_books, absences = scene.store.begin, iter(range(3))
+
+    def begin() -> AbstractAsyncContextManager[MemoryBooks]:
+        if next(absences, None) is not None:
+            raise Unavailable("The database is away.", reason="DATABASE_UNAVAILABLE")
+        return open_books()
+
+    with patch.object(scene.store, "begin", begin):
+        async with scene.courier():
+            await scene.clock.advance(2 * CLAIM.total_seconds())
+            assert scene.state("1") is State.DELIVERED
 
 
 async def test_what_waits_for_a_channel_that_is_gone_fails_and_says_so() -> None:

@@ -38,6 +38,15 @@ class FramePlan:
         """How many frames the pass has."""
         return len(self._written)
 
+    def must_be_complete(self) -> None:
+        """``InvalidInput`` PASS_INCOMPLETE when frames are missing."""
+        if self.missing_frames:
+            raise InvalidInput(
+                f"{self.missing_frames} announced frames were not written.",
+                reason="PASS_INCOMPLETE",
+                hint="Write every announced extent before finishing.",
+            )
+
     def take(self, piece: Extent) -> Iterator[Extent]:
         """The frames of a piece that is being written now, marked as such.
 

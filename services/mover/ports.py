@@ -66,6 +66,10 @@ class BlockTarget(Protocol):
     def write(self, offset: int, data: Data) -> None:
         """Write a piece of the pass. Pieces may come from several threads.
 
+        ``Unavailable`` when the pass was cut, ``FailedPrecondition`` when the disk's host could not write;
+        every later call but ``begin`` and ``abort`` fails likewise. ``InvalidInput`` for what was not
+        announced.
+
         A piece begins and ends on a frame boundary: a multiple of ``frame_bytes`` or an end of its extent.
         """
         ...
@@ -76,11 +80,11 @@ class BlockTarget(Protocol):
         ...
 
     def finish(self) -> None:
-        """Wait until the pass is written. ``InvalidInput`` when pieces are missing."""
+        """End the pass: wait until it is written. ``InvalidInput`` when pieces are missing."""
         ...
 
     def abort(self) -> None:
-        """Leave a pass unfinished; no pass in progress is no error."""
+        """Stop for good. A call in progress and every later one but this ends with ``Cancelled``."""
         ...
 
     def notices(self) -> tuple[Notice, ...]:

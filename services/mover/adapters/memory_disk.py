@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 
-from services.chassis.errors import Cancelled, FailedPrecondition, InvalidInput
+from services.chassis.errors import Cancelled, FailedPrecondition
 from services.mover.block_ranges import check_read
 from services.mover.domain import BlockRead, Extent, Notice
 from services.mover.frame_plan import PAGE_BYTES, FramePlan
@@ -18,6 +18,7 @@ class MemoryDisk:
         self._frame_bytes = frame_bytes
         self._plan: FramePlan | None = None
         self._closed = False
+        self._aborted = False
         self._lock = threading.Lock()
 
     @property
@@ -45,6 +46,7 @@ class MemoryDisk:
 
     def begin(self, extents: Sequence[Extent]) -> None:
         """See ``BlockTarget``."""
+        self._must_go_on()
         self._plan = FramePlan(extents, self._frame_bytes, self.size_bytes)
 
     def write(self, offset: int, data: Data) -> None:
@@ -56,17 +58,12 @@ class MemoryDisk:
 
     def finish(self) -> None:
         """See ``BlockTarget``."""
-        if missing := self._pass().missing_frames:
-            raise InvalidInput(
-                f"{missing} announced frames were not written.",
-                reason="PASS_INCOMPLETE",
-                hint="Write every announced extent before finishing.",
-            )
+        self._pass().must_be_complete()
         self._plan = None
 
     def abort(self) -> None:
         """See ``BlockTarget``."""
-        self._plan = None
+        self._aborted = True
 
     def notices(self) -> tuple[Notice, ...]:
         """Nothing ever goes otherwise than planned here."""
@@ -76,7 +73,12 @@ class MemoryDisk:
         """See ``BlockSource``."""
         self._closed = True
 
+    def _must_go_on(self) -> None:
+        if self._aborted:
+            raise Cancelled("Writing the disk was called off.", reason="TARGET_ABORTED")
+
     def _pass(self) -> FramePlan:
+        self._must_go_on()
         if self._plan is None:
             raise FailedPrecondition(
                 "No pass over the disk has begun.", reason="PASS_NOT_BEGUN", hint="Begin one first."

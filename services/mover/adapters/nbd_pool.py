@@ -80,7 +80,7 @@ class NbdPool:
             connection = self._supply.take()
             pause = 0.0
             try:
-                for read in connection.read_many(redo, window=self._options.window):
+                for read in connection.read_many(redo, window=redo.window(self._options.window)):
                     redo.done(read)
                     self._count(read=len(read.buffer))
                     yield read

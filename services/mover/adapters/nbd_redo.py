@@ -19,7 +19,12 @@ class _Trouble:
 
 
 class Redo(Iterator[BlockRead]):
-    """Decides how often a read is tried, and how long to pause between tries. For one thread."""
+    """Decides how often a read is tried, and how long to pause between tries. For one thread.
+
+    Iterated in phases, each begun with ``ready``. While reads are done again, a phase holds only those, and
+    they go out one at a time: a server hangs up after an error, and with more requests on their way to it the
+    answer that says which read was at fault may be lost with the connection.
+    """
 
     def __init__(
         self,
@@ -33,6 +38,7 @@ class Redo(Iterator[BlockRead]):
         self._fresh = fresh
         self._again: deque[BlockRead] = deque()
         self._troubled: dict[BlockRead, _Trouble] = {}
+        self._careful = False
         self._streak = 0
         self._patience = patience
         self._first_pause = first_pause
@@ -40,13 +46,22 @@ class Redo(Iterator[BlockRead]):
         self._monotonic = monotonic
 
     def __next__(self) -> BlockRead:
-        return self._again.popleft() if self._again else next(self._fresh)
+        if self._again:
+            return self._again.popleft()
+        if self._careful:
+            raise StopIteration
+        return next(self._fresh)
 
     def ready(self) -> bool:
-        """Whether a read is left; draws one to know."""
+        """Whether a read is left, drawing one to know; the next phase begins."""
+        self._careful = bool(self._again)
         if not self._again:
             self._again.extend(read for read in [next(self._fresh, None)] if read is not None)
         return bool(self._again)
+
+    def window(self, most: int) -> int:
+        """How many reads this phase may have in flight."""
+        return 1 if self._careful else most
 
     def done(self, read: BlockRead) -> None:
         """It succeeded."""

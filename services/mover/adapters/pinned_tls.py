@@ -30,7 +30,9 @@ def pinned_der(certificate_pem: str, peer: str) -> bytes:
     )
 
 
-def pinned_tls(raw: socket.socket, *, certificate_pem: str, server_name: str, peer: str) -> ssl.SSLSocket:
+def pinned_tls(
+    raw: socket.socket, *, certificate_pem: str, server_name: str, peer: str, cuts_are_errors: bool = False
+) -> ssl.SSLSocket:
     """Wrap a connected socket, whose timeout bounds each step of the handshake.
 
     ``server_name`` is sent as SNI when it is a DNS name. Raises ``Unauthenticated`` when the server shows
@@ -42,7 +44,9 @@ def pinned_tls(raw: socket.socket, *, certificate_pem: str, server_name: str, pe
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the certificate is compared as a whole, below
     try:
-        wrapped = context.wrap_socket(raw, server_hostname=_dns_name(server_name))
+        wrapped = context.wrap_socket(
+            raw, server_hostname=_dns_name(server_name), suppress_ragged_eofs=not cuts_are_errors
+        )
     except (OSError, ValueError) as error:
         raw.close()
         raise Unavailable(

@@ -1,0 +1,46 @@
+"""The repository engine: backups in, restores out of objects in a store, as docs/repository-format.md says.
+
+A synchronous, threaded library that knows nothing of services, messages or hypervisors.
+"""
+
+from services.mover.repository.extents import Extent
+from services.mover.repository.format.point import VM_CONFIGURATION, Disk, Notice, RestorePoint
+from services.mover.repository.format.slot import Argon2Cost
+from services.mover.repository.opening import repair_header
+from services.mover.repository.ports import BlockSource, BlockTarget, Progress
+from services.mover.repository.repository import Repository, Statistics, create_repository, open_repository
+from services.mover.repository.restore import RestoreOptions
+from services.mover.repository.session import BackupOptions, BackupSession, DiskRequest, PointDescription
+from services.mover.repository.store import Store, StoredObject
+from services.mover.repository.stores.directory import DirectoryStore
+from services.mover.repository.stores.memory import MemoryStore
+from services.mover.repository.verify import Finding, Verification, scrub
+
+__all__ = [
+    "VM_CONFIGURATION",
+    "Argon2Cost",
+    "BackupOptions",
+    "BackupSession",
+    "BlockSource",
+    "BlockTarget",
+    "DirectoryStore",
+    "Disk",
+    "DiskRequest",
+    "Extent",
+    "Finding",
+    "MemoryStore",
+    "Notice",
+    "PointDescription",
+    "Progress",
+    "Repository",
+    "RestoreOptions",
+    "RestorePoint",
+    "Statistics",
+    "Store",
+    "StoredObject",
+    "Verification",
+    "create_repository",
+    "open_repository",
+    "repair_header",
+    "scrub",
+]

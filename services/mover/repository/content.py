@@ -1,0 +1,70 @@
+"""Content of a chunk: its base overlaid by its patches."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from services.mover.repository.format.blob import BlobType
+from services.mover.repository.format.damaged import damaged
+from services.mover.repository.format.names import BLOCK_BYTES
+from services.mover.repository.format.page import Entry
+from services.mover.repository.reader import BlobReader
+from services.mover.repository.store import Bytes
+
+ZERO_BLOCK = bytes(BLOCK_BYTES)
+
+
+def bits(bitmap: int) -> Iterator[int]:
+    """Numbers of the bits set, ascending."""
+    while bitmap:
+        low = bitmap & -bitmap
+        yield low.bit_length() - 1
+        bitmap ^= low
+
+
+def runs(bitmap: int) -> Iterator[tuple[int, int]]:
+    """First bit and length of each run of set bits, ascending."""
+    start = last = -2
+    for bit in bits(bitmap):
+        if bit != last + 1:
+            if start >= 0:
+                yield start, last + 1 - start
+            start = bit
+        last = bit
+    if start >= 0:
+        yield start, last + 1 - start
+
+
+def read_chunks(reader: BlobReader, entries: Iterable[Entry], chunk_bytes: int) -> list[bytes | bytearray]:
+    """Contents of chunks, ``chunk_bytes`` each, read with as few requests as their packs allow."""
+    wanted = list(entries)
+    chunk_ids = [entry.chunk for entry in wanted if entry.chunk is not None]
+    group_ids = [p.group for entry in wanted for p in entry.patches if p.group is not None]
+    chunks = reader.read_many(chunk_ids, BlobType.CHUNK) if chunk_ids else {}
+    groups = reader.read_many(group_ids, BlobType.GROUP) if group_ids else {}
+    return [_content(entry, chunks, groups, chunk_bytes) for entry in wanted]
+
+
+def _content(
+    entry: Entry, chunks: Mapping[bytes, Bytes], groups: Mapping[bytes, Bytes], chunk_bytes: int
+) -> bytes | bytearray:
+    base: Bytes | None = None
+    if entry.chunk is not None:
+        base = chunks[entry.chunk]
+        if len(base) != chunk_bytes:
+            raise damaged(f"chunk {entry.chunk.hex()}", f"it has {len(base)} bytes instead of {chunk_bytes}")
+        if not entry.patches:
+            return base if isinstance(base, bytes | bytearray) else bytes(base)
+    content = bytearray(base) if base is not None else bytearray(chunk_bytes)
+    for patch in entry.patches:
+        if patch.group is None:
+            for bit in bits(patch.bitmap):
+                content[bit * BLOCK_BYTES : (bit + 1) * BLOCK_BYTES] = ZERO_BLOCK
+            continue
+        group = memoryview(groups[patch.group])
+        at = patch.first * BLOCK_BYTES
+        if len(group) < at + patch.bitmap.bit_count() * BLOCK_BYTES:
+            raise damaged(f"group {patch.group.hex()}", "it has fewer blocks than the map says")
+        for first, length in runs(patch.bitmap):
+            end = at + length * BLOCK_BYTES
+            content[first * BLOCK_BYTES : (first + length) * BLOCK_BYTES] = group[at:end]
+            at = end
+    return content

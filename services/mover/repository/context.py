@@ -1,0 +1,111 @@
+"""An opened repository as its parts see it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Protocol
+
+from services.chassis.errors import DataLoss, NotFound
+from services.mover.repository.damage import DamagedPack, record_damage
+from services.mover.repository.diskmap import DiskMap, Shape
+from services.mover.repository.format.header import Header
+from services.mover.repository.format.names import parse_pack_name
+from services.mover.repository.format.page import Entry
+from services.mover.repository.format.point import Disk
+from services.mover.repository.format.segment import PackRecord, decode_segment
+from services.mover.repository.index import Index, PackInfo
+from services.mover.repository.keys import KeyRing
+from services.mover.repository.objects import Entropy, SealedObjects
+from services.mover.repository.packreader import read_record
+from services.mover.repository.ports import Time
+from services.mover.repository.reader import BlobReader
+from services.mover.repository.store import Store
+
+_BATCH = 512
+
+
+class Listener(Protocol):
+    """Hears of what was less than expected: a stable code and a sentence."""
+
+    def __call__(self, code: str, message: str, /) -> None: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """Store, keys, index and readers of one repository, and what several verbs share."""
+
+    store: Store
+    keys: KeyRing
+    header: Header
+    index: Index
+    objects: SealedObjects
+    reader: BlobReader
+    entropy: Entropy
+    time: Time
+    on_notice: Listener
+
+    @property
+    def chunk_bytes(self) -> int:
+        return self.header.chunk_bytes
+
+    @property
+    def pack_bytes(self) -> int:
+        return self.header.pack_bytes
+
+    def now(self) -> str:
+        """RFC 3339, UTC, whole seconds."""
+        return self.time.now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def disk_map(self, disk: Disk) -> DiskMap:
+        shape = Shape(disk.size_bytes, self.chunk_bytes)
+        return DiskMap(self.reader, shape, disk.root, self.header.blocks_per_chunk)
+
+    def report_damage(self, pack: PackInfo, problem: str) -> None:
+        """Quarantine a pack: it is out of deduplication from now on, here and wherever the record is read."""
+        record_damage(self.store, DamagedPack(pack.sha256, pack.kind, problem, self.now()))
+        self.index.add_damaged(pack.sha256)
+
+    def damaged_chunks(self, disk: DiskMap) -> frozenset[int]:
+        """Chunks whose content has no undamaged copy. Walks the map only when some pack is damaged."""
+        if not self.index.has_damage():
+            return frozenset()
+        found: set[int] = set()
+        batch: list[tuple[int, Entry]] = []
+        for numbered in disk.entries():
+            batch.append(numbered)
+            if len(batch) == _BATCH:
+                found |= self._without_copy(batch)
+                batch = []
+        return frozenset(found | self._without_copy(batch))
+
+    def take_segment(self, sha256: bytes) -> None:
+        """Take one segment in by name, whether or not a listing shows it."""
+        if sha256 not in self.index.segments():
+            body = self.objects.get_segment(sha256)
+            self.index.add_segment(sha256, decode_segment(body, f"index/{sha256.hex()}"))
+
+    def recover_packs(self, segments: Sequence[str], unindexed: Sequence[str]) -> list[PackRecord] | None:
+        """Records of a checkpoint's packs that no segment lists; None when any pack of it is gone."""
+        try:
+            packs: list[tuple[str, int]] = []
+            for name in segments:
+                self.take_segment(bytes.fromhex(name))
+                segment = decode_segment(self.objects.get_segment(bytes.fromhex(name)), f"index/{name}")
+                packs += [(pack.name, pack.size) for pack in segment.packs]
+            if any(self.store.size(name) != size for name, size in packs):
+                return None
+            return [read_record(self.store, self.keys, name, self.store.size(name)) for name in unindexed]
+        except (NotFound, DataLoss):
+            return None
+
+    def _without_copy(self, entries: Sequence[tuple[int, Entry]]) -> set[int]:
+        ids = [id_ for _, entry in entries for id_ in entry.blob_ids()]
+        copies = self.index.find(ids)
+        lost = {id_ for id_ in ids if not any(not c.pack.damaged for c in copies.get(id_, ()))}
+        return {chunk for chunk, entry in entries if lost.intersection(entry.blob_ids())}
+
+
+def info_of(name: str, size: int = 0) -> PackInfo | None:
+    """A pack known by name only; None when the name is not a pack's."""
+    parsed = parse_pack_name(name)
+    return PackInfo(parsed[1], parsed[0], size, 0, b"") if parsed else None

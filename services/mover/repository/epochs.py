@@ -1,0 +1,56 @@
+"""The epochs of an opened repository."""
+
+from services.chassis.errors import AlreadyExists, DataLoss, NotFound
+from services.mover.repository.context import Context
+from services.mover.repository.format.crypto import KEY_BYTES
+from services.mover.repository.format.epoch import (
+    EpochRecord,
+    decode_epoch_object,
+    encode_epoch_object,
+    wrap_data_key,
+)
+from services.mover.repository.format.names import EPOCHS, epoch_name
+from services.mover.repository.keys import GENERATION
+
+
+def learn_epochs(context: Context) -> EpochRecord | None:
+    """Unwrap every epoch's data key; the highest epoch. Unreadable ones are reported: packs repeat them."""
+    highest = None
+    for name in sorted(stored.name for stored in context.store.list(EPOCHS)):
+        try:
+            record = decode_epoch_object(context.store.get(name), name)
+            context.keys.learn(record, name)
+        except (DataLoss, NotFound) as error:
+            context.on_notice("EPOCH_UNREADABLE", f"{error.message} Its packs carry a copy of its key.")
+            continue
+        if epoch_name(record.epoch) == name:
+            highest = record
+    return highest
+
+
+def writing_epoch(context: Context) -> EpochRecord:
+    """The epoch new packs belong to; a new one when ``epochs/`` is lost."""
+    found = learn_epochs(context)
+    if found is not None and found.epoch >= context.index.highest_epoch():
+        return found
+    return start_epoch(context, found.epoch if found else 0)
+
+
+def start_epoch(context: Context, last: int) -> EpochRecord:
+    """A new epoch with a fresh data key, above ``last`` and above every epoch in use."""
+    epoch = max(last, context.index.highest_epoch(), *_listed(context), 0) + 1
+    keys = context.keys
+    record = wrap_data_key(
+        keys.root, keys.repository_id, epoch, GENERATION, context.entropy(KEY_BYTES), context.entropy(12)
+    )
+    try:
+        context.store.put(epoch_name(epoch), [encode_epoch_object(record)])
+    except AlreadyExists:
+        return writing_epoch(context)
+    keys.learn(record, epoch_name(epoch))
+    return record
+
+
+def _listed(context: Context) -> list[int]:
+    tails = (stored.name.removeprefix(EPOCHS) for stored in context.store.list(EPOCHS))
+    return [int(tail) for tail in tails if tail.isdecimal()]

@@ -1,0 +1,79 @@
+"""Object names and the limits of version 1 (docs/repository-format.md, sections 1 and 14)."""
+
+import re
+from typing import Final
+
+from services.chassis.errors import InvalidInput
+
+HEADER: Final = "xenkeep-repository.json"
+FEATURES: Final = "features/"
+KEYS: Final = "keys/"
+EPOCHS: Final = "epochs/"
+PACKS: Final = "packs/"
+INDEX: Final = "index/"
+POINTS: Final = "points/"
+CHECKPOINTS: Final = "checkpoints/"
+DAMAGE: Final = "damage/"
+
+FORMAT_VERSION: Final = 1
+BLOCK_BYTES: Final = 64 << 10
+MAX_BLOB_BYTES: Final = 4 << 20
+MAX_PACK_BYTES: Final = 128 << 20
+MAX_BLOBS_PER_PACK: Final = 65_535
+MAX_GROUP_BLOCKS: Final = 64
+MAX_PATCHES: Final = 4
+PAGE_ENTRIES: Final = 1024
+MAX_DELTA_DEPTH: Final = 8
+MAX_DISK_BYTES: Final = 2**63 - 1
+MAX_DISKS: Final = 1024
+
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
+_PACK = re.compile(r"packs/(data|meta)/([0-9a-f]{2})/([0-9a-f]{64})")
+
+
+def checked_id(text: str, what: str) -> str:
+    """``text`` when it may be part of an object's name; raises InvalidInput naming ``what`` otherwise."""
+    if not _ID.fullmatch(text):
+        raise InvalidInput(
+            f"The {what} {text!r} is not usable as a name.",
+            reason="BAD_ID",
+            hint="Use 1 to 128 of a-z, 0-9, '.', '_' and '-', starting with a letter or digit.",
+        )
+    return text
+
+
+def pack_name(kind: str, sha256: bytes) -> str:
+    digest = sha256.hex()
+    return f"{PACKS}{kind}/{digest[:2]}/{digest}"
+
+
+def parse_pack_name(name: str) -> tuple[str, bytes] | None:
+    """Kind and SHA-256 of a pack's name; None when the name is not a pack's."""
+    match = _PACK.fullmatch(name)
+    if match is None or match[2] != match[3][:2]:
+        return None
+    return match[1], bytes.fromhex(match[3])
+
+
+def segment_name(sha256: bytes) -> str:
+    return f"{INDEX}{sha256.hex()}"
+
+
+def point_name(point_id: str) -> str:
+    return POINTS + checked_id(point_id, "point id")
+
+
+def slot_name(slot_id: str) -> str:
+    return KEYS + checked_id(slot_id, "key slot id")
+
+
+def epoch_name(epoch: int) -> str:
+    return f"{EPOCHS}{epoch:08d}"
+
+
+def checkpoint_prefix(transfer_id: str) -> str:
+    return f"{CHECKPOINTS}{checked_id(transfer_id, 'transfer id')}/"
+
+
+def damage_name(pack_sha256: bytes) -> str:
+    return DAMAGE + pack_sha256.hex()

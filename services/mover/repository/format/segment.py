@@ -1,0 +1,102 @@
+"""Index segments: which pack holds which blob (docs/repository-format.md, section 9)."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from services.mover.repository.format.blob import ENTRY, BlobEntry, decode_entries
+from services.mover.repository.format.damaged import damaged
+from services.mover.repository.format.names import MAX_BLOBS_PER_PACK, pack_name
+from services.mover.repository.format.pack import HEADER_BYTES, KINDS
+
+_VERSION: Final = 1
+_COUNT: Final = struct.Struct("<I")
+_PACK: Final = struct.Struct("<32sQB3xI32sI")
+_KIND_NAMES: Final = {code: name for name, code in KINDS.items()}
+MAX_BLOBS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PackRecord:
+    """All a reader needs to read blobs of a pack without reading its header or directory."""
+
+    sha256: bytes
+    size: int
+    kind: str
+    epoch: int
+    salt: bytes
+    entries: tuple[BlobEntry, ...]
+
+    @property
+    def name(self) -> str:
+        return pack_name(self.kind, self.sha256)
+
+    def offsets(self) -> list[int]:
+        """Where in the pack each slot begins, in bytes."""
+        offsets, at = [], HEADER_BYTES
+        for entry in self.entries:
+            offsets.append(at)
+            at += entry.stored
+        return offsets
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    packs: tuple[PackRecord, ...]
+    superseded: tuple[bytes, ...] = ()
+
+
+def encode_segment(segment: Segment) -> bytes:
+    parts = [_COUNT.pack(_VERSION), _COUNT.pack(len(segment.superseded)), *segment.superseded]
+    parts.append(_COUNT.pack(len(segment.packs)))
+    for pack in segment.packs:
+        kind = KINDS[pack.kind]
+        parts.append(_PACK.pack(pack.sha256, pack.size, kind, pack.epoch, pack.salt, len(pack.entries)))
+        parts += [entry.encode() for entry in pack.entries]
+    return b"".join(parts)
+
+
+def decode_segment(data: bytes, what: str) -> Segment:
+    """Raises DataLoss naming ``what`` unless ``data`` is exactly one segment."""
+    at = 0
+
+    def take(length: int) -> bytes:
+        nonlocal at
+        taken = data[at : at + length]
+        if len(taken) != length:
+            raise damaged(what, "it ends too early")
+        at += length
+        return taken
+
+    def number() -> int:
+        value: int = _COUNT.unpack(take(_COUNT.size))[0]
+        return value
+
+    if number() != _VERSION:
+        raise damaged(what, "it is of an unknown version")
+    superseded = tuple(take(32) for _ in range(number()))
+    packs = []
+    for _ in range(number()):
+        sha256, size, kind, epoch, salt, count = _PACK.unpack(take(_PACK.size))
+        if kind not in _KIND_NAMES or not 1 <= count <= MAX_BLOBS_PER_PACK:
+            raise damaged(what, "it lists an impossible pack")
+        entries = decode_entries(take(count * ENTRY.size), what)
+        packs.append(PackRecord(sha256, size, _KIND_NAMES[kind], epoch, salt, tuple(entries)))
+    if at != len(data):
+        raise damaged(what, "something follows its last pack")
+    return Segment(tuple(packs), superseded)
+
+
+def split_into_segments(packs: Sequence[PackRecord], superseded: Sequence[bytes] = ()) -> list[Segment]:
+    """Segments of at most MAX_BLOBS blobs; only the last one supersedes, since it is written last."""
+    groups: list[list[PackRecord]] = [[]]
+    blobs = 0
+    for pack in packs:
+        if groups[-1] and blobs + len(pack.entries) > MAX_BLOBS:
+            groups.append([])
+            blobs = 0
+        groups[-1].append(pack)
+        blobs += len(pack.entries)
+    last = len(groups) - 1
+    return [Segment(tuple(g), tuple(superseded) if n == last else ()) for n, g in enumerate(groups)]

@@ -1,0 +1,158 @@
+"""Filling packs: workers seal blobs in parallel, straight into the open pack's buffer."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.mover.repository.flow import Channel, Flow
+from services.mover.repository.format.blob import ENTRY, BlobEntry, blob_aad, blob_nonce
+from services.mover.repository.format.crypto import TAG_BYTES
+from services.mover.repository.format.names import MAX_BLOB_BYTES, MAX_BLOBS_PER_PACK, pack_name
+from services.mover.repository.format.pack import FOOTER_BYTES, HEADER_BYTES, PackHeader, pack_key, seal_end
+from services.mover.repository.format.segment import PackRecord
+from services.mover.repository.keys import KeyRing
+from services.mover.repository.objects import Entropy, put_same
+from services.mover.repository.store import Bytes, Store
+
+_LARGEST_BLOB: Final = MAX_BLOB_BYTES + TAG_BYTES
+
+
+class OpenPack:
+    """A pack being filled. Blobs lie in slot order because slot and place are reserved together."""
+
+    def __init__(self, header: PackHeader, key: bytes, epoch: int, buffer: bytearray) -> None:
+        self.header = header
+        self.epoch = epoch
+        self.buffer = buffer
+        self.cipher = AESGCM(key)
+        self.entries: list[BlobEntry] = []
+        self.used = HEADER_BYTES
+        self.sealing = 0
+        self.closed = False
+        self._key = key
+        buffer[:HEADER_BYTES] = header.encode()
+
+    def has_room(self, stored: int, limit: int) -> bool:
+        end = self.used + stored + (len(self.entries) + 1) * ENTRY.size + TAG_BYTES + FOOTER_BYTES
+        return not self.entries or (end <= limit and len(self.entries) < MAX_BLOBS_PER_PACK)
+
+    def reserve(self, entry: BlobEntry) -> tuple[int, memoryview]:
+        slot = len(self.entries)
+        place = memoryview(self.buffer)[self.used : self.used + entry.stored]
+        self.entries.append(entry)
+        self.used += entry.stored
+        self.sealing += 1
+        return slot, place
+
+    def finish(self) -> tuple[PackRecord, list[Bytes]]:
+        """The pack's record and its bytes."""
+        parts: list[Bytes] = [memoryview(self.buffer)[: self.used]]
+        parts.append(seal_end(self._key, self.header, self.entries))
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part)
+        size = sum(len(part) for part in parts)
+        entries = tuple(self.entries)
+        return PackRecord(
+            digest.digest(), size, self.header.kind, self.epoch, self.header.salt, entries
+        ), parts
+
+
+class Packer:
+    """Packs of one kind, filled one after another and stored by uploader threads."""
+
+    def __init__(
+        self,
+        *,
+        flow: Flow,
+        full: "Channel[OpenPack]",
+        keys: KeyRing,
+        epoch: int,
+        epoch_record: bytes,
+        kind: str,
+        pack_bytes: int,
+        entropy: Entropy,
+    ) -> None:
+        self._flow = flow
+        self._full = full
+        self._keys = keys
+        self._epoch = epoch
+        self._epoch_record = epoch_record
+        self._kind = kind
+        self._limit = pack_bytes
+        self._entropy = entropy
+        self._open: OpenPack | None = None
+        self._spare: list[bytearray] = []
+        self._unfinished = 0
+
+    def add(self, entry: BlobEntry, packed: Bytes) -> tuple[OpenPack, int, memoryview]:
+        """Seal one blob into the open pack: the pack, the slot, and the sealed bytes in its buffer."""
+        ready = None
+        with self._flow.changed:
+            if self._open is not None and not self._open.has_room(entry.stored, self._limit):
+                ready = self._close()
+            if self._open is None:
+                self._open = self._new()
+            pack = self._open
+            slot, place = pack.reserve(entry)
+        if ready is not None:
+            self._full.put(ready)
+        aad = blob_aad(self._keys.repository_id, pack.header.salt, slot, entry)
+        pack.cipher.encrypt_into(blob_nonce(slot), packed, aad, place)
+        return pack, slot, place
+
+    def sealed(self, pack: OpenPack) -> None:
+        """The caller of ``add`` is done with the bytes; the last one hands a closed pack on."""
+        with self._flow.changed:
+            pack.sealing -= 1
+            ready = pack.closed and pack.sealing == 0
+        if ready:
+            self._full.put(pack)
+
+    def cut(self, at_least: int = 0) -> None:
+        """Close the open pack when it holds ``at_least`` bytes of blobs."""
+        with self._flow.changed:
+            big = self._open is not None and self._open.used - HEADER_BYTES >= max(1, at_least)
+            ready = self._close() if big else None
+        if ready is not None:
+            self._full.put(ready)
+
+    def recycle(self, pack: OpenPack) -> None:
+        """The pack is stored and its buffer may be used again."""
+        with self._flow.changed:
+            self._spare.append(pack.buffer)
+            self._unfinished -= 1
+            self._flow.changed.notify_all()
+
+    def drain(self) -> None:
+        """Close the open pack and wait until all are stored; raises Stopped when the flow fails."""
+        self.cut()
+        self._flow.wait(lambda: self._unfinished == 0)
+
+    def _close(self) -> OpenPack | None:
+        pack = self._open
+        assert pack is not None
+        pack.closed = True
+        self._open = None
+        return pack if pack.sealing == 0 else None
+
+    def _new(self) -> OpenPack:
+        salt = self._entropy(32)
+        data_key = self._keys.data_key(self._epoch)
+        assert data_key is not None, "a writer opens its epoch first"
+        key, commitment = pack_key(data_key, salt, self._kind, self._keys.repository_id)
+        header = PackHeader(self._kind, self._keys.repository_id, salt, self._epoch_record, commitment)
+        buffer = (
+            self._spare.pop() if self._spare else bytearray(max(self._limit, HEADER_BYTES + _LARGEST_BLOB))
+        )
+        self._unfinished += 1
+        return OpenPack(header, key, self._epoch, buffer)
+
+
+def store_pack(store: Store, pack: OpenPack, on_durable: Callable[[PackRecord], None]) -> None:
+    """Name the pack by its bytes, store it, and tell."""
+    record, parts = pack.finish()
+    put_same(store, pack_name(record.kind, record.sha256), parts)
+    on_durable(record)

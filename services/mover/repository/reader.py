@@ -1,0 +1,147 @@
+"""Reading blobs: find them, fetch ranges of packs, open, decompress, check ids."""
+
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.chassis.errors import DataLoss, NotFound
+from services.mover.repository.format import zstd
+from services.mover.repository.format.blob import BlobEntry, BlobType, blob_aad, blob_id, blob_nonce
+from services.mover.repository.format.crypto import TAG_BYTES
+from services.mover.repository.format.damaged import damaged
+from services.mover.repository.format.epoch import EpochRecord
+from services.mover.repository.format.names import epoch_name
+from services.mover.repository.format.pack import HEADER_BYTES, PackHeader, pack_key
+from services.mover.repository.index import Location, PackInfo
+from services.mover.repository.keys import KeyRing
+from services.mover.repository.store import Bytes, Store
+
+_MAX_GAP = 256 << 10
+_MAX_RANGE = 8 << 20
+
+
+class Locations(Protocol):
+    """Whoever knows where blobs are."""
+
+    def find(self, ids: list[bytes]) -> dict[bytes, list[Location]]:
+        """Every copy of each blob, the best first; unknown ids are left out."""
+        ...
+
+
+def open_blob(
+    cipher: AESGCM, keys: KeyRing, salt: bytes, slot: int, entry: BlobEntry, sealed: Bytes, what: str
+) -> Bytes:
+    """The plaintext of one blob; raises DataLoss naming the pack ``what``."""
+    about = f"{what} slot {slot}"
+    packed = bytearray(entry.stored - TAG_BYTES)
+    try:
+        cipher.decrypt_into(blob_nonce(slot), sealed, blob_aad(keys.repository_id, salt, slot, entry), packed)
+    except (InvalidTag, ValueError):
+        raise damaged(about, "its seal is broken") from None
+    plain = zstd.decompress(entry.compression, packed, entry.plain, about)
+    if blob_id(keys.id_keys[entry.type], plain) != entry.id:
+        raise damaged(about, "its content is not what its id says")
+    return plain
+
+
+class BlobReader:
+    """Reads blobs by id, from whichever copy is whole. Safe to use from several threads."""
+
+    def __init__(self, store: Store, keys: KeyRing, locations: Locations) -> None:
+        self._store = store
+        self._keys = keys
+        self._locations = locations
+
+    def read(self, id_: bytes, type_: BlobType) -> Bytes:
+        return self.read_many([id_], type_)[id_]
+
+    def read_many(self, ids: Collection[bytes], type_: BlobType) -> dict[bytes, Bytes]:
+        """Plaintexts by id; raises DataLoss naming what is damaged or missing."""
+        wanted = list(dict.fromkeys(ids))
+        found = self._locations.find(wanted)
+        if missing := [id_ for id_ in wanted if id_ not in found]:
+            raise DataLoss(
+                f"{len(missing)} of {len(wanted)} {type_.name.lower()}s are in no pack of the repository, "
+                f"{missing[0].hex()} among them.",
+                reason="BLOB_MISSING",
+                hint="Rebuild the index from the packs; if that does not help, packs were deleted.",
+                metadata={"blob": missing[0].hex()},
+            )
+        plains: dict[bytes, Bytes] = {}
+        for group in _coalesce(copies[0] for copies in found.values()):
+            self._read_range(group, type_, plains, found)
+        return plains
+
+    def _read_range(
+        self,
+        group: list[Location],
+        type_: BlobType,
+        plains: dict[bytes, Bytes],
+        copies: dict[bytes, list[Location]],
+    ) -> None:
+        start = group[0].offset
+        end = group[-1].offset + group[-1].entry.stored
+        try:
+            data = memoryview(self._store.get(group[0].pack.name, start, end - start))
+        except (NotFound, DataLoss):
+            data = memoryview(b"")
+        for location in group:
+            at = location.offset - start
+            id_ = location.entry.id
+            try:
+                plains[id_] = self._open(location, data[at : at + location.entry.stored], type_)
+            except DataLoss as error:
+                plains[id_] = self._from_another_copy(copies[id_][1:], error)
+
+    def read_copy(self, location: Location) -> Bytes:
+        """This very copy; raises DataLoss when it is damaged or gone."""
+        try:
+            sealed = self._store.get(location.pack.name, location.offset, location.entry.stored)
+        except NotFound:
+            raise damaged(location.pack.name, "it is gone") from None
+        return self._open(location, sealed, location.entry.type)
+
+    def _from_another_copy(self, copies: Iterable[Location], first: DataLoss) -> Bytes:
+        for location in copies:
+            try:
+                return self.read_copy(location)
+            except DataLoss:
+                continue
+        raise first
+
+    def _open(self, location: Location, sealed: Bytes, type_: BlobType) -> Bytes:
+        pack, entry = location.pack, location.entry
+        if entry.type is not type_:
+            raise damaged(pack.name, f"{entry.id.hex()} is a {entry.type.name.lower()} there")
+        if len(sealed) != entry.stored:
+            raise damaged(pack.name, "it is gone or shorter than the index says")
+        cipher = AESGCM(pack_key(self.data_key(pack), pack.salt, pack.kind, self._keys.repository_id)[0])
+        return open_blob(cipher, self._keys, pack.salt, location.slot, entry, sealed, pack.name)
+
+    def data_key(self, pack: PackInfo) -> bytes:
+        """The data key of the pack's epoch, learnt from the pack when ``epochs/`` does not have it."""
+        known = self._keys.data_key(pack.epoch)
+        if known is not None:
+            return known
+        header = PackHeader.decode(self._store.get(pack.name, 0, HEADER_BYTES), pack.name)
+        record = EpochRecord.decode(header.epoch_record)
+        if record.epoch != pack.epoch:
+            raise damaged(pack.name, f"the index says {epoch_name(pack.epoch)}, its header another")
+        return self._keys.learn(record, pack.name)
+
+
+def _coalesce(locations: Iterable[Location]) -> list[list[Location]]:
+    """Groups that one ranged read serves: same pack, small gaps, bounded length."""
+    groups: list[list[Location]] = []
+    for here in sorted(locations, key=lambda location: (location.pack.sha256, location.offset)):
+        if groups:
+            last = groups[-1][-1]
+            end = last.offset + last.entry.stored
+            span = here.offset + here.entry.stored - groups[-1][0].offset
+            if here.pack == last.pack and here.offset - end <= _MAX_GAP and span <= _MAX_RANGE:
+                groups[-1].append(here)
+                continue
+        groups.append([here])
+    return groups

@@ -1,0 +1,184 @@
+"""Reading disks back: whole onto a target, or a range."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+from services.chassis.errors import Cancelled, DataLoss, InvalidInput
+from services.mover.repository.content import read_chunks
+from services.mover.repository.context import Context
+from services.mover.repository.diskmap import DiskMap
+from services.mover.repository.extents import Extent
+from services.mover.repository.format.blob import BlobType
+from services.mover.repository.format.names import PAGE_ENTRIES
+from services.mover.repository.format.page import Entry
+from services.mover.repository.format.point import Disk
+from services.mover.repository.ports import BlockTarget, Progress, ProgressListener
+
+_BATCH_BYTES = 8 << 20
+_CHECK_BATCH = 512
+
+Batch = list[tuple[int, Entry]]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOptions:
+    """``workers`` decode in parallel; ``in_order`` writes ascending from the calling thread alone."""
+
+    workers: int = 2
+    in_order: bool = False
+
+
+def data_extents(disk: DiskMap) -> Iterator[Extent]:
+    """What a restore writes, ascending and apart: exactly these bytes, every other byte is zero."""
+    size, chunk_bytes = disk.shape.size_bytes, disk.shape.chunk_bytes
+    start = end = 0
+    for chunk, _ in disk.entries():
+        offset = chunk * chunk_bytes
+        if offset != end or end == start:
+            if end > start:
+                yield Extent(start, end - start)
+            start = offset
+        end = min(offset + chunk_bytes, size)
+    if end > start:
+        yield Extent(start, end - start)
+
+
+def restore_disk(
+    context: Context,
+    point_id: str,
+    disk: Disk,
+    target: BlockTarget,
+    options: RestoreOptions,
+    listener: ProgressListener | None,
+    cancel: threading.Event | None,
+) -> int:
+    """Write everything ``data_extents`` names to ``target``; bytes written.
+
+    Raises DataLoss before the first write when damage is known or blobs are missing, and during it when
+    damage is met: zeros never stand in for lost data.
+    """
+    disk_map = context.disk_map(disk)
+    total = require_readable(context, point_id, disk, disk_map)
+    written = 0
+    lock = threading.Lock()
+    chunk_bytes = context.chunk_bytes
+    per_batch = max(1, _BATCH_BYTES // chunk_bytes)
+
+    def decode(batch: Batch) -> list[tuple[int, bytes | bytearray | memoryview]]:
+        contents = read_chunks(context.reader, [entry for _, entry in batch], chunk_bytes)
+        return [
+            (chunk * chunk_bytes, memoryview(content)[: disk.size_bytes - chunk * chunk_bytes])
+            for (chunk, _), content in zip(batch, contents, strict=True)
+        ]
+
+    def write(pieces: list[tuple[int, bytes | bytearray | memoryview]]) -> None:
+        nonlocal written
+        for offset, data in pieces:
+            _check(cancel)
+            target.write(offset, data)
+            with lock:
+                written += len(data)
+                so_far = written
+            if listener is not None:
+                listener(Progress(total, so_far, 0, so_far))
+
+    def decode_and_write(batch: Batch) -> None:
+        _check(cancel)
+        write(decode(batch))
+
+    with ThreadPoolExecutor(options.workers, thread_name_prefix="restore") as pool:
+        running: deque[Future[list[tuple[int, bytes | bytearray | memoryview]]] | Future[None]] = deque()
+        try:
+            for batch in _batches(disk_map, per_batch):
+                _check(cancel)
+                running.append(
+                    pool.submit(decode, batch) if options.in_order else pool.submit(decode_and_write, batch)
+                )
+                while len(running) > 2 * options.workers:
+                    write(running.popleft().result() or [])
+            while running:
+                write(running.popleft().result() or [])
+        finally:
+            for future in running:
+                future.cancel()
+    return written
+
+
+def read_range(context: Context, disk: Disk, offset: int, length: int) -> bytes:
+    """``length`` bytes of the disk from ``offset``; raises InvalidInput when that is not on the disk."""
+    if offset < 0 or length < 0 or offset + length > disk.size_bytes:
+        raise InvalidInput(
+            f"{offset}+{length} is outside disk {disk.disk_id} of {disk.size_bytes} bytes.",
+            reason="RANGE_OUTSIDE_DISK",
+            hint="Ask for a range within the disk.",
+        )
+    disk_map = context.disk_map(disk)
+    chunk_bytes = context.chunk_bytes
+    result = bytearray(length)
+    wanted: Batch = []
+    for chunk in range(offset // chunk_bytes, -(-(offset + length) // chunk_bytes)):
+        page_id = disk_map.page_id(0, chunk // PAGE_ENTRIES)
+        entry = disk_map.page(page_id, 0).items.get(chunk % PAGE_ENTRIES) if page_id else None
+        if isinstance(entry, Entry):
+            wanted.append((chunk, entry))
+    per_batch = max(1, _BATCH_BYTES // chunk_bytes)
+    for at in range(0, len(wanted), per_batch):
+        batch = wanted[at : at + per_batch]
+        contents = read_chunks(context.reader, [entry for _, entry in batch], chunk_bytes)
+        for (chunk, _), content in zip(batch, contents, strict=True):
+            start = chunk * chunk_bytes
+            low, high = max(offset, start), min(offset + length, start + chunk_bytes)
+            result[low - offset : high - offset] = memoryview(content)[low - start : high - start]
+    return bytes(result)
+
+
+def require_readable(context: Context, point_id: str, disk: Disk, disk_map: DiskMap) -> int:
+    """Bytes a restore will write; raises DataLoss naming point, disk and pack when it cannot succeed.
+
+    Blobs whose every copy lies in a pack known to be damaged are decoded to see whether they survived.
+    """
+    total = 0
+    for batch in _batches(disk_map, _CHECK_BATCH):
+        for chunk, _ in batch:
+            total += min(context.chunk_bytes, disk.size_bytes - chunk * context.chunk_bytes)
+        problem = lost_blob(context, [entry for _, entry in batch])
+        if problem is not None:
+            raise DataLoss(
+                f"Disk {disk.disk_id} of point {point_id} is damaged: {problem}",
+                reason="POINT_DAMAGED",
+                hint="Choose another restore point, or restore the pack from a copy of the repository.",
+                metadata={"point": point_id, "disk": disk.disk_id},
+            )
+    return total
+
+
+def lost_blob(context: Context, entries: list[Entry]) -> str | None:
+    """What is wrong with the first blob of these entries that cannot be read; None when all can be."""
+    typed = {entry.chunk: BlobType.CHUNK for entry in entries if entry.chunk is not None}
+    typed |= {p.group: BlobType.GROUP for entry in entries for p in entry.patches if p.group is not None}
+    copies = context.index.find(list(typed))
+    for id_, type_ in typed.items():
+        if any(not copy.pack.damaged for copy in copies.get(id_, ())):
+            continue
+        try:
+            context.reader.read(id_, type_)
+        except DataLoss as error:
+            return error.message
+    return None
+
+
+def _batches(disk_map: DiskMap, size: int) -> Iterator[Batch]:
+    entries = disk_map.entries()
+    while batch := list(islice(entries, size)):
+        yield batch
+
+
+def _check(cancel: threading.Event | None) -> None:
+    if cancel is not None and cancel.is_set():
+        raise Cancelled(
+            "The restore was cancelled.", reason="RESTORE_CANCELLED", hint="Start it again if needed."
+        )

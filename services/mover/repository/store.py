@@ -1,0 +1,64 @@
+"""The place objects are kept, seen from the engine."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Bytes = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object's name and its size in bytes."""
+
+    name: str
+    size: int
+
+
+class Store(Protocol):
+    """Immutable objects by name. Names are relative paths with ``/``; no component starts with a dot.
+
+    Law for every implementation, proven by tests/contract/repository/test_stores.py:
+    safe to use from several threads; errors are ``services.chassis.errors`` leaves (ResourceExhausted when
+    full, PermissionDenied when refused, Unavailable when trying again may help); an object is seen whole or
+    not at all, by every reader, also after a crash at any moment.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where this is, for people and to tell stores apart; holds no secret."""
+        ...
+
+    def put(self, name: str, parts: Sequence[Bytes]) -> None:
+        """Create ``name`` with the concatenation of ``parts``; durable against power loss on return.
+
+        Raises AlreadyExists, leaving the existing object alone, when the name is taken.
+        """
+        ...
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Exactly ``length`` bytes from ``offset``; to the end without ``length``.
+
+        Raises NotFound when there is no such object, DataLoss when it is shorter than asked.
+        """
+        ...
+
+    def size(self, name: str) -> int:
+        """Bytes of the object; raises NotFound."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Every object whose name starts with ``prefix``, in no order; leftovers of broken puts are none."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove the object; raises NotFound when there is none. Durable on return."""
+        ...
+
+    def sweep(self) -> int:
+        """Remove what interrupted puts left behind and nothing of a put that still runs; how many."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Room left, None when the store cannot tell."""
+        ...

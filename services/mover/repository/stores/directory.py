@@ -1,0 +1,250 @@
+"""A store in a directory of a local or network file system."""
+
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, Unavailable
+from services.mover.repository.store import Bytes, StoredObject
+from services.mover.repository.stores.os_errors import translated
+
+_TEMPORARY = ".tmp-"
+_ATTEMPTS = 3
+Entropy = Callable[[int], bytes]
+
+
+class DirectoryStore:
+    """One file per object. A put is: write a temporary in the target directory, fdatasync, link, fsync.
+
+    ``link`` never replaces a file, so creation is create-only on every file system that has hard links. After
+    a failed fdatasync the kernel may have dropped the pages and forgotten the error, so the object is written
+    again to a new file (https://lwn.net/Articles/752063/). A temporary is locked while it is written, so that
+    a sweep by another process leaves it alone; where locks do not work, the link fails and the put starts
+    over.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        entropy: Entropy = os.urandom,
+        on_notice: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """``create`` makes a missing directory; ``on_notice(code, message)`` hears of every retry.
+
+        Raises FailedPrecondition when ``path`` is no directory, NotFound when it is missing.
+        """
+        self._root = path.absolute()
+        self._entropy = entropy
+        self._notice = on_notice or _log
+        self._known: set[Path] = set()
+        self._lock = threading.Lock()
+        self._require_directory(create)
+
+    @property
+    def location(self) -> str:
+        return self._root.as_uri()
+
+    def put(self, name: str, parts: Sequence[Bytes]) -> None:
+        path = self._path(name)
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with translated("write", name):
+                    self._ensure_directory(path.parent)
+                    self._put_once(path, name, parts)
+                return
+            except (Unavailable, NotFound) as error:
+                self._known.discard(path.parent)
+                if attempt == _ATTEMPTS or not self._root.is_dir():
+                    raise Unavailable(
+                        f"{name} could not be written durably: {error.message}",
+                        reason="STORE_IO_ERROR",
+                        hint="Check the disk or the mount; nothing that was committed is affected.",
+                        metadata={"object": name},
+                    ) from error
+                self._notice("STORE_REWRITE", f"{error.message} It is written again to another file.")
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        with translated("read", name), self._path(name).open("rb", buffering=0) as file:
+            wanted = os.fstat(file.fileno()).st_size - offset if length is None else length
+            data = _read(file.fileno(), offset, wanted) if wanted > 0 else b""
+        if len(data) != wanted:
+            raise DataLoss(
+                f"{name} is shorter than expected.", reason="OBJECT_SHORT", metadata={"object": name}
+            )
+        return data
+
+    def size(self, name: str) -> int:
+        with translated("find", name):
+            return self._path(name).stat().st_size
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        folder, _, start = prefix.rpartition("/")
+        with translated("list", prefix):
+            for path, entry in self._walk(self._root / folder, start):
+                if not entry.name.startswith("."):
+                    with contextlib.suppress(FileNotFoundError):
+                        yield StoredObject(path, entry.stat(follow_symlinks=False).st_size)
+
+    def delete(self, name: str) -> None:
+        path = self._path(name)
+        with translated("delete", name):
+            path.unlink()
+            _sync_directory(path.parent)
+
+    def sweep(self) -> int:
+        swept = 0
+        with translated("sweep", "temporaries"):
+            for path, entry in self._walk(self._root, ""):
+                if entry.name.startswith(_TEMPORARY):
+                    swept += _remove_if_abandoned(self._root / path)
+        return swept
+
+    def free_bytes(self) -> int | None:
+        with translated("measure", self.location):
+            return shutil.disk_usage(self._root).free
+
+    def _put_once(self, path: Path, name: str, parts: Sequence[Bytes]) -> None:
+        temporary = path.parent / (_TEMPORARY + self._entropy(8).hex())
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with contextlib.suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _write(descriptor, parts)
+            os.fdatasync(descriptor)
+            self._link(descriptor, temporary, path, name)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+        try:
+            _sync_directory(path.parent)
+        except OSError:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
+
+    def _link(self, descriptor: int, temporary: Path, path: Path, name: str) -> None:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            # A network file system may repeat a link that worked: then the name is our own file.
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return
+            raise AlreadyExists(
+                f"{name} exists already.", reason="OBJECT_EXISTS", metadata={"object": name}
+            ) from None
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK):
+                raise
+            raise FailedPrecondition(
+                f"{self.location} is on a file system without hard links.",
+                reason="STORE_UNSUITABLE",
+                hint="Use ext4, XFS, Btrfs, ZFS or NFS: create-only, durable files need hard links.",
+            ) from error
+
+    def _require_directory(self, create: bool) -> None:
+        if create and not self._root.exists():
+            with translated("create", self.location):
+                self._ensure_directory(self._root)
+        if not self._root.exists():
+            raise NotFound(
+                f"{self._root} does not exist.", reason="STORE_MISSING", hint="Is the file system mounted?"
+            )
+        if not self._root.is_dir():
+            raise FailedPrecondition(
+                f"{self._root} is not a directory.", reason="NOT_A_DIRECTORY", hint="Give a directory."
+            )
+
+    def _ensure_directory(self, folder: Path) -> None:
+        if folder in self._known:
+            return
+        with self._lock:
+            missing = []
+            at = folder
+            while not at.is_dir():
+                missing.append(at)
+                at = at.parent
+            for path in reversed(missing):
+                path.mkdir(mode=0o700, exist_ok=True)
+                _sync_directory(path.parent)
+            self._known.add(folder)
+
+    def _walk(self, folder: Path, start: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Files under ``folder`` whose first component below it starts with ``start``."""
+        try:
+            entries = os.scandir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            if not self._root.is_dir():
+                raise OSError(errno.ESTALE, "the directory is gone") from None
+            return
+        with entries:
+            for entry in entries:
+                if not entry.name.startswith(start):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    if not entry.name.startswith("."):
+                        yield from self._walk(Path(entry.path), "")
+                else:
+                    yield str(Path(entry.path).relative_to(self._root)), entry
+
+    def _path(self, name: str) -> Path:
+        parts = name.split("/")
+        assert all(part and not part.startswith(".") for part in parts), "names are made by format.names"
+        return self._root.joinpath(*parts)
+
+
+def _write(descriptor: int, parts: Sequence[Bytes]) -> None:
+    for part in parts:
+        left = memoryview(part).cast("B")
+        while left:
+            left = left[os.write(descriptor, left) :]
+
+
+def _read(descriptor: int, offset: int, length: int) -> bytes:
+    """Up to ``length`` bytes; fewer only at the end of the file."""
+    data = os.pread(descriptor, length, offset)
+    if len(data) in (0, length):
+        return data
+    pieces, have = [data], len(data)
+    while have < length and (piece := os.pread(descriptor, length - have, offset + have)):
+        pieces.append(piece)
+        have += len(piece)
+    return b"".join(pieces)
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_if_abandoned(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _log(code: str, message: str) -> None:
+    logging.getLogger(__name__).warning("%s: %s", code, message)

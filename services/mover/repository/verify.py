@@ -1,0 +1,162 @@
+"""Verification: packs against their names, blobs against their ids, points against both."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from services.chassis.errors import Cancelled, DataLoss, NotFound
+from services.mover.repository.context import Context, info_of
+from services.mover.repository.format.damaged import damaged
+from services.mover.repository.format.envelope import parse_envelope
+from services.mover.repository.format.names import CHECKPOINTS, INDEX, PACKS, POINTS
+from services.mover.repository.indexing import sync_index
+from services.mover.repository.packreader import check_hash, damaged_blobs
+from services.mover.repository.pointcheck import PointChecker
+from services.mover.repository.store import Store, StoredObject
+
+_KINDS = {POINTS: "point", CHECKPOINTS: "checkpoint"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A damaged object and the restore points that cannot be restored completely because of it."""
+
+    object: str
+    problem: str
+    points: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a verification saw. Sizes in bytes."""
+
+    findings: tuple[Finding, ...]
+    sound_points: tuple[str, ...]
+    damaged_points: tuple[str, ...]
+    checked_objects: int
+    checked_bytes: int
+
+
+@dataclass
+class _Tally:
+    objects: int = 0
+    size: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+    lost: set[tuple[bytes, bytes]] = field(default_factory=set)
+    """(pack, blob) of copies that do not decode."""
+
+
+def scrub(store: Store) -> Iterator[Finding]:
+    """Every stored object against its name or checksum; needs no key."""
+    for prefix in (PACKS, INDEX, POINTS, CHECKPOINTS):
+        for stored in store.list(prefix):
+            try:
+                _check_without_key(prefix, stored.name, store.get(stored.name))
+            except (DataLoss, NotFound) as error:
+                yield Finding(stored.name, error.message)
+
+
+def verify(
+    context: Context,
+    points: list[str],
+    *,
+    full: bool,
+    workers: int,
+    listener: Callable[[int, int], None] | None,
+    cancel: threading.Event | None,
+) -> Verification:
+    """Scrub everything, decode every blob when ``full``, and walk the maps of ``points``.
+
+    Damaged packs are recorded, so that deduplication ignores them at once. ``listener`` hears of objects and
+    bytes checked so far.
+    """
+    sync_index(context)
+    tally = _Tally()
+    lock = threading.Lock()
+
+    def check(prefix: str, stored: StoredObject) -> None:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(
+                "The verification was cancelled.", reason="VERIFY_CANCELLED", hint="Start it again."
+            )
+        problem, lost = _check_object(context, prefix, stored.name, full=full)
+        with lock:
+            tally.objects += 1
+            tally.size += stored.size
+            tally.lost |= lost
+            if problem is not None:
+                tally.problems[stored.name] = problem
+        if listener is not None:
+            listener(tally.objects, tally.size)
+
+    seen: set[bytes] = set()
+    for prefix in (PACKS, INDEX, POINTS, CHECKPOINTS):
+        listed = list(context.store.list(prefix))
+        with ThreadPoolExecutor(workers, thread_name_prefix="verify") as pool:
+            for _ in pool.map(lambda stored, p=prefix: check(p, stored), listed):
+                pass
+        seen |= {info.sha256 for stored in listed if (info := info_of(stored.name)) is not None}
+    for pack in context.index.packs():
+        if pack.sha256 not in seen:
+            tally.problems[pack.name] = f"{pack.name} is damaged: it is gone."
+    _quarantine(context, tally)
+    return _judge_points(context, points, tally)
+
+
+def _check_object(
+    context: Context, prefix: str, name: str, *, full: bool
+) -> tuple[str | None, set[tuple[bytes, bytes]]]:
+    try:
+        data = context.store.get(name)
+        _check_without_key(prefix, name, data)
+        pack = info_of(name)
+        if full and pack is not None:
+            bad = list(damaged_blobs(context.keys, name, data))
+            if bad:
+                return bad[0][1], {(pack.sha256, id_) for id_, _ in bad}
+    except (DataLoss, NotFound) as error:
+        return error.message, set()
+    return None, set()
+
+
+def _check_without_key(prefix: str, name: str, data: bytes) -> None:
+    if prefix == PACKS:
+        check_hash(name, data)
+    elif prefix == INDEX:
+        if hashlib.sha256(data).hexdigest() != name.removeprefix(INDEX):
+            raise damaged(name, "its content is not what its name says")
+    else:
+        parse_envelope(data, _KINDS[prefix], name)
+
+
+def _quarantine(context: Context, tally: _Tally) -> None:
+    """Record damaged packs, and find out which of their blobs are really lost."""
+    for name, problem in tally.problems.items():
+        pack = info_of(name)
+        if pack is None:
+            continue
+        context.report_damage(pack, problem)
+        for location in context.index.blobs_of(pack.sha256):
+            try:
+                context.reader.read_copy(location)
+            except DataLoss:
+                tally.lost.add((pack.sha256, location.entry.id))
+
+
+def _judge_points(context: Context, points: list[str], tally: _Tally) -> Verification:
+    checker = PointChecker(context, tally.lost)
+    blame: dict[str, list[str]] = {name: [] for name in tally.problems}
+    sound, bad = [], []
+    for point_id in points:
+        culprits = checker.culprits(point_id)
+        if not culprits:
+            sound.append(point_id)
+            continue
+        bad.append(point_id)
+        for name, problem in culprits.items():
+            tally.problems.setdefault(name, problem)
+            blame.setdefault(name, []).append(point_id)
+    findings = [Finding(name, tally.problems[name], tuple(blame[name])) for name in sorted(blame)]
+    return Verification(tuple(findings), tuple(sound), tuple(bad), tally.objects, tally.size)

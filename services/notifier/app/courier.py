@@ -15,7 +15,7 @@ from services.notifier.domain.channel import Channel
 from services.notifier.domain.delivery import Delivery, State
 from services.notifier.ports import Books, Sinks, Store
 
-CLAIM = timedelta(seconds=12)
+CLAIM = timedelta(seconds=6)
 """How long a delivery stays with a courier that is not heard of again (killed); a living one renews it."""
 STORE_PAUSE = timedelta(seconds=2)
 IDLE_LOOK = timedelta(hours=1)

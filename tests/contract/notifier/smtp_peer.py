@@ -22,6 +22,13 @@ class MailRelay:
     refusals: dict[str, str] = field(default_factory=dict)
     mails: list[tuple[list[str], EmailMessage]] = field(default_factory=list)
     logins: list[bytes] = field(default_factory=list)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def received(self, count: int) -> None:
+        """Return when so many mails have come."""
+        while len(self.mails) < count:
+            self._arrived.clear()
+            await self._arrived.wait()
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, _: Any) -> str:
         if address in self.refusals:
@@ -33,6 +40,7 @@ class MailRelay:
         parsed = message_from_bytes(envelope.content, policy=default)
         assert isinstance(parsed, EmailMessage)
         self.mails.append((envelope.rcpt_tos, parsed))
+        self._arrived.set()
         return f"250 2.0.0 queued as {len(self.mails)}"
 
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
@@ -43,10 +51,15 @@ class MailRelay:
 
 @asynccontextmanager
 async def smtp_peer(
-    directory: Path, *, starttls: bool = True, login: bool = False, bind: str = "127.0.0.1"
+    directory: Path,
+    *,
+    starttls: bool = True,
+    login: bool = False,
+    bind: str = "127.0.0.1",
+    relay: MailRelay | None = None,
 ) -> AsyncIterator[MailRelay]:
-    """A relay on 127.0.0.1 with cert.pem and key.pem of `directory`; account `keeper`, password `hunter2`."""
-    relay = MailRelay()
+    """A relay with cert.pem and key.pem of `directory`; account `keeper`, password `hunter2`."""
+    relay = relay or MailRelay()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(directory / "cert.pem", directory / "key.pem")
     loop = asyncio.get_running_loop()

@@ -9,11 +9,12 @@ from google.protobuf.message import Message
 from sqlalchemy import CursorResult, Executable, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.chassis import migrations, sql_engine
+from services.chassis import sql_engine
 from services.chassis.bus import cloudevents, subjects
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.config import Secret
 from services.chassis.ids import IdSource, RandomIds
+from services.chassis.migrations import upgrade
 from services.chassis.sql_errors import sql_errors
 from services.chassis.tables import OUTBOX
 
@@ -79,7 +80,8 @@ class Transaction(Reader):
 
 
 class Database:
-    """The store of ``service``: ``async with`` disposes of it; ``migrate`` before the first use.
+    """The store of ``service``: ``async with`` migrates it to the newest revision of the package
+    ``migrations``.
 
     Raises InvalidInput DATABASE_URL_INVALID. Transactions raise Unavailable (DATABASE_BUSY,
     DATABASE_UNAVAILABLE), ResourceExhausted DATABASE_FULL, DataLoss DATABASE_DAMAGED, FailedPrecondition
@@ -87,11 +89,18 @@ class Database:
     """
 
     def __init__(
-        self, url: Secret | str, service: str, *, ids: IdSource | None = None, clock: Clock | None = None
+        self,
+        url: Secret | str,
+        service: str,
+        migrations: str | None = None,
+        *,
+        ids: IdSource | None = None,
+        clock: Clock | None = None,
     ) -> None:
         parsed = sql_engine.parse(url.reveal() if isinstance(url, Secret) else url)
         self._service = service
         self._schema = service.replace("-", "_")
+        self._migrations = migrations
         self._name = f"The database of {service}"
         self._ids = ids or RandomIds()
         self._clock = clock or SystemClock()
@@ -101,15 +110,21 @@ class Database:
         """Set after each commit that left something to publish; the outbox clears it."""
 
     async def __aenter__(self) -> Self:
+        try:
+            if self._migrations:
+                await self.migrate(self._migrations)
+        except BaseException:
+            await self._engine.dispose()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._engine.dispose()
 
     async def migrate(self, package: str) -> None:
-        """Bring the schema to the newest revision in ``package``; see ``migrations``."""
+        """Bring the schema to the newest revision in ``package``; see the module ``migrations``."""
         async with self._writing() as connection:
-            await connection.run_sync(migrations.upgrade, package)
+            await connection.run_sync(upgrade, package)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Reader]:

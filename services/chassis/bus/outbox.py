@@ -4,16 +4,15 @@ Killed before publishing: the rows are still there. Killed between the acknowled
 are published again under the same ``Nats-Msg-Id`` and JetStream drops them.
 """
 
-import asyncio
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import structlog
 from sqlalchemy import delete, func, select
 
 from services.chassis.bus.nats_bus import Bus
 from services.chassis.clock import Clock, SystemClock
-from services.chassis.errors import Unavailable
+from services.chassis.errors import Unavailable, XenkeepError
 from services.chassis.metrics import OUTBOX_PUBLISHED, OUTBOX_WAITING
 from services.chassis.sql import Database
 from services.chassis.tables import OUTBOX
@@ -23,6 +22,7 @@ LOOK_AGAIN = timedelta(seconds=5)
 """Rows another process committed and did not live to publish wake nobody; they wait no longer than this."""
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 5.0
+_FAREWELL_S = 3.0
 _log = structlog.get_logger("xenkeep.outbox")
 
 
@@ -35,12 +35,25 @@ class _Row(NamedTuple):
 
 
 class Outbox:
-    """Run once per process. Several processes on one store only repeat each other, which JetStream drops."""
+    """A component, once per process. Several processes on one store only repeat each other, which JetStream
+    drops.
+
+    Left after whatever writes, it publishes what they wrote last, if it can be done at once.
+    """
 
     def __init__(self, database: Database, bus: Bus, *, clock: Clock | None = None) -> None:
         self._database = database
         self._bus = bus
         self._clock = clock or SystemClock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            await self._clock.wait(self.flush(), _FAREWELL_S)
+        except (XenkeepError, TimeoutError) as error:
+            _log.warning("outbox left for the next start", error=str(error) or "no time left")
 
     async def run(self) -> None:
         """Publish for ever; returns only by cancellation."""
@@ -93,16 +106,3 @@ class Outbox:
             await tx.execute(delete(OUTBOX).where(OUTBOX.c.position.in_(positions)))
         OUTBOX_PUBLISHED.inc(len(positions))
         OUTBOX_WAITING.dec(len(positions))
-
-
-async def drained(outbox: Outbox, clock: Clock, seconds: float) -> None:
-    """Publish what is left within ``seconds`` before the process ends; what then remains is published next
-    time.
-    """
-    try:
-        await clock.wait(outbox.flush(), seconds)
-    except (Unavailable, TimeoutError) as error:
-        _log.warning("outbox left for the next start", error=str(error) or "no time left")
-    except asyncio.CancelledError:
-        _log.warning("outbox left for the next start", error="cancelled")
-        raise

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import structlog
 from google.protobuf.message import Message
@@ -72,17 +72,6 @@ class WorkQueue(Generic[M]):
         )
         self._idle: list[Pull] = []
 
-    async def serve(self, handler: Callable[[M, Meta], Awaitable[None]], room: int) -> None:
-        """Work for ever on up to ``room`` pieces at a time; returns only by cancellation."""
-
-        async def worker() -> None:
-            while True:
-                await self.take(handler)
-
-        async with asyncio.TaskGroup() as workers:
-            for _ in range(room):
-                workers.create_task(worker())
-
     async def take(self, handler: Callable[[M, Meta], Awaitable[None]]) -> Outcome:
         """Wait for one piece of work, handle it, say what became of it. May be called by several tasks at
         once.
@@ -150,3 +139,28 @@ class WorkQueue(Generic[M]):
         _log.warning("work comes again", queue=self._name, reason=reason, detail=detail, in_s=pause)
         await self._bus.give_back(message, pause)
         return Outcome.RETRIED
+
+
+class Workers(Generic[M]):
+    """A component: takes up to ``room`` pieces of a queue's work at a time and has ``handler`` do them."""
+
+    def __init__(self, queue: WorkQueue[M], handler: Callable[[M, Meta], Awaitable[None]], room: int) -> None:
+        self._queue = queue
+        self._handler = handler
+        self._room = room
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._queue.close()
+
+    async def run(self) -> None:
+        """Work for ever; returns only by cancellation, which gives back what is under way."""
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(self._room):
+                workers.create_task(self._one_after_another())
+
+    async def _one_after_another(self) -> None:
+        while True:
+            await self._queue.take(self._handler)

@@ -1,0 +1,45 @@
+"""The catalog: which concrete things, in what order."""
+
+from collections.abc import Sequence
+
+from xenkeep.catalog.v1.catalog_pb2_grpc import add_RestorePointServiceServicer_to_server
+
+from services.catalog.adapters.grpc_movers import GrpcMovers
+from services.catalog.adapters.sql_shelf import SqlShelf
+from services.catalog.api import RestorePointApi
+from services.catalog.app.finding import Finding
+from services.catalog.app.projection import Projection
+from services.catalog.app.rounds import SyncRounds
+from services.catalog.app.syncing import Syncing
+from services.catalog.config import CatalogConfig
+from services.catalog.consumers import Consumers
+from services.chassis.program import Component
+from services.chassis.serve import Base, serve
+
+MIGRATIONS = "services.catalog.migrations"
+CALLERS = frozenset({"admin", "console", "scheduler"})
+
+
+def compose(base: Base[CatalogConfig]) -> Sequence[Component]:
+    config = base.config
+    database, bus, mover = base.database(MIGRATIONS), base.bus(), base.channel(config.mover)
+    shelf = SqlShelf(database)
+    movers = GrpcMovers(mover, config.neighbour_deadline, config.listing_deadline)
+    finding, syncing = Finding(shelf), Syncing(shelf, movers, base.clock)
+    return [
+        database,
+        bus,
+        base.outbox(database, bus),
+        mover,
+        base.consumer(database, bus, Consumers(Projection()).table()),
+        SyncRounds(syncing, base.clock),
+        base.rpc([(add_RestorePointServiceServicer_to_server, RestorePointApi(finding, syncing), CALLERS)]),
+    ]
+
+
+def main() -> None:
+    serve("catalog", CatalogConfig, compose)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How the catalog reaches its store and its neighbours."""

@@ -1,0 +1,38 @@
+"""Reads repositories when that is wished for."""
+
+from datetime import timedelta
+
+import structlog
+
+from services.catalog.app.syncing import Syncing
+from services.chassis.clock import Clock
+from services.chassis.errors import Unavailable
+
+PAUSE_S = 2.0
+LOOK_EVERY = timedelta(seconds=5)
+_log = structlog.get_logger("xenkeep.catalog")
+
+
+class SyncRounds:
+    """A component. While the store is Unavailable it tries again every PAUSE_S seconds, and logs so."""
+
+    def __init__(self, syncing: Syncing, clock: Clock) -> None:
+        self._syncing, self._clock = syncing, clock
+
+    async def run(self) -> None:
+        """Never returns."""
+        prepared = False
+        while True:
+            try:
+                if not prepared:
+                    await self._syncing.prepare()
+                    prepared = True
+                again = await self._syncing.round()
+            except Unavailable as error:
+                _log.warning("sync worker waits", reason=error.reason, detail=str(error), in_s=PAUSE_S)
+                await self._clock.sleep(PAUSE_S)
+                continue
+            seconds = LOOK_EVERY.total_seconds()
+            if again is not None:
+                seconds = min(seconds, (again - self._clock.now()).total_seconds())
+            await self._clock.sleep(seconds)

@@ -1,0 +1,46 @@
+"""Which facts the catalog reacts to."""
+
+from collections.abc import Mapping
+
+from google.protobuf.message import Message
+from xenkeep.mover.v1 import events_pb2
+
+from services.catalog.adapters.sql_shelf import SqlWork
+from services.catalog.app.projection import Projection
+from services.catalog.wire.damages import damages_by_point
+from services.catalog.wire.names import id_in
+from services.catalog.wire.point import point_from_proto
+from services.chassis.bus.cloudevents import Meta
+from services.chassis.bus.consumer import Handler
+from services.chassis.sql import Transaction
+
+
+class Consumers:
+    """Each handler unpacks, calls once, within the transaction that remembers the event."""
+
+    def __init__(self, projection: Projection) -> None:
+        self._projection = projection
+
+    def table(self) -> Mapping[type[Message], Handler]:
+        return {
+            events_pb2.PointCommitted: self._committed,
+            events_pb2.DamageFound: self._damaged,
+            events_pb2.RepositoryVerified: self._verified,
+            events_pb2.RepositoryAdded: self._repository_added,
+        }
+
+    async def _committed(self, tx: Transaction, event: events_pb2.PointCommitted, meta: Meta) -> None:
+        point = point_from_proto(event.point)
+        await self._projection.committed(SqlWork(tx), point, event.repository_display_name, meta.time)
+
+    async def _damaged(self, tx: Transaction, event: events_pb2.DamageFound, meta: Meta) -> None:
+        await self._projection.damaged(SqlWork(tx), damages_by_point(event.damages), meta.time)
+
+    async def _verified(self, tx: Transaction, event: events_pb2.RepositoryVerified, meta: Meta) -> None:
+        sound, damaged = event.sound_point_ids, event.damaged_point_ids
+        await self._projection.verified(SqlWork(tx), sound, damaged, meta.time, full=event.full)
+
+    async def _repository_added(self, tx: Transaction, event: events_pb2.RepositoryAdded, meta: Meta) -> None:
+        repository_id = id_in(event.repository, "repositories")
+        name = event.repository_display_name
+        await self._projection.repository_added(SqlWork(tx), repository_id, name, meta.time)

@@ -1,0 +1,1 @@
+"""What is true of restore points: values and pure functions."""

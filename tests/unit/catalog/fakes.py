@@ -1,0 +1,56 @@
+"""Points and movers in memory."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from services.catalog.domain.point import Asset, Point
+from services.catalog.ports import Listed, Repository
+from services.chassis.errors import NotFound, Unavailable
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(minute: float) -> datetime:
+    return START + timedelta(minutes=minute)
+
+
+def point(
+    point_id: str, *, repository: str = "r1", asset: str = "a1", name: str = "web", minute: float = 0
+) -> Point:
+    return Point(point_id, repository, Asset(asset, name, "p1", "pool"), at(minute), point_id.encode())
+
+
+@dataclass
+class FakeMovers:
+    """``held`` are the points per repository."""
+
+    held: dict[str, list[Listed]] = field(default_factory=dict)
+    trouble: dict[str, Unavailable] = field(default_factory=dict)
+    cut_after: int | None = None
+
+    async def repositories(self) -> Sequence[Repository]:
+        self._maybe_raise("")
+        return [Repository(repository_id, f"name of {repository_id}") for repository_id in self.held]
+
+    async def find(self, reference: str) -> Repository:
+        self._maybe_raise(reference)
+        for repository in await self.repositories():
+            if reference in (repository.repository_id, repository.display_name):
+                return repository
+        raise NotFound(f"There is no repository {reference}.", reason="REPOSITORY_NOT_FOUND")
+
+    async def points(self, repository_id: str) -> AsyncIterator[Listed]:
+        self._maybe_raise(repository_id)
+        for number, listed in enumerate(list(self.held[repository_id])):
+            if number == self.cut_after:
+                raise down()
+            yield listed
+
+    def _maybe_raise(self, what: str) -> None:
+        if error := self.trouble.get(what):
+            raise error
+
+
+def down() -> Unavailable:
+    return Unavailable("The mover service cannot be reached.", reason="GRPC_UNAVAILABLE")

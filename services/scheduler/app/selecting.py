@@ -1,9 +1,10 @@
 """Deciding what a pending run does: which VMs, which repository, which site."""
 
 import asyncio
-import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+import structlog
 
 from services.chassis.clock import Clock
 from services.chassis.errors import DeadlineExceeded, Unavailable, XenkeepError
@@ -25,7 +26,7 @@ from services.scheduler.domain.selection import check_by_hand, select
 from services.scheduler.domain.task import Task, skipped
 from services.scheduler.ports import Ledger, Repositories, Vms
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger("xenkeep.scheduler")
 FIRST_WAIT = timedelta(seconds=2)
 LONGEST_WAIT = timedelta(seconds=60)
 AT_ONCE = 8
@@ -71,7 +72,7 @@ class Selecting:
         except XenkeepError as error:
             decision = error
         except Exception as error:  # the boundary: a run that breaks us fails, and breaks no other run
-            log.exception("selecting for run %s failed", run.run_id)
+            log.exception("selecting broke", run=run.run_id)
             decision = Failure(
                 "Internal",
                 "SELECTION_BROKE",

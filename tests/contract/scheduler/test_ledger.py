@@ -45,9 +45,7 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
         service = f"scheduler-{abs(hash(str(tmp_path)))}"
-    async with RingingDatabase(url, service) as database:
-        database.bell = Bell()
-        await database.migrate(MIGRATIONS)
+    async with RingingDatabase(Bell(), url, service, MIGRATIONS) as database:
         yield SqlLedger(database)
 
 

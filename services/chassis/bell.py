@@ -4,6 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from services.chassis.clock import Clock
+from services.chassis.config import Secret
+from services.chassis.ids import IdSource
 from services.chassis.sql import Database, Transaction
 
 
@@ -43,10 +46,21 @@ class BellEar:
 class RingingDatabase(Database):
     """Rings after every commit, whoever began the transaction: a use case or a consumer."""
 
-    bell: Bell
+    def __init__(
+        self,
+        bell: Bell,
+        url: Secret | str,
+        service: str,
+        migrations: str,
+        *,
+        ids: IdSource | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(url, service, migrations, ids=ids, clock=clock)
+        self._bell = bell
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Transaction]:
         async with super().begin() as transaction:
             yield transaction
-        self.bell.ring()
+        self._bell.ring()

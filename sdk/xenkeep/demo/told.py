@@ -1,40 +1,42 @@
 """Scene 8: who was told."""
 
 import asyncio
+import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 from xenkeep.demo.peers import SMS_ACCOUNT
 from xenkeep.demo.stage import Stage
 from xenkeep.notifier.v1 import notifier_pb2
 
 PATIENCE_SECONDS = 30.0
+SMS_PASSWORD_FILE = "sms-password"  # noqa: S105 - a file name
 
 
 def make_channels(stage: Stage) -> None:
     """Syslog for everything, mail from warnings on, SMS for errors."""
-    ca, _, _ = stage.client.home.certificate("admin")
-    password = Path(stage.folder / "sms-password")
-    password.write_text(SMS_ACCOUNT[1], encoding="utf-8")
-    password.chmod(0o600)
+    files = stage.client.home.path / "notifier" / "files"
+    files.mkdir(parents=True, exist_ok=True)
+    (files / SMS_PASSWORD_FILE).write_text(SMS_ACCOUNT[1], encoding="utf-8")
+    (files / SMS_PASSWORD_FILE).chmod(0o600)
+    shutil.copy(stage.client.home.certificate("admin")[0], files / "ca.pem")
     syslog = notifier_pb2.SyslogSink(
         host="localhost",
         port=stage.peers.syslog_port,
         transport=notifier_pb2.SyslogSink.TRANSPORT_TLS,
-        ca_file=str(ca),
+        ca_file="ca.pem",
     )
     email = notifier_pb2.EmailSink(
         host="localhost",
         port=stage.peers.smtp_port,
         sender="xenkeep@demo.example",
         recipients=["admin@demo.example"],
-        ca_file=str(ca),
+        ca_file="ca.pem",
     )
     sms = notifier_pb2.SmsSink(
         host="127.0.0.1",
         port=stage.peers.smpp_port,
         system_id=SMS_ACCOUNT[0],
-        password_file=str(password),
+        password_file=SMS_PASSWORD_FILE,
         sender="Xenkeep",
         recipients=["4915550100"],
     )

@@ -1,0 +1,74 @@
+"""RepositoryService."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from xenkeep.mover.v1 import repository_pb2, repository_pb2_grpc, transfer_pb2
+
+from services.chassis.config import Secret
+from services.mover.app.repositories import Repositories
+from services.mover.app.transfers import Transfers
+from services.mover.domain.names import repository_id
+from services.mover.domain.transfer import Rebuild, Verify
+from services.mover.wire.paging import page_size
+from services.mover.wire.point import point_to_proto
+from services.mover.wire.repository import status_to_proto
+from services.mover.wire.transfer import transfer_to_proto
+
+
+class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
+    """Unpacks, calls once, packs."""
+
+    def __init__(self, repositories: Repositories, transfers: Transfers, site: str) -> None:
+        self._repositories, self._transfers, self._site = repositories, transfers, site
+
+    async def CreateRepository(
+        self, request: repository_pb2.CreateRepositoryRequest, context: Any
+    ) -> repository_pb2.CreateRepositoryResponse:
+        status, recovery_key = await self._repositories.create(
+            request.display_name, request.url, Secret(request.passphrase), request.chunk_bytes
+        )
+        return repository_pb2.CreateRepositoryResponse(
+            repository=status_to_proto(status, self._site), recovery_key=recovery_key
+        )
+
+    async def ImportRepository(
+        self, request: repository_pb2.ImportRepositoryRequest, context: Any
+    ) -> repository_pb2.Repository:
+        status = await self._repositories.import_(request.display_name, request.url, Secret(request.secret))
+        return status_to_proto(status, self._site)
+
+    async def GetRepository(
+        self, request: repository_pb2.GetRepositoryRequest, context: Any
+    ) -> repository_pb2.Repository:
+        return status_to_proto(await self._repositories.get(repository_id(request.name)), self._site)
+
+    async def ListRepositories(
+        self, request: repository_pb2.ListRepositoriesRequest, context: Any
+    ) -> repository_pb2.ListRepositoriesResponse:
+        size = page_size(request.page_size, 1000)
+        page = await self._repositories.page(request.page_token, size + 1)
+        shown = page[:size]
+        return repository_pb2.ListRepositoriesResponse(
+            repositories=[status_to_proto(status, self._site) for status in shown],
+            next_page_token=shown[-1].registration.display_name if len(page) > size else "",
+        )
+
+    async def ListPoints(
+        self, request: repository_pb2.ListPointsRequest, context: Any
+    ) -> AsyncIterator[repository_pb2.ListPointsResponse]:
+        for point, damage in await self._repositories.points(repository_id(request.parent)):
+            yield repository_pb2.ListPointsResponse(point=point_to_proto(point), damage_message=damage)
+
+    async def VerifyRepository(
+        self, request: repository_pb2.VerifyRepositoryRequest, context: Any
+    ) -> transfer_pb2.Transfer:
+        registration = await self._repositories.registration(repository_id(request.name))
+        full = request.depth != repository_pb2.VerifyRepositoryRequest.DEPTH_SCRUB
+        return transfer_to_proto(await self._transfers.request(Verify(registration.repository_id, full)))
+
+    async def RebuildRepository(
+        self, request: repository_pb2.RebuildRepositoryRequest, context: Any
+    ) -> transfer_pb2.Transfer:
+        registration = await self._repositories.registration(repository_id(request.name))
+        return transfer_to_proto(await self._transfers.request(Rebuild(registration.repository_id)))

@@ -1,0 +1,94 @@
+"""Look at transfers, ask for them, stop them."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from services.chassis.clock import Clock
+from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
+from services.chassis.ids import IdSource
+from services.mover.app.cancellation import Cancellations
+from services.mover.books import Books, Changes, Work
+from services.mover.domain.facts import TransferCancelled, TransferRequested
+from services.mover.domain.transfer import Spec, State, Transfer
+
+
+class Transfers:
+    """One method per verb."""
+
+    def __init__(
+        self, books: Books, changes: Changes, cancellations: Cancellations, clock: Clock, ids: IdSource
+    ) -> None:
+        self._books = books
+        self._changes = changes
+        self._cancellations = cancellations
+        self._clock = clock
+        self._ids = ids
+
+    async def request(self, spec: Spec) -> Transfer:
+        """Queue a transfer for the site's movers; returns it at once."""
+        transfer = Transfer(self._ids.new(), spec, self._clock.now())
+        async with self._books.writing() as work:
+            await work.transfers.put(transfer)
+            await work.tell(TransferRequested(transfer.transfer_id, spec))
+        return transfer
+
+    async def get(self, transfer_id: str) -> Transfer:
+        """Raises NotFound."""
+        async with self._books.reading() as work:
+            return await _found(work, transfer_id)
+
+    async def page(self, before: str, size: int) -> Sequence[Transfer]:
+        """Newest first; raises InvalidInput when ``before`` is not known."""
+        async with self._books.reading() as work:
+            if before and await work.transfers.get(before) is None:
+                raise InvalidInput(
+                    "The page token is not one of this list.",
+                    reason="PAGE_TOKEN_INVALID",
+                    hint="Start again.",
+                )
+            return await work.transfers.page(before, size)
+
+    async def watch(self, transfer_id: str) -> AsyncIterator[Transfer]:
+        """The transfer now and after every change, until it ended."""
+        with self._changes.listen() as ear:
+            last: Transfer | None = None
+            while last is None or not last.ended:
+                transfer = await self.get(transfer_id)
+                if transfer != last:
+                    yield transfer
+                    last = transfer
+                if not transfer.ended:
+                    await ear.next()
+
+    async def cancel(self, transfer_id: str) -> Transfer:
+        """Ask it to stop. Raises NotFound; FailedPrecondition when it has ended."""
+        async with self._books.writing() as work:
+            transfer = await _found(work, transfer_id)
+            if transfer.ended:
+                raise FailedPrecondition(
+                    f"The transfer {transfer_id} has already {transfer.state}.", reason="TRANSFER_ENDED"
+                )
+            await self.cancel_in(work, transfer_id)
+        return await self.get(transfer_id)
+
+    async def cancel_in(self, work: Work, transfer_id: str) -> None:
+        """Within a unit of work: stop what runs here, never start what comes later."""
+        transfer = await work.transfers.get(transfer_id)
+        await work.transfers.refuse(transfer_id)
+        if transfer is None:
+            await work.tell(TransferCancelled(transfer_id))
+        elif transfer.state == State.QUEUED:
+            await work.transfers.put(transfer.cancelled(self._clock.now()))
+            await work.tell(TransferCancelled(transfer_id))
+        elif not transfer.ended:
+            self._cancellations.request(transfer_id)
+
+
+async def _found(work: Work, transfer_id: str) -> Transfer:
+    transfer = await work.transfers.get(transfer_id)
+    if transfer is None:
+        raise NotFound(
+            f"There is no transfer {transfer_id} at this site.",
+            reason="TRANSFER_NOT_FOUND",
+            hint="See `xenkeep run list`.",
+        )
+    return transfer

@@ -1,0 +1,65 @@
+"""How a VM was captured, and what a person must know of it. The words are those of the contract."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """How a VM is captured."""
+
+    NORMAL = "normal"
+    OFFLINE = "offline"
+    MEMORY = "memory"
+    QUIESCED = "quiesced"
+
+
+class Level(StrEnum):
+    """How much was read."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+class FullReason(StrEnum):
+    """Why a full was taken; NONE for an incremental."""
+
+    NONE = "unspecified"
+    REQUESTED = "requested"
+    FIRST_BACKUP = "first_backup"
+    TRACKING_UNSUPPORTED = "tracking_unsupported"
+    TRACKING_UNLICENSED = "tracking_unlicensed"
+    TRACKING_WAS_OFF = "tracking_was_off"
+    TRACKING_LOST = "tracking_lost"
+    BASE_SNAPSHOT_GONE = "base_snapshot_gone"
+    BASE_POINT_UNUSABLE = "base_point_unusable"
+    DISK_REPLACED = "disk_replaced"
+    DISK_RESIZED = "disk_resized"
+
+
+class Consistency(StrEnum):
+    """What a restore point guarantees."""
+
+    UNKNOWN = "unspecified"
+    POWERED_OFF = "powered_off"
+    MEMORY = "memory"
+    APPLICATION = "application"
+    FILESYSTEM = "filesystem"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A downgrade, a skip, a fallback, a retry that helped: ``code`` is stable, ``message`` for a person."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed, in the words of the error tree."""
+
+    kind: str
+    reason: str
+    message: str
+    hint: str = ""

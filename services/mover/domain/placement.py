@@ -1,0 +1,23 @@
+"""Where a VM is put back."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """As a new VM, or over the original."""
+
+    NEW_VM = "new_vm"
+    ORIGINAL = "original"
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """``pool`` is ``pools/{pool}``; ``sr`` empty for where the disks were."""
+
+    pool: str
+    mode: Mode
+    sr: str = ""
+    vm_display_name: str = ""
+    keep_mac_addresses: bool = False
+    start: bool = False

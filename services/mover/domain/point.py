@@ -1,0 +1,67 @@
+"""A restore point as the rest of Xenkeep sees it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.mover.domain.capture import Consistency, FullReason, Level, Method, Remark
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """``asset_id`` is the VM's UUID; names are those at the time of the point."""
+
+    asset_id: str
+    display_name: str
+    pool_id: str
+    pool_display_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PointDisk:
+    """``content_root`` is the root of the disk's Merkle map, hexadecimal; empty for an all-zero disk."""
+
+    disk_id: str
+    device: str
+    display_name: str
+    size_bytes: int
+    level: Level
+    full_reason: FullReason
+    read_bytes: int
+    changed_bytes: int
+    tracking_ref: str
+    content_root: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """``base_point_id`` is empty for a full; ``run`` is ``runs/{run}``."""
+
+    point_id: str
+    repository_id: str
+    asset: Asset
+    snapshot_time: datetime
+    commit_time: datetime
+    method: Method
+    level: Level
+    consistency: Consistency
+    base_point_id: str
+    disks: tuple[PointDisk, ...]
+    read_bytes: int
+    stored_bytes: int
+    notices: tuple[Remark, ...]
+    policy: str
+    run: str
+
+    @property
+    def logical_bytes(self) -> int:
+        """Sum of the disks' sizes."""
+        return sum(disk.size_bytes for disk in self.disks)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Damage in a repository: the object, what is wrong with it, and the points it costs."""
+
+    object_name: str
+    message: str
+    point_ids: tuple[str, ...] = ()

@@ -1,0 +1,127 @@
+"""A transfer and what may happen to it. Every change is a pure function from one state to the next."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from services.mover.domain.capture import Failure, Method, Remark
+from services.mover.domain.placement import Placement
+from services.mover.domain.point import Damage, Point
+
+
+class State(StrEnum):
+    """Where a transfer stands; the last three are final."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """``vm`` is ``pools/{pool}/vms/{vm}``; ``connections`` per disk, 0 for the default."""
+
+    vm: str
+    repository_id: str
+    method: Method
+    full: bool = False
+    policy: str = ""
+    run: str = ""
+    connections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """A point put back into a pool."""
+
+    repository_id: str
+    point_id: str
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """``full`` decodes every chunk; otherwise objects are compared with their names."""
+
+    repository_id: str
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """The index made again from the packs."""
+
+    repository_id: str
+
+
+Spec = Backup | Restore | Verify | Rebuild
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """``total_bytes`` is 0 while not known; ``done_bytes`` counts what earlier attempts did."""
+
+    total_bytes: int = 0
+    done_bytes: int = 0
+    read_bytes: int = 0
+    stored_bytes: int = 0
+    activity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came out; fields that do not fit the kind of transfer are empty."""
+
+    point: Point | None = None
+    vm: str = ""
+    damages: tuple[Damage, ...] = ()
+    damaged_points: tuple[str, ...] = ()
+    sound_points: tuple[str, ...] = ()
+    checked_objects: int = 0
+    checked_bytes: int = 0
+    notices: tuple[Remark, ...] = ()
+    resumed_from_bytes: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One movement of data. ``cancel_requested`` is kept until somebody acts on it."""
+
+    transfer_id: str
+    spec: Spec
+    create_time: datetime
+    state: State = State.QUEUED
+    progress: Progress = field(default_factory=Progress)
+    result: Result | None = None
+    failure: Failure | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    attempt: int = 0
+    cancel_requested: bool = False
+
+    @property
+    def ended(self) -> bool:
+        return self.state in FINAL
+
+    def taken_up(self, now: datetime) -> "Transfer":
+        """A mover begins, or goes on after another one died."""
+        return replace(self, state=State.RUNNING, attempt=self.attempt + 1, start_time=self.start_time or now)
+
+    def moved_on(self, progress: Progress) -> "Transfer":
+        return replace(self, progress=progress)
+
+    def succeeded(self, result: Result, now: datetime) -> "Transfer":
+        seconds = (now - (self.start_time or now)).total_seconds()
+        return replace(self, state=State.SUCCEEDED, result=replace(result, seconds=seconds), end_time=now)
+
+    def failed(self, failure: Failure, now: datetime) -> "Transfer":
+        return replace(self, state=State.FAILED, failure=failure, end_time=now)
+
+    def cancelled(self, now: datetime) -> "Transfer":
+        return replace(self, state=State.CANCELLED, end_time=now)

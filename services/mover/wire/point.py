@@ -1,0 +1,105 @@
+"""Restore points."""
+
+from xenkeep.common.v1 import point_pb2
+from xenkeep.mover.v1 import transfer_pb2
+
+from services.mover.domain.point import Asset, Damage, Point, PointDisk
+from services.mover.wire.capture import (
+    consistency_from_proto,
+    consistency_to_proto,
+    level_from_proto,
+    level_to_proto,
+    method_from_proto,
+    method_to_proto,
+    reason_from_proto,
+    reason_to_proto,
+    remark_from_proto,
+    remark_to_proto,
+)
+from services.mover.wire.times import time_from_proto, time_to_proto
+
+
+def point_to_proto(point: Point) -> point_pb2.Point:
+    asset = point.asset
+    return point_pb2.Point(
+        point_id=point.point_id,
+        repository_id=point.repository_id,
+        asset=point_pb2.Asset(
+            asset_id=asset.asset_id,
+            display_name=asset.display_name,
+            pool_id=asset.pool_id,
+            pool_display_name=asset.pool_display_name,
+        ),
+        snapshot_time=time_to_proto(point.snapshot_time),
+        commit_time=time_to_proto(point.commit_time),
+        method=method_to_proto(point.method),
+        level=level_to_proto(point.level),
+        consistency=consistency_to_proto(point.consistency),
+        base_point_id=point.base_point_id,
+        disks=map(disk_to_proto, point.disks),
+        logical_bytes=point.logical_bytes,
+        read_bytes=point.read_bytes,
+        stored_bytes=point.stored_bytes,
+        notices=map(remark_to_proto, point.notices),
+        policy=point.policy,
+        run=point.run,
+    )
+
+
+def point_from_proto(point: point_pb2.Point) -> Point:
+    asset = point.asset
+    return Point(
+        point_id=point.point_id,
+        repository_id=point.repository_id,
+        asset=Asset(asset.asset_id, asset.display_name, asset.pool_id, asset.pool_display_name),
+        snapshot_time=time_from_proto(point.snapshot_time),
+        commit_time=time_from_proto(point.commit_time),
+        method=method_from_proto(point.method),
+        level=level_from_proto(point.level),
+        consistency=consistency_from_proto(point.consistency),
+        base_point_id=point.base_point_id,
+        disks=tuple(map(disk_from_proto, point.disks)),
+        read_bytes=point.read_bytes,
+        stored_bytes=point.stored_bytes,
+        notices=tuple(map(remark_from_proto, point.notices)),
+        policy=point.policy,
+        run=point.run,
+    )
+
+
+def disk_to_proto(disk: PointDisk) -> point_pb2.PointDisk:
+    return point_pb2.PointDisk(
+        disk_id=disk.disk_id,
+        device=disk.device,
+        display_name=disk.display_name,
+        size_bytes=disk.size_bytes,
+        level=level_to_proto(disk.level),
+        full_reason=reason_to_proto(disk.full_reason),
+        read_bytes=disk.read_bytes,
+        changed_bytes=disk.changed_bytes,
+        tracking_ref=disk.tracking_ref,
+        content_root=disk.content_root,
+    )
+
+
+def disk_from_proto(disk: point_pb2.PointDisk) -> PointDisk:
+    return PointDisk(
+        disk_id=disk.disk_id,
+        device=disk.device,
+        display_name=disk.display_name,
+        size_bytes=disk.size_bytes,
+        level=level_from_proto(disk.level),
+        full_reason=reason_from_proto(disk.full_reason),
+        read_bytes=disk.read_bytes,
+        changed_bytes=disk.changed_bytes,
+        tracking_ref=disk.tracking_ref,
+        content_root=disk.content_root,
+    )
+
+
+def damage_to_proto(damage: Damage) -> transfer_pb2.Damage:
+    return transfer_pb2.Damage(object=damage.object_name, message=damage.message, point_ids=damage.point_ids)
+
+
+def damage_from_proto(damage: transfer_pb2.Damage) -> Damage:
+    return Damage(damage.object, damage.message, tuple(damage.point_ids))

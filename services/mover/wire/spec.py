@@ -1,0 +1,91 @@
+"""What a transfer shall do."""
+
+from xenkeep.hypervisor.v1 import restore_target_pb2
+from xenkeep.mover.v1 import transfer_pb2
+
+from services.chassis.errors import InvalidInput
+from services.mover.domain.names import repository_id, repository_name
+from services.mover.domain.placement import Mode, Placement
+from services.mover.domain.transfer import Backup, Rebuild, Restore, Spec, Verify
+from services.mover.wire.capture import method_from_proto, method_to_proto
+
+
+def placement_to_proto(placement: Placement) -> restore_target_pb2.Placement:
+    return restore_target_pb2.Placement(
+        pool=placement.pool,
+        sr=placement.sr,
+        mode=restore_target_pb2.Placement.Mode.Value(f"MODE_{placement.mode.name}"),
+        vm_display_name=placement.vm_display_name,
+        keep_mac_addresses=placement.keep_mac_addresses,
+        start=placement.start,
+    )
+
+
+def placement_from_proto(placement: restore_target_pb2.Placement) -> Placement:
+    original = placement.mode == restore_target_pb2.Placement.MODE_ORIGINAL
+    return Placement(
+        pool=placement.pool,
+        mode=Mode.ORIGINAL if original else Mode.NEW_VM,
+        sr=placement.sr,
+        vm_display_name=placement.vm_display_name,
+        keep_mac_addresses=placement.keep_mac_addresses,
+        start=placement.start,
+    )
+
+
+def spec_to_proto(spec: Spec) -> transfer_pb2.TransferSpec:
+    match spec:
+        case Backup():
+            backup = transfer_pb2.BackupSpec(
+                vm=spec.vm,
+                repository=repository_name(spec.repository_id),
+                method=method_to_proto(spec.method),
+                full=spec.full,
+                policy=spec.policy,
+                run=spec.run,
+                connections_per_disk=spec.connections,
+            )
+            return transfer_pb2.TransferSpec(backup=backup)
+        case Restore():
+            restore = transfer_pb2.RestoreSpec(
+                repository=repository_name(spec.repository_id),
+                point_id=spec.point_id,
+                placement=placement_to_proto(spec.placement),
+            )
+            return transfer_pb2.TransferSpec(restore=restore)
+        case Verify():
+            verify = transfer_pb2.VerifySpec(repository=repository_name(spec.repository_id), full=spec.full)
+            return transfer_pb2.TransferSpec(verify=verify)
+        case Rebuild():
+            rebuild = transfer_pb2.RebuildSpec(repository=repository_name(spec.repository_id))
+            return transfer_pb2.TransferSpec(rebuild=rebuild)
+
+
+def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
+    """Raises InvalidInput for a kind this release does not know."""
+    match spec.WhichOneof("kind"):
+        case "backup":
+            return Backup(
+                vm=spec.backup.vm,
+                repository_id=repository_id(spec.backup.repository),
+                method=method_from_proto(spec.backup.method),
+                full=spec.backup.full,
+                policy=spec.backup.policy,
+                run=spec.backup.run,
+                connections=spec.backup.connections_per_disk,
+            )
+        case "restore":
+            return Restore(
+                repository_id(spec.restore.repository),
+                spec.restore.point_id,
+                placement_from_proto(spec.restore.placement),
+            )
+        case "verify":
+            return Verify(repository_id(spec.verify.repository), spec.verify.full)
+        case "rebuild":
+            return Rebuild(repository_id(spec.rebuild.repository))
+    raise InvalidInput(
+        "The transfer asks for something this mover does not know.",
+        reason="TRANSFER_KIND_UNKNOWN",
+        hint="Run the same release of all services.",
+    )

@@ -118,9 +118,9 @@ def load(cls: type[T], env: Mapping[str, str], prefix: str = "XENKEEP_") -> T:
                     raise ValueError(f"is missing: {each.metadata.get('help', each.name)}")
                 continue
             values[each.name] = value = _parse(kind, text)
-            check: Check | None = each.metadata.get("check")
-            if check is not None and (complaint := check(value)):
-                raise ValueError(complaint)
+            for check in _checks(cls, each.name):
+                if complaint := check(value):
+                    raise ValueError(complaint)
         except ValueError as error:
             wrong[name] = str(error)
     if wrong:
@@ -141,6 +141,13 @@ def describe(cls: type, prefix: str = "XENKEEP_") -> list[tuple[str, str, str]]:
         default = "required" if required else "" if each.default is None else str(each.default)
         rows.append((prefix + each.name.upper(), default, str(each.metadata.get("help", ""))))
     return rows
+
+
+def _checks(cls: type, name: str) -> list[Check]:
+    # A subclass that gives an option another default must not lose the check by it.
+    fields = (base.__dict__.get("__dataclass_fields__", {}).get(name) for base in cls.__mro__)
+    checks = (each.metadata.get("check") for each in fields if each is not None)
+    return [check for check in dict.fromkeys(checks) if check is not None]
 
 
 def _text(name: str, kind: Any, env: Mapping[str, str]) -> str | None:

@@ -67,6 +67,7 @@ class Outbox:
                 pause = min(max(_FIRST_PAUSE_S, pause * 2), _LONGEST_PAUSE_S)
                 _log.warning("outbox waits", reason=error.reason, error=error.message, retry_in_s=pause)
                 await self._clock.sleep(pause)
+                await self._bus.connected.wait()
                 continue
             if not published:
                 await self._written()

@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,17 +88,32 @@ class Notebook:
             return await notes(look)
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_events_travel_in_order_from_a_transaction_to_a_handler(
-    nats_server: NatsServer, database: Database
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, nats_server: NatsServer
 ) -> None:
     names = [f"p{n}" for n in range(10)]
-    seen = Notebook(database)
-    async with nats_server.bus() as bus:
+    async with AsyncExitStack() as stack:
+        database = store(tmp_path) if kind == "sqlite" else postgres(request, tmp_path)
+        await stack.enter_async_context(database)
+        await database.migrate(MIGRATIONS)
+        bus = await stack.enter_async_context(nats_server.bus())
+        seen = Notebook(database)
         consumer = Consumer(bus, database, "catalog", {RestorePointRemoved: seen})
         async with running(Outbox(database, bus).run()), running(consumer.run()):
             await publish(database, *names)
             await seen.until(*names)
         assert await stored(bus, subjects.EVENTS) == len(names)
+        replayed = Consumer(bus, database, "catalog", {RestorePointRemoved: seen})
+        await bus.js.delete_consumer(subjects.EVENTS, "catalog")
+        async with running(replayed.run()):
+            await publish(database, "last")
+            await Outbox(database, bus).flush()
+            await seen.until(*names, "last")
+
+
+def postgres(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    return Database(request.getfixturevalue("postgres_url"), f"bus-{abs(hash(str(tmp_path)))}")
 
 
 async def test_an_event_is_a_cloudevent_that_plain_json_tools_can_read(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from services.chassis import sql_engine
 from services.chassis.clock import FakeClock
 from services.chassis.errors import DataLoss, FailedPrecondition, InvalidInput, Unavailable
 from services.chassis.sql import Database
@@ -90,6 +91,31 @@ async def test_a_cancelled_transaction_leaves_nothing_and_blocks_nobody(database
         await note(tx, "whole")
     async with database.read() as look:
         assert await notes(look) == ["whole"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_second_process_waits_for_its_turn_and_is_told_when_that_takes_too_long(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_engine, "BUSY_TIMEOUT_MS", 200)
+    service = f"notes-{abs(hash(str(tmp_path)))}"
+
+    def opened() -> Database:
+        if kind == "sqlite":
+            return store(tmp_path, service)
+        return Database(request.getfixturevalue("postgres_url"), service)
+
+    async with opened() as first, opened() as second:
+        await first.migrate(MIGRATIONS)
+        async with first.begin() as tx:
+            await note(tx, "first")
+            with pytest.raises(Unavailable) as caught:
+                async with second.begin():
+                    pass
+        assert caught.value.reason == "DATABASE_BUSY"
+        async with second.begin() as tx:
+            await note(tx, "second")
+            assert await notes(tx) == ["first", "second"]
 
 
 async def test_moments_come_back_aware_and_in_utc(database: Database) -> None:

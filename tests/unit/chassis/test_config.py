@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from services.chassis.config import BaseConfig, Secret, describe, is_address, load, option
+from services.chassis.config import BaseConfig, Secret, describe, load, option
 from services.chassis.errors import InvalidInput
 
 
 @dataclass(frozen=True, kw_only=True)
 class Example(BaseConfig):
-    listen: str = field(default="127.0.0.1:7000", metadata=option("where", check=is_address))
+    listen: str = field(default="127.0.0.1:7000", metadata=option("where"))
     password: Secret = field(metadata=option("what opens it"))
     workers: int = field(default=2, metadata=option("how many"))
     pause: timedelta = field(default=timedelta(minutes=1), metadata=option("how long"))

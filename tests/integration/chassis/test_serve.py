@@ -1,0 +1,154 @@
+import asyncio
+import json
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.struct_pb2 import Struct
+from xenkeep.catalog.v1.events_pb2 import RestorePointRemoved
+
+from services.chassis.bus.cloudevents import Meta
+from services.chassis.config import BaseConfig, Secret, option
+from services.chassis.program import Component
+from services.chassis.rpc.channel import channel
+from services.chassis.serve import Base, usage
+from services.chassis.sql import Database, Transaction
+from services.chassis.tls import TlsFiles
+from tests.support.echo import Echo, EchoStub, add_echo, struct
+from tests.support.nats import NatsServer
+from tests.support.notes import MIGRATIONS, note, notes, removed
+
+PROGRAM = f"""
+from {__name__} import Notes, compose
+from services.chassis.serve import serve
+serve("notes", Notes, compose)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notes(BaseConfig):
+    listen: str = field(default="127.0.0.1:0", metadata=option("where"))
+    password: Secret = field(metadata=option("what opens it"))
+
+
+class Publishing(Echo):
+    """A service whose calls publish an event that it consumes itself."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def Ask(self, request: Struct, context: Any) -> Struct:
+        async with self._database.begin() as tx:
+            await tx.publish(removed("p1"), subject_id="restorePoints/p1")
+        return request
+
+    async def Watch(self, request: Struct, context: Any) -> Any:
+        async with self._database.read() as look:
+            for text in await notes(look):
+                yield struct(text=text)
+
+
+async def written_down(tx: Transaction, event: RestorePointRemoved, meta: Meta) -> None:
+    await note(tx, f"{meta.subject} is gone")
+
+
+def compose(base: Base[Notes]) -> list[Component]:
+    database, bus = base.database(MIGRATIONS), base.bus()
+    return [
+        database,
+        bus,
+        base.outbox(database, bus),
+        base.consumer(database, bus, {RestorePointRemoved: written_down}),
+        base.rpc([(add_echo, Publishing(database), {"scheduler"})]),
+    ]
+
+
+def environment(tmp_path: Path, server: NatsServer, tls: TlsFiles, port: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "XENKEEP_LISTEN": f"127.0.0.1:{port}",
+        "XENKEEP_DATA_DIR": str(tmp_path / "data"),
+        "XENKEEP_NATS_URL": server.url,
+        "XENKEEP_TLS_CA": str(tls.ca),
+        "XENKEEP_TLS_CERT": str(tls.cert),
+        "XENKEEP_TLS_KEY": str(tls.key),
+        "XENKEEP_PASSWORD": "hunter2",
+        "XENKEEP_METRICS_LISTEN": "127.0.0.1:0",
+    }
+
+
+async def started(env: dict[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROGRAM, env=env, stderr=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
+    )
+
+
+async def lines_until(process: asyncio.subprocess.Process, event: str) -> list[dict[str, Any]]:
+    assert process.stderr is not None
+    lines: list[dict[str, Any]] = []
+    async with asyncio.timeout(60):
+        while line := await process.stderr.readline():
+            lines.append(json.loads(line))
+            if lines[-1]["event"] == event:
+                return lines
+    raise AssertionError(f"{event!r} was never said, but {lines}")
+
+
+async def test_a_whole_service_starts_works_and_stops_and_its_log_is_json_without_secrets(
+    tmp_path: Path, nats_server: NatsServer, free_port: int
+) -> None:
+    process = await started(environment(tmp_path, nats_server, nats_server.tls("notes"), free_port))
+    before = await lines_until(process, "ready")
+    async with channel(f"127.0.0.1:{free_port}", nats_server.tls("scheduler")) as way:
+        await EchoStub(way).Ask(struct(a=1))
+        async with asyncio.timeout(30):
+            while not (texts := [answer["text"] async for answer in EchoStub(way).Watch(struct())]):
+                pass
+    process.send_signal(signal.SIGTERM)
+    after = await lines_until(process, "stopped")
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert texts == ["restorePoints/p1 is gone"]
+    lines = [line for line in before + after if line["service"] == "notes"]
+    assert "hunter2" not in json.dumps(lines)
+    traces = {line["trace_id"] for line in lines if line["event"] == "rpc" and line["method"].endswith("Ask")}
+    assert len(traces) == 1
+
+
+async def test_a_service_told_to_stop_while_it_waits_for_the_bus_stops(
+    tmp_path: Path, nats_server: NatsServer, free_port: int
+) -> None:
+    nats_server.stop()
+    process = await started(environment(tmp_path, nats_server, nats_server.tls("notes"), free_port))
+    await lines_until(process, "bus trouble")
+    process.send_signal(signal.SIGTERM)
+    await lines_until(process, "stopped")
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+async def test_a_bad_configuration_ends_with_its_own_exit_code_and_names_every_variable(
+    tmp_path: Path,
+) -> None:
+    process = await started({"PATH": os.environ["PATH"], "XENKEEP_LISTEN": "nowhere"})
+    (*_, last) = await lines_until(process, "ended")
+    assert await process.wait() == 2
+    for variable in ("XENKEEP_LISTEN", "XENKEEP_PASSWORD", "XENKEEP_DATA_DIR", "XENKEEP_TLS_KEY"):
+        assert variable in last["error"]
+
+
+def test_usage_names_every_variable() -> None:
+    text = usage("notes", Notes)
+    assert "XENKEEP_PASSWORD (required)" in text
+    assert "XENKEEP_OTLP_ENDPOINT (optional)" in text
+
+
+@pytest.fixture
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,110 @@
+"""A simulated pool of several hosts, in a process of its own."""
+
+import asyncio
+import itertools
+import json
+import os
+import socket
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from xenkeep.simulator.v1 import simulator_pb2_grpc
+
+PASSWORD = "a password of the pool's own"
+MIB = 1024 * 1024
+
+_networks = itertools.count(os.getpid())
+
+
+@dataclass
+class SimulatedPool:
+    """``start`` returns when all hosts answer; ``control`` commands what befalls them."""
+
+    directory: Path
+    hosts: int = 3
+    vms: list[dict[str, Any]] = field(default_factory=list)
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        number = next(_networks) % 60000 + 256
+        self._net = f"127.{number >> 8}.{number & 255}"
+        self.https_port = _free_port(f"{self._net}.11")
+        self.socket = Path(f"/tmp/xk-sim-{os.getpid()}-{number}.sock")
+        self._process: Process | None = None
+
+    def address(self, index: int) -> str:
+        """host:port of the host ``index``, 0 being the first coordinator."""
+        return f"{self._net}.{11 + index}:{self.https_port}"
+
+    async def start(self) -> None:
+        description = {
+            "name": "Lab",
+            "data_dir": str(self.directory / "pool"),
+            "https_port": self.https_port,
+            "nbd_port": _free_port(f"{self._net}.11"),
+            "control_socket": str(self.socket),
+            "users": [{"name": "root", "password": PASSWORD}],
+            "hosts": [{"name": f"host{i}", "address": f"{self._net}.{11 + i}"} for i in range(self.hosts)],
+            "storage": [
+                {"name": "Shared storage"},
+                {"name": "Plain storage", "changed_block_tracking": False},
+            ],
+            "default_storage": "Shared storage",
+            "refusal_delay_s": 0.1,
+            "vms": self.vms,
+            **self.overrides,
+        }
+        file = self.directory / "pool.json"
+        file.write_text(json.dumps(description))
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.simulator", "run", str(file), stdout=PIPE
+        )
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        assert line, "the simulator did not start"
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            await self._process.wait()
+        self.socket.unlink(missing_ok=True)
+
+    def control(self) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(f"unix:{self.socket}")
+
+
+def vm(name: str, host: str | None = "host0", disks: int = 1, **more: Any) -> dict[str, Any]:
+    """Description of a VM with ``disks`` small disks."""
+    return {
+        "name": name,
+        "host": host,
+        "networks": ["Pool-wide network"],
+        "disks": [{"name": f"{name} disk {i}", "size_bytes": 16 * MIB} for i in range(disks)],
+        **more,
+    }
+
+
+@pytest.fixture
+async def pool(tmp_path: Path) -> AsyncIterator[SimulatedPool]:
+    """Three hosts, two VMs: ``web`` with two disks on the first host, ``db`` halted."""
+    (tmp_path / "sim").mkdir()
+    simulated = SimulatedPool(tmp_path / "sim", vms=[vm("web", disks=2), vm("db", host=None)])
+    await simulated.start()
+    yield simulated
+    await simulated.stop()
+
+
+def simulator(channel: grpc.aio.Channel) -> "simulator_pb2_grpc.SimulatorServiceAsyncStub":
+    return simulator_pb2_grpc.SimulatorServiceStub(channel)
+
+
+def _free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])

@@ -8,6 +8,7 @@ from typing import Protocol
 from services.chassis.config import Secret
 from services.notifier.domain.channel import Channel
 from services.notifier.domain.delivery import Delivery, Receipt
+from services.notifier.domain.notification import Notification
 
 
 class Sink(Protocol):
@@ -17,10 +18,10 @@ class Sink(Protocol):
         """Return once the peer has taken responsibility, or once everything the protocol allows is done.
 
         Bounded in time (a minute or so) whatever the peer does. The same delivery is the same message
-        each time (same Message-ID). Raises `FailedPrecondition` when the peer refused for good,
-        `Unavailable` when a later attempt may succeed: with the reason PEER_REFUSED when the peer works and
-        refused this one, any other reason when it would have refused every delivery. No error text contains
-        a secret; what the peer said is one short line.
+        each time (same Message-ID). Raises, with the reason PEER_REFUSED, `FailedPrecondition` when the peer
+        refused this delivery for good and `Unavailable` when it refused it for now; with any other reason,
+        either of them when every delivery of the channel would have failed. No error text contains a
+        secret; what the peer said is one short line.
         """
         ...
 
@@ -60,6 +61,10 @@ class Look(Protocol):
 
     async def pending(self, channel: str) -> Sequence[Delivery]:
         """All that are neither delivered nor failed."""
+        ...
+
+    async def told_since(self, notification: Notification, moment: datetime) -> bool:
+        """Whether there is a delivery of its event type and incident that was made at `moment` or later."""
         ...
 
     async def schedule(self) -> Sequence[tuple[str, datetime]]:

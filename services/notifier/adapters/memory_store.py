@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from services.chassis.errors import AlreadyExists, InvalidInput, NotFound
 from services.notifier.domain.channel import Channel
 from services.notifier.domain.delivery import Delivery, State
+from services.notifier.domain.notification import Notification
 
 UNCLAIMED = datetime.min.replace(tzinfo=UTC)
 
@@ -65,6 +66,13 @@ class MemoryBooks:
         return [
             each for each in self._oldest_first() if each.channel == channel and each.state is State.PENDING
         ]
+
+    async def told_since(self, notification: Notification, moment: datetime) -> bool:
+        topic = notification.event_type, notification.incident
+        return any(
+            (each.notification.event_type, each.notification.incident) == topic and each.create_time >= moment
+            for each in self.by_id.values()
+        )
 
     async def schedule(self) -> Sequence[tuple[str, datetime]]:
         waiting = [each for each in self._oldest_first() if each.state is State.PENDING]

@@ -5,6 +5,8 @@ import asyncio
 from services.chassis.errors import FailedPrecondition, Unavailable, XenkeepError
 from services.notifier.adapters import smpp_pdu as pdu
 
+MESSAGE = "message"
+
 
 class SmppSession:
     """Runs over an open connection; bounds on time are the caller's."""
@@ -21,7 +23,7 @@ class SmppSession:
 
     async def submit(self, body: bytes) -> str:
         """The message id the SMS centre gave. Raises like `bind`."""
-        return pdu.first_text(await self._ask("message", pdu.SUBMIT_SM, body))
+        return pdu.first_text(await self._ask(MESSAGE, pdu.SUBMIT_SM, body))
 
     async def unbind(self) -> None:
         await self._ask("unbind", pdu.UNBIND, b"")
@@ -75,6 +77,6 @@ class SmppSession:
         kind = FailedPrecondition if status in pdu.FOR_GOOD else Unavailable
         return kind(
             f"{self._peer} refused the {what} with {pdu.described(status)}.",
-            reason="PEER_REFUSED",
+            reason="PEER_REFUSED" if what == MESSAGE else "PEER_LOGIN",
             hint="Check the account, the numbers and the sender with the operator of the SMS centre.",
         )

@@ -57,7 +57,17 @@ class SmtpSink:
             first = error.recipients[0]
             raise _refusal(peer, first.code, first.message) from None
         except aiosmtplib.SMTPAuthenticationError as error:
-            raise _refusal(peer, error.code, "it does not accept the user name and password") from None
+            raise FailedPrecondition(
+                f"{peer} does not accept the user name and password ({error.code}).",
+                reason="PEER_LOGIN",
+                hint="Correct the user name, or the password in its file; what waits is then sent.",
+            ) from None
+        except (aiosmtplib.SMTPConnectResponseError, aiosmtplib.SMTPHeloError) as error:
+            raise Unavailable(
+                f"{peer} does not serve us now: {error.code} {said(error.message)}.",
+                reason="PEER_BUSY",
+                hint="If it stays so, ask the operator of the mail server whether it wants mail from here.",
+            ) from None
         except aiosmtplib.SMTPResponseException as error:
             raise _refusal(peer, error.code, error.message) from None
         except aiosmtplib.SMTPException as error:

@@ -7,10 +7,11 @@ from sqlalchemy import Select, and_, case, func, or_, select
 
 from services.chassis.errors import InvalidInput, NotFound
 from services.chassis.sql import Reader
-from services.notifier.adapters.sql_rows import channel_from_row, delivery_from_row
+from services.notifier.adapters.sql_rows import channel_from_row, delivery_from_row, topic_of
 from services.notifier.adapters.sql_tables import CHANNELS, DELIVERIES
 from services.notifier.domain.channel import Channel
 from services.notifier.domain.delivery import Delivery, State
+from services.notifier.domain.notification import Notification
 
 MOST_DUE = 1000
 
@@ -46,6 +47,12 @@ class SqlLook:
 
     async def pending(self, channel: str) -> Sequence[Delivery]:
         return await self._deliveries(select(DELIVERIES).where(PENDING, DELIVERIES.c.channel == channel))
+
+    async def told_since(self, notification: Notification, moment: datetime) -> bool:
+        topic = topic_of(notification)
+        same = [DELIVERIES.c.event_type == topic["event_type"], DELIVERIES.c.incident == topic["incident"]]
+        query = select(DELIVERIES.c.delivery_id).where(*same, DELIVERIES.c.create_time >= moment)
+        return await self._reader.scalar(query.limit(1)) is not None
 
     async def schedule(self) -> Sequence[tuple[str, datetime]]:
         query = (

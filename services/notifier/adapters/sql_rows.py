@@ -9,6 +9,7 @@ from services.notifier.domain.channel import Channel
 from services.notifier.domain.delivery import Delivery, State
 from services.notifier.domain.notification import Notification, Severity
 from services.notifier.domain.settings import Email, Settings, Sms, Syslog
+from services.notifier.domain.text import one_line
 
 Row = Mapping[Any, Any]
 
@@ -47,6 +48,7 @@ def delivery_to_row(delivery: Delivery) -> dict[str, Any]:
         "channel": delivery.channel,
         "recipient": delivery.recipient,
         "event_id": delivery.notification.event_id,
+        **topic_of(delivery.notification),
         "notification": _NOTIFICATION.dump_python(delivery.notification, mode="json"),
         "create_time": delivery.create_time,
         "next_attempt_time": delivery.next_attempt_time,
@@ -57,6 +59,11 @@ def delivery_to_row(delivery: Delivery) -> dict[str, Any]:
         "detail": delivery.detail,
         "finish_time": delivery.finish_time,
     }
+
+
+def topic_of(notification: Notification) -> dict[str, str]:
+    """What it is about, as columns."""
+    return {"event_type": notification.event_type, "incident": one_line(notification.incident, 255)}
 
 
 def delivery_from_row(row: Row) -> Delivery:

@@ -24,6 +24,8 @@ DELIVERIES = Table(
     Column("channel", String(63)),
     Column("recipient", String(320)),
     Column("event_id", String(128)),
+    Column("event_type", String(255)),
+    Column("incident", String(255)),
     Column("notification", JSON),
     Column("create_time", UtcTime),
     Column("next_attempt_time", UtcTime),

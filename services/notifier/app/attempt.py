@@ -11,26 +11,30 @@ from services.notifier.domain.delivery import Delivery
 from services.notifier.ports import Sinks
 
 REFUSED = "PEER_REFUSED"
-"""The peer works and did not want this delivery; any other `Unavailable` is about the peer."""
+"""The peer works and did not want this delivery; any other reason concerns all of the channel's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`peer_failure` says why every delivery of the channel would have failed now; empty otherwise."""
+    """`channel_failure` says why every delivery of the channel would have failed now; empty otherwise."""
 
     delivery: Delivery
-    peer_failure: str = ""
+    channel_failure: str = ""
 
 
 async def attempt(sinks: Sinks, channel: Channel, delivery: Delivery, clock: Clock) -> Outcome:
-    """Never raises for what a peer, a file or a sink does: that is the delivery's outcome."""
+    """Never raises for what a peer, a file or a sink does: that is the delivery's outcome.
+
+    Only a refusal of this very delivery is final. A wrong password or certificate can be corrected while the
+    deliveries wait.
+    """
     try:
         receipt = await sinks.of(channel).deliver(delivery)
-    except FailedPrecondition as error:
-        return Outcome(delivery.refused(str(error), clock.now(), final=True))
-    except Unavailable as error:
-        about_peer = "" if error.reason == REFUSED else str(error)
-        return Outcome(delivery.refused(str(error), clock.now(), final=False), about_peer)
+    except (FailedPrecondition, Unavailable) as error:
+        if error.reason == REFUSED:
+            final = isinstance(error, FailedPrecondition)
+            return Outcome(delivery.refused(str(error), clock.now(), final=final))
+        return Outcome(delivery.refused(str(error), clock.now(), final=False), str(error))
     except Exception as error:  # noqa: BLE001 - the boundary: a defect in one sink must not silence the others
         return Outcome(delivery.refused(_defect(error), clock.now(), final=False))
     return Outcome(delivery.delivered(receipt, clock.now()))

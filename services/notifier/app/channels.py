@@ -1,6 +1,5 @@
 """Look after the channels."""
 
-import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
@@ -50,19 +49,22 @@ class ChannelDesk:
                 )
 
     async def test(self, name: str) -> Delivery:
-        """Send a test message to every recipient, once, and wait for the peers' answers.
+        """Send a test message to every recipient, once, and wait for the peer's answers.
 
-        Returns the first delivery that failed, or the first when all arrived. Raises `NotFound`.
+        A peer that is down is asked once. Returns the first delivery that failed, or the first when all
+        arrived. Raises `NotFound`.
         """
         async with self._store.read() as look:
             channel = await look.channel(name)
-        outcomes = await asyncio.gather(
-            *(
-                attempt(self._sinks, channel, delivery, self._clock)
-                for delivery in self._test_deliveries(channel)
-            )
-        )
-        tried = [self._once(outcome.delivery) for outcome in outcomes]
+        tried: list[Delivery] = []
+        channel_failure = ""
+        for delivery in self._test_deliveries(channel):
+            if channel_failure:
+                tried.append(delivery.refused(channel_failure, self._clock.now(), final=True))
+                continue
+            outcome = await attempt(self._sinks, channel, delivery, self._clock)
+            tried.append(self._once(outcome.delivery))
+            channel_failure = outcome.channel_failure
         async with self._store.begin() as books:
             for delivery in tried:
                 await books.add(delivery)

@@ -141,9 +141,9 @@ class Courier:
         must not take one timeout each."""
         now = self._clock.now()
         ended = [outcome.delivery]
-        if outcome.peer_failure:
+        if outcome.channel_failure:
             due = await books.due(channel.name, now)
-            ended += [other.refused(outcome.peer_failure, now, final=False) for other in due]
+            ended += [other.refused(outcome.channel_failure, now, final=False) for other in due]
         for delivery in ended:
             await self._save(books, delivery)
 

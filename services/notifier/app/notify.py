@@ -2,11 +2,15 @@
 
 from collections.abc import Callable
 
+import structlog
+
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
 from services.notifier.domain.delivery import Delivery
 from services.notifier.domain.notification import Notification
 from services.notifier.ports import Books
+
+_log = structlog.get_logger("xenkeep.notifier")
 
 
 class Notify:
@@ -21,6 +25,9 @@ class Notify:
     async def tell(self, books: Books, notification: Notification) -> int:
         """Write one delivery per recipient of every channel that wants it; returns how many."""
         now = self._clock.now()
+        if notification.quiet and await books.told_since(notification, now - notification.quiet):
+            _log.info("not told again so soon", type=notification.event_type, incident=notification.incident)
+            return 0
         written = 0
         for channel in await books.channels():
             if not channel.wants(notification):

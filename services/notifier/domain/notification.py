@@ -1,7 +1,7 @@
 """A notification: one fact, said so that a person or a monitoring system can act on it."""
 
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 
 
@@ -19,7 +19,9 @@ class Story:
 
     `incident` is the thread: notifications about the same trouble (a host failed, it came back) share it.
     `about` is the policy, VM, host or repository a person knows it by; `details` are label and value.
-    `except_channel` is a channel that cannot be told, because the trouble is its own.
+    `except_channel` is a channel that cannot be told, because the trouble is its own. `quiet` is how long
+    after one telling of an event type about an incident further ones are kept from people: trouble that
+    comes in hundreds must not become hundreds of text messages.
     """
 
     severity: Severity
@@ -29,6 +31,7 @@ class Story:
     advice: str = ""
     details: tuple[tuple[str, str], ...] = ()
     except_channel: str = ""
+    quiet: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, kw_only=True)

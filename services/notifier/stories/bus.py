@@ -1,9 +1,13 @@
 """Messages nobody could handle."""
 
+from datetime import timedelta
+
 from xenkeep.common.v1.bus_pb2 import MessageDeadLettered
 
 from services.notifier.domain.amounts import count
 from services.notifier.domain.notification import Severity, Story
+
+QUIET = timedelta(minutes=10)
 
 
 def message_dead_lettered(event: MessageDeadLettered) -> Story | None:
@@ -22,5 +26,7 @@ def message_dead_lettered(event: MessageDeadLettered) -> Story | None:
             ("Tried", count(event.deliveries, "time")),
             ("Set aside at", event.dead_letter_subject),
             ("Reason", event.reason),
+            ("More of these", "lie there too, and are told again after ten minutes"),
         ),
+        quiet=QUIET,
     )

@@ -1,8 +1,12 @@
 """Our own trouble: a channel that does not work is told through the others."""
 
+from datetime import timedelta
+
 from xenkeep.notifier.v1 import events_pb2 as events
 
 from services.notifier.domain.notification import Severity, Story
+
+QUIET = timedelta(hours=1)
 
 
 def delivery_failed(event: events.DeliveryFailed) -> Story | None:
@@ -17,6 +21,11 @@ def delivery_failed(event: events.DeliveryFailed) -> Story | None:
         about=f"channel {channel}",
         headline=f"a message to {delivery.recipient} was given up after {delivery.attempts} attempts",
         advice=f"Correct the channel and try it: xenkeep notify test {channel}.",
-        details=(("Message", delivery.subject), ("The peer said", delivery.message)),
+        details=(
+            ("Message", delivery.subject),
+            ("The peer said", delivery.message),
+            ("More of these", "are listed, and told again after an hour: xenkeep notify deliveries"),
+        ),
         except_channel=channel,
+        quiet=QUIET,
     )

@@ -85,7 +85,7 @@ async def test_a_closed_udp_port_on_this_machine_is_noticed(channel_files: Chann
 
 
 @pytest.mark.parametrize("name", ["email", "sms-tcp"])
-async def test_a_missing_password_is_final_and_says_where_it_belongs(
+async def test_a_missing_password_says_where_it_belongs(
     channel_files: ChannelFiles, name: str, pki_dir: Path
 ) -> None:
     (pki_dir / "password.txt").unlink()

@@ -68,6 +68,7 @@ async def test_wrong_credentials_are_a_refusal_without_the_password(channel_file
         with pytest.raises(Unavailable) as refusal:
             await sink(channel_files, centre.port, system_id="stranger").deliver(a_delivery(NUMBER))
         assert centre.messages == []
+    assert refusal.value.reason == "PEER_LOGIN"
     assert "status 0x0000000D (bind failed)" in refusal.value.message
     assert "hunter2" not in str(refusal.value)
 

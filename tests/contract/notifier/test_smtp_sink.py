@@ -89,13 +89,16 @@ async def test_the_login_happens_within_tls(pki_dir: Path, channel_files: Channe
         assert len(relay.mails) == 1
 
 
-async def test_a_wrong_password_is_final_and_not_told(pki_dir: Path, channel_files: ChannelFiles) -> None:
+async def test_a_wrong_password_is_said_to_be_one_and_not_told(
+    pki_dir: Path, channel_files: ChannelFiles
+) -> None:
     async with smtp_peer(pki_dir, login=True) as relay:
         with pytest.raises(FailedPrecondition, match="535") as refusal:
             await sink(channel_files, relay.port, username="stranger", password_file="password.txt").deliver(
                 a_delivery()
             )
         assert relay.mails == []
+    assert refusal.value.reason == "PEER_LOGIN"
     assert "hunter2" not in str(refusal.value)
 
 

@@ -145,6 +145,19 @@ async def test_saving_ends_the_claim_and_an_end_is_final(store: Store) -> None:
     assert (delivery.state, delivery.confirmed, delivery.detail) == (State.DELIVERED, True, "250 OK")
 
 
+async def test_what_was_told_of_an_incident_is_known(store: Store) -> None:
+    delivery = of_event(1)
+    told = delivery.notification
+    await add(store, delivery)
+    async with store.read() as look:
+        assert await look.told_since(told, NOW + MINUTE) is True
+        assert await look.told_since(told, NOW + 2 * MINUTE) is False
+        assert await look.told_since(replace(told, incident="policies/other"), NOW) is False
+        assert (
+            await look.told_since(replace(told, event_type="xenkeep.scheduler.v1.RunFinished"), NOW) is False
+        )
+
+
 async def test_pages_go_newest_first_without_gaps(store: Store) -> None:
     await add(store, *(of_event(number) for number in range(7)), of_event(9, channel="others"))
     seen: list[str] = []

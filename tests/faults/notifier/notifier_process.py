@@ -40,6 +40,7 @@ class NotifierProcess:
             "XENKEEP_TLS_CERT": str(tls.cert),
             "XENKEEP_TLS_KEY": str(tls.key),
             "XENKEEP_NATS_URL": self._nats.url,
+            "XENKEEP_LOG_LEVEL": "debug",
             "XENKEEP_CHANNEL_FILES_DIR": str(self._channel_files),
         }
         with self.log.open("ab") as log:

@@ -13,6 +13,7 @@ from xenkeep.scheduler.v1.run_pb2 import Task
 
 from services.chassis.bus import cloudevents, subjects
 from services.chassis.clock import SystemClock
+from tests.contract.notifier.smpp_peer import smpp_peer
 from tests.contract.notifier.smtp_peer import MailRelay, smtp_peer
 from tests.faults.notifier.notifier_process import NotifierProcess
 from tests.support.nats import NatsServer
@@ -114,6 +115,33 @@ async def test_killed_amid_a_stream_of_events_every_one_is_told(
     assert len(told) <= len(event_ids) + 1  # what was under way is repeated, at most
 
 
-async def test_asked_to_stop_it_ends_well(notifier: NotifierProcess) -> None:
+async def test_asked_to_stop_it_ends_well_and_its_log_has_no_secret(
+    notifier: NotifierProcess, pki_dir: Path
+) -> None:
+    (pki_dir / "password.txt").write_text("hunter2\n")
+    async with smtp_peer(pki_dir, login=True) as relay, smpp_peer() as centre, notifier.stub() as stub:
+        email = pb.EmailSink(
+            host="localhost",
+            port=relay.port,
+            sender="x@example.org",
+            recipients=["a@example.org"],
+            username="keeper",
+            password_file="password.txt",
+            ca_file="ca.pem",
+        )
+        sms = pb.SmsSink(
+            host="127.0.0.1",
+            port=centre.port,
+            transport=pb.SmsSink.TRANSPORT_TCP,
+            system_id="keeper",
+            password_file="password.txt",
+            recipients=["+49151"],
+        )
+        for channel in (pb.Channel(name="mail", email=email), pb.Channel(name="sms", sms=sms)):
+            await stub.CreateChannel(pb.CreateChannelRequest(channel=channel))
+            delivery = await stub.TestChannel(pb.TestChannelRequest(name=f"channels/{channel.name}"))
+            assert delivery.state == pb.Delivery.STATE_DELIVERED
     assert await notifier.stop() == 0
-    assert "hunter2" not in notifier.log.read_text()
+    log = notifier.log.read_text()
+    assert "hunter2" not in log
+    assert "stopped" in log

@@ -37,6 +37,10 @@ async def refuses_for_good(delivery: Delivery) -> Receipt:
     raise FailedPrecondition("No such user.", reason="PEER_REFUSED")
 
 
+async def cannot_log_in(delivery: Delivery) -> Receipt:
+    raise FailedPrecondition("Wrong password.", reason="PEER_LOGIN")
+
+
 async def is_defective(delivery: Delivery) -> Receipt:
     raise KeyError("hunter2")
 
@@ -176,6 +180,18 @@ async def test_a_final_refusal_is_not_repeated() -> None:
     assert scene.sinks.tried == ["1"]
     assert scene.state("1") is State.FAILED
     assert len(scene.store.books.announced) == 1
+
+
+async def test_what_waits_for_a_corrected_password_is_not_lost() -> None:
+    scene = Scene(mail=cannot_log_in)
+    scene.post("mail", "1")
+    scene.post("mail", "2")
+    async with scene.courier():
+        await scene.clock.advance(120)
+        assert (scene.state("1"), scene.state("2")) == (State.PENDING, State.PENDING)
+        scene.sinks.behaviours["mail"] = takes
+        await scene.clock.advance(240)
+        assert (scene.state("1"), scene.state("2")) == (State.DELIVERED, State.DELIVERED)
 
 
 async def test_a_defect_of_one_sink_is_noted_without_its_text_and_harms_no_other() -> None:

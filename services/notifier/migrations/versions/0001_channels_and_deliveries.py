@@ -26,6 +26,8 @@ def upgrade() -> None:
         sa.Column("channel", sa.String(63), nullable=False),
         sa.Column("recipient", sa.String(320), nullable=False),
         sa.Column("event_id", sa.String(128), nullable=False),
+        sa.Column("event_type", sa.String(255), nullable=False),
+        sa.Column("incident", sa.String(255), nullable=False),
         sa.Column("notification", sa.JSON, nullable=False),
         sa.Column("create_time", UtcTime, nullable=False),
         sa.Column("next_attempt_time", UtcTime, nullable=False),
@@ -39,4 +41,5 @@ def upgrade() -> None:
     )
     op.create_index("deliveries_to_carry", "deliveries", ["state", "channel", "next_attempt_time"])
     op.create_index("deliveries_by_age", "deliveries", ["create_time", "delivery_id"])
+    op.create_index("deliveries_by_topic", "deliveries", ["incident", "event_type", "create_time"])
     op.create_index("deliveries_ended", "deliveries", ["finish_time"])

@@ -13,7 +13,8 @@ _log = structlog.get_logger()
 class XapiCleanup:
     """Removals on one session."""
 
-    def __init__(self, objects: XapiObjects) -> None:
+    def __init__(self, objects: XapiObjects, installation: str) -> None:
+        self._installation = installation
         self._objects = objects
 
     async def remove_snapshot(self, source_id: str, keep_tracking: bool) -> None:
@@ -50,6 +51,10 @@ class XapiCleanup:
         return Leftovers(
             source_ids=frozenset(map(xapi_tags.source_of, snapshots)) - {""},
             target_ids=frozenset(map(xapi_tags.target_of, made)) - {""},
+            own_ids=frozenset(
+                xapi_tags.id_if_own(record, self._installation) for record in (*snapshots, *made)
+            )
+            - {""},
         )
 
     async def remove_orphans(self) -> int:

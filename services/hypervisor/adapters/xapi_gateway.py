@@ -34,9 +34,11 @@ HTTPS_PORT = 443
 
 
 class XapiGateway:
-    """``ports.pool.PoolGateway`` over XenAPI; ``patience_s`` is how long a connection bridges an outage."""
+    """``ports.pool.PoolGateway`` over XenAPI; ``installation`` marks what we make in
+    a pool, ``patience_s`` is how long a connection bridges an outage."""
 
-    def __init__(self, clock: Clock, patience_s: float = 25.0) -> None:
+    def __init__(self, clock: Clock, installation: str, patience_s: float = 25.0) -> None:
+        self._installation = installation
         self._clock = clock
         self._patience_s = patience_s
 
@@ -80,7 +82,7 @@ class XapiGateway:
             self._clock,
             self._patience_s,
         )
-        return XapiPool(pool.pool_id, session, self._clock)
+        return XapiPool(pool.pool_id, session, self._clock, self._installation)
 
     async def _introduce(
         self, host: str, port: int, username: str, password: Secret, sha256: str

@@ -37,9 +37,10 @@ class XapiHttp:
                     await xapi_tasks.finished(self._session, task)
                     return response.body
                 await self._raise_failure(task)
-                last = f"HTTP status {response.status} for {path}"
-                if response.status == 401:
-                    self._session.forget(link)
+                if response.status != 401:
+                    raise XapiFailure("HTTP_STATUS", [str(response.status), path])
+                last = f"HTTP status 401 for {path}"
+                self._session.forget(link)
             except (ConnectFailed, ConnectionLost, WrongCertificate) as error:
                 last = str(error)
             except xapi_tasks.TaskVanished:

@@ -21,16 +21,16 @@ from services.hypervisor.ports.pool import Leftovers, NbdEndpoint, Snapshot, VmS
 class XapiPool:
     """``ports.pool.PoolConnection`` on one shared session."""
 
-    def __init__(self, pool_id: str, session: XapiSession, clock: Clock) -> None:
+    def __init__(self, pool_id: str, session: XapiSession, clock: Clock, installation: str) -> None:
         self._session = session
         objects = XapiObjects(session, clock)
         http = XapiHttp(session, clock)
         self._inventory = XapiInventory(pool_id, session)
-        self._snapshots = XapiSnapshots(session, objects, http)
+        self._snapshots = XapiSnapshots(session, objects, http, installation)
         self._readers = XapiReaders(session, objects)
-        self._disks = XapiDisks(session, objects, self._readers)
-        self._vms = XapiVms(session, objects, http, self._disks, clock)
-        self._cleanup = XapiCleanup(objects)
+        self._disks = XapiDisks(session, objects, self._readers, installation)
+        self._vms = XapiVms(session, objects, http, self._disks, clock, installation)
+        self._cleanup = XapiCleanup(objects, installation)
 
     async def close(self) -> None:
         await self._session.close()

@@ -25,10 +25,13 @@ _log = structlog.get_logger()
 class XapiDisks:
     """Disks to write, on one session."""
 
-    def __init__(self, session: XapiSession, objects: XapiObjects, readers: XapiReaders) -> None:
+    def __init__(
+        self, session: XapiSession, objects: XapiObjects, readers: XapiReaders, installation: str
+    ) -> None:
         self._session = session
         self._objects = objects
         self._readers = readers
+        self._installation = installation
 
     async def choose_sr(self, wanted: str, original_sr_id: str) -> str:
         """See ports.Restores."""
@@ -57,7 +60,11 @@ class XapiDisks:
                     and vdi["other_config"].get(xapi_tags.DISK) == disk.disk_id
                 ):
                     return await self._own(ref, vdi)
-            tags = {xapi_tags.TARGET: target_id, xapi_tags.DISK: disk.disk_id}
+            tags = {
+                xapi_tags.TARGET: target_id,
+                xapi_tags.DISK: disk.disk_id,
+                xapi_tags.INSTALLATION: self._installation,
+            }
             ref = await self._session.call_once(
                 "VDI.create",
                 {
@@ -188,12 +195,19 @@ class XapiVms:
     """VMs being put back, on one session."""
 
     def __init__(
-        self, session: XapiSession, objects: XapiObjects, http: XapiHttp, disks: XapiDisks, clock: Clock
+        self,
+        session: XapiSession,
+        objects: XapiObjects,
+        http: XapiHttp,
+        disks: XapiDisks,
+        clock: Clock,
+        installation: str,
     ) -> None:
         self._session = session
         self._objects = objects
         self._http = http
         self._disks = disks
+        self._installation = installation
         self._clock = clock
 
     async def attached_disks(self, vm_id: str) -> tuple[AttachedDisk, ...] | None:
@@ -237,7 +251,8 @@ class XapiVms:
         """See ports.Restores. Removable media that are not in this pool are ejected."""
         with translating("making the VM"):
             media = [uuid for uuid in xapi_metadata.media(archive) if await self._objects.ref("VDI", uuid)]
-            tags = {xapi_tags.TARGET: target_id} | ({xapi_tags.OBJECT: original} if original else {})
+            tags = {xapi_tags.TARGET: target_id, xapi_tags.INSTALLATION: self._installation}
+            tags |= {xapi_tags.OBJECT: original} if original else {}
             body = xapi_metadata.rewritten(archive, {*disks, *media}, name, tags)
             query = {f"vdi:{old}": new for old, new in disks.items()}
             query |= {"restore": "true", "force": "true"} if original else {"restore": "false"}

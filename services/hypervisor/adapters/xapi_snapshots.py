@@ -30,10 +30,11 @@ _log = structlog.get_logger()
 class XapiSnapshots:
     """Snapshots on one session."""
 
-    def __init__(self, session: XapiSession, objects: XapiObjects, http: XapiHttp) -> None:
+    def __init__(self, session: XapiSession, objects: XapiObjects, http: XapiHttp, installation: str) -> None:
         self._session = session
         self._objects = objects
         self._http = http
+        self._installation = installation
 
     async def shape(self, vm_id: str) -> VmShape:
         """See ports.Snapshots."""
@@ -192,8 +193,12 @@ class XapiSnapshots:
         return disks
 
     async def _mark(self, kind: str, ref: str, record: Record, source_id: str) -> None:
-        tags = {xapi_tags.SOURCE: source_id, xapi_tags.OBJECT: record["uuid"]}
-        wanted = xapi_tags.tagged(record["other_config"], **tags)
+        tags = {
+            xapi_tags.SOURCE: source_id,
+            xapi_tags.OBJECT: record["uuid"],
+            xapi_tags.INSTALLATION: self._installation,
+        }
+        wanted = xapi_tags.tagged(record["other_config"], tags)
         if wanted != record["other_config"]:
             await self._session.call(f"{kind}.set_other_config", ref, wanted)
 

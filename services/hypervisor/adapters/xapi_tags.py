@@ -11,6 +11,7 @@ SOURCE = "xenkeep:backup_source"
 TARGET = "xenkeep:restore_target"
 DISK = "xenkeep:disk"
 OBJECT = "xenkeep:object"
+INSTALLATION = "xenkeep:installation"
 INTERFACE = "xenkeep:vif:"
 _OURS = "xenkeep:"
 _SNAPSHOT = re.compile(r"xenkeep-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -46,7 +47,14 @@ def target_of(record: Record) -> str:
     return str(config.get(TARGET, "")) if config.get(OBJECT, record["uuid"]) == record["uuid"] else ""
 
 
-def tagged(other_config: dict[str, str], **tags: str) -> dict[str, str]:
+def id_if_own(record: Record, installation: str) -> str:
+    """The id of a source or target, if the object proves to have been made by this installation."""
+    if record["other_config"].get(INSTALLATION) != installation:
+        return ""
+    return source_of(record) or target_of(record)
+
+
+def tagged(other_config: dict[str, str], tags: dict[str, str]) -> dict[str, str]:
     """``other_config`` with exactly these tags of ours."""
     return {**untagged(other_config), **tags}
 

@@ -94,10 +94,12 @@ class WriteEndpoint:
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What in a pool carries a tag of ours: ids of backup sources and restore targets."""
+    """Ids of the backup sources and restore targets whose tags are in a pool. ``own_ids`` are those of both
+    that this installation made; the others may be another Xenkeep's."""
 
     source_ids: frozenset[str]
     target_ids: frozenset[str]
+    own_ids: frozenset[str]
 
 
 class Inventory(Protocol):

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from xenkeep.common.v1 import capture_pb2 as _capture_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -56,6 +57,7 @@ class RestoreTarget(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     DISKS_FIELD_NUMBER: _builtins.int
     VM_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`pools/{pool}/restoreTargets/{restore_target}`."""
     state: Global___RestoreTarget.State.ValueType
@@ -66,6 +68,10 @@ class RestoreTarget(_message.Message):
     def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetDisk]:
         """The disks to write."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
+        """What a person should know: a VM that had to be switched off, a disk that was kept, a VM that did not start."""
+
     def __init__(
         self,
         *,
@@ -73,10 +79,11 @@ class RestoreTarget(_message.Message):
         state: Global___RestoreTarget.State.ValueType = ...,
         disks: _abc.Iterable[Global___TargetDisk] | None = ...,
         vm: _builtins.str = ...,
+        notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "name", b"name", "state", b"state", "vm", b"vm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "name", b"name", "notices", b"notices", "state", b"state", "vm", b"vm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,91 @@
+"""The composition root of the hypervisor service."""
+
+import hashlib
+import os
+import signal
+
+from xenkeep.hypervisor.v1 import (
+    backup_source_pb2_grpc,
+    pool_pb2_grpc,
+    restore_target_pb2_grpc,
+    vm_pb2_grpc,
+)
+
+from services.chassis.program import Component
+from services.chassis.sealing import Sealer
+from services.chassis.serve import Base, serve
+from services.hypervisor.adapters.sql_pools import SqlPools
+from services.hypervisor.adapters.sql_sources import SqlSources
+from services.hypervisor.adapters.sql_targets import SqlTargets
+from services.hypervisor.adapters.xapi_gateway import XapiGateway
+from services.hypervisor.api.pools import PoolApi, VmApi
+from services.hypervisor.api.sources import BackupSourceApi
+from services.hypervisor.api.targets import RestoreTargetApi
+from services.hypervisor.app.janitor import Bell, Janitor
+from services.hypervisor.app.pools import Pools, Vms
+from services.hypervisor.app.sources import Sources
+from services.hypervisor.app.steps import Passed, nobody
+from services.hypervisor.app.targets import Targets
+from services.hypervisor.config import HypervisorConfig
+from services.hypervisor.consumers import Consumers
+
+KEY_FILE = "sealing.key"
+ASKING = {"admin", "scheduler", "console"}
+MOVING = {"mover", "admin"}
+
+
+def compose(base: Base[HypervisorConfig]) -> list[Component]:
+    database, bus = base.database("services.hypervisor.migrations"), base.bus()
+    sealer = Sealer(base.config.data_dir / KEY_FILE)
+    installation = hashlib.sha256((base.config.data_dir / KEY_FILE).read_bytes()).hexdigest()[:32]
+    source_store, target_store = SqlSources(database, sealer), SqlTargets(database, sealer)
+    gateway = XapiGateway(base.clock, installation, base.config.pool_patience.total_seconds())
+    bell = Bell()
+    passed = _dies_at(base.config.crash_at)
+    pools = Pools(SqlPools(database, sealer), gateway, base.clock, bell.ring)
+    sources = Sources(source_store, pools, base.clock, passed)
+    targets = Targets(target_store, pools, base.clock, passed)
+    return [
+        database,
+        bus,
+        base.outbox(database, bus),
+        pools,
+        Janitor(pools, sources, targets, source_store, target_store, base.clock, bell),
+        base.consumer(database, bus, Consumers(bell.ring).table()),
+        base.rpc(
+            [
+                (pool_pb2_grpc.add_PoolServiceServicer_to_server, PoolApi(pools), ASKING),
+                (vm_pb2_grpc.add_VmServiceServicer_to_server, VmApi(Vms(pools)), ASKING),
+                (
+                    backup_source_pb2_grpc.add_BackupSourceServiceServicer_to_server,
+                    BackupSourceApi(sources),
+                    MOVING,
+                ),
+                (
+                    restore_target_pb2_grpc.add_RestoreTargetServiceServicer_to_server,
+                    RestoreTargetApi(targets, pools),
+                    MOVING,
+                ),
+            ]
+        ),
+    ]
+
+
+def _dies_at(step: str) -> Passed:
+    """Kills this process after ``step``, as a power cut would."""
+    if not step:
+        return nobody
+
+    def passed(done: str) -> None:
+        if done == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return passed
+
+
+def main() -> None:
+    serve("hypervisor", HypervisorConfig, compose)
+
+
+if __name__ == "__main__":
+    main()

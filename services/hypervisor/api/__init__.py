@@ -1,0 +1,1 @@
+"""What may be asked: a method unpacks, calls once, packs."""

@@ -1,0 +1,122 @@
+"""Keeping up with one pool: what it tells is compared with what was last known, told on, and remembered."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from services.chassis.clock import Clock
+from services.chassis.errors import Internal, XenkeepError
+from services.hypervisor.domain.events import PoolEvent, PoolReachable, PoolUnreachable
+from services.hypervisor.domain.pool import Member, Picture, Pool, PoolState
+from services.hypervisor.domain.reconcile import changes
+from services.hypervisor.ports.pool import PoolConnection
+from services.hypervisor.ports.stores import PoolStore
+
+_PAUSE_S = {
+    PoolState.UNREACHABLE: 2.0,
+    PoolState.CERTIFICATE_CHANGED: 30.0,
+    PoolState.UNAUTHENTICATED: 60.0,  # more often could lock the account
+}
+
+_log = structlog.get_logger()
+
+
+class PoolWatch:
+    """One pool from when it was added, or we started, until it is removed."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        known: Picture,
+        connection: PoolConnection,
+        store: PoolStore,
+        clock: Clock,
+        connected: Callable[[str], None],
+    ) -> None:
+        self.pool = pool
+        self.picture = known
+        self.connection = connection
+        self.looked = asyncio.Event()
+        """Set once the picture is current."""
+        self._store = store
+        self._clock = clock
+        self._connected = connected
+
+    async def run(self) -> None:
+        """For ever; trouble with the pool is its state, not the end."""
+        while True:
+            try:
+                await self._follow()
+            except XenkeepError as error:
+                await self._trouble(error)
+            except Exception as error:  # noqa: BLE001 - the boundary: a pool we cannot read is in trouble
+                _log.error("watching a pool failed", pool=self.pool.pool_id, exc_info=error)
+                await self._trouble(
+                    Internal(
+                        f"Watching pool {self.pool.display_name} failed inside ({type(error).__name__}).",
+                        reason="WATCH_FAILED",
+                        hint="The log of the hypervisor service says more.",
+                    )
+                )
+            await self._clock.sleep(_PAUSE_S.get(self.pool.state, 2.0))
+
+    async def _follow(self) -> None:
+        first = True
+        async for picture in self.connection.watch():
+            members = self.pool.members
+            if first or _addresses(picture) != {member.address for member in members}:
+                members = await self._members(picture)
+                self.connection.learn(members, picture.coordinator)
+            await self._learn(picture, members)
+            if first:
+                self._connected(self.pool.pool_id)
+            first = False
+
+    async def _members(self, picture: Picture) -> tuple[Member, ...]:
+        """What the coordinator says now; a host it could not ask keeps what is known of it."""
+        told = {member.host_id: member for member in await self.connection.members()}
+        known = {member.host_id: member for member in self.pool.members} | told
+        return tuple(known[host.host_id] for host in picture.hosts if host.host_id in known)
+
+    async def _learn(self, picture: Picture, members: tuple[Member, ...]) -> None:
+        found = changes(self.picture, picture)
+        events: list[PoolEvent] = list(found.events)
+        if self.pool.state is not PoolState.ONLINE:
+            events.insert(0, PoolReachable())
+        pool = replace(
+            self.pool,
+            display_name=picture.display_name,
+            product=picture.product,
+            coordinator=picture.coordinator,
+            hosts=picture.hosts,
+            members=members,
+            state=PoolState.ONLINE,
+            state_message="",
+        )
+        if pool != self.pool or events or found.vms_to_keep or found.vms_to_forget:
+            await self._store.update(pool, events, found)
+        self.pool, self.picture = pool, picture
+        self.looked.set()
+
+    async def _trouble(self, error: XenkeepError) -> None:
+        state = _state_of(error)
+        _log.warning("pool in trouble", pool=self.pool.pool_id, reason=error.reason, detail=str(error))
+        if state is self.pool.state:
+            return
+        message = f"{error} Since {self._clock.now():%Y-%m-%d %H:%M:%S} UTC."
+        events = [PoolUnreachable(str(error))] if self.pool.state is PoolState.ONLINE else []
+        pool = replace(self.pool, state=state, state_message=message)
+        await self._store.update(pool, events)
+        self.pool = pool
+
+
+def _addresses(picture: Picture) -> set[str]:
+    return {host.address for host in picture.hosts}
+
+
+def _state_of(error: XenkeepError) -> PoolState:
+    if error.reason == "CERTIFICATE_CHANGED":
+        return PoolState.CERTIFICATE_CHANGED
+    return PoolState.UNAUTHENTICATED if error.kind == "Unauthenticated" else PoolState.UNREACHABLE

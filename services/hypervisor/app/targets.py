@@ -1,0 +1,326 @@
+"""Restore targets: making disks to write, and a VM of them.
+
+What is left when killed, and who goes on:
+
+- while preparing: tagged disks; preparing again finds them, aborting removes them.
+- while committing, before the import: the original untouched except that it may be off; committing goes on.
+- between import and removal of the old disks: the new VM complete and tagged, the old disks beside it,
+  attached to nothing; committing (or the janitor by itself) goes on. Nothing of the original is removed
+  before the new VM has been seen to have every restored disk.
+"""
+
+from dataclasses import replace
+
+import structlog
+
+from services.chassis.clock import Clock
+from services.chassis.errors import DataLoss, FailedPrecondition, InvalidInput, NotFound, XenkeepError
+from services.hypervisor.app.pools import Pools
+from services.hypervisor.app.steps import Locks, Passed, nobody
+from services.hypervisor.domain.configuration import Configuration, unpack
+from services.hypervisor.domain.notice import Notice
+from services.hypervisor.domain.target import (
+    Mode,
+    Placement,
+    Target,
+    TargetDisk,
+    TargetState,
+    replaced_disks,
+)
+from services.hypervisor.ports.pool import PoolConnection, WriteEndpoint
+from services.hypervisor.ports.stores import TargetStore
+
+SHUTDOWN_PATIENCE_S = 120.0
+
+_log = structlog.get_logger()
+
+
+class Targets:
+    """Prepares, commits and aborts; ``passed`` is told each step that is done."""
+
+    def __init__(self, store: TargetStore, pools: Pools, clock: Clock, passed: Passed = nobody) -> None:
+        self._store = store
+        self._pools = pools
+        self._clock = clock
+        self._passed = passed
+        self._locks = Locks()
+
+    async def prepare(
+        self, target_id: str, placement: Placement, configuration: bytes, disks: tuple[TargetDisk, ...]
+    ) -> tuple[Target, dict[str, WriteEndpoint]]:
+        """Makes the disks; (target, where to write each disk). Raises InvalidInput TARGET_ID_TAKEN,
+        DISK_UNKNOWN, VM_CONFIGURATION_INVALID; FailedPrecondition TARGET_ABORTED; what the pool raises."""
+        connection = self._pools.connection(placement.pool_id)
+        configured = unpack(configuration)
+        _assert_known(configured, disks)
+        async with self._locks.of(target_id):
+            asked_for = Target(
+                target_id=target_id,
+                placement=placement,
+                state=TargetState.PREPARING,
+                created=self._clock.now(),
+                disks=disks,
+                original_vm_id=configured.vm_id,
+                notices=_not_restored(configured, disks),
+            )
+            target = await self._store.add(asked_for, configuration)
+            self._passed("prepare:recorded")
+            if target.placement != placement or _wanted(target.disks) != _wanted(disks):
+                raise InvalidInput(
+                    f"The id {target_id} is that of another restore.",
+                    reason="TARGET_ID_TAKEN",
+                    hint="Choose a new UUID for each restore.",
+                )
+            _assert_alive(target)
+            if target.state is TargetState.PREPARING:
+                target = await self._make_disks(connection, target, configured)
+            return await self._writable(connection, target)
+
+    async def get(self, pool_id: str, target_id: str) -> tuple[Target, dict[str, WriteEndpoint]]:
+        """With write endpoints that are valid now; what was written before no longer counts."""
+        async with self._locks.of(target_id):
+            target = await self._existing(pool_id, target_id)
+            return await self._writable(self._pools.connection(pool_id), target)
+
+    async def commit(self, pool_id: str, target_id: str) -> Target:
+        """Raises Aborted when a disk is not written completely, FailedPrecondition TARGET_ABORTED and
+        TARGET_NOT_PREPARED; what the pool raises."""
+        async with self._locks.of(target_id):
+            target = await self._existing(pool_id, target_id)
+            _assert_alive(target)
+            if target.state is TargetState.PREPARING:
+                raise FailedPrecondition(
+                    f"Restore target {target_id} has not been prepared completely.",
+                    reason="TARGET_NOT_PREPARED",
+                    hint="Prepare it again with the same id.",
+                )
+            if target.state is TargetState.COMMITTED:
+                return target
+            connection = self._pools.connection(pool_id)
+            if target.state is TargetState.PREPARED:
+                target = await self._assert_written(connection, target)
+                target = await self._decide(connection, target)
+            return await self._complete(connection, target)
+
+    async def abort(self, pool_id: str, target_id: str) -> None:
+        """Raises FailedPrecondition RESTORE_COMMITTED when the VM exists already."""
+        async with self._locks.of(target_id):
+            target = await self._existing(pool_id, target_id)
+            if target.state is TargetState.ABORTED:
+                return
+            connection = self._pools.connection(pool_id)
+            if target.state is not TargetState.ABORTING:
+                await self._assert_revocable(connection, target)
+                target = await self._save(replace(target, state=TargetState.ABORTING))
+                self._passed("abort:recorded")
+            for disk in target.disks:
+                if disk.ticket:
+                    await connection.drop_ticket(disk.ticket)
+            await connection.remove_target(target_id)
+            self._passed("abort:removed")
+            await self._save(replace(target, state=TargetState.ABORTED))
+
+    async def note_written(self, pool_id: str, target_id: str) -> None:
+        """Remembers which disks are written, before the pool forgets."""
+        async with self._locks.of(target_id):
+            target = await self._existing(pool_id, target_id)
+            if target.state is TargetState.PREPARED:
+                try:
+                    await self._assert_written(self._pools.connection(pool_id), target)
+                except XenkeepError as error:
+                    _log.info("not all disks are written", restore=target_id, reason=error.reason)
+
+    async def _existing(self, pool_id: str, target_id: str) -> Target:
+        target = await self._store.get(target_id)
+        if target is None or target.placement.pool_id != pool_id:
+            raise NotFound(
+                f"There is no restore target {target_id} in pool {pool_id}.",
+                reason="TARGET_UNKNOWN",
+                hint="Prepare one.",
+            )
+        return target
+
+    async def _save(self, target: Target) -> Target:
+        await self._store.save(target)
+        return target
+
+    async def _make_disks(
+        self, connection: PoolConnection, target: Target, configured: Configuration
+    ) -> Target:
+        original = {disk.disk_id: disk for disk in configured.disks}
+        for index, disk in enumerate(target.disks):
+            if disk.new_disk_id:
+                continue
+            like = replace(original[disk.disk_id], display_name=disk.display_name)
+            sr_id = await connection.choose_sr(target.placement.sr, like.sr_id)
+            new_id = await connection.make_disk(target.target_id, like, disk.size_bytes, sr_id)
+            self._passed("prepare:disk")
+            made = replace(disk, new_disk_id=new_id, sr_id=sr_id)
+            disks = (*target.disks[:index], made, *target.disks[index + 1 :])
+            target = await self._save(replace(target, disks=disks))
+        target = await self._save(replace(target, state=TargetState.PREPARED))
+        self._passed("prepare:done")
+        return target
+
+    async def _writable(
+        self, connection: PoolConnection, target: Target
+    ) -> tuple[Target, dict[str, WriteEndpoint]]:
+        """Fresh tickets: one that was used may still be completed by a writer that was given up."""
+        if target.state is not TargetState.PREPARED:
+            return target, {}
+        endpoints: dict[str, WriteEndpoint] = {}
+        disks = []
+        for disk in target.disks:
+            if disk.ticket:
+                await connection.drop_ticket(disk.ticket)
+            ticket = await connection.open_ticket(disk.new_disk_id)
+            disks.append(replace(disk, ticket=ticket, written=False))
+            endpoints[disk.disk_id] = await connection.write_endpoint(disk.new_disk_id, ticket)
+        return await self._save(replace(target, disks=tuple(disks))), endpoints
+
+    async def _assert_written(self, connection: PoolConnection, target: Target) -> Target:
+        for index, disk in enumerate(target.disks):
+            if disk.written:
+                continue
+            if not await connection.ticket_state(disk.ticket):
+                raise FailedPrecondition(
+                    f"Disk {disk.display_name!r} ({disk.disk_id}) has not been written completely.",
+                    reason="DISK_NOT_WRITTEN",
+                    hint="Finish writing every disk, then commit.",
+                )
+            disks = (*target.disks[:index], replace(disk, written=True), *target.disks[index + 1 :])
+            target = await self._save(replace(target, disks=disks))
+        return target
+
+    async def _decide(self, connection: PoolConnection, target: Target) -> Target:
+        """Notes which disks of the original will be replaced, while it still has them."""
+        if target.placement.mode is Mode.ORIGINAL:
+            attached = await connection.attached_disks(target.original_vm_id)
+            configured = unpack(await self._store.configuration(target.target_id))
+            restored = {disk.disk_id for disk in target.disks}
+            devices = frozenset(disk.device for disk in configured.disks if disk.disk_id in restored)
+            replaced, notices = replaced_disks(attached or (), frozenset(restored), devices)
+            target = replace(
+                target,
+                replacing=attached is not None,
+                disks_to_remove=replaced,
+                notices=(*target.notices, *notices),
+            )
+        target = await self._save(replace(target, state=TargetState.COMMITTING))
+        self._passed("commit:recorded")
+        return target
+
+    async def _complete(self, connection: PoolConnection, target: Target) -> Target:
+        if not target.vm_id:
+            target = await self._make_vm(connection, target)
+        await connection.release(target.target_id, target.vm_id)
+        self._passed("commit:released")
+        notices = list(target.notices)
+        for kept in await connection.remove_replaced(target.disks_to_remove):
+            told = f"The replaced disk {kept} was kept: another VM uses it."
+            notices.append(Notice("DISK_KEPT_IN_USE", told))
+        self._passed("commit:replaced_removed")
+        if target.placement.start:
+            try:
+                await connection.start_vm(target.vm_id)
+            except XenkeepError as error:
+                if error.kind == "Unavailable":
+                    raise
+                notices.append(Notice("VM_NOT_STARTED", f"The VM was restored but did not start. {error}"))
+        for disk in target.disks:
+            await connection.drop_ticket(disk.ticket)
+        return await self._save(
+            replace(target, state=TargetState.COMMITTED, notices=tuple(dict.fromkeys(notices)))
+        )
+
+    async def _make_vm(self, connection: PoolConnection, target: Target) -> Target:
+        """Imports the VM unless it is there, and makes sure it has every restored disk."""
+        placement = target.placement
+        original = target.original_vm_id if placement.mode is Mode.ORIGINAL else None
+        configured = unpack(await self._store.configuration(target.target_id))
+        vm_id = await connection.find_vm(target.target_id)
+        if vm_id is None:
+            if original and await connection.attached_disks(original) is not None:
+                if not await connection.shut_down(original, SHUTDOWN_PATIENCE_S):
+                    told = "The original VM did not shut down by itself in time and was switched off."
+                    target = await self._save(
+                        replace(target, notices=(*target.notices, Notice("VM_SWITCHED_OFF", told)))
+                    )
+                self._passed("commit:original_off")
+            disks = {disk.disk_id: disk.new_disk_id for disk in target.disks}
+            name = "" if original else placement.vm_display_name
+            await connection.import_vm(target.target_id, configured.archive, disks, name, original)
+            self._passed("commit:imported")
+            vm_id = await connection.find_vm(target.target_id)
+        if vm_id is not None and not original and placement.keep_mac_addresses:
+            await connection.set_macs(vm_id, configured.interfaces)
+            self._passed("commit:macs")
+        attached = await connection.attached_disks(vm_id) if vm_id else None
+        has = {disk.disk_id for disk in attached or ()}
+        missing = [disk.disk_id for disk in target.disks if disk.new_disk_id not in has]
+        if vm_id is None or missing or has & set(target.disks_to_remove):
+            raise DataLoss(
+                f"The pool made a VM of restore {target.target_id} that has not exactly the restored disks "
+                f"(missing: {', '.join(missing) or 'none'}). Nothing of the original's disks was removed.",
+                reason="RESTORED_VM_INCOMPLETE",
+                hint="Look at the VM in the pool; restore the point as a new VM.",
+            )
+        target = await self._save(replace(target, vm_id=vm_id))
+        self._passed("commit:verified")
+        return target
+
+    async def _assert_revocable(self, connection: PoolConnection, target: Target) -> None:
+        made = bool(target.vm_id) or target.state is TargetState.COMMITTED
+        if target.state is TargetState.COMMITTING and not made and target.placement.mode is Mode.ORIGINAL:
+            gone = target.replacing and await connection.attached_disks(target.original_vm_id) is None
+            made = gone or await connection.find_vm(target.target_id) is not None
+        if made:
+            raise FailedPrecondition(
+                f"Restore {target.target_id} has made its VM already.",
+                reason="RESTORE_COMMITTED",
+                hint="Commit it to the end; remove the VM in the pool if it is not wanted.",
+            )
+
+
+def _wanted(disks: tuple[TargetDisk, ...]) -> list[tuple[str, int]]:
+    return [(disk.disk_id, disk.size_bytes) for disk in disks]
+
+
+def _assert_known(configured: Configuration, disks: tuple[TargetDisk, ...]) -> None:
+    known = {disk.disk_id for disk in configured.disks}
+    ids = [disk.disk_id for disk in disks]
+    for disk in disks:
+        if disk.disk_id not in known or ids.count(disk.disk_id) > 1:
+            raise InvalidInput(
+                f"Disk {disk.disk_id} is not in the VM's configuration, or is named twice.",
+                reason="DISK_UNKNOWN",
+                hint="Name each disk of the restore point once.",
+            )
+        if disk.size_bytes <= 0 or disk.size_bytes % 512:
+            raise InvalidInput(
+                f"Disk {disk.disk_id} cannot have {disk.size_bytes} bytes.",
+                reason="DISK_SIZE_INVALID",
+                hint="Give its size in the restore point, a multiple of 512.",
+            )
+
+
+def _not_restored(configured: Configuration, disks: tuple[TargetDisk, ...]) -> tuple[Notice, ...]:
+    given = {disk.disk_id for disk in disks}
+    return tuple(
+        Notice(
+            "DISK_NOT_RESTORED",
+            f"Disk {disk.display_name!r} ({disk.disk_id}) of the VM is not restored: the restore has no data "
+            "of it. The restored VM comes without it.",
+        )
+        for disk in configured.disks
+        if disk.disk_id not in given
+    )
+
+
+def _assert_alive(target: Target) -> None:
+    if target.state in (TargetState.ABORTING, TargetState.ABORTED):
+        raise FailedPrecondition(
+            f"Restore {target.target_id} was aborted.",
+            reason="TARGET_ABORTED",
+            hint="Start a new restore with a new id.",
+        )

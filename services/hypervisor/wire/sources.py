@@ -1,0 +1,73 @@
+"""Backup sources on the wire."""
+
+from xenkeep.common.v1 import capture_pb2
+from xenkeep.hypervisor.v1 import backup_source_pb2
+
+from services.hypervisor.domain.names import source_name, vm_name
+from services.hypervisor.domain.notice import Notice
+from services.hypervisor.domain.source import Source, SourceDisk
+from services.hypervisor.domain.tracking import FullReason
+from services.hypervisor.domain.vm import Method
+from services.hypervisor.ports.pool import NbdEndpoint
+from services.hypervisor.wire.vms import method_to_proto
+
+
+def source_to_proto(
+    source: Source, configuration: bytes, endpoints: dict[str, tuple[NbdEndpoint, ...]]
+) -> backup_source_pb2.BackupSource:
+    message = backup_source_pb2.BackupSource(
+        name=source_name(source.pool_id, source.source_id),
+        vm=vm_name(source.pool_id, source.vm_id),
+        vm_display_name=source.vm_display_name,
+        pool_display_name=source.pool_display_name,
+        method=method_to_proto(source.method),
+        consistency=capture_pb2.Consistency.Value(f"CONSISTENCY_{source.consistency.value}"),
+        vm_configuration=configuration,
+        disks=[_disk_to_proto(disk, endpoints[disk.disk_id]) for disk in source.disks],
+        notices=[notice_to_proto(notice) for notice in source.notices],
+    )
+    if source.snapshot_time is not None:
+        message.snapshot_time.FromDatetime(source.snapshot_time)
+    return message
+
+
+def notice_to_proto(notice: Notice) -> capture_pb2.Notice:
+    return capture_pb2.Notice(code=notice.code, message=notice.message)
+
+
+def method_from_proto(method: capture_pb2.Method.ValueType) -> Method:
+    """UNSPECIFIED is NORMAL, as the contract says."""
+    if method == capture_pb2.METHOD_UNSPECIFIED:
+        return Method.NORMAL
+    return Method(capture_pb2.Method.Name(method).removeprefix("METHOD_"))
+
+
+def reason_from_proto(reason: capture_pb2.FullReason.ValueType) -> FullReason:
+    return FullReason(capture_pb2.FullReason.Name(reason).removeprefix("FULL_REASON_"))
+
+
+def _disk_to_proto(disk: SourceDisk, endpoints: tuple[NbdEndpoint, ...]) -> backup_source_pb2.SourceDisk:
+    return backup_source_pb2.SourceDisk(
+        disk_id=disk.disk_id,
+        device=disk.device,
+        display_name=disk.display_name,
+        size_bytes=disk.size_bytes,
+        level=capture_pb2.LEVEL_INCREMENTAL if disk.incremental else capture_pb2.LEVEL_FULL,
+        full_reason=capture_pb2.FullReason.Value(f"FULL_REASON_{disk.full_reason.value}"),
+        full_reason_message=disk.full_reason_message,
+        nbd_endpoints=[_endpoint_to_proto(endpoint) for endpoint in endpoints],
+        tracking_ref=disk.tracking_ref,
+        extents_known=disk.incremental,
+        changed_bytes=disk.changed_bytes,
+    )
+
+
+def _endpoint_to_proto(endpoint: NbdEndpoint) -> backup_source_pb2.NbdEndpoint:
+    return backup_source_pb2.NbdEndpoint(
+        host_id=endpoint.host_id,
+        address=endpoint.address,
+        port=endpoint.port,
+        export_name=endpoint.export_name.reveal(),
+        certificate_pem=endpoint.certificate_pem,
+        server_name=endpoint.server_name,
+    )

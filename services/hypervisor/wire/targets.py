@@ -1,0 +1,59 @@
+"""Restore targets on the wire."""
+
+from xenkeep.hypervisor.v1 import restore_target_pb2
+
+from services.hypervisor.domain.names import target_name, vm_name
+from services.hypervisor.domain.target import Mode, Placement, Target, TargetDisk, TargetState
+from services.hypervisor.ports.pool import WriteEndpoint
+from services.hypervisor.wire.sources import notice_to_proto
+
+_States = restore_target_pb2.RestoreTarget
+_STATES = {
+    TargetState.PREPARING: _States.STATE_UNSPECIFIED,
+    TargetState.PREPARED: _States.STATE_PREPARED,
+    TargetState.COMMITTING: _States.STATE_PREPARED,
+    TargetState.COMMITTED: _States.STATE_COMMITTED,
+    TargetState.ABORTING: _States.STATE_ABORTED,
+    TargetState.ABORTED: _States.STATE_ABORTED,
+}
+
+
+def target_to_proto(target: Target, endpoints: dict[str, WriteEndpoint]) -> restore_target_pb2.RestoreTarget:
+    pool_id = target.placement.pool_id
+    return restore_target_pb2.RestoreTarget(
+        name=target_name(pool_id, target.target_id),
+        state=_STATES[target.state],
+        disks=[
+            restore_target_pb2.TargetDisk(
+                disk_id=disk.disk_id,
+                size_bytes=disk.size_bytes,
+                endpoint=_endpoint_to_proto(endpoints[disk.disk_id]) if disk.disk_id in endpoints else None,
+            )
+            for disk in target.disks
+        ],
+        vm=vm_name(pool_id, target.vm_id) if target.state is TargetState.COMMITTED else "",
+        notices=[notice_to_proto(notice) for notice in target.notices],
+    )
+
+
+def placement_from_proto(placement: restore_target_pb2.Placement, pool_id: str) -> Placement:
+    """UNSPECIFIED mode is NEW_VM, as the contract says."""
+    original = placement.mode == restore_target_pb2.Placement.MODE_ORIGINAL
+    return Placement(
+        pool_id=pool_id,
+        sr=placement.sr,
+        mode=Mode.ORIGINAL if original else Mode.NEW_VM,
+        vm_display_name=placement.vm_display_name,
+        keep_mac_addresses=placement.keep_mac_addresses,
+        start=placement.start,
+    )
+
+
+def disk_from_proto(disk: restore_target_pb2.DiskToRestore) -> TargetDisk:
+    return TargetDisk(disk.disk_id, disk.size_bytes, disk.display_name)
+
+
+def _endpoint_to_proto(endpoint: WriteEndpoint) -> restore_target_pb2.WriteEndpoint:
+    return restore_target_pb2.WriteEndpoint(
+        url=endpoint.url.reveal(), certificate_pem=endpoint.certificate_pem, host_id=endpoint.host_id
+    )

@@ -6,13 +6,12 @@ text (xapi: ocaml/database/db_filter_parse.mly, and recordings).
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 from services.simulator.database.row import Row
+from services.simulator.database.stored import database_name, stored_text
 from services.simulator.failure import XapiFailure
 
 Predicate = Callable[[Row], bool]
-_NAMESPACES = ("name", "memory", "VCPUs", "PV", "HVM", "actions", "qos", "API_version")
 _TOKENS = re.compile(r'\s*(?:(true|false|and|or|not|field)\b|"([^"]*)"|([()=]))')
 
 
@@ -105,28 +104,6 @@ def _either(left: Predicate, right: Predicate) -> Predicate:
     return lambda row: left(row) or right(row)
 
 
-def database_name(field: str) -> str:
-    """A field's name in the database."""
-    for namespace in _NAMESPACES:
-        if field.startswith(f"{namespace}_"):
-            return f"{namespace}__{field.removeprefix(f'{namespace}_')}"
-    return field
-
-
-def stored_text(value: Any) -> str:
-    """A value as the database stores it."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case list():
-            return f"({' '.join(_quoted(item) for item in value)})"
-        case dict():
-            return f"({' '.join(f'({_quoted(key)} {_quoted(item)})' for key, item in value.items())})"
-        case None:
-            return ""
-    return str(value)
-
-
 def stored_field(row: Row, name: str) -> str:
     """Raises ``INTERNAL_ERROR`` for a field that the class has not under this name."""
     if name in ("_ref", "ref"):
@@ -135,7 +112,3 @@ def stored_field(row: Row, name: str) -> str:
     if field not in row or database_name(field) != name:
         raise XapiFailure("INTERNAL_ERROR", "missing field", name, "")
     return stored_text(row[field])
-
-
-def _quoted(value: Any) -> str:
-    return f"'{stored_text(value)}'"

@@ -29,8 +29,9 @@ _REASONS = {
     404: "Not Found",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    501: "Method Not Implemented",
+    400: "Bad Request",
+    500: "Internal Error",
+    501: "Method not implemented",
 }
 
 
@@ -43,6 +44,7 @@ class Exchange:
         self.writer = writer
         self.keep_open = head.keep_alive
         self.answered = False
+        self.final = False
 
     async def read_body(self, limit: int) -> bytes:
         """The whole body. Raises ``BadRequest`` without a length, or when it is over ``limit`` bytes."""
@@ -93,10 +95,30 @@ class Exchange:
         await self._send(200, headers, version=version)
 
     async def late_error(self, status: int, info: str = "") -> None:
-        """An error after ``begin``: a second head in the middle of the body, as xapi really sends."""
+        """An error after ``begin``: a second head in the middle of the body, as xapi really sends.
+
+        Nothing after an answer that was complete.
+        """
+        if self.final:
+            return
         body = self._page(status, info)
         self._write(status, _error_headers(body), body, "HTTP/1.1")
         await self.writer.drain()
+
+    async def late_bare_status(self, status: int) -> None:
+        """A head without a body after ``begin``, which xapi sends before a late error of a raw import."""
+        self._write(
+            status, [("Connection", "close"), ("Cache-Control", "no-cache, no-store")], b"", "HTTP/1.1"
+        )
+        await self.writer.drain()
+
+    async def bare_status(self, status: int, version: str = "HTTP/1.1") -> None:
+        """A head without a body; the connection ends."""
+        self.keep_open = False
+        self.final = True
+        await self._send(
+            status, [("Connection", "close"), ("Cache-Control", "no-cache, no-store")], b"", version
+        )
 
     async def _send(
         self, status: int, headers: Headers, body: bytes = b"", version: str = "HTTP/1.1"

@@ -11,19 +11,21 @@ HEAD_TIMEOUT_S = 10.0
 
 
 class BadRequest(Exception):
-    """Ends the connection after an HTTP error; ``info`` goes into the page."""
+    """Ends the connection after an HTTP error; ``info`` goes into the page, ``headers`` into its head."""
 
     def __init__(self, status: int, info: str = "") -> None:
         super().__init__(status, info)
         self.status = status
         self.info = info
+        self.headers: list[tuple[str, str]] = []
 
 
 @dataclass(frozen=True)
 class RequestHead:
-    """``path`` is decoded and without its query; headers keep their order."""
+    """``target`` is the path as sent, ``path`` is decoded and without its query; headers keep their order."""
 
     method: str
+    target: str
     path: str
     query: dict[str, str]
     version: str
@@ -80,7 +82,7 @@ async def read_head(reader: asyncio.StreamReader) -> RequestHead | None:
     if not target.startswith("/"):
         raise BadRequest(403)
     path, _, query = target.partition("?")
-    return RequestHead(method, _unescape(path), _query(query), version, headers)
+    return RequestHead(method, target, _unescape(path), _query(query), version, headers)
 
 
 async def _read_headers(reader: asyncio.StreamReader) -> list[tuple[str, str]]:

@@ -44,7 +44,7 @@ class HttpServer:
         cut = list(self._connections.items())
         for writer, task in cut:
             writer.transport.abort()
-            if task is not None:
+            if task is not None and task is not asyncio.current_task():
                 task.cancel()
         return len(cut)
 
@@ -54,10 +54,17 @@ class HttpServer:
             return
         server, self._server = self._server, None
         server.close()
-        tasks = [task for task in self._connections.values() if task is not None]
+        tasks = [task for task in self._connections.values() if task not in (None, asyncio.current_task())]
         self.cut()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
+
+    async def restart(self) -> None:
+        """Reset every connection and listen again where it listened."""
+        if self._server is not None:
+            address, port = self._server.sockets[0].getsockname()[:2]
+            await self.kill()
+            await self.start(address, port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections[writer] = asyncio.current_task()
@@ -74,7 +81,7 @@ class HttpServer:
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection may go on."""
-        exchange = Exchange(RequestHead("", "/", {}, "HTTP/1.1", ()), reader, writer)
+        exchange = Exchange(RequestHead("", "/", "/", {}, "HTTP/1.1", ()), reader, writer)
         try:
             head = await read_head(reader)
             if head is None:
@@ -85,6 +92,6 @@ class HttpServer:
             if exchange.answered:
                 await exchange.late_error(error.status, error.info)
             else:
-                await exchange.reply_error(error.status, error.info)
+                await exchange.reply_error(error.status, error.info, error.headers)
             return False
         return exchange.keep_open

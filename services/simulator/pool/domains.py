@@ -165,7 +165,6 @@ async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
         pool.db.set("VIF", vif, "currently_attached", False)
     if pool.db.find("VM_metrics", row["metrics"]) is not None:
         pool.db.update("VM_metrics", row["metrics"], memory_actual=0, state=[], last_updated=pool.now())
-    old_guest = row["guest_metrics"]
     pool.db.update(
         "VM",
         vm,
@@ -174,10 +173,7 @@ async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
         domid=-1,
         memory_target=0,
         requires_reboot=False,
-        guest_metrics=NULL_REF,
     )
-    if pool.db.find("VM_guest_metrics", old_guest) is not None:
-        pool.db.delete("VM_guest_metrics", old_guest)
     allowed_operations.refresh_vm(pool.db, vm)
 
 

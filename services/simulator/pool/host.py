@@ -8,6 +8,7 @@ from services.simulator.http.server import Handler, HttpServer
 from services.simulator.nbd.ports import Door
 from services.simulator.pool.certificates import HostCertificate
 from services.simulator.pool.description import PoolDescription
+from services.simulator.pool.link import Link
 
 
 class NbdListener(Protocol):
@@ -17,6 +18,10 @@ class NbdListener(Protocol):
     def port(self) -> int:
         """The port it listens on."""
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+
     async def start(self, address: str, port: int) -> None:
         """Listen; raises ``OSError``."""
 
@@ -24,7 +29,10 @@ class NbdListener(Protocol):
         """Stop listening; every export is closed when it returns."""
 
     def kill(self) -> None:
-        """Reset every connection at once."""
+        """Stop listening and reset every connection at once."""
+
+    def cut_after(self, byte_count: int) -> None:
+        """Cut a connection after so many more bytes sent."""
 
 
 NbdFactory = Callable[[Door, ssl.SSLContext], NbdListener]
@@ -41,6 +49,8 @@ class Host:
         self.certificate = certificate
         self.alive = False
         self.emergency = False
+        self.link = Link()
+        self.nbd_sent_bytes = 0
         self.https: HttpServer | None = None
         self.http: HttpServer | None = None
         self.nbd: NbdListener | None = None
@@ -75,9 +85,36 @@ class Host:
                 await server.kill()
         self.https = self.http = self.nbd = None
 
-    def cut_http(self) -> int:
-        """Reset the connections of the toolstack; their number."""
-        return sum(server.cut() for server in (self.https, self.http) if server is not None)
+    async def restart_toolstack(self) -> None:
+        """Every connection of the toolstack breaks, and it listens again; NBD is another process."""
+        for server in (self.https, self.http):
+            if server is not None:
+                await server.restart()
+
+    def cut_http(self, after_bytes: int) -> int:
+        """Reset the connections of the toolstack, now or after some more bytes of bodies; their number."""
+        servers = [server for server in (self.https, self.http) if server is not None]
+        if after_bytes:
+            self.link.cut_after(after_bytes)
+            return sum(server.connection_count for server in servers)
+        return sum(server.cut() for server in servers)
+
+    async def cut_nbd(self, after_bytes: int) -> int:
+        """Reset the NBD connections, now or after some more bytes; their number."""
+        if self.nbd is None:
+            return 0
+        count = self.nbd.connections
+        if after_bytes:
+            self.nbd.cut_after(after_bytes)
+        else:
+            port = self.nbd.port
+            await self.nbd.close()
+            await self.nbd.start(self.address, port)
+        return count
+
+    @property
+    def nbd_connections(self) -> int:
+        return self.nbd.connections if self.nbd is not None else 0
 
     @property
     def https_port(self) -> int:

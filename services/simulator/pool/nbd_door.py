@@ -1,14 +1,19 @@
-"""A host's side of its NBD server: who may read which disk, and the VBD that shows it (xapi:
-ocaml/xapi-nbd).
+"""A host's side of its NBD server: who may read which disk, and the VBD that shows it.
+
+Source: xapi, ocaml/xapi-nbd.
 """
 
 import re
+import threading
+import time
+from collections.abc import Iterator
 
 from services.simulator.failure import XapiFailure
 from services.simulator.nbd.ports import Export, ExportRefused, Mode
-from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool import control_domain, domains
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
+from services.simulator.storage.ports import Disk, Extent
 
 _EXPORT_NAME = re.compile(r"/([0-9a-f-]{36})\?session_id=(OpaqueRef:[0-9a-f-]+)(&.*)?")
 
@@ -40,30 +45,44 @@ class NbdDoor:
             disk = await disk_work(self._pool.repository(vdi["SR"]).disk, uuid)
         except XapiFailure as failure:
             raise ExportRefused(f"VDI {uuid}: {failure.code}") from failure
-        return Export(disk, self._plug(vdi.ref))
+        vbd = control_domain.plug(self._pool, self._host.ref, vdi.ref, "RO")
+        return Export(MeteredDisk(disk, self._host), vbd)
 
     async def close_export(self, export: Export) -> None:
-        """Take the disk out again; somebody may have done so already."""
-        vbd = str(export.token)
-        row = self._pool.db.find("VBD", vbd)
-        if row is not None:
-            self._pool.db.delete("VBD", vbd)
-            allowed_operations.refresh(self._pool.db, "VDI", row["VDI"])
+        control_domain.unplug(self._pool, str(export.token))
 
-    def _plug(self, vdi: str) -> str:
-        dom0 = self._pool.db.row("host", self._host.ref)["control_domain"]
-        taken = {self._pool.db.row("VBD", ref)["userdevice"] for ref in self._pool.db.row("VM", dom0)["VBDs"]}
-        number = next(number for number in range(256) if str(number) not in taken)
-        vbd = self._pool.create(
-            "VBD",
-            VM=dom0,
-            VDI=vdi,
-            userdevice=str(number),
-            device=f"sm/backend/{number}",
-            mode="RO",
-            type="Disk",
-            unpluggable=True,
-            currently_attached=True,
-        )
-        allowed_operations.refresh(self._pool.db, "VDI", vdi)
-        return vbd
+
+class MeteredDisk:
+    """A disk whose reads count as sent by a host, at the speed of its link."""
+
+    def __init__(self, disk: Disk, host: Host) -> None:
+        self._disk = disk
+        self._host = host
+
+    @property
+    def uuid(self) -> str:
+        return self._disk.uuid
+
+    @property
+    def virtual_size(self) -> int:
+        return self._disk.virtual_size
+
+    def read_into(self, offset: int, buffer: memoryview | bytearray) -> None:
+        """Small reads, made on the event loop, leave their delay to the next one made in a thread."""
+        self._disk.read_into(offset, buffer)
+        self._host.nbd_sent_bytes += len(buffer)
+        delay = self._host.link.delay(len(buffer))
+        if delay and threading.current_thread() is not threading.main_thread():
+            time.sleep(delay)
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        self._disk.write(offset, data)
+
+    def write_zeroes(self, offset: int, length: int) -> None:
+        self._disk.write_zeroes(offset, length)
+
+    def extents(self, offset: int = 0, length: int | None = None) -> Iterator[Extent]:
+        return self._disk.extents(offset, length)
+
+    def differences(self, base: str) -> Iterator[Extent]:
+        return self._disk.differences(base)

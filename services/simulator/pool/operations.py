@@ -6,14 +6,14 @@ A xapi retries a refused call at random moments for up to two hours (xapi: ocaml
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from services.simulator.database.database import Change
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations
+from services.simulator.pool import allowed_operations, vdi_rules, vm_rules
 
 PATIENCE_S = 7200.0
 
@@ -39,6 +39,23 @@ async def operation(
             left = {holder: held for holder, held in row["current_operations"].items() if holder != key}
             call.db.set(cls, ref, "current_operations", left)
             allowed_operations.refresh(call.db, cls, ref)
+
+
+def vm_operation(call: Call, ref: str, name: str) -> AbstractAsyncContextManager[None]:
+    """Hold an operation on a VM. Raises what ``vm_rules.check`` does, and ``CANNOT_CONTACT_HOST``."""
+
+    def check(vm: Row) -> None:
+        vm_rules.check(call.db, vm, name, call.task)
+        host = call.pool.hosts.get(vm["resident_on"])
+        if host is not None and not host.alive:
+            raise XapiFailure("CANNOT_CONTACT_HOST", host.ref)
+
+    return operation(call, "VM", ref, name, check)
+
+
+def vdi_operation(call: Call, ref: str, name: str) -> AbstractAsyncContextManager[None]:
+    """Hold an operation on a disk. Raises what ``vdi_rules.check`` does."""
+    return operation(call, "VDI", ref, name, lambda row: vdi_rules.check(call.db, row, name))
 
 
 async def _wait_turn(call: Call, cls: str, ref: str, check: Callable[[Row], None]) -> None:

@@ -24,6 +24,7 @@ from services.simulator.wire.datetimes import DateTime
 
 if TYPE_CHECKING:
     from services.simulator.pool.disks import Disks
+    from services.simulator.pool.failures import Failures
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -51,6 +52,8 @@ class Pool:
         self.hosts: dict[str, Host] = {}
         self.repositories: dict[str, StorageRepository] = {}
         self.disks: dict[str, Disks] = {}
+        self.failures: Failures
+        self.running = False
         self._work: set[asyncio.Task[None]] = set()
         self._background: set[asyncio.Task[None]] = set()
 
@@ -74,10 +77,17 @@ class Pool:
         return self.db.create(cls, self.new_ref(), values).ref
 
     def repository(self, sr: str) -> StorageRepository:
-        """The contents of an SR. Raises ``SR_HAS_NO_PBDS`` when no host has it attached."""
-        row = self.db.row("SR", sr)
-        if not any(self.db.row("PBD", pbd)["currently_attached"] for pbd in row["PBDs"]):
+        """The contents of an SR.
+
+        Raises ``SR_HAS_NO_PBDS`` when no host has it attached, ``CANNOT_CONTACT_HOST`` when all that have
+        are dead.
+        """
+        pbds = [self.db.row("PBD", pbd) for pbd in self.db.row("SR", sr)["PBDs"]]
+        hosts = [pbd["host"] for pbd in pbds if pbd["currently_attached"]]
+        if not hosts:
             raise XapiFailure("SR_HAS_NO_PBDS", sr)
+        if self.running and not any(self.hosts[host].alive for host in hosts):
+            raise XapiFailure("CANNOT_CONTACT_HOST", hosts[0])
         return self.repositories[sr]
 
     def host_named(self, name: str) -> Host:

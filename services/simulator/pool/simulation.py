@@ -10,9 +10,14 @@ from services.simulator.http.server import Handler
 from services.simulator.model.schema import load_model
 from services.simulator.pool.build import build_pool
 from services.simulator.pool.description import PoolDescription
+from services.simulator.pool.failures import Failures
 from services.simulator.pool.host import Host, NbdFactory
 from services.simulator.pool.nbd_door import NbdDoor
 from services.simulator.pool.pool import Pool
+from services.simulator.transfers.metadata_export import MetadataExport
+from services.simulator.transfers.metadata_import import MetadataImport
+from services.simulator.transfers.raw_export import RawExport
+from services.simulator.transfers.raw_import import RawImport
 
 
 class Simulation:
@@ -22,6 +27,7 @@ class Simulation:
         self.pool = pool
         self._nbd = nbd
         self._dispatcher = Dispatcher(pool, CALLS)
+        pool.failures = Failures(pool, self.boot)
 
     @classmethod
     async def start(
@@ -35,6 +41,7 @@ class Simulation:
         except OSError:
             await simulation.stop()
             raise
+        simulation.pool.running = True
         return simulation
 
     async def boot(self, host: Host) -> None:
@@ -49,4 +56,12 @@ class Simulation:
 
     def _handler(self, host: Host) -> Handler:
         rpc = Rpc(host, self._dispatcher)
-        return Router({("POST", "/"): rpc.xml, ("POST", "/jsonrpc"): rpc.json}).handle
+        routes = {
+            ("POST", "/"): rpc.xml,
+            ("POST", "/jsonrpc"): rpc.json,
+            ("GET", "/export_raw_vdi"): RawExport(self.pool, host).handle,
+            ("PUT", "/import_raw_vdi"): RawImport(self.pool, host).handle,
+            ("GET", "/export_metadata"): MetadataExport(self.pool, host).handle,
+            ("PUT", "/import_metadata"): MetadataImport(self.pool, host).handle,
+        }
+        return Router(routes).handle

@@ -20,9 +20,9 @@ POWER_STATES = {
     "changing_VCPUs": _HALTED,
     "changing_memory_limits": _HALTED,
     "make_into_template": _HALTED,
-    "provision": _HALTED,
     "pool_migrate": _RUNNING,
     "migrate_send": _HALTED | _SUSPENDED | _RUNNING,
+    "provision": _HALTED,
     "suspend": _RUNNING,
     "resume": _SUSPENDED,
     "resume_on": _SUSPENDED,
@@ -68,7 +68,6 @@ _NOT_OF_DEFAULT_TEMPLATES = frozenset({"destroy", "migrate_send"})
 _OF_SNAPSHOTS = frozenset(
     {"revert", "clone", "copy", "export", "destroy", "hard_shutdown", "metadata_export", "make_into_template"}
 )
-_NOT_LISTED_OF_SNAPSHOTS = frozenset({"make_into_template"})
 _OF_CONTROL_DOMAINS = frozenset({"changing_dynamic_range", "changing_static_range", "metadata_export"})
 _FEATURES = {
     "suspend": "feature-suspend",
@@ -114,7 +113,7 @@ def allowed(db: Database, vm: Row) -> list[str]:
 
 
 def _allows(db: Database, vm: Row, operation: str) -> bool:
-    if vm["is_a_snapshot"] and operation in _NOT_LISTED_OF_SNAPSHOTS:
+    if operation == "make_into_template" and (vm["is_a_snapshot"] or vm["is_a_template"]):
         return False
     try:
         check(db, vm, operation)

@@ -51,7 +51,7 @@ def encode(value: Any) -> str:
 
 
 def success(value: Any) -> str:
-    return _response({"Status": "Success", "Value": value})
+    return _response({"Status": "Success", "Value": "" if value is None else value})
 
 
 def failure(description: list[str]) -> str:

@@ -1,0 +1,76 @@
+"""Disks made from other disks."""
+
+from typing import Any
+
+from services.simulator.database.row import Row
+from services.simulator.dispatch.call import Call
+from services.simulator.failure import XapiFailure
+from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool.disks import add_vdi
+from services.simulator.pool.operations import vdi_operation
+from services.simulator.pool.pool import disk_work
+
+_COPIED = ("name_label", "name_description", "type", "read_only", "other_config", "xenstore_data")
+
+
+async def snapshot(call: Call, vdi_ref: str, driver_params: dict[str, str]) -> str:
+    """A read-write disk that shares what the source holds now; tags are not copied (recorded)."""
+    return await _fork(call, vdi_ref, "snapshot")
+
+
+async def clone(call: Call, vdi_ref: str, driver_params: dict[str, str]) -> str:
+    """As a snapshot, for a life of its own: no tracking of changed blocks."""
+    return await _fork(call, vdi_ref, "clone")
+
+
+async def copy(call: Call, vdi_ref: str, sr: str, base: str, into: str) -> str:
+    """A full copy in ``sr``, or the differences to ``base``, optionally into an existing disk.
+
+    Raises ``VDI_TOO_SMALL``, ``VDI_READONLY``, ``SR_BACKEND_FAILURE_44``.
+    """
+    db = call.db
+    vdi = db.row("VDI", vdi_ref)
+    target_sr = db.row("VDI", into)["SR"] if into != NULL_REF else db.row("SR", sr).ref
+    base_uuid = db.row("VDI", base)["uuid"] if base != NULL_REF else None
+    _check_target(call, vdi, into)
+    target = call.pool.repository(target_sr)
+    async with vdi_operation(call, vdi_ref, "copy"):
+        uuid = db.row("VDI", into)["uuid"] if into != NULL_REF else call.pool.ids.new()
+        source = call.pool.repository(vdi["SR"])
+        node = await disk_work(source.copy, vdi["uuid"], target, uuid, base_uuid)
+    ref = into if into != NULL_REF else add_vdi(call.pool, target_sr, node, **_copied(vdi))
+    await call.pool.disks[target_sr].follow()
+    call.pool.tasks.progress(call.task, 1.0)
+    return ref
+
+
+def _check_target(call: Call, vdi: Row, into: str) -> None:
+    if into == NULL_REF:
+        return
+    target = call.db.row("VDI", into)
+    if target["read_only"]:
+        raise XapiFailure("VDI_READONLY", into)
+    if target["virtual_size"] < vdi["virtual_size"]:
+        raise XapiFailure("VDI_TOO_SMALL", into, str(vdi["virtual_size"]))
+
+
+async def _fork(call: Call, vdi_ref: str, kind: str) -> str:
+    db = call.db
+    vdi = db.row("VDI", vdi_ref)
+    if vdi["sharable"]:
+        raise XapiFailure("VDI_IS_SHARABLE", vdi_ref)
+    repository = call.pool.repository(vdi["SR"])
+    async with vdi_operation(call, vdi_ref, kind):
+        uuid, base = call.pool.ids.new(), call.pool.ids.new()
+        fork = repository.snapshot if kind == "snapshot" else repository.clone
+        node = await disk_work(fork, vdi["uuid"], uuid, base)
+        origin = {"is_a_snapshot": True, "snapshot_of": vdi_ref} if kind == "snapshot" else {}
+        now = call.pool.now()
+        ref = add_vdi(call.pool, vdi["SR"], node, **_copied(vdi), **origin, snapshot_time=now)
+        await call.pool.disks[vdi["SR"]].follow()
+    return ref
+
+
+def _copied(vdi: Row) -> dict[str, Any]:
+    kept = {key: value for key, value in vdi["sm_config"].items() if key == "image-format"}
+    return {field: vdi[field] for field in _COPIED} | {"sm_config": kept}

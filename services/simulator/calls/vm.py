@@ -1,0 +1,173 @@
+"""Calls of class VM about its record (xapi: ocaml/xapi/xapi_vm.ml)."""
+
+from typing import Any
+
+from services.simulator.dispatch.call import Call
+from services.simulator.failure import XapiFailure
+from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool import allowed_operations, domains, vm_rules
+from services.simulator.pool.facts import BIOS_STRINGS
+from services.simulator.pool.operations import vm_operation
+
+_IGNORED_AT_CREATION = frozenset(
+    {
+        "blocked_operations",
+        "bios_strings",
+        "is_a_snapshot",
+        "snapshot_of",
+        "snapshot_time",
+        "is_control_domain",
+        "is_default_template",
+        "guest_metrics",
+        "metrics",
+        "uuid",
+        "power_state",
+        "suspend_VDI",
+    }
+)
+_MAX_BIOS_STRING = 512
+_MAX_DEVICES = 255
+_MAX_VIFS = 7
+
+
+async def create(call: Call, record: dict[str, Any]) -> str:
+    """Halted, unless the record says Suspended and names an image; what it says of operations is ignored."""
+    suspended = record.get("power_state") == "Suspended"
+    values = {name: value for name, value in record.items() if name not in _IGNORED_AT_CREATION}
+    if values.get("domain_type", "unspecified") == "unspecified":
+        values["domain_type"] = "hvm" if record["HVM_boot_policy"] else "pv"
+    seed = record["other_config"].get("mac_seed") or call.pool.ids.new()
+    image = record.get("suspend_VDI", NULL_REF)
+    if suspended and call.db.find("VDI", image) is None:
+        raise XapiFailure("VM_BAD_POWER_STATE", call.pool.new_ref(), "halted", "suspended")
+    ref = call.pool.create(
+        "VM",
+        **values
+        | {
+            "power_state": "Suspended" if suspended else "Halted",
+            "suspend_VDI": image if suspended else NULL_REF,
+            "other_config": {**record["other_config"], "mac_seed": seed},
+            "generation_id": record.get("generation_id") or domains.generation_id(call.pool),
+            "metrics": call.pool.create("VM_metrics", current_domain_type="unspecified"),
+            "domid": -1,
+        },
+    )
+    allowed_operations.refresh_vm(call.db, ref)
+    return ref
+
+
+async def destroy(call: Call, ref: str) -> None:
+    """The VM, its devices and metrics; its disks and snapshots are left behind, children get its parent."""
+    async with vm_operation(call, ref, "destroy"):
+        destroy_record(call, ref)
+
+
+def destroy_record(call: Call, ref: str) -> None:
+    """Delete the records that make a VM."""
+    db = call.db
+    vm = db.row("VM", ref)
+    for child in list(vm["children"]):
+        db.set("VM", child, "parent", vm["parent"])
+    for cls, field in (("VBD", "VBDs"), ("VIF", "VIFs"), ("VTPM", "VTPMs"), ("console", "consoles")):
+        for device in list(vm[field]):
+            vdi = db.row(cls, device)["VDI"] if cls == "VBD" else NULL_REF
+            db.delete(cls, device)
+            allowed_operations.refresh(db, "VDI", vdi)
+    for cls, field in (("VM_metrics", "metrics"), ("VM_guest_metrics", "guest_metrics")):
+        if db.find(cls, vm[field]) is not None:
+            db.delete(cls, vm[field])
+    db.delete("VM", ref)
+
+
+async def set_is_a_template(call: Call, ref: str, value: bool) -> None:
+    vm = call.db.row("VM", ref)
+    if value:
+        vm_rules.check(call.db, vm, "make_into_template")
+    elif vm["is_default_template"]:
+        call.db.set("VM", ref, "is_default_template", False)
+    call.db.set("VM", ref, "is_a_template", value)
+    allowed_operations.refresh_vm(call.db, ref)
+
+
+async def set_memory_limits(
+    call: Call, ref: str, static_min: int, static_max: int, dynamic_min: int, dynamic_max: int
+) -> None:
+    """Bytes. Raises ``MEMORY_CONSTRAINT_VIOLATION_ORDER``."""
+    vm_rules.check(call.db, call.db.row("VM", ref), "changing_memory_limits")
+    if not static_min <= dynamic_min <= dynamic_max <= static_max:
+        raise XapiFailure("MEMORY_CONSTRAINT_VIOLATION_ORDER")
+    limits = {"static_min": static_min, "static_max": static_max, "dynamic_min": dynamic_min}
+    limits["dynamic_max"] = dynamic_max
+    call.db.update("VM", ref, **{f"memory_{name}": value for name, value in limits.items()})
+
+
+async def set_memory(call: Call, ref: str, value: int) -> None:
+    await set_memory_limits(call, ref, value, value, value, value)
+
+
+async def set_memory_static_range(call: Call, ref: str, low: int, high: int) -> None:
+    vm = call.db.row("VM", ref)
+    await set_memory_limits(call, ref, low, high, vm["memory_dynamic_min"], vm["memory_dynamic_max"])
+
+
+async def set_memory_dynamic_range(call: Call, ref: str, low: int, high: int) -> None:
+    vm = call.db.row("VM", ref)
+    if not vm["memory_static_min"] <= low <= high <= vm["memory_static_max"]:
+        raise XapiFailure("MEMORY_CONSTRAINT_VIOLATION_ORDER")
+    call.db.update("VM", ref, memory_dynamic_min=low, memory_dynamic_max=high)
+
+
+async def set_vcpus_max(call: Call, ref: str, value: int) -> None:
+    vm_rules.check(call.db, call.db.row("VM", ref), "changing_VCPUs")
+    call.db.set("VM", ref, "VCPUs_max", value)
+
+
+async def set_nvram(call: Call, ref: str, value: dict[str, str]) -> None:
+    vm_rules.check(call.db, call.db.row("VM", ref), "changing_NVRAM")
+    call.db.set("VM", ref, "NVRAM", value)
+
+
+async def set_ha_restart_priority(call: Call, ref: str, value: str) -> None:
+    """``restart``, ``best-effort`` or nothing. Raises ``INVALID_VALUE``."""
+    if value not in ("", "restart", "best-effort"):
+        raise XapiFailure("INVALID_VALUE", "ha_restart_priority", value)
+    call.db.update("VM", ref, ha_restart_priority=value, ha_always_run=value == "restart")
+
+
+async def set_bios_strings(call: Call, ref: str, value: dict[str, str]) -> None:
+    """Once. Raises ``VM_BIOS_STRINGS_ALREADY_SET`` and ``INVALID_VALUE``."""
+    if call.db.row("VM", ref)["bios_strings"]:
+        raise XapiFailure("VM_BIOS_STRINGS_ALREADY_SET")
+    for key, text in value.items():
+        if key not in BIOS_STRINGS:
+            raise XapiFailure("INVALID_VALUE", key, "Unknown key")
+        if text == "":
+            raise XapiFailure("INVALID_VALUE", key, "Value provided is empty")
+        if len(text) > _MAX_BIOS_STRING:
+            raise XapiFailure(
+                "INVALID_VALUE", key, f"{text} has length more than {_MAX_BIOS_STRING} characters"
+            )
+    call.db.set("VM", ref, "bios_strings", {**BIOS_STRINGS, **value})
+
+
+async def get_allowed_vbd_devices(call: Call, ref: str) -> list[str]:
+    """Free device numbers."""
+    vm = call.db.row("VM", ref)
+    taken = {call.db.row("VBD", vbd)["userdevice"] for vbd in vm["VBDs"]}
+    return [str(number) for number in range(_MAX_DEVICES) if str(number) not in taken]
+
+
+async def get_allowed_vif_devices(call: Call, ref: str) -> list[str]:
+    vm = call.db.row("VM", ref)
+    taken = {call.db.row("VIF", vif)["device"] for vif in vm["VIFs"]}
+    return [str(number) for number in range(_MAX_VIFS) if str(number) not in taken]
+
+
+async def maximise_memory(call: Call, ref: str, total: int, approximate: bool) -> int:
+    call.db.row("VM", ref)
+    return total - 2 * domains.VM_OVERHEAD_BYTES
+
+
+async def get_cooperative(call: Call, ref: str) -> bool:
+    call.db.row("VM", ref)
+    return True

@@ -1,0 +1,50 @@
+"""VM.clone, VM.copy and VM.provision (xapi: ocaml/xapi/xapi_vm_clone.ml, create_template.ml)."""
+
+from services.simulator.calls import vdi_copies
+from services.simulator.calls.vm_copies import copy_devices, copy_disks, copy_record
+from services.simulator.dispatch.call import Call
+from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool import allowed_operations
+from services.simulator.pool.operations import vm_operation
+
+
+async def clone(call: Call, vm_ref: str, new_name: str) -> str:
+    """A VM that shares blocks with its source; new MACs, nothing blocked, no start order (recorded)."""
+    return await _duplicate(call, vm_ref, new_name, "clone", NULL_REF)
+
+
+async def copy(call: Call, vm_ref: str, new_name: str, sr: str) -> str:
+    """A VM with full copies of the disks, in ``sr`` or, for the null reference, each in its own SR."""
+    if sr != NULL_REF:
+        call.db.row("SR", sr)
+    return await _duplicate(call, vm_ref, new_name, "copy", sr)
+
+
+async def _duplicate(call: Call, vm_ref: str, new_name: str, kind: str, sr: str) -> str:
+    db = call.db
+    async with vm_operation(call, vm_ref, kind):
+        vm = db.row("VM", vm_ref)
+
+        async def copy_one(vdi: str) -> str:
+            if kind == "clone":
+                return await vdi_copies.clone(call, vdi, {})
+            target = sr if sr != NULL_REF else db.row("VDI", vdi)["SR"]
+            return await vdi_copies.copy(call, vdi, target, NULL_REF, NULL_REF)
+
+        disks = await copy_disks(call, vm, copy_one, frozenset())
+        ref = copy_record(
+            call,
+            vm,
+            name_label=new_name,
+            other_config={**vm["other_config"], "mac_seed": call.pool.ids.new()},
+        )
+        copy_devices(call, vm, ref, disks, keep_macs=False)
+    return ref
+
+
+async def provision(call: Call, vm_ref: str) -> None:
+    """A template becomes a VM. Raises ``PROVISION_ONLY_ALLOWED_ON_TEMPLATE``."""
+    db = call.db
+    async with vm_operation(call, vm_ref, "provision"):
+        db.update("VM", vm_ref, is_a_template=False, is_default_template=False)
+    allowed_operations.refresh_vm(db, vm_ref)

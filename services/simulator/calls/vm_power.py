@@ -1,0 +1,153 @@
+"""Starting and stopping VMs (xapi: ocaml/xapi/xapi_vm.ml, message_forwarding.ml)."""
+
+from services.simulator.calls import vdi
+from services.simulator.dispatch.call import Call
+from services.simulator.failure import XapiFailure
+from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool import allowed_operations, domains, vm_rules
+from services.simulator.pool.operations import vm_operation
+
+
+async def start(call: Call, vm_ref: str, start_paused: bool, force: bool) -> None:
+    """On the best host. Raises ``NO_HOSTS_AVAILABLE``, ``HOST_NOT_ENOUGH_FREE_MEMORY``, ``VDI_IN_USE``."""
+    await _start(call, vm_ref, "start", None, start_paused)
+
+
+async def start_on(call: Call, vm_ref: str, host: str, start_paused: bool, force: bool) -> None:
+    call.db.row("host", host)
+    await _start(call, vm_ref, "start_on", host, start_paused)
+
+
+async def _start(call: Call, vm_ref: str, name: str, host: str | None, paused: bool) -> None:
+    async with vm_operation(call, vm_ref, name):
+        vm = call.db.row("VM", vm_ref)
+        chosen = _checked(call, host) if host is not None else domains.choose_host(call.pool, vm)
+        await domains.attach_disks(call.pool, vm_ref)
+        await domains.started(call.pool, vm_ref, chosen, "Paused" if paused else "Running")
+        tell(call, vm_ref, "VM_STARTED", f"started on host: {_host_text(call, chosen)}")
+
+
+def _checked(call: Call, host: str) -> str:
+    """Raises ``HOST_OFFLINE``."""
+    if not call.pool.hosts[host].alive:
+        raise XapiFailure("HOST_OFFLINE", host)
+    return host
+
+
+async def hard_shutdown(call: Call, vm_ref: str) -> None:
+    await _stop(call, vm_ref, "hard_shutdown")
+
+
+async def clean_shutdown(call: Call, vm_ref: str) -> None:
+    """Raises ``VM_LACKS_FEATURE`` for a guest without tools."""
+    await _stop(call, vm_ref, "clean_shutdown")
+
+
+async def shutdown(call: Call, vm_ref: str) -> None:
+    """Clean if the guest can, hard otherwise."""
+    try:
+        await _stop(call, vm_ref, "clean_shutdown")
+    except XapiFailure as failure:
+        if failure.code not in ("VM_LACKS_FEATURE", "VM_BAD_POWER_STATE"):
+            raise
+        await _stop(call, vm_ref, "hard_shutdown")
+
+
+async def _stop(call: Call, vm_ref: str, name: str) -> None:
+    async with vm_operation(call, vm_ref, name):
+        call.db.set("VM", vm_ref, "ha_always_run", False)
+        await stop_domain(call, vm_ref)
+        tell(call, vm_ref, "VM_SHUTDOWN", "shutdown")
+
+
+async def stop_domain(call: Call, vm_ref: str) -> None:
+    """The VM is halted; a memory image of it is no longer of use."""
+    image = call.db.row("VM", vm_ref)["suspend_VDI"]
+    await domains.stopped(call.pool, vm_ref)
+    if image != NULL_REF:
+        call.db.set("VM", vm_ref, "suspend_VDI", NULL_REF)
+        await vdi.destroy(call, image)
+
+
+async def hard_reboot(call: Call, vm_ref: str) -> None:
+    await _reboot(call, vm_ref, "hard_reboot")
+
+
+async def clean_reboot(call: Call, vm_ref: str) -> None:
+    await _reboot(call, vm_ref, "clean_reboot")
+
+
+async def _reboot(call: Call, vm_ref: str, name: str) -> None:
+    async with vm_operation(call, vm_ref, name):
+        host = call.db.row("VM", vm_ref)["resident_on"]
+        await domains.stopped(call.pool, vm_ref)
+        await domains.attach_disks(call.pool, vm_ref)
+        await domains.started(call.pool, vm_ref, host)
+        tell(call, vm_ref, "VM_REBOOTED", "rebooted")
+
+
+async def pause(call: Call, vm_ref: str) -> None:
+    await _become(call, vm_ref, "pause", "Paused")
+
+
+async def unpause(call: Call, vm_ref: str) -> None:
+    await _become(call, vm_ref, "unpause", "Running")
+
+
+async def _become(call: Call, vm_ref: str, name: str, state: str) -> None:
+    async with vm_operation(call, vm_ref, name):
+        call.db.set("VM", vm_ref, "power_state", state)
+
+
+async def pool_migrate(call: Call, vm_ref: str, host: str, options: dict[str, str]) -> None:
+    """Live, on shared storage. Raises ``VM_REQUIRES_SR`` when the host does not see a disk."""
+    async with vm_operation(call, vm_ref, "pool_migrate"):
+        vm = call.db.row("VM", vm_ref)
+        _checked(call, call.db.row("host", host).ref)
+        for _, vdi in domains.disks_in_use(call.pool, vm):
+            if not domains.sees(call.pool, host, vdi["SR"]):
+                raise XapiFailure("VM_REQUIRES_SR", vm_ref, vdi["SR"])
+        source = vm["resident_on"]
+        call.db.set("VM", vm_ref, "resident_on", host)
+        tell(
+            call,
+            vm_ref,
+            "VM_MIGRATED",
+            f"migrated from {_host_text(call, source)} to {_host_text(call, host)}",
+        )
+
+
+async def power_state_reset(call: Call, vm_ref: str) -> None:
+    """After a host died: the VM counts as halted. Raises ``HOST_IS_LIVE`` while its host lives."""
+    vm = call.db.row("VM", vm_ref)
+    if vm["is_control_domain"]:
+        raise XapiFailure("OPERATION_NOT_ALLOWED", "This operation is not allowed on a control domain")
+    host = call.pool.hosts.get(vm["resident_on"])
+    if host is not None and call.db.row("host_metrics", call.db.row("host", host.ref)["metrics"])["live"]:
+        raise XapiFailure("HOST_IS_LIVE", host.ref)
+    await domains.stopped(call.pool, vm_ref, crashed=True)
+
+
+async def get_possible_hosts(call: Call, vm_ref: str) -> list[str]:
+    return domains.possible_hosts(call.pool, call.db.row("VM", vm_ref))
+
+
+async def assert_operation_valid(call: Call, vm_ref: str, name: str) -> None:
+    if name in vm_rules.POWER_STATES:
+        vm_rules.check(call.db, call.db.row("VM", vm_ref), name)
+
+
+async def update_allowed_operations(call: Call, vm_ref: str) -> None:
+    call.db.row("VM", vm_ref)
+    allowed_operations.refresh(call.db, "VM", vm_ref)
+
+
+def tell(call: Call, vm_ref: str, name: str, what: str) -> None:
+    """A message about a VM, in xapi's words."""
+    vm = call.db.row("VM", vm_ref)
+    call.pool.messages.create(name, "VM", vm["uuid"], f"VM '{vm['name_label']}' (uuid: {vm['uuid']}) {what}")
+
+
+def _host_text(call: Call, host: str) -> str:
+    row = call.db.row("host", host)
+    return f"{row['name_label']} (uuid: {row['uuid']})"

@@ -1,0 +1,174 @@
+"""VM.snapshot, VM.checkpoint and VM.revert (xapi: ocaml/xapi/xapi_vm_snapshot.ml)."""
+
+from typing import Any
+
+from services.simulator.calls import vdi, vdi_copies
+from services.simulator.calls.vm_copies import copy_devices, copy_disks, copy_record
+from services.simulator.calls.vm_power import stop_domain
+from services.simulator.calls.vm_suspend import resume_domain, suspend_domain
+from services.simulator.database.row import Row
+from services.simulator.database.stored import dump_fields, load_fields
+from services.simulator.dispatch.call import Call
+from services.simulator.failure import XapiFailure
+from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool.operations import vm_operation
+
+_SURVIVE_A_REVERT = frozenset(
+    {
+        "uuid",
+        "tags",
+        "affinity",
+        "snapshots",
+        "children",
+        "blocked_operations",
+        "order",
+        "start_delay",
+        "shutdown_delay",
+        "allowed_operations",
+        "current_operations",
+        "VBDs",
+        "VIFs",
+        "VTPMs",
+        "VUSBs",
+        "VGPUs",
+        "consoles",
+        "crash_dumps",
+        "is_a_snapshot",
+        "snapshot_of",
+        "snapshot_time",
+        "snapshot_info",
+        "snapshot_metadata",
+        "parent",
+        "metrics",
+        "guest_metrics",
+        "power_state",
+        "resident_on",
+        "domid",
+        "generation_id",
+        "suspend_VDI",
+    }
+)
+
+
+async def snapshot(call: Call, vm_ref: str, new_name: str, ignored: list[str]) -> str:
+    """Disk by disk, in any power state: crash-consistent for each disk, not across them."""
+    async with vm_operation(call, vm_ref, "snapshot"):
+        return await _take(call, call.db.row("VM", vm_ref), new_name, frozenset(ignored), {})
+
+
+async def checkpoint(call: Call, vm_ref: str, new_name: str) -> str:
+    """A snapshot with memory: a running VM sleeps for the moment of it."""
+    if call.db.only("pool")["restrictions"].get("restrict_checkpoint") == "true":
+        raise XapiFailure("LICENCE_RESTRICTION", "Checkpoint")
+    async with vm_operation(call, vm_ref, "checkpoint"):
+        vm = call.db.row("VM", vm_ref)
+        was, host = vm["power_state"], vm["resident_on"]
+        if was != "Suspended":
+            await suspend_domain(call, vm_ref)
+        try:
+            memory = await vdi_copies.snapshot(call, vm["suspend_VDI"], {})
+            image = {"power_state": "Suspended", "suspend_VDI": memory}
+            ref = await _take(call, vm, new_name, frozenset(), image, power_state=was)
+        finally:
+            if was != "Suspended":
+                await resume_domain(call, vm_ref, host, was)
+    return ref
+
+
+async def _take(
+    call: Call, vm: Row, new_name: str, ignored: frozenset[str], image: dict[str, Any], power_state: str = ""
+) -> str:
+    disks = await copy_disks(call, vm, lambda vdi: vdi_copies.snapshot(call, vdi, {}), ignored)
+    ref = copy_record(
+        call,
+        vm,
+        name_label=new_name,
+        is_a_template=True,
+        is_a_snapshot=True,
+        snapshot_of=vm.ref,
+        snapshot_time=call.pool.now(),
+        snapshot_info={
+            "disk-snapshot-type": "crash_consistent",
+            "power-state-at-snapshot": power_state or vm["power_state"],
+        },
+        snapshot_metadata=dump_fields(dict(vm)),
+        parent=vm["parent"],
+        **image,
+    )
+    call.db.set("VM", vm.ref, "parent", ref)
+    copy_devices(call, vm, ref, disks, keep_macs=True)
+    body = f"VM '{vm['name_label']}' (uuid: {vm['uuid']}) snapshotted, snapshot name: {new_name}"
+    call.pool.messages.create("VM_SNAPSHOTTED", "VM", vm["uuid"], body)
+    return ref
+
+
+async def revert(call: Call, snapshot_ref: str) -> None:
+    """The VM as it was: its disks are replaced by clones of the snapshot's, a VM that is gone is made again.
+
+    Raises ``VM_REVERT_FAILED`` for anything but a snapshot.
+    """
+    db = call.db
+    source = db.row("VM", snapshot_ref)
+    if not source["is_a_snapshot"]:
+        raise XapiFailure("VM_REVERT_FAILED", snapshot_ref, NULL_REF)
+    async with vm_operation(call, snapshot_ref, "revert"):
+        fields = load_fields(call.pool.model.classes["VM"], source["snapshot_metadata"])
+        vm_ref = await _revived(call, source, fields)
+        await _replace_devices(call, source, vm_ref)
+        kept = {name: value for name, value in fields.items() if name not in _SURVIVE_A_REVERT}
+        db.update("VM", vm_ref, **kept, parent=snapshot_ref, generation_id=domains.generation_id(call.pool))
+        allowed_operations.refresh_vm(db, vm_ref)
+    vm = db.row("VM", vm_ref)
+    body = f"VM '{vm['name_label']}' (uuid: {vm['uuid']}) reverted: {source['name_label']}"
+    call.pool.messages.create("VM_SNAPSHOT_REVERTED", "VM", vm["uuid"], body)
+
+
+async def _revived(call: Call, source: Row, fields: dict[str, Any]) -> str:
+    """The snapshot's VM, halted; made again with its old uuid when it was destroyed."""
+    db = call.db
+    vm = db.find("VM", source["snapshot_of"])
+    if vm is not None:
+        if vm["power_state"] != "Halted":
+            await stop_domain(call, vm.ref)
+        return vm.ref
+    values = {"uuid": fields["uuid"], "name_label": fields["name_label"], "is_a_template": False}
+    ref = copy_record(call, source, **values)
+    for other in db.rows("VM"):
+        if other["is_a_snapshot"] and other["snapshot_of"] == source["snapshot_of"]:
+            db.set("VM", other.ref, "snapshot_of", ref)
+    return ref
+
+
+async def _replace_devices(call: Call, source: Row, vm_ref: str) -> None:
+    """Clone the snapshot's disks first: when that fails, the VM still has its own."""
+    db = call.db
+    disks = await copy_disks(call, source, lambda vdi: vdi_copies.clone(call, vdi, {}), frozenset())
+    vm = db.row("VM", vm_ref)
+    old_disks = {disk.ref for vbd, disk in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"}
+    for cls, refs in (("VBD", vm["VBDs"]), ("VIF", vm["VIFs"])):
+        for ref in list(refs):
+            db.delete(cls, ref)
+    for vbd_ref, clone in disks.items():
+        original = db.row("VDI", db.row("VBD", vbd_ref)["VDI"])["snapshot_of"]
+        _point_snapshots_at(call, original, clone)
+        if original in old_disks:
+            await vdi.destroy(call, original)
+    copy_devices(call, source, vm_ref, disks, keep_macs=True)
+    for field in ("metrics", "guest_metrics"):
+        _take_over(call, source, vm_ref, field)
+
+
+def _point_snapshots_at(call: Call, original: str, clone: str) -> None:
+    """Every snapshot of the disk that is replaced is now a snapshot of its replacement."""
+    for disk in call.db.rows("VDI"):
+        if disk["is_a_snapshot"] and disk["snapshot_of"] == original and original != NULL_REF:
+            call.db.set("VDI", disk.ref, "snapshot_of", clone)
+
+
+def _take_over(call: Call, source: Row, vm_ref: str, field: str) -> None:
+    cls = "VM_metrics" if field == "metrics" else "VM_guest_metrics"
+    row = call.db.find(cls, source[field])
+    if row is not None:
+        values = {name: value for name, value in row.items() if name != "uuid"}
+        call.db.set("VM", vm_ref, field, call.pool.create(cls, **values))

@@ -1,0 +1,70 @@
+"""Memory images: VM.suspend and VM.resume (xapi: ocaml/xapi/xapi_xenops.ml)."""
+
+from services.simulator.calls import vdi
+from services.simulator.calls.vm_power import tell
+from services.simulator.dispatch.call import Call
+from services.simulator.failure import XapiFailure
+from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool import domains
+from services.simulator.pool.operations import vm_operation
+from services.simulator.pool.pool import disk_work
+
+_HEADER = b"XenSavedDomain simulated\n".ljust(512, b"\0")
+
+
+async def suspend(call: Call, vm_ref: str) -> None:
+    """Raises ``VM_NO_SUSPEND_SR``."""
+    async with vm_operation(call, vm_ref, "suspend"):
+        await suspend_domain(call, vm_ref)
+        tell(call, vm_ref, "VM_SUSPENDED", "suspended")
+
+
+async def resume(call: Call, vm_ref: str, start_paused: bool, force: bool) -> None:
+    await _resume(call, vm_ref, "resume", None, start_paused)
+
+
+async def resume_on(call: Call, vm_ref: str, host: str, start_paused: bool, force: bool) -> None:
+    await _resume(call, vm_ref, "resume_on", call.db.row("host", host).ref, start_paused)
+
+
+async def _resume(call: Call, vm_ref: str, name: str, host: str | None, paused: bool) -> None:
+    async with vm_operation(call, vm_ref, name):
+        chosen = host or domains.choose_host(call.pool, call.db.row("VM", vm_ref))
+        await resume_domain(call, vm_ref, chosen, "Paused" if paused else "Running")
+        tell(call, vm_ref, "VM_RESUMED", "resumed")
+
+
+async def suspend_domain(call: Call, vm_ref: str) -> None:
+    """Write the memory to a disk and stop; the VM's own disks stay attached to nothing but stay in use."""
+    db = call.db
+    vm = db.row("VM", vm_ref)
+    sr = next((ref for ref in (vm["suspend_SR"], _pool_sr(call)) if ref != NULL_REF), None)
+    if sr is None:
+        raise XapiFailure("VM_NO_SUSPEND_SR", vm_ref)
+    record = {
+        "SR": sr,
+        "name_label": "Suspend image",
+        "name_description": "Suspend image",
+        "type": "suspend",
+        "virtual_size": vm["memory_static_max"],
+        "other_config": {"content_id": call.pool.ids.new()},
+    }
+    image = await vdi.create(call, record)
+    disk = await disk_work(call.pool.repository(sr).disk, db.row("VDI", image)["uuid"])
+    await disk_work(disk.write, 0, _HEADER)
+    await call.pool.disks[sr].follow()
+    db.update("VM", vm_ref, power_state="Suspended", suspend_VDI=image, resident_on=NULL_REF, domid=-1)
+
+
+async def resume_domain(call: Call, vm_ref: str, host: str, power_state: str) -> None:
+    """The VM runs on, and its image goes."""
+    image = call.db.row("VM", vm_ref)["suspend_VDI"]
+    await domains.started(call.pool, vm_ref, host, power_state)
+    call.db.set("VM", vm_ref, "suspend_VDI", NULL_REF)
+    if image != NULL_REF:
+        await vdi.destroy(call, image)
+
+
+def _pool_sr(call: Call) -> str:
+    pool = call.db.only("pool")
+    return str(pool["suspend_image_SR"] if pool["suspend_image_SR"] != NULL_REF else pool["default_SR"])

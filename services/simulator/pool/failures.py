@@ -1,0 +1,152 @@
+"""What may befall a pool (xapi: ocaml/xapi/xapi_ha_vm_failover.ml, xapi_pool_transition.ml, db_gc.ml)."""
+
+from collections.abc import Awaitable, Callable
+
+from services.simulator.failure import XapiFailure
+from services.simulator.pool import domains
+from services.simulator.pool.host import Host
+from services.simulator.pool.pool import Pool
+
+ASSUMED_DEAD_S = 600.0
+"""Without HA a silent host counts as dead after this (xapi_globs.ml ``host_assumed_dead_interval``)."""
+_HA_ORDER = {"restart": 0, "best-effort": 1}
+
+
+class Failures:
+    """Deaths, births and changes of leadership. ``boot`` gives a host power."""
+
+    def __init__(self, pool: Pool, boot: Callable[[Host], Awaitable[None]]) -> None:
+        self._pool = pool
+        self._boot = boot
+
+    async def kill(self, host: Host) -> None:
+        """A host loses power. With HA the pool recovers by itself; without, nothing happens for ten minutes.
+
+        A dead coordinator without HA leaves its supporters in emergency mode.
+        """
+        if not host.alive:
+            return
+        led = host is self._pool.coordinator
+        await host.power_off()
+        if self._pool.db.only("pool")["ha_enabled"]:
+            await self._recover(host, led)
+        elif led:
+            await self._forget_everything()
+            for supporter in self._pool.hosts.values():
+                supporter.emergency = supporter.alive
+        else:
+            self._pool.background(self._assume_dead(host))
+
+    async def revive(self, host: Host) -> None:
+        """A dead host boots; the VMs that it ran are halted by now, whatever the database said."""
+        if host.alive:
+            return
+        db = self._pool.db
+        await self._boot(host)
+        row = db.row("host", host.ref)
+        for vm in list(row["resident_VMs"]):
+            if not db.row("VM", vm)["is_control_domain"]:
+                await domains.stopped(self._pool, vm, crashed=True)
+        db.update("host_metrics", row["metrics"], live=True, last_updated=self._pool.now())
+        boot_time = f"{int(self._pool.clock.now().timestamp())}."
+        db.update(
+            "host", host.ref, enabled=True, other_config={**row["other_config"], "boot_time": boot_time}
+        )
+        if db.only("pool")["ha_enabled"]:
+            self._tell("HA_HOST_WAS_FENCED", host, f"Server '{host.name}' has been fenced")
+        if host is self._pool.coordinator:
+            for supporter in self._pool.hosts.values():
+                supporter.emergency = False
+
+    async def restart_toolstack(self, host: Host) -> None:
+        """Connections break; on the coordinator sessions and tasks are gone. NBD goes on."""
+        await host.restart_toolstack()
+        if host is self._pool.coordinator:
+            await self._forget_everything()
+
+    async def designate(self, host: Host) -> None:
+        """Another host leads, in good order. Raises ``HOST_OFFLINE``."""
+        if not host.alive:
+            raise XapiFailure("HOST_OFFLINE", host.ref)
+        old = self._pool.coordinator
+        if host is old:
+            return
+        await self._lead(host)
+        await old.restart_toolstack()
+        await host.restart_toolstack()
+
+    async def seize(self, host: Host) -> None:
+        """A supporter that has lost its coordinator becomes it; others follow when they are recovered."""
+        host.emergency = False
+        dead = self._pool.coordinator
+        await self._lead(host)
+        self._pool.db.set("host_metrics", self._pool.db.row("host", dead.ref)["metrics"], "live", False)
+
+    def recover_supporters(self) -> list[str]:
+        """Point supporters in emergency mode at the coordinator; their references."""
+        lost = [host for host in self._pool.hosts.values() if host.emergency]
+        for host in lost:
+            host.emergency = False
+        return [host.ref for host in lost]
+
+    def expire_sessions(self) -> None:
+        """As if everybody had been idle for too long."""
+        self._pool.sessions.end_all()
+
+    async def _recover(self, host: Host, led: bool) -> None:
+        db = self._pool.db
+        if led:
+            heirs = [heir for heir in self._pool.hosts.values() if heir.alive]
+            if not heirs:
+                await self._forget_everything()
+                return
+            await self._lead(heirs[0])
+            await heirs[0].restart_toolstack()
+        self._tell("HA_HOST_FAILED", host, f"Server '{host.name}' has failed")
+        db.set("host_metrics", db.row("host", host.ref)["metrics"], "live", False)
+        lost = [db.row("VM", vm) for vm in db.row("host", host.ref)["resident_VMs"]]
+        guests = [vm for vm in lost if not vm["is_control_domain"]]
+        for vm in guests:
+            await domains.stopped(self._pool, vm.ref, crashed=True)
+        protected = [vm for vm in guests if vm["ha_restart_priority"] in _HA_ORDER]
+        for vm in sorted(protected, key=lambda vm: (_HA_ORDER[vm["ha_restart_priority"]], vm["order"])):
+            await self._restart(vm.ref)
+
+    async def _restart(self, ref: str) -> None:
+        vm = self._pool.db.row("VM", ref)
+        try:
+            host = domains.choose_host(self._pool, vm)
+            await domains.attach_disks(self._pool, ref)
+        except XapiFailure:
+            if vm["ha_restart_priority"] == "restart":
+                body = f"VM '{vm['name_label']}' cannot be restarted"
+                self._pool.messages.create("HA_PROTECTED_VM_RESTART_FAILED", "VM", vm["uuid"], body)
+            return
+        await domains.started(self._pool, ref, host)
+        name = self._pool.hosts[host].name
+        body = f"VM '{vm['name_label']}' (uuid: {vm['uuid']}) started on host: {name}"
+        self._pool.messages.create("VM_STARTED", "VM", vm["uuid"], body)
+
+    async def _lead(self, host: Host) -> None:
+        """Sessions and tasks do not survive a change of leadership; the rest of the database does."""
+        await self._forget_everything()
+        self._pool.db.set("pool", self._pool.db.only("pool").ref, "master", host.ref)
+        self._tell("POOL_MASTER_TRANSITION", host, "")
+
+    async def _forget_everything(self) -> None:
+        db = self._pool.db
+        await self._pool.stop_work()
+        self._pool.tasks.forget_all()
+        self._pool.sessions.end_all()
+        for cls in ("VM", "VDI", "SR", "VBD", "VIF"):
+            for row in db.rows(cls):
+                db.set(cls, row.ref, "current_operations", {})
+
+    async def _assume_dead(self, host: Host) -> None:
+        await self._pool.clock.sleep(ASSUMED_DEAD_S)
+        if not host.alive:
+            db = self._pool.db
+            db.set("host_metrics", db.row("host", host.ref)["metrics"], "live", False)
+
+    def _tell(self, name: str, host: Host, body: str) -> None:
+        self._pool.messages.create(name, "Host", host.uuid, body)

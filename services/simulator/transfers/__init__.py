@@ -1,0 +1,1 @@
+"""Disks and VMs over HTTP: exports and imports."""

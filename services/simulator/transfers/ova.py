@@ -1,0 +1,120 @@
+"""``ova.xml``: VMs and what they refer to, as one XML-RPC value (xapi: ocaml/xapi/export.ml)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from services.simulator.database.database import Database
+from services.simulator.database.row import Row
+from services.simulator.failure import XapiFailure
+from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool.pool import Pool
+from services.simulator.wire import xmlrpc
+
+CLASSES = ("VM", "VM_guest_metrics", "VBD", "VIF", "network", "VDI", "SR", "VTPM")
+"""In this order; references to anything else become null."""
+EXPORT_VERSION = 2
+_BLANKED: dict[str, Any] = {"allowed_operations": [], "current_operations": {}}
+
+
+@dataclass(frozen=True)
+class Document:
+    """``ids`` are the references inside, by reference of the pool."""
+
+    text: bytes
+    ids: dict[str, str]
+
+
+def write(pool: Pool, vms: Iterable[Row], *, with_snapshots: bool, preserve_power_state: bool) -> Document:
+    """Describe ``vms`` and, with them, their snapshots."""
+    db = pool.db
+    rows = _collect(db, vms, with_snapshots)
+    ids = {row.ref: f"Ref:{number}" for number, row in enumerate(rows)}
+    if with_snapshots and any(row["is_a_snapshot"] for row in rows if row.cls == "VM"):
+        ids[NULL_REF] = f"Ref:{len(rows)}"
+    objects = [
+        {"class": row.cls, "id": ids[row.ref], "snapshot": _record(db, row, ids, preserve_power_state)}
+        for cls in CLASSES
+        for row in rows
+        if row.cls == cls
+    ]
+    version = db.row("host", db.only("pool")["master"])["software_version"]
+    major, _, minor = version["xapi"].partition(".")
+    about = {
+        name: version[name]
+        for name in ("hostname", "date", "product_version", "product_brand", "build_number")
+    }
+    about |= {"xapi_major": int(major), "xapi_minor": int(minor), "export_vsn": EXPORT_VERSION}
+    return Document(xmlrpc.encode({"version": about, "objects": objects}).encode(), ids)
+
+
+def _collect(db: Database, vms: Iterable[Row], with_snapshots: bool) -> list[Row]:
+    found: dict[str, Row] = {}
+
+    def add(cls: str, ref: str) -> Row | None:
+        row = db.find(cls, ref)
+        if row is not None:
+            found.setdefault(ref, row)
+        return row
+
+    for vm in vms:
+        for each in (vm, *(db.row("VM", ref) for ref in vm["snapshots"] if with_snapshots)):
+            add("VM", each.ref)
+            add("VM_guest_metrics", each["guest_metrics"])
+            for ref in each["VBDs"]:
+                vbd = add("VBD", ref)
+                vdi = add("VDI", vbd["VDI"]) if vbd is not None else None
+                if vdi is not None:
+                    add("SR", vdi["SR"])
+            for ref in each["VIFs"]:
+                vif = add("VIF", ref)
+                if vif is not None:
+                    add("network", vif["network"])
+            for ref in each["VTPMs"]:
+                add("VTPM", ref)
+            add("VDI", each["suspend_VDI"])
+    return list(found.values())
+
+
+def _record(db: Database, row: Row, ids: dict[str, str], preserve_power_state: bool) -> dict[str, Any]:
+    record = {name: _translate(value, ids) for name, value in row.items()} | _blanked(row)
+    if row.cls == "VM":
+        record |= {"metrics": NULL_REF, "consoles": [], "crash_dumps": [], "appliance": NULL_REF}
+        if not preserve_power_state:
+            record |= {"power_state": "Halted", "suspend_VDI": NULL_REF}
+    if row.cls in ("network", "SR"):
+        record["PIFs" if row.cls == "network" else "PBDs"] = []
+    return record
+
+
+def _blanked(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in _BLANKED.items() if name in row}
+
+
+def _translate(value: Any, ids: dict[str, str]) -> Any:
+    """References to exported objects by their id, to others unchanged in sets, null when alone."""
+    if isinstance(value, str) and value.startswith("OpaqueRef:"):
+        return ids.get(value, NULL_REF)
+    if isinstance(value, list):
+        return [ids.get(item, item) if isinstance(item, str) else item for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One object as it was written; ``record`` holds wire values."""
+
+    cls: str
+    id: str
+    record: dict[str, Any]
+
+
+def read(text: bytes) -> dict[str, Exported]:
+    """The objects by their id. Raises ``IMPORT_ERROR`` for text of another form."""
+    try:
+        document = xmlrpc.decode_value(text)
+        return {
+            item["id"]: Exported(item["class"], item["id"], item["snapshot"]) for item in document["objects"]
+        }
+    except (xmlrpc.MalformedCall, KeyError, TypeError) as error:
+        raise XapiFailure("IMPORT_ERROR", f"INTERNAL_ERROR: [ {error!r} ]") from error

@@ -1,0 +1,80 @@
+"""GET /export_raw_vdi (xapi: ocaml/xapi/export_raw_vdi.ml)."""
+
+from collections.abc import Iterator
+
+from services.simulator.database.row import Row
+from services.simulator.failure import XapiFailure, ocaml_failure
+from services.simulator.http.exchange import Exchange
+from services.simulator.pool import control_domain, domains
+from services.simulator.pool.host import Host
+from services.simulator.pool.pool import Pool, disk_work
+from services.simulator.storage.codecs import raw, vhd
+from services.simulator.storage.ports import Disk
+from services.simulator.transfers.access import Transfer, admitted, found
+from services.simulator.transfers.stream import in_thread, send
+
+CONTENT_TYPES = {"raw": "application/octet-stream", "vhd": "application/vhd"}
+
+
+class RawExport:
+    """A disk as a raw image or a VHD, whole or as differences to a base; its length is not announced."""
+
+    def __init__(self, pool: Pool, host: Host) -> None:
+        self._pool = pool
+        self._host = host
+
+    async def handle(self, exchange: Exchange) -> None:
+        async with admitted(
+            self._pool, self._host, exchange, "get_export_raw_vdi", "Raw VDI export"
+        ) as transfer:
+            vdi = self._pool.db.row("VDI", found(self._pool, "VDI", transfer.query.get("vdi")))
+            if not domains.sees(self._pool, self._host.ref, vdi["SR"]):
+                await redirect(transfer, vdi["SR"])
+                return
+            kind = transfer.query.get("format", "raw")
+            if kind not in CONTENT_TYPES:
+                await exchange.bare_status(404, "HTTP/1.0")
+                raise ocaml_failure(f"Unknown format {kind}")
+            await self._send(transfer, vdi, kind)
+
+    async def _send(self, transfer: Transfer, vdi: Row, kind: str) -> None:
+        base = transfer.query.get("base")
+        base_uuid = self._pool.db.row("VDI", found(self._pool, "VDI", base))["uuid"] if base else None
+        disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
+        await transfer.exchange.begin(
+            [
+                ("Connection", "close"),
+                ("Cache-Control", "no-cache, no-store"),
+                ("task-id", transfer.task),
+                ("content-type", CONTENT_TYPES[kind]),
+                ("content-disposition", f'attachment; filename="{vdi["uuid"]}.{kind}"'),
+            ]
+        )
+        sent = 0
+        async with control_domain.plugged(self._pool, self._host.ref, vdi.ref, "RO"):
+            async for piece in in_thread(self._pieces(disk, kind, base_uuid)):
+                await send(transfer, piece)
+                sent += len(piece)
+                self._pool.tasks.progress(transfer.task, min(1.0, sent / disk.virtual_size))
+                self._pool.tasks.check(transfer.task)
+
+    def _pieces(self, disk: Disk, kind: str, base: str | None) -> Iterator[bytes | bytearray]:
+        if kind == "raw":
+            if base is not None:
+                raise XapiFailure("INTERNAL_ERROR", "base is for differencing formats only")
+            return raw.export(disk)
+        return vhd.export(disk, base, uuid=disk.uuid)
+
+
+async def redirect(transfer: Transfer, sr: str) -> None:
+    """Send the client to a host that sees the SR. Raises ``SR_HAS_NO_PBDS``.
+
+    A XenServer always listens on 443, so a port is named only if it is another.
+    """
+    for host in transfer.pool.hosts.values():
+        if host.alive and domains.sees(transfer.pool, host.ref, sr):
+            port = "" if host.https_port == 443 else f":{host.https_port}"
+            transfer.handed_over = True
+            await transfer.exchange.redirect(f"https://{host.address}{port}{transfer.exchange.head.target}")
+            return
+    raise XapiFailure("SR_HAS_NO_PBDS", sr)

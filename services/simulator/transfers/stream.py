@@ -1,0 +1,67 @@
+"""Bodies: in pieces, at the speed of the link, until they are cut."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import TypeVar
+
+from services.simulator.transfers.access import Transfer
+
+PIECE = 1024 * 1024
+_ONE_READ = 256 * 1024
+T = TypeVar("T")
+
+
+async def send(transfer: Transfer, data: bytes | bytearray | memoryview) -> None:
+    """Raises ``ConnectionResetError`` when the client is gone or the cut of the link is due."""
+    link, writer = transfer.host.link, transfer.exchange.writer
+    allowed = link.allowance(len(data))
+    if allowed < len(data):
+        writer.write(data[:allowed])
+        await writer.drain()
+        writer.transport.abort()
+        raise ConnectionResetError("the link was cut")
+    writer.write(data)
+    await writer.drain()
+    if delay := link.delay(len(data)):
+        await transfer.pool.clock.sleep(delay)
+
+
+async def received(transfer: Transfer, length: int | None) -> AsyncIterator[bytes]:
+    """Pieces of the body, each about 1 MiB, until ``length`` bytes came or the client ends its side.
+
+    Raises ``ConnectionResetError`` when the cut of the link is due.
+    """
+    left = length
+    while left is None or left > 0:
+        piece = await _gather(transfer, PIECE if left is None else min(PIECE, left))
+        if not piece:
+            return
+        if transfer.host.link.allowance(len(piece)) < len(piece):
+            transfer.exchange.writer.transport.abort()
+            raise ConnectionResetError("the link was cut")
+        if delay := transfer.host.link.delay(len(piece)):
+            await transfer.pool.clock.sleep(delay)
+        transfer.pool.tasks.check(transfer.task)
+        left = None if left is None else left - len(piece)
+        yield piece
+
+
+async def _gather(transfer: Transfer, wanted: int) -> bytes:
+    """What is there, but rather more than less."""
+    pieces: list[bytes] = []
+    size = 0
+    while size < wanted:
+        data = await transfer.exchange.reader.read(min(_ONE_READ, wanted - size))
+        if not data:
+            break
+        pieces.append(data)
+        size += len(data)
+    return b"".join(pieces)
+
+
+async def in_thread(pieces: Iterable[T]) -> AsyncIterator[T]:
+    """The items of an iterable that reads disks."""
+    iterator: Iterator[T] = iter(pieces)
+    missing = object()
+    while (piece := await asyncio.to_thread(next, iterator, missing)) is not missing:
+        yield piece  # type: ignore[misc]

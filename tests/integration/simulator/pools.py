@@ -1,0 +1,105 @@
+"""Pools to test with: real listeners on loopback, in this process, on free ports."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import XenAPI
+
+from services.chassis.clock import SystemClock
+from services.chassis.ids import RandomIds
+from services.simulator.nbd.server import NbdServer
+from services.simulator.pool.description import (
+    DiskDescription,
+    HostDescription,
+    PoolDescription,
+    UserDescription,
+    VmDescription,
+)
+from services.simulator.pool.simulation import Simulation
+
+PASSWORD = "xenroot"
+MIB = 1024**2
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on, on any loopback address."""
+    with socket.socket() as probe:
+        probe.bind(("0.0.0.0", 0))
+        return int(probe.getsockname()[1])
+
+
+def describe(data_dir: Path, hosts: int = 1, **values: Any) -> PoolDescription:
+    """``hosts`` hosts on 127.0.0.11 and up, and one VM with a disk unless ``vms`` says otherwise."""
+    vm = VmDescription(name="web", host="host-1", disks=[DiskDescription(size_bytes=8 * MIB)])
+    defaults: dict[str, Any] = {
+        "data_dir": data_dir,
+        "https_port": free_port(),
+        "http_port": free_port(),
+        "nbd_port": free_port(),
+        "users": [UserDescription(password=PASSWORD)],
+        "hosts": [
+            HostDescription(name=f"host-{number}", address=f"127.0.0.{10 + number}", cpus=1)
+            for number in range(1, hosts + 1)
+        ],
+        "vms": [vm],
+        "refusal_delay_s": 0.01,
+    }
+    return PoolDescription(**defaults | values)
+
+
+@asynccontextmanager
+async def running(description: PoolDescription) -> AsyncIterator[Simulation]:
+    simulation = await Simulation.start(description, SystemClock(), RandomIds(), NbdServer)
+    try:
+        yield simulation
+    finally:
+        await simulation.stop()
+
+
+class Sdk:
+    """The PyPI SDK, used from the event loop."""
+
+    def __init__(self, simulation: Simulation, host: int = 1) -> None:
+        address = f"127.0.0.{10 + host}:{simulation.pool.description.https_port}"
+        self.session = XenAPI.Session(f"https://{address}", ignore_ssl=True)
+
+    def close(self) -> None:
+        self.session("close")()
+
+    async def log_in(self) -> "Sdk":
+        await asyncio.to_thread(self.session.xenapi.login_with_password, "root", PASSWORD, "2.20", "tests")
+        return self
+
+    async def call(self, method: str, *params: Any) -> Any:
+        """The result of ``method``; raises ``XenAPI.Failure``."""
+        return await asyncio.to_thread(self.session.xenapi_request, method, params)
+
+    async def refused(self, method: str, *params: Any) -> list[str]:
+        """The failure of a call that must fail."""
+        try:
+            result = await self.call(method, *params)
+        except XenAPI.Failure as failure:
+            return list(failure.details)
+        raise AssertionError(f"{method} was answered with {result!r}")
+
+    async def wait_for_task(self, task: str) -> dict[str, Any]:
+        """The record of a task that has ended, which is destroyed."""
+        token = ""
+        while True:
+            batch = await self.call("event.from", [f"task/{task}"], token, 10.0)
+            token = batch["token"]
+            for event in batch["events"]:
+                if event["snapshot"]["status"] != "pending":
+                    await self.call("task.destroy", task)
+                    return dict(event["snapshot"])
+
+    async def run(self, method: str, *params: Any) -> str:
+        """The result text of an asynchronous call; fails when the task did."""
+        record = await self.wait_for_task(await self.call(f"Async.{method}", *params))
+        assert record["status"] == "success", record["error_info"]
+        return str(record["result"])

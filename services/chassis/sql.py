@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 from google.protobuf.message import Message
@@ -15,7 +15,7 @@ from services.chassis.clock import Clock, SystemClock
 from services.chassis.config import Secret
 from services.chassis.ids import IdSource, RandomIds
 from services.chassis.migrations import upgrade
-from services.chassis.sql_errors import sql_errors
+from services.chassis.sql_errors import connecting, sql_errors
 from services.chassis.tables import OUTBOX
 
 Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -130,7 +130,9 @@ class Database:
     async def read(self) -> AsyncIterator[Reader]:
         """A read-only look that does not wait for writers."""
         with sql_errors(self._name):
-            async with self._engine.connect() as connection:
+            async with AsyncExitStack() as stack:
+                with connecting(self._name):
+                    connection = await stack.enter_async_context(self._engine.connect())
                 yield Reader(connection)
 
     @asynccontextmanager
@@ -147,7 +149,9 @@ class Database:
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[AsyncConnection]:
         with sql_errors(self._name):
-            async with self._writer, self._engine.connect() as connection:
-                await sql_engine.start_writing(connection, self._schema)
+            async with self._writer, AsyncExitStack() as stack:
+                with connecting(self._name):
+                    connection = await stack.enter_async_context(self._engine.connect())
+                    await sql_engine.start_writing(connection, self._schema)
                 yield connection
                 await connection.commit()

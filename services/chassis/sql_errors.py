@@ -25,6 +25,15 @@ def sql_errors(store: str) -> Iterator[None]:
         if meaning is None:
             raise
         raise meaning from error
+
+
+@contextmanager
+def connecting(store: str) -> Iterator[None]:
+    """Raises Unavailable when there is nothing to connect to. Only around connecting: any code may raise
+    OSError.
+    """
+    try:
+        yield
     except OSError as error:
         raise _unreachable(store, error.strerror or type(error).__name__) from error
 

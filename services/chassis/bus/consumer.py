@@ -17,7 +17,7 @@ from services.chassis.bus.dead import describe, set_aside
 from services.chassis.bus.lease import while_held
 from services.chassis.bus.nats_bus import Bus
 from services.chassis.bus.pull import Pull
-from services.chassis.bus.redelivery import Redelivery
+from services.chassis.bus.redelivery import WAITING, Redelivery
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.errors import InvalidInput, Unavailable, XenkeepError
 from services.chassis.metrics import CONSUMED
@@ -39,7 +39,7 @@ class Consumer:
     """The durable consumer ``name`` (the service's) and its literal table of handlers.
 
     An event that fails is tried again up to ``redelivery.max_deliveries`` times and then set aside (see
-    ``dead``); one that cannot be read is set aside at once. While the store is Unavailable the event waits
+    ``dead``); one that cannot be read is set aside at once. While the store is away or full the event waits
     and does not count. Started more than once, the processes share the consumer; order is kept across them,
     one event being out at a time.
     """
@@ -129,7 +129,7 @@ class Consumer:
             while True:
                 try:
                     return await self._once(handler, event, meta)
-                except Unavailable as error:
+                except WAITING as error:
                     failures += 1
                     pause = self._redelivery.pause(failures)
                     _log.warning(

@@ -2,7 +2,10 @@
 
 from dataclasses import dataclass
 
-from services.chassis.errors import Aborted, Internal, Unavailable
+from services.chassis.errors import Aborted, Internal, ResourceExhausted, Unavailable
+
+WAITING = (Unavailable, ResourceExhausted, Aborted)
+"""Errors that say nothing against the message: what it needs is away, full or contended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +13,7 @@ class Redelivery:
     """Pauses double from ``first_pause_s`` up to ``longest_pause_s``; seconds.
 
     JetStream counts deliveries and forgets why the last one failed. So a failure is final from delivery
-    ``max_deliveries`` on, being Unavailable (and the death of the worker, which says nothing) from
+    ``max_deliveries`` on, of the kinds in WAITING (and the death of the worker) from
     ``max_waits`` on.
     """
 
@@ -25,7 +28,7 @@ class Redelivery:
 
     def is_final(self, error: BaseException, deliveries: int) -> bool:
         """Whether the delivery numbered ``deliveries`` (from 1), which ended with ``error``, was the last."""
-        waiting = isinstance(error, Unavailable | Aborted)
+        waiting = isinstance(error, WAITING)
         return deliveries >= (self.max_waits if waiting else self.max_deliveries)
 
     def check_worker_survives(self, deliveries: int) -> None:

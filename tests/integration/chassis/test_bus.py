@@ -20,7 +20,7 @@ from services.chassis.bus.redelivery import Redelivery
 from services.chassis.bus.subscribe import tail
 from services.chassis.bus.work import Outcome, WorkQueue
 from services.chassis.clock import FakeClock
-from services.chassis.errors import InvalidInput, Unavailable
+from services.chassis.errors import InvalidInput, ResourceExhausted, Unavailable, XenkeepError
 from services.chassis.sql import Database, Transaction
 from services.chassis.tls import TlsFiles
 from tests.support.nats import NatsServer
@@ -223,14 +223,15 @@ async def test_what_cannot_be_read_is_set_aside_at_once(nats_server: NatsServer,
     assert seen.calls == [("p2", 1)]
 
 
+@pytest.mark.parametrize("kind", [Unavailable, ResourceExhausted])
 async def test_an_event_waits_in_place_while_something_is_unavailable(
-    nats_server: NatsServer, database: Database
+    kind: type[XenkeepError], nats_server: NatsServer, database: Database
 ) -> None:
     troubles = iter(range(20))
 
     def unavailable(name: str, meta: Meta) -> None:
         if next(troubles, None) is not None:
-            raise Unavailable("The store is away.", reason="AWAY")
+            raise kind("The store is away or full.", reason="AWAY")
 
     seen = Notebook(database, unavailable)
     async with nats_server.bus() as bus:

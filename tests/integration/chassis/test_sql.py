@@ -52,6 +52,15 @@ async def test_an_exception_takes_back_both(database: Database) -> None:
     assert not database.outbox_written.is_set()
 
 
+async def test_an_error_of_the_callers_own_passes_as_it_is(database: Database) -> None:
+    with pytest.raises(FileNotFoundError):
+        async with database.begin():
+            raise FileNotFoundError
+    with pytest.raises(FileNotFoundError):
+        async with database.read():
+            raise FileNotFoundError
+
+
 async def test_writers_take_turns_and_no_increment_is_lost(database: Database) -> None:
     async def append() -> None:
         async with database.begin() as tx:

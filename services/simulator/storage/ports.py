@@ -9,8 +9,9 @@ VDIs of a VHD SR). After any call that changes the set of nodes, `nodes()` tells
 
 Formats, in `services.simulator.storage.codecs` (run them in a thread, piece by piece):
 
-    raw.export(disk), vhd.export(disk, base=None, uuid=.., timestamp=..)   iterators of bytes
-    raw.RawImport(disk), chunked.ChunkedImport(disk), vhd.VhdImport(disk)  fulfil `DiskImport`
+    raw.export(disk), tar.export(disk), vhd.export(disk, base=None, uuid=..)   iterators of bytes
+    raw.RawImport(disk), chunked.ChunkedImport(disk), vhd.VhdImport(disk)      fulfil `DiskImport`
+    tar.members(disk, "Ref:4"), tar.member(name, data), tar.ChunkImport(disk)  the disks of an XVA
 """
 
 from __future__ import annotations

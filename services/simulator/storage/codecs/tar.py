@@ -1,0 +1,91 @@
+"""Disks as tar members of 1 MiB with a checksum each: format=tar of a raw export, and the disks of an XVA.
+
+xen-api: ocaml/xapi/stream_vdi.ml. A disk's members are `<prefix>/%08d` and, after each, the same name with
+`.xxhash` (XXH64 in upper-case hex). Chunks of zeroes are left out, except the first and the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import xxhash
+
+from services.simulator.storage.errors import BadImage
+from services.simulator.storage.ports import SECTOR, Disk
+
+CHUNK = 1024 * 1024
+END_OF_ARCHIVE = bytes(1024)
+_PAD = 512
+
+
+def export(disk: Disk) -> Iterator[bytes | bytearray]:
+    """The archive of format=tar."""
+    yield from members(disk, "vdi")
+    yield END_OF_ARCHIVE
+
+
+def members(disk: Disk, prefix: str) -> Iterator[bytes | bytearray]:
+    """The members of one disk, as they stand in an archive."""
+    last = (disk.virtual_size - 1) // CHUNK
+    for number in range(last + 1):
+        length = min(CHUNK, disk.virtual_size - number * CHUNK)
+        if number not in (0, last) and not any(e.data for e in disk.extents(number * CHUNK, length)):
+            continue
+        chunk = bytearray(length)
+        disk.read_into(number * CHUNK, chunk)
+        if number in (0, last) or any(chunk):
+            name = f"{prefix}/{number:08}"
+            yield from member(name, chunk)
+            yield from member(name + ".xxhash", f"{xxhash.xxh64_intdigest(chunk):016X}".encode())
+
+
+def member(name: str, data: bytes | bytearray) -> Iterator[bytes | bytearray]:
+    """One member: its head, its data, and the padding."""
+    yield member_head(name, len(data))
+    if data:
+        yield data
+    if len(data) % _PAD:
+        yield bytes(_PAD - len(data) % _PAD)
+
+
+def member_head(name: str, size: int) -> bytes:
+    """512 bytes in the style of xapi: no ustar magic, mode 0400, type byte NUL."""
+    encoded = name.encode()
+    if len(encoded) > 99 or size >= 8**11:
+        raise ValueError(f"tar member {name!r} of {size} bytes does not fit an old header")
+    fields = b"0000400\0" + b"0000000\0" * 2 + f"{size:011o}\0".encode() + b"00000000000\0"
+    head = (encoded.ljust(100, b"\0") + fields + b" " * 8).ljust(_PAD, b"\0")
+    checksum = f"{sum(head):07o}\0".encode()
+    return head[:148] + checksum + head[156:]
+
+
+class ChunkImport:
+    """Puts the chunks of one disk of an XVA where they belong.
+
+    The number of a chunk is not its place: an empty one is only a sign of life, and takes a number
+    (stream_vdi.ml, recv_all_vdi): the place moves by the first chunk's length for every number left out.
+    """
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._offset = 0
+        self._last = -1
+        self._first_length: int | None = None
+
+    def add(self, number: int, data: bytes | bytearray | memoryview) -> None:
+        """Write a chunk; numbers must go up. BadImage when they do not or the disk is too small."""
+        if number <= self._last:
+            raise BadImage(f"chunk {number} comes after chunk {self._last}")
+        if self._first_length is None:
+            self._first_length = len(data)
+        self._offset += (number - self._last - 1) * self._first_length
+        self._last = number
+        if self._offset % SECTOR:
+            raise BadImage(f"chunk {number} starts at {self._offset}, inside a sector")
+        if self._offset + len(data) > self._disk.virtual_size:
+            raise BadImage(
+                f"chunk {number} lies beyond the end of the disk of {self._disk.virtual_size} bytes"
+            )
+        whole = bytes(data).ljust(-(-len(data) // SECTOR) * SECTOR, b"\0")
+        self._disk.write(self._offset, whole)
+        self._offset += len(data)

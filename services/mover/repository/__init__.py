@@ -4,6 +4,8 @@ A synchronous, threaded library that knows nothing of services, messages or hype
 """
 
 from services.mover.repository.extents import Extent
+from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES
+from services.mover.repository.format.names import FORMAT_VERSION
 from services.mover.repository.format.point import VM_CONFIGURATION, Disk, Notice, RestorePoint
 from services.mover.repository.format.slot import Argon2Cost
 from services.mover.repository.opening import repair_header
@@ -17,6 +19,8 @@ from services.mover.repository.stores.memory import MemoryStore
 from services.mover.repository.verify import Finding, Verification, scrub
 
 __all__ = [
+    "DEFAULT_CHUNK_BYTES",
+    "FORMAT_VERSION",
     "VM_CONFIGURATION",
     "Argon2Cost",
     "BackupOptions",

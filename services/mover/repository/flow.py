@@ -5,8 +5,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from services.chassis.errors import XenkeepError
-
 T = TypeVar("T")
 
 
@@ -22,9 +20,17 @@ class Flow:
     """The common fate of a set of threads. The first failure is kept and everybody is woken."""
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
         self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+        self._waiting: list[threading.Condition] = []
         self._threads: list[threading.Thread] = []
+
+    def condition(self) -> threading.Condition:
+        """A condition whose waiters a failure wakes."""
+        condition = threading.Condition(threading.Lock())
+        with self._lock:
+            self._waiting.append(condition)
+        return condition
 
     def start(self, name: str, work: Callable[[], None]) -> threading.Thread:
         """Run ``work`` in a thread; what it raises becomes the flow's failure."""
@@ -34,9 +40,12 @@ class Flow:
         return thread
 
     def fail(self, error: BaseException) -> None:
-        with self.changed:
+        with self._lock:
             self._failure = self._failure or error
-            self.changed.notify_all()
+            waiting = list(self._waiting)
+        for condition in waiting:
+            with condition:
+                condition.notify_all()
 
     def check(self) -> None:
         """Raises Stopped when the flow has failed."""
@@ -45,20 +54,15 @@ class Flow:
 
     def raise_failure(self) -> None:
         """Raises the first failure, in the thread of whoever must know."""
-        if isinstance(self._failure, XenkeepError):
-            raise self._failure.with_traceback(self._failure.__traceback__)
         if self._failure is not None:
             raise self._failure
 
-    def wait(self, until: Callable[[], bool]) -> None:
-        """Return when ``until()`` holds; raises Stopped when the flow fails first. Call without the lock."""
-        with self.changed:
-            self.changed.wait_for(lambda: self._failure is not None or until())
+    def wait(self, condition: threading.Condition, until: Callable[[], bool]) -> None:
+        """Return when ``until()`` holds; raises Stopped when the flow fails first. Call with the lock."""
+        while not until():
             self.check()
-
-    def notify(self) -> None:
-        with self.changed:
-            self.changed.notify_all()
+            condition.wait()
+        self.check()
 
     def join(self) -> None:
         """Wait for every thread started so far."""
@@ -82,33 +86,29 @@ class Channel(Generic[T]):
         self._limit = limit
         self._items: deque[T] = deque()
         self._closed = False
+        self._room = flow.condition()
+        self._filled = flow.condition()
 
     def put(self, item: T) -> None:
         """Waits for room; raises Stopped when the flow fails."""
-        changed = self._flow.changed
-        with changed:
-            while len(self._items) >= self._limit:
-                self._flow.check()
-                changed.wait()
-            self._flow.check()
+        with self._room:
+            self._flow.wait(self._room, lambda: len(self._items) < self._limit)
             self._items.append(item)
-            changed.notify_all()
+        with self._filled:
+            self._filled.notify()
 
     def get(self) -> T:
         """Waits for an item; raises Closed after the last one, Stopped when the flow fails."""
-        changed = self._flow.changed
-        with changed:
-            while not self._items:
-                self._flow.check()
-                if self._closed:
-                    raise Closed
-                changed.wait()
-            self._flow.check()
+        with self._filled:
+            self._flow.wait(self._filled, lambda: bool(self._items) or self._closed)
+            if not self._items:
+                raise Closed
             item = self._items.popleft()
-            changed.notify_all()
-            return item
+        with self._room:
+            self._room.notify()
+        return item
 
     def close(self) -> None:
-        with self._flow.changed:
+        with self._filled:
             self._closed = True
-            self._flow.changed.notify_all()
+            self._filled.notify_all()

@@ -129,7 +129,7 @@ class Index:
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]
             query = _FIND.format(marks=",".join("?" * len(batch)))
-            with self._transaction() as db:
+            with self._reading() as db:
                 rows = db.execute(query, batch).fetchall()
             for row in rows:
                 found.setdefault(row[0], []).append(_location(row))
@@ -196,6 +196,15 @@ class Index:
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """For one statement, which is a transaction by itself."""
+        with self._lock:
+            try:
+                yield self._db
+            except sqlite3.Error as error:
+                raise self._translated(error) from error
 
     def _translated(self, error: sqlite3.Error) -> ResourceExhausted | Unavailable:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from mmap import mmap
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,7 +23,7 @@ _LARGEST_BLOB: Final = MAX_BLOB_BYTES + TAG_BYTES
 class OpenPack:
     """A pack being filled. Blobs lie in slot order because slot and place are reserved together."""
 
-    def __init__(self, header: PackHeader, key: bytes, epoch: int, buffer: bytearray) -> None:
+    def __init__(self, header: PackHeader, key: bytes, epoch: int, buffer: mmap) -> None:
         self.header = header
         self.epoch = epoch
         self.buffer = buffer
@@ -76,6 +77,7 @@ class Packer:
         entropy: Entropy,
     ) -> None:
         self._flow = flow
+        self._changed = flow.condition()
         self._full = full
         self._keys = keys
         self._epoch = epoch
@@ -84,13 +86,13 @@ class Packer:
         self._limit = pack_bytes
         self._entropy = entropy
         self._open: OpenPack | None = None
-        self._spare: list[bytearray] = []
+        self._spare: list[mmap] = []
         self._unfinished = 0
 
     def add(self, entry: BlobEntry, packed: Bytes) -> tuple[OpenPack, int, memoryview]:
         """Seal one blob into the open pack: the pack, the slot, and the sealed bytes in its buffer."""
         ready = None
-        with self._flow.changed:
+        with self._changed:
             if self._open is not None and not self._open.has_room(entry.stored, self._limit):
                 ready = self._close()
             if self._open is None:
@@ -105,7 +107,7 @@ class Packer:
 
     def sealed(self, pack: OpenPack) -> None:
         """The caller of ``add`` is done with the bytes; the last one hands a closed pack on."""
-        with self._flow.changed:
+        with self._changed:
             pack.sealing -= 1
             ready = pack.closed and pack.sealing == 0
         if ready:
@@ -113,7 +115,7 @@ class Packer:
 
     def cut(self, at_least: int = 0) -> None:
         """Close the open pack when it holds ``at_least`` bytes of blobs."""
-        with self._flow.changed:
+        with self._changed:
             big = self._open is not None and self._open.used - HEADER_BYTES >= max(1, at_least)
             ready = self._close() if big else None
         if ready is not None:
@@ -121,15 +123,16 @@ class Packer:
 
     def recycle(self, pack: OpenPack) -> None:
         """The pack is stored and its buffer may be used again."""
-        with self._flow.changed:
+        with self._changed:
             self._spare.append(pack.buffer)
             self._unfinished -= 1
-            self._flow.changed.notify_all()
+            self._changed.notify_all()
 
     def drain(self) -> None:
         """Close the open pack and wait until all are stored; raises Stopped when the flow fails."""
         self.cut()
-        self._flow.wait(lambda: self._unfinished == 0)
+        with self._changed:
+            self._flow.wait(self._changed, lambda: self._unfinished == 0)
 
     def _close(self) -> OpenPack | None:
         pack = self._open
@@ -144,9 +147,9 @@ class Packer:
         assert data_key is not None, "a writer opens its epoch first"
         key, commitment = pack_key(data_key, salt, self._kind, self._keys.repository_id)
         header = PackHeader(self._kind, self._keys.repository_id, salt, self._epoch_record, commitment)
-        buffer = (
-            self._spare.pop() if self._spare else bytearray(max(self._limit, HEADER_BYTES + _LARGEST_BLOB))
-        )
+        # Anonymous memory: a bytearray would be zeroed at once, with every other thread waiting.
+        size = max(self._limit, HEADER_BYTES + _LARGEST_BLOB)
+        buffer = self._spare.pop() if self._spare else mmap(-1, size)
         self._unfinished += 1
         return OpenPack(header, key, self._epoch, buffer)
 

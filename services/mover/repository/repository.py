@@ -11,6 +11,7 @@ from services.chassis.clock import SystemClock
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidInput, NotFound
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.creation import write_new_repository
+from services.mover.repository.damage import recorded_damage
 from services.mover.repository.epochs import learn_epochs, start_epoch
 from services.mover.repository.extents import Extent
 from services.mover.repository.format.crypto import same
@@ -33,7 +34,13 @@ from services.mover.repository.objects import Entropy, SealedObjects
 from services.mover.repository.opening import read_header, read_slots, unlock
 from services.mover.repository.ports import BlockTarget, ProgressListener, Time
 from services.mover.repository.reader import BlobReader
-from services.mover.repository.restore import RestoreOptions, data_extents, read_range, restore_disk
+from services.mover.repository.restore import (
+    RestoreOptions,
+    data_extents,
+    read_range,
+    require_readable,
+    restore_disk,
+)
 from services.mover.repository.session import BackupOptions, BackupSession
 from services.mover.repository.store import Store
 from services.mover.repository.stream import read_stream
@@ -236,6 +243,12 @@ class Repository:
             self._context, point_id, disk, target, options or RestoreOptions(), listener, cancel
         )
 
+    def require_restorable(self, point_id: str) -> None:
+        """Raises DataLoss naming what is lost when any disk of the point is known not to be restorable."""
+        point = self.get_point(point_id)
+        for disk in point.disks:
+            require_readable(self._context, point_id, disk, self._context.disk_map(disk))
+
     def read_disk(self, point_id: str, disk_id: str, offset: int, length: int) -> bytes:
         """Bytes of a disk; raises InvalidInput when the range is not on it."""
         _, disk = self._disk(point_id, disk_id)
@@ -269,6 +282,10 @@ class Repository:
     def rebuild_index(self) -> int:
         """Make the repository's index again from its packs alone; how many packs there are."""
         return rebuild_index(self._context)
+
+    def damaged_packs(self) -> int:
+        """How many packs are known to be damaged."""
+        return sum(1 for _ in recorded_damage(self._context.store))
 
     def statistics(self) -> Statistics:
         packs, pack_bytes, blobs = self._context.index.totals()

@@ -118,6 +118,7 @@ class BackupSession:
         self._base = base
         self._options = options
         self._flow = Flow()
+        self._changed = self._flow.condition()
         self._results = _Results()
         self._states: dict[str, _DiskState] = {}
         self._ledger = Ledger(context.index, context.store, self._pack_missing)
@@ -293,8 +294,9 @@ class BackupSession:
         )
 
     def _end(self) -> None:
-        with self._flow.changed:
+        with self._changed:
             self._ending = True
+            self._changed.notify_all()
         self._full.close()
         self._flow.join()
 
@@ -310,14 +312,15 @@ class BackupSession:
     def _durable(self, record: PackRecord) -> None:
         self._ledger.durable(record)
         waited = self._context.time.monotonic() - self._last_saved >= self._options.checkpoint_seconds
-        with self._flow.changed:
+        with self._changed:
             self._results.pack_bytes += record.size
             self._due = self._due or waited
-            self._flow.changed.notify_all()
+            self._changed.notify_all()
 
     def _save_when_due(self) -> None:
         while True:
-            self._flow.wait(lambda: self._due or self._ending)
+            with self._changed:
+                self._flow.wait(self._changed, lambda: self._due or self._ending)
             if self._ending:
                 return
             self._due = False

@@ -40,7 +40,9 @@ async def tail(
     ``since_start`` begins with the oldest event kept. Raises Error Unavailable when NATS cannot be reached.
     """
     try:
-        connection = await nats.connect(home.nats_url, tls=_context(home, identity), connect_timeout=5)
+        connection = await nats.connect(
+            home.nats_url, tls=_context(home, identity), tls_handshake_first=True, connect_timeout=5
+        )
     except (TimeoutError, OSError, nats.errors.Error) as error:
         raise Error(
             "Unavailable",

@@ -1,6 +1,5 @@
 """A notification channel as people write it."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -35,10 +34,13 @@ class Sms(FileModel):
 
     host: str
     system_id: str
-    password_file: Path
+    password_file: str
     recipients: tuple[str, ...] = Field(min_length=1)
     sender: str = ""
     port: int = Field(default=0, ge=0, le=65535)
+    transport: Literal["tcp", "tls"] = "tls"
+    ca_file: str = ""
+    system_type: str = ""
 
 
 class ChannelFile(FileModel):
@@ -82,7 +84,10 @@ class ChannelFile(FileModel):
                     host=self.sms.host,
                     port=self.sms.port,
                     system_id=self.sms.system_id,
-                    password_file=str(self.sms.password_file),
+                    password_file=self.sms.password_file,
+                    transport=notifier_pb2.SmsSink.Transport.Value(f"TRANSPORT_{self.sms.transport.upper()}"),
+                    ca_file=self.sms.ca_file,
+                    system_type=self.sms.system_type,
                     sender=self.sms.sender,
                     recipients=self.sms.recipients,
                 )

@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from xenkeep.cli import events, local, notify, point, policy, pool, repo, run, vm
 from xenkeep.cli.output import complaints
+from xenkeep.cli.session import choose_home
 from xenkeep.errors import Error
 
 EPILOG = (
@@ -41,31 +41,21 @@ for command in (local.init, local.up, local.demo, local.status, run.backup, run.
 
 @app.callback()
 def root(
-    ctx: typer.Context,
     home: Annotated[
         Path | None, typer.Option(envvar="XENKEEP_HOME", help="Home folder; ~/.xenkeep without.")
     ] = None,
 ) -> None:
     """Options of every command."""
-    ctx.obj = home
+    choose_home(home)
 
 
 def main() -> None:
     """Console script."""
     try:
-        code = app(standalone_mode=False)
+        app()
     except Error as error:
         _complain(error)
         sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        complaints.print("Stopped.")
-        sys.exit(130)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _complain(error: Error) -> None:

@@ -76,10 +76,11 @@ def deliveries(
     with client() as xenkeep:
         show_all(
             xenkeep.channels.deliveries(f"channels/{last_part(channel)}" if channel else ""),
-            ("WHEN", "CHANNEL", "STATE", "TRIES", "SUBJECT", "ANSWER"),
+            ("WHEN", "CHANNEL", "TO", "STATE", "TRIES", "SUBJECT", "ANSWER"),
             lambda each: (
                 moment(each.create_time),
                 last_part(each.channel),
+                each.recipient,
                 word(notifier_pb2.Delivery.State, each.state),
                 str(each.attempts),
                 each.subject,

@@ -1,9 +1,9 @@
 """The client of the running command."""
 
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from xenkeep.client import Client
@@ -16,10 +16,17 @@ SecretFile = Annotated[
 ]
 
 
+_chosen_home: ContextVar[Path | None] = ContextVar("chosen_home", default=None)
+
+
+def choose_home(path: Path | None) -> None:
+    """Use this home folder in the running command."""
+    _chosen_home.set(path)
+
+
 def home_path() -> Path:
     """The home folder of ``--home``, ``XENKEEP_HOME`` or the user."""
-    chosen = click.get_current_context().find_root().obj
-    return Path(chosen) if chosen else Home.default_path()
+    return _chosen_home.get() or Home.default_path()
 
 
 def client() -> Client:

@@ -35,6 +35,7 @@ def make_channels(stage: Stage) -> None:
     sms = notifier_pb2.SmsSink(
         host="127.0.0.1",
         port=stage.peers.smpp_port,
+        transport=notifier_pb2.SmsSink.TRANSPORT_TCP,
         system_id=SMS_ACCOUNT[0],
         password_file=SMS_PASSWORD_FILE,
         sender="Xenkeep",

@@ -86,6 +86,7 @@ tls {{
   cert_file: "{certificate}"
   key_file: "{key}"
   verify: true
+  handshake_first: true
   timeout: 5
 }}
 """

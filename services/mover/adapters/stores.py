@@ -7,8 +7,8 @@ from services.chassis.errors import InvalidInput
 from services.mover.repository import DirectoryStore, Store
 
 
-def store_at(url: str) -> Store:
-    """The store of ``file:///path``; raises InvalidInput for anything else."""
+def store_at(url: str, *, create: bool = False) -> Store:
+    """The store of ``file:///path``; raises InvalidInput for others. ``create`` makes a missing directory."""
     parts = urlsplit(url)
     path = Path(unquote(parts.path))
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not path.is_absolute():
@@ -17,4 +17,4 @@ def store_at(url: str) -> Store:
             reason="REPOSITORY_URL_INVALID",
             hint="Give a directory on the mover's machine, for example file:///srv/backup.",
         )
-    return DirectoryStore(path)
+    return DirectoryStore(path, create=create)

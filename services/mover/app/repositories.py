@@ -43,7 +43,7 @@ class Repositories:
         passphrase.
         """
         await self._require_new(display_name, url)
-        store = self._shelf.store_at(url)
+        store = await asyncio.to_thread(self._shelf.store_at, url, create=True)
         made, recovery_key = await asyncio.to_thread(
             create_repository,
             store,

@@ -1,7 +1,6 @@
 """The repositories of this site, opened when needed and kept open."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -20,8 +19,10 @@ class Sealing(Protocol):
     def open(self, sealed: bytes, context: str) -> Secret: ...
 
 
-StoreAt = Callable[[str], Store]
-"""The store at a URL; raises InvalidInput for one that cannot be used."""
+class StoreAt(Protocol):
+    """The store at a URL; raises InvalidInput for an unusable one. ``create`` makes a missing place."""
+
+    def __call__(self, url: str, *, create: bool = False) -> Store: ...
 
 
 class Shelf:
@@ -35,8 +36,8 @@ class Shelf:
         self._open: dict[str, Repository] = {}
         self._opening = asyncio.Lock()
 
-    def store_at(self, url: str) -> Store:
-        return self._store_at(url)
+    def store_at(self, url: str, *, create: bool = False) -> Store:
+        return self._store_at(url, create=create)
 
     @property
     def cache(self) -> Path:

@@ -1,0 +1,111 @@
+"""The law of ``Store``, for every implementation."""
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from services.chassis.errors import AlreadyExists, DataLoss, NotFound
+from services.mover.repository import DirectoryStore, MemoryStore, Store
+from tests.faults.repository.faulty_store import FaultyStore
+
+MAKERS: dict[str, Callable[[Path], Store]] = {
+    "directory": lambda path: DirectoryStore(path / "store", create=True),
+    "memory": lambda path: MemoryStore(),
+    "faulty": lambda path: FaultyStore(MemoryStore()),
+}
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return MAKERS[request.param](tmp_path)
+
+
+def test_what_was_put_can_be_got(store: Store) -> None:
+    store.put("points/p1", [b"hello ", bytearray(b"big "), memoryview(b"world")])
+    assert store.get("points/p1") == b"hello big world"
+    assert store.size("points/p1") == 15
+
+
+def test_empty_objects_are_objects(store: Store) -> None:
+    store.put("a/empty", [])
+    assert store.get("a/empty") == b""
+    assert [stored.name for stored in store.list("a/")] == ["a/empty"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "expected"), [(0, 3, b"abc"), (2, 2, b"cd"), (4, None, b"ef"), (6, 0, b"")]
+)
+def test_a_range_is_exact(store: Store, offset: int, length: int | None, expected: bytes) -> None:
+    store.put("x", [b"abcdef"])
+    assert store.get("x", offset, length) == expected
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 7), (5, 2), (7, None)])
+def test_a_short_object_is_damage_and_not_a_short_answer(
+    store: Store, offset: int, length: int | None
+) -> None:
+    store.put("x", [b"abcdef"])
+    with pytest.raises(DataLoss, match="x"):
+        store.get("x", offset, length)
+
+
+def test_a_name_is_taken_once(store: Store) -> None:
+    store.put("points/p1", [b"first"])
+    with pytest.raises(AlreadyExists, match="points/p1"):
+        store.put("points/p1", [b"second"])
+    assert store.get("points/p1") == b"first"
+
+
+@pytest.mark.parametrize("verb", ["get", "size", "delete"])
+def test_a_missing_object_is_named(store: Store, verb: str) -> None:
+    with pytest.raises(NotFound, match="points/none"):
+        getattr(store, verb)("points/none")
+
+
+def test_a_deleted_object_is_gone_and_its_name_free(store: Store) -> None:
+    store.put("a/b/c", [b"1"])
+    store.delete("a/b/c")
+    with pytest.raises(NotFound):
+        store.get("a/b/c")
+    store.put("a/b/c", [b"2"])
+    assert store.get("a/b/c") == b"2"
+
+
+def test_a_listing_is_by_prefix_and_tells_sizes(store: Store) -> None:
+    for name in ("packs/data/aa/1", "packs/meta/bb/22", "points/p1", "top"):
+        store.put(name, [name[-1:].encode() * len(name)])
+    assert {(s.name, s.size) for s in store.list("packs/")} == {
+        ("packs/data/aa/1", 15),
+        ("packs/meta/bb/22", 16),
+    }
+    assert {s.name for s in store.list("")} == {"packs/data/aa/1", "packs/meta/bb/22", "points/p1", "top"}
+    assert [s.name for s in store.list("packs/da")] == ["packs/data/aa/1"]
+    assert list(store.list("nothing/")) == []
+
+
+def test_of_many_creators_of_one_name_one_wins(store: Store) -> None:
+    outcomes: list[bytes] = []
+
+    def create(content: bytes) -> None:
+        try:
+            store.put("contested", [content])
+        except AlreadyExists:
+            return
+        outcomes.append(content)
+
+    threads = [threading.Thread(target=create, args=(bytes([n]) * 1000,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(outcomes) == 1
+    assert store.get("contested") == outcomes[0]
+
+
+def test_a_sweep_leaves_every_object(store: Store) -> None:
+    store.put("a/b", [os.urandom(100)])
+    store.sweep()
+    assert store.size("a/b") == 100

@@ -1,0 +1,178 @@
+"""The directory store when the file system fails, fills, or the process dies."""
+
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.chassis.errors import (
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+    XenkeepError,
+)
+from services.mover.repository import DirectoryStore
+
+_CALLS = ("open", "write", "fdatasync", "link", "unlink", "fsync", "mkdir")
+
+
+def _failing(real: Callable[..., Any], error: int, times: int) -> Callable[..., Any]:
+    left = [times]
+
+    def call(*args: Any, **options: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise OSError(error, os.strerror(error))
+        return real(*args, **options)
+
+    return call
+
+
+def test_a_missing_directory_is_not_an_empty_store(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="mounted"):
+        DirectoryStore(tmp_path / "none")
+
+
+def test_a_file_is_not_a_store(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for create in (False, True):
+        with pytest.raises(FailedPrecondition, match="not a directory"):
+            DirectoryStore(tmp_path / "file", create=create)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "expected"),
+    [
+        ("write", errno.ENOSPC, ResourceExhausted),
+        ("open", errno.ENOSPC, ResourceExhausted),
+        ("link", errno.ENOSPC, ResourceExhausted),
+        ("mkdir", errno.EDQUOT, ResourceExhausted),
+        ("open", errno.EMFILE, ResourceExhausted),
+        ("open", errno.EROFS, PermissionDenied),
+        ("open", errno.EACCES, PermissionDenied),
+        ("link", errno.ENOTSUP, FailedPrecondition),
+    ],
+)
+def test_a_refused_write_leaves_nothing_and_names_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: int, expected: type[XenkeepError]
+) -> None:
+    store = DirectoryStore(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, _failing(getattr(os, call), error, 1))
+        with pytest.raises(expected) as caught:
+            store.put("a/b", [b"content"])
+    assert caught.value.hint
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    store.put("a/b", [b"content"])
+    assert store.get("a/b") == b"content"
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "fsync", "link"])
+def test_a_failed_sync_writes_again_to_another_file_and_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    told: list[str] = []
+    store = DirectoryStore(tmp_path, on_notice=lambda code, message: told.append(code))
+    store.put("a/first", [b""])
+    opened: list[str] = []
+    real_open = os.open
+
+    def noting_open(path: Any, *args: Any, **options: Any) -> int:
+        if ".tmp-" in str(path):
+            opened.append(str(path))
+        return real_open(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", noting_open)
+    monkeypatch.setattr(os, call, _failing(getattr(os, call), errno.EIO, 1))
+    store.put("a/b", [b"content"])
+    assert store.get("a/b") == b"content"
+    assert told == ["STORE_REWRITE"]
+    assert len(set(opened)) == 2
+
+
+def test_a_disk_that_never_syncs_is_unavailable_and_nothing_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DirectoryStore(tmp_path, on_notice=lambda code, message: None)
+    monkeypatch.setattr(os, "fdatasync", _failing(os.fdatasync, errno.EIO, 99))
+    with pytest.raises(Unavailable, match="durably"):
+        store.put("a/b", [b"content"])
+    assert list(store.list("")) == []
+
+
+def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/b", [b"x"])
+    (tmp_path / "a" / ".tmp-dead").write_bytes(b"half")
+    alive = tmp_path / "a" / ".tmp-alive"
+    with alive.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert store.sweep() == 1
+        assert alive.exists()
+    assert [stored.name for stored in store.list("")] == ["a/b"]
+
+
+def test_a_link_that_worked_but_reported_failure_is_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DirectoryStore(tmp_path)
+    real = os.link
+
+    def link_twice(source: Any, target: Any) -> None:
+        real(source, target)
+        real(source, target)
+
+    monkeypatch.setattr(os, "link", link_twice)
+    store.put("a/b", [b"content"])
+    assert store.get("a/b") == b"content"
+
+
+def _die_at(step: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    count = [0]
+
+    def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **options: Any) -> Any:
+            if count[0] == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            count[0] += 1
+            return real(*args, **options)
+
+        return call
+
+    return wrap
+
+
+def test_a_kill_at_any_system_call_leaves_the_object_whole_or_absent(tmp_path: Path) -> None:
+    content = [b"x" * 100_000, b"y" * 100_000]
+    survived = False
+    step = 0
+    while not survived:
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        pid = os.fork()
+        if pid == 0:
+            wrap = _die_at(step)
+            for name in _CALLS:
+                setattr(os, name, wrap(getattr(os, name)))
+            DirectoryStore(folder).put("a/b", content)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        survived = os.WIFEXITED(status)
+        store = DirectoryStore(folder)
+        present = [stored.name for stored in store.list("")] == ["a/b"]
+        assert present or not survived
+        if present:
+            assert store.get("a/b") == b"".join(content)
+        store.sweep()
+        assert [p.name for p in folder.rglob("*") if p.is_file()] == (["b"] if present else [])
+        if not present:
+            store.put("a/b", content)
+        step += 1
+    assert step > 8

@@ -13,6 +13,7 @@ from services.catalog.app.rounds import SyncRounds
 from services.catalog.app.syncing import Syncing
 from services.catalog.config import CatalogConfig
 from services.catalog.consumers import Consumers
+from services.chassis.bell import Bell, RingingDatabase
 from services.chassis.program import Component
 from services.chassis.serve import Base, serve
 
@@ -22,7 +23,12 @@ CALLERS = frozenset({"admin", "console", "scheduler"})
 
 def compose(base: Base[CatalogConfig]) -> Sequence[Component]:
     config = base.config
-    database, bus, mover = base.database(MIGRATIONS), base.bus(), base.channel(config.mover)
+    bell = Bell()
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = RingingDatabase(
+        bell, config.database(base.name), base.name, MIGRATIONS, ids=base.ids, clock=base.clock
+    )
+    bus, mover = base.bus(), base.channel(config.mover)
     shelf = SqlShelf(database)
     movers = GrpcMovers(mover, config.neighbour_deadline, config.listing_deadline)
     finding, syncing = Finding(shelf), Syncing(shelf, movers, base.clock)
@@ -32,7 +38,7 @@ def compose(base: Base[CatalogConfig]) -> Sequence[Component]:
         base.outbox(database, bus),
         mover,
         base.consumer(database, bus, Consumers(Projection()).table()),
-        SyncRounds(syncing, base.clock),
+        SyncRounds(syncing, bell, base.clock),
         base.rpc([(add_RestorePointServiceServicer_to_server, RestorePointApi(finding, syncing), CALLERS)]),
     ]
 

@@ -1,7 +1,7 @@
 """What the catalog needs from the world."""
 
 from collections.abc import AsyncIterator, Sequence, Set
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -111,6 +111,22 @@ class Shelf(Protocol):
 
     def reading(self) -> AbstractAsyncContextManager[Work]:
         """For looking only."""
+        ...
+
+
+class Ear(Protocol):
+    """One listener."""
+
+    async def next(self) -> None:
+        """Return at the next change; at once when there was one since the last call. May be cancelled."""
+        ...
+
+
+class Changes(Protocol):
+    """Wakes whoever waits for a change of the shelf by this process. A hint: it may wake for nothing."""
+
+    def listen(self) -> AbstractContextManager[Ear]:
+        """Changes since entering are heard."""
         ...
 
 

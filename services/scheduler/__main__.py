@@ -6,9 +6,9 @@ from datetime import timedelta
 from xenkeep.scheduler.v1.policy_pb2_grpc import add_PolicyServiceServicer_to_server
 from xenkeep.scheduler.v1.run_pb2_grpc import add_RunServiceServicer_to_server
 
+from services.chassis.bell import Bell, RingingDatabase
 from services.chassis.program import Component
 from services.chassis.serve import Base, serve
-from services.scheduler.adapters.bell import Bell, RingingDatabase
 from services.scheduler.adapters.grpc_repositories import GrpcRepositories
 from services.scheduler.adapters.grpc_restore_points import GrpcRestorePoints
 from services.scheduler.adapters.grpc_vms import GrpcVms

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.scheduler.adapters.bell import Bell, RingingDatabase
+from services.chassis.sql import Database
 from services.scheduler.adapters.memory_ledger import MemoryLedger
 from services.scheduler.adapters.sql_ledger import SqlLedger
 from services.scheduler.app.record import record
@@ -45,7 +45,7 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
     if request.param == "postgresql":
         url = request.getfixturevalue("postgres_url")
         service = f"scheduler-{abs(hash(str(tmp_path)))}"
-    async with RingingDatabase(Bell(), url, service, MIGRATIONS) as database:
+    async with Database(url, service, MIGRATIONS) as database:
         yield SqlLedger(database)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from services.chassis.bell import Bell
 from services.chassis.clock import FakeClock
 from services.chassis.errors import NotFound, Unavailable, XenkeepError
 from services.chassis.ids import SequentialIds
-from services.scheduler.adapters.bell import Bell
 from services.scheduler.adapters.memory_ledger import MemoryLedger
 from services.scheduler.app.dispatching import Dispatching
 from services.scheduler.app.firing import Firing

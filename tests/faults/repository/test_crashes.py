@@ -1,11 +1,21 @@
 """A mover killed at every step: nothing acknowledged is lost, and the next one goes on."""
 
+import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
 from services.chassis.errors import Aborted, AlreadyExists, NotFound, ResourceExhausted, XenkeepError
-from services.mover.repository import BackupOptions, MemoryStore, create_repository
+from services.mover.repository import (
+    BackupOptions,
+    DirectoryStore,
+    DiskRequest,
+    MemoryStore,
+    create_repository,
+)
+from tests.faults.repository.dying import die_at_system_call
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.unit.repository.world import (
     BLOCK,
@@ -76,6 +86,34 @@ def test_a_backup_killed_at_every_step_is_there_or_not_and_the_next_attempt_succ
     assert step > 10
 
 
+def test_a_process_killed_at_any_system_call_of_a_backup_loses_nothing(tmp_path: Path) -> None:
+    with new_repository(
+        DirectoryStore(tmp_path / "0", create=True), tmp_path / "c", 256 * KIB, MIB
+    ) as repository:
+        back_up(repository, "base", BASE)
+    step, survived = 0, False
+    while not survived:
+        folder = tmp_path / f"store-{step}"
+        shutil.copytree(tmp_path / "0", folder)
+        pid = os.fork()
+        if pid == 0:
+            die_at_system_call(step)
+            with reopen(DirectoryStore(folder), tmp_path / f"cache-{step}") as repository:
+                back_up(repository, "next", NEXT, base="base", changed=CHANGED, transfer="t", options=OPTIONS)
+            os._exit(0)
+        survived = os.WIFEXITED(os.waitpid(pid, 0)[1])
+        with reopen(DirectoryStore(folder), tmp_path / f"cache-{step}") as repository:
+            assert restored(repository, "base") == BASE
+            if "next" not in repository.list_points():
+                assert not survived
+                back_up(repository, "next", NEXT, base="base", changed=CHANGED, transfer="t", options=OPTIONS)
+            assert restored(repository, "next") == NEXT
+        assert not list(folder.rglob(".tmp-*")) or survived
+        shutil.rmtree(folder)
+        step += 2
+    assert step > 20
+
+
 def test_a_creation_killed_at_every_step_can_be_repeated(tmp_path: Path) -> None:
     step = 0
     while True:
@@ -96,11 +134,20 @@ def test_a_creation_killed_at_every_step_can_be_repeated(tmp_path: Path) -> None
 
 def test_another_mover_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
     content = noise(32 * MIB)
-    store = MemoryStore()
+    saved = threading.Event()
+
+    class Watched(MemoryStore):
+        def delete(self, name: str) -> None:
+            super().delete(name)
+            if name == "checkpoints/t/00000003":
+                saved.set()
+
+    store = Watched()
     new_repository(store, tmp_path / "a").close()
 
     def die(offset: int) -> None:
         if offset >= 24 * MIB:
+            saved.wait(30)
             raise Crash
 
     with reopen(store, tmp_path / "a") as repository, pytest.raises(Crash):
@@ -110,7 +157,7 @@ def test_another_mover_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
         disk = MemoryDisk(content)
         with repository.begin_backup("p", transfer_id="t", options=OPTIONS) as session:
             add_disk(session, content, disk=disk)
-            assert session.resumed_from_bytes >= 12 * MIB
+            assert session.resumed_from_bytes >= 4 * MIB
             point = session.commit(description())
         assert disk.bytes_read + point.statistics["resumed_bytes"] == len(content)
         assert restored(repository, "p") == content
@@ -125,8 +172,6 @@ def test_a_checkpoint_of_another_snapshot_is_not_used_and_that_is_told(tmp_path:
             add_disk(session, old)
         assert any(name.startswith("checkpoints/t/") for name in store.objects)
         with repository.begin_backup("p", transfer_id="t", options=OPTIONS) as session:
-            from services.mover.repository import DiskRequest
-
             session.disk(DiskRequest("d", len(new), source_ref="snapshot-2"), MemoryDisk(new))
             point = session.commit(description())
         assert [notice.code for notice in point.notices] == ["CHECKPOINT_DISCARDED"]

@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from services.chassis.errors import (
     XenkeepError,
 )
 from services.mover.repository import DirectoryStore
-
-_CALLS = ("open", "write", "fdatasync", "link", "unlink", "fsync", "mkdir")
+from tests.faults.repository.dying import die_at_system_call
 
 
 def _failing(real: Callable[..., Any], error: int, times: int) -> Callable[..., Any]:
@@ -134,21 +132,6 @@ def test_a_link_that_worked_but_reported_failure_is_success(
     assert store.get("a/b") == b"content"
 
 
-def _die_at(step: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    count = [0]
-
-    def wrap(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
-            if count[0] == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            count[0] += 1
-            return real(*args, **options)
-
-        return call
-
-    return wrap
-
-
 def test_a_kill_at_any_system_call_leaves_the_object_whole_or_absent(tmp_path: Path) -> None:
     content = [b"x" * 100_000, b"y" * 100_000]
     survived = False
@@ -158,9 +141,7 @@ def test_a_kill_at_any_system_call_leaves_the_object_whole_or_absent(tmp_path: P
         folder.mkdir()
         pid = os.fork()
         if pid == 0:
-            wrap = _die_at(step)
-            for name in _CALLS:
-                setattr(os, name, wrap(getattr(os, name)))
+            die_at_system_call(step)
             DirectoryStore(folder).put("a/b", content)
             os._exit(0)
         _, status = os.waitpid(pid, 0)

@@ -55,8 +55,8 @@ class Exchange:
             raise BadRequest(500, "Http_svr.Client_requested_size_over_limit")
         return await self.reader.readexactly(length)
 
-    async def reply(self, body: bytes, content_type: str) -> None:
-        """An RPC answer."""
+    async def reply(self, body: bytes, content_type: str, *, for_browsers: bool = True) -> None:
+        """An RPC answer; ``for_browsers``: with CORS headers."""
         await self._send(
             200,
             [
@@ -64,9 +64,10 @@ class Exchange:
                 ("connection", "keep-alive" if self.keep_open else "close"),
                 NO_CACHE,
                 ("content-type", content_type),
-                *_CORS,
+                *(_CORS if for_browsers else ()),
             ],
             body,
+            self.head.version,
         )
 
     async def reply_options(self) -> None:

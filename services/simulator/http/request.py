@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-HEAD_LIMIT = 64 * 1024
+HEAD_LIMIT = 16 * 1024
 HEAD_TIMEOUT_S = 10.0
 """From the first byte of a request to the end of its head."""
 

@@ -40,21 +40,30 @@ class Rpc:
             request = jsonrpc.decode(body)
         except jsonrpc.MalformedRequest as error:
             raise BadRequest(500, str(error)) from error
-        await exchange.reply((await self._json_answer(request)).encode(), "application/json")
+        wrong = jsonrpc.unspeakable(request.params)
+        if wrong is not None:
+            description = ["INVALID_VALUE", "Invalid UTF-8 string in parameter", f"S({wrong})"]
+            await self._json_without_dispatch(exchange, description)
+            return
+        try:
+            answer = await self._json_answer(request)
+        except EmergencyMode as failure:
+            await self._json_without_dispatch(exchange, failure.description)
+        else:
+            await exchange.reply(answer.encode(), "application/json")
+
+    @staticmethod
+    async def _json_without_dispatch(exchange: Exchange, description: list[str]) -> None:
+        body = jsonrpc.failure_before_dispatch(description).encode("utf-8", "surrogateescape")
+        await exchange.reply(body, "application/json", for_browsers=False)
 
     async def _json_answer(self, request: jsonrpc.Request) -> str:
         if request.method == "system.listMethods":
             return jsonrpc.success(request, self._dispatcher.method_names)
-        wrong = jsonrpc.unspeakable(request.params)
-        if wrong is not None:
-            return jsonrpc.failure_before_dispatch(
-                ["INVALID_VALUE", "Invalid UTF-8 string in parameter", f"S({wrong})"]
-            )
+        dispatch = self._dispatcher.dispatch
         try:
-            return jsonrpc.success(
-                request, await self._dispatcher.dispatch(self._host, request.method, request.params)
-            )
-        except EmergencyMode as failure:
-            return jsonrpc.failure_before_dispatch(failure.description)
+            return jsonrpc.success(request, await dispatch(self._host, request.method, request.params))
+        except EmergencyMode:
+            raise
         except XapiFailure as failure:
             return jsonrpc.failure(request, failure.description)

@@ -6,7 +6,7 @@ from typing import Any
 from services.simulator.pool import allowed_operations, domains
 from services.simulator.pool.description import DiskDescription, VmDescription
 from services.simulator.pool.disks import add_vdi
-from services.simulator.pool.pool import Pool, disk_work
+from services.simulator.pool.pool import Guest, Pool, disk_work
 
 _GIB = 1024**3
 _TEMPLATES = (
@@ -41,9 +41,7 @@ def add_templates(pool: Pool) -> None:
 
 async def add_vm(pool: Pool, facts: VmDescription) -> str:
     """A VM with its disks and VIFs, running when the description names a host; its reference."""
-    other_config = {"mac_seed": pool.ids.new(), domains.OS_NAME: facts.os_name, **facts.other_config}
-    if not facts.guest_tools:
-        other_config[domains.NO_TOOLS] = "true"
+    other_config = {"mac_seed": pool.ids.new(), **facts.other_config}
     uefi = facts.firmware == "uefi"
     vm = _add_vm_row(
         pool,
@@ -57,6 +55,7 @@ async def add_vm(pool: Pool, facts: VmDescription) -> str:
         ha_always_run=facts.ha_restart_priority == "restart",
         HVM_boot_params={"order": "cd", **({"firmware": "uefi"} if uefi else {})},
     )
+    pool.guests[pool.db.row("VM", vm)["uuid"]] = Guest(facts.guest_tools, facts.os_name)
     for number, disk in enumerate(facts.disks):
         await _add_disk(pool, vm, facts.name, disk, number)
     pool.create("VBD", VM=vm, userdevice="3", mode="RO", type="CD", empty=True, unpluggable=True)

@@ -8,7 +8,7 @@ from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool import allowed_operations
 from services.simulator.pool.facts import BIOS_STRINGS
-from services.simulator.pool.pool import Pool, disk_work
+from services.simulator.pool.pool import Guest, Pool, disk_work
 from services.simulator.wire.datetimes import EPOCH
 
 VM_OVERHEAD_BYTES = 5 * 1024**2
@@ -178,15 +178,16 @@ async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
 
 
 def add_guest_metrics(pool: Pool, vm: Row) -> str:
-    """What a guest's tools report, or the little that is known of one without; ``other_config`` of the VM
-    decides.
+    """What a guest's tools report, or the little that is known of one without.
+
+    A VM that nobody described has tools when it has a disk to hold them.
     """
-    if vm["other_config"].get(NO_TOOLS) == "true":
+    guest = pool.guests.get(vm["uuid"], Guest(bool(disks_in_use(pool, vm)), "Debian GNU/Linux 12 (bookworm)"))
+    if not guest.tools:
         return pool.create("VM_guest_metrics", live=True, last_updated=pool.now())
-    name = vm["other_config"].get(OS_NAME, "Debian GNU/Linux 12 (bookworm)")
     facts: dict[str, Any] = {
         "os_version": {
-            "name": name,
+            "name": guest.os_name,
             "distro": "debian",
             "major": "12",
             "minor": "5",
@@ -215,11 +216,6 @@ def add_guest_metrics(pool: Pool, vm: Row) -> str:
         last_updated=pool.now(),
         **facts,
     )
-
-
-NO_TOOLS = "xenkeep-simulator:no-guest-tools"
-OS_NAME = "xenkeep-simulator:os-name"
-"""Keys of VM.other_config that say what the simulated guest is."""
 
 
 def _next_domid(pool: Pool) -> int:

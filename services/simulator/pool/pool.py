@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -30,10 +31,19 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
+@dataclass(frozen=True)
+class Guest:
+    """What runs inside a VM, which no record tells while it is halted."""
+
+    tools: bool
+    os_name: str
+
+
 class Pool:
     """Database, hosts, storage, and the work in progress.
 
-    ``repositories`` are the SRs' contents by SR reference, ``disks`` their records. All hosts live in this
+    ``repositories`` are the SRs' contents by SR reference, ``disks`` their records; ``guests``
+    are described VMs by uuid. All hosts live in this
     process and see one database, the coordinator's; that supporters refuse calls is the dispatcher's
     business.
     """
@@ -52,6 +62,7 @@ class Pool:
         self.hosts: dict[str, Host] = {}
         self.repositories: dict[str, StorageRepository] = {}
         self.disks: dict[str, Disks] = {}
+        self.guests: dict[str, Guest] = {}
         self.failures: Failures
         self.running = False
         self._work: set[asyncio.Task[None]] = set()

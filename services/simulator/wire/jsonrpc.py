@@ -50,7 +50,7 @@ def encode(value: Any) -> str:
 def decode(body: bytes) -> Request:
     """Raises ``MalformedRequest``."""
     try:
-        message = json.loads(body)
+        message = json.loads(body.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise MalformedRequest(f"Yojson.Json_error({error})") from error
     if not isinstance(message, dict):
@@ -64,6 +64,8 @@ def decode(body: bytes) -> Request:
         message.get("params", [] if version == 2 else None),
         message.get("id"),
     )
+    if version == 2 and isinstance(params, dict):
+        params = [params]
     if not isinstance(method, str) or not isinstance(params, list):
         raise MalformedRequest("Jsonrpc.Malformed_method_request: method or params")
     if isinstance(id_, bool) or not isinstance(id_, (int, str)):

@@ -1,0 +1,59 @@
+"""Parts of the XenAPI adapters that need no pool."""
+
+import pytest
+
+from services.chassis.errors import XenkeepError
+from services.hypervisor.adapters import xapi_tags
+from services.hypervisor.adapters.xapi_errors import CODES, translated
+from services.hypervisor.adapters.xapi_rpc import XapiFailure
+from services.hypervisor.adapters.xapi_tasks import values
+
+
+@pytest.mark.parametrize("code", sorted(CODES))
+def test_every_code_of_the_table_is_a_sentence_with_a_way_out(code: str) -> None:
+    error = translated(XapiFailure(code, []), "doing something")
+    assert error.message.startswith("Doing something failed. ")
+    assert error.message.endswith(".")
+    assert error.hint
+    assert code == error.metadata["pool_code"]
+
+
+def test_an_unknown_code_is_told_as_it_is_and_references_are_not() -> None:
+    failure = XapiFailure("NEW_CODE", ["OpaqueRef:0f7c", "words {0}"])
+    error: XenkeepError = translated(failure, "doing something")
+    assert "NEW_CODE (words {0})" in error.message
+    assert "OpaqueRef" not in str(error)
+
+
+def test_results_of_tasks_are_values_or_arrays_of_them() -> None:
+    assert ["OpaqueRef:1"] == values("<value>OpaqueRef:1</value>")
+    array = "<value><array><data><value>a</value><value>b&amp;c</value></data></array></value>"
+    assert ["a", "b&c"] == values(array)
+    assert [] == values("<value></value>") == values("")
+
+
+SOURCE = "11111111-2222-4333-8444-555555555555"
+
+
+def _record(**more: object) -> dict[str, object]:
+    return {"uuid": "own", "is_a_snapshot": True, "other_config": {}, "name_label": ""} | more
+
+
+def test_a_tagged_snapshot_is_ours_and_its_copies_are_not() -> None:
+    config = {xapi_tags.SOURCE: SOURCE, xapi_tags.OBJECT: "own"}
+    assert SOURCE == xapi_tags.source_of(_record(other_config=config))
+    assert "" == xapi_tags.source_of(_record(other_config=config, uuid="copy"))
+    assert "" == xapi_tags.source_of(_record(other_config=config, is_a_snapshot=False))
+
+
+def test_an_untagged_snapshot_vm_is_ours_by_its_name_and_a_disk_is_not() -> None:
+    name = xapi_tags.snapshot_name(SOURCE)
+    assert SOURCE == xapi_tags.source_of(_record(name_label=name, power_state="Halted"))
+    assert "" == xapi_tags.source_of(_record(name_label=name))
+
+
+def test_a_copy_of_what_was_made_for_a_restore_is_not_ours() -> None:
+    config = {xapi_tags.TARGET: "t", xapi_tags.OBJECT: "own"}
+    assert "t" == xapi_tags.target_of(_record(is_a_snapshot=False, other_config=config))
+    assert "" == xapi_tags.target_of(_record(is_a_snapshot=False, other_config=config, uuid="copy"))
+    assert "" == xapi_tags.target_of(_record(other_config=config))

@@ -26,12 +26,7 @@ class Merge:
     def stands(self, state: State, layer: int) -> bool:
         """True when nothing happened to the two since; otherwise the next step makes another plan."""
         node = state.nodes.get(self.node)
-        return (
-            node is not None
-            and node.layer == layer
-            and node.parent == self.parent
-            and state.children()[self.parent] == [self.node]
-        )
+        return node is not None and node.layer == layer and node.parent == self.parent
 
 
 def next_garbage(state: State) -> str | None:
@@ -95,9 +90,9 @@ class Coalescing(Store):
             return garbage is not None
 
     def _merge_at_once(self, merge: Merge) -> bool:
-        """Merge a node without data: it could be forked any moment, and the parent get another child.
+        """Merge a node without data: a fork of it would give the parent another child. True when done.
 
-        Of any other node, see that the parent is large enough; False.
+        A fork of any other node comes between it and the parent. The parent is made large enough; False.
         """
         with self._paused(merge.node) as state:
             self._grow(state, merge.parent, state.nodes[merge.node].virtual_size)

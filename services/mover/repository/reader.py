@@ -34,15 +34,15 @@ def open_blob(
     cipher: AESGCM, keys: KeyRing, salt: bytes, slot: int, entry: BlobEntry, sealed: Bytes, what: str
 ) -> Bytes:
     """The plaintext of one blob; raises DataLoss naming the pack ``what``."""
-    about = f"{what} slot {slot}"
     packed = bytearray(entry.stored - TAG_BYTES)
+    aad = blob_aad(keys.repository_id, salt, slot, entry)
     try:
-        cipher.decrypt_into(blob_nonce(slot), sealed, blob_aad(keys.repository_id, salt, slot, entry), packed)
+        cipher.decrypt_into(blob_nonce(slot), sealed, aad, packed)
     except (InvalidTag, ValueError):
-        raise damaged(about, "its seal is broken") from None
-    plain = zstd.decompress(entry.compression, packed, entry.plain, about)
+        raise damaged(what, f"the seal of slot {slot} is broken") from None
+    plain = zstd.decompress(entry.compression, packed, entry.plain, what)
     if blob_id(keys.id_keys[entry.type], plain) != entry.id:
-        raise damaged(about, "its content is not what its id says")
+        raise damaged(what, f"the content of slot {slot} is not what its id says")
     return plain
 
 

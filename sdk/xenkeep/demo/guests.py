@@ -8,10 +8,12 @@ import hashlib
 import os
 import random
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from xenkeep.errors import Error
@@ -20,6 +22,7 @@ BLOCK_BYTES = 64 * 1024
 MIB = 1 << 20
 RECORDS_BYTES = 24 * MIB
 """Size of ``/data/records.bin``, in which guests overwrite scattered blocks."""
+ENOUGH_BYTES = 600 * MIB
 
 
 @dataclass
@@ -105,16 +108,16 @@ def _record_blocks(image: Path) -> list[int]:
 def _copy_files(target: Path, budget_bytes: int, rng: random.Random) -> None:
     """Fill ``target`` with copies of files of this Python installation and system, up to a budget."""
     target.mkdir()
-    roots = [Path(sys.base_prefix) / "lib", Path("/usr/share"), Path("/usr/lib")]
-    files = [path for root in roots if root.is_dir() for path in _regular_files(root)]
+    files = list(_machine_files())
     rng.shuffle(files)
     used = 0
-    for number, path in enumerate(files):
+    for number, (path, size) in enumerate(files):
         if used >= budget_bytes:
             return
         folder = target / f"{number % 64:02d}"
         folder.mkdir(exist_ok=True)
-        used += shutil.copyfile(path, folder / f"{number}-{path.name[-80:]}").stat().st_size
+        _link_or_copy(path, folder / f"{number}-{path.name[-80:]}")
+        used += size
     raise Error(
         "FailedPrecondition",
         "DEMO_FILES_SHORT",
@@ -123,14 +126,32 @@ def _copy_files(target: Path, budget_bytes: int, rng: random.Random) -> None:
     )
 
 
-def _regular_files(root: Path) -> Iterator[Path]:
+def _link_or_copy(source: Path, target: Path) -> None:
+    """The tree is only read, so a link will do where the system allows one."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+@cache
+def _machine_files() -> tuple[tuple[Path, int], ...]:
+    """Readable files of this Python installation and, when those are few, of the system, with their sizes."""
+    found: list[tuple[Path, int]] = []
+    for root in (Path(sys.base_prefix) / "lib", Path("/usr/lib"), Path("/usr/share")):
+        found += _regular_files(root)
+        if sum(size for _, size in found) > ENOUGH_BYTES:
+            break
+    return tuple(found)
+
+
+def _regular_files(root: Path) -> Iterator[tuple[Path, int]]:
     for folder, _, names in os.walk(root):
         for name in sorted(names):
             path = Path(folder) / name
-            if path.is_symlink() or not path.is_file() or not os.access(path, os.R_OK):
-                continue
-            if 0 < path.stat().st_size < 8 * MIB:
-                yield path
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and 0 < status.st_size < 8 * MIB and os.access(path, os.R_OK):
+                yield path, status.st_size
 
 
 def _whole(image: Path, size_bytes: int) -> Iterator[bytes | memoryview]:

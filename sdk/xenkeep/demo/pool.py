@@ -74,7 +74,9 @@ def _vm(guest: Guest) -> dict[str, object]:
 def program(file: Path) -> Program:
     """The simulator as a process to supervise."""
     return Program(
-        "simulator", (sys.executable, "-m", "services.simulator", "run", str(file)), ready_line="ready"
+        "simulator",
+        (sys.executable, "-m", "services.simulator", "run", str(file)),
+        ready_line='"coordinator":',
     )
 
 

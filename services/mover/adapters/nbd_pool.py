@@ -40,6 +40,7 @@ class NbdPool:
         self._counting = threading.Lock()
         self._bytes_read = 0
         self._bytes_redone = 0
+        self._resumed_from_bytes = 0
 
     @property
     def size_bytes(self) -> int:
@@ -55,6 +56,13 @@ class NbdPool:
     def bytes_redone(self) -> int:
         """Bytes that were asked for again because the connection they were to come on was lost."""
         return self._bytes_redone
+
+    @property
+    def resumed_from_bytes(self) -> int:
+        """Bytes that had been delivered when a connection was last lost, and were not read again; 0 without a
+        loss.
+        """
+        return self._resumed_from_bytes
 
     def notices(self) -> tuple[Notice, ...]:
         """See ``BlockSource``."""
@@ -108,3 +116,5 @@ class NbdPool:
         with self._counting:
             self._bytes_read += read
             self._bytes_redone += redone
+            if redone:
+                self._resumed_from_bytes = self._bytes_read

@@ -39,7 +39,7 @@ class NbdPoolOptions:
     connections: int = 4
     connections_per_host: int = 4
     window: int = 4
-    request_bytes: int = 2 << 20
+    request_bytes: int = 1 << 20
     patience: float = 600.0
     first_pause: float = 1.0
     longest_pause: float = 30.0

@@ -61,7 +61,8 @@ class Nbdkit:
             )
             given = listener.fileno()
             # Socket activation: the port is known and listening before the server runs.
-            activated = f'exec 3<&{given} {given}<&-; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+            as_third = f"exec 3<&{given} {given}<&-; " if given != 3 else ""
+            activated = as_third + 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
             command = ["nbdkit", "-f", "-r", *tls, *self.options, "file", str(self.image)]
             self.process = subprocess.Popen(
                 ["bash", "-c", activated, "nbdkit", *command],

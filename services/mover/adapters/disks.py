@@ -17,7 +17,7 @@ REFRESH_SECONDS = 180.0
 
 
 class HypervisorDisks:
-    """``neighbours.Disks``. Where a disk is now is asked of the hypervisor service each time it is needed."""
+    """``ports.neighbours.Disks``; where a disk is now is asked of the hypervisor service whenever needed."""
 
     def __init__(self, hypervisor: GrpcHypervisor, loop: asyncio.AbstractEventLoop) -> None:
         self._hypervisor = hypervisor

@@ -28,7 +28,7 @@ QUICK_SECONDS = 120.0
 
 
 class GrpcHypervisor:
-    """``neighbours.Hypervisor``, and where disks are now."""
+    """``ports.neighbours.Hypervisor``, and where disks are now."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._sources = backup_source_pb2_grpc.BackupSourceServiceStub(channel)

@@ -9,7 +9,7 @@ from services.mover.domain import Extent
 from services.mover.domain.capture import FullReason, Method
 from services.mover.domain.placement import Placement
 from services.mover.domain.source import Base, Source, Target
-from services.mover.neighbours import Hypervisor
+from services.mover.ports.neighbours import Hypervisor
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 600.0
@@ -18,7 +18,7 @@ LONGEST_PAUSE = 15.0
 
 
 class PatientHypervisor:
-    """``neighbours.Hypervisor`` around another one. Every verb of the port may be repeated.
+    """``ports.neighbours.Hypervisor`` around another one. Every verb of the port may be repeated.
 
     Raises Unavailable after PATIENCE_SECONDS without an answer.
     """

@@ -13,7 +13,7 @@ WORK_KIND = "transfer"
 
 
 class SqlWork:
-    """``books.Work`` on a transaction, also on one that a consumer has begun."""
+    """``ports.books.Work`` on a transaction, also on one that a consumer has begun."""
 
     def __init__(self, transaction: Transaction, site: str) -> None:
         self._transaction = transaction
@@ -30,7 +30,7 @@ class SqlWork:
 
 
 class SqlView:
-    """``books.Work`` for looking only."""
+    """``ports.books.Work`` for looking only."""
 
     def __init__(self, reader: Reader) -> None:
         self.repositories = SqlRepositories(reader)
@@ -41,7 +41,7 @@ class SqlView:
 
 
 class SqlBooks:
-    """``books.Books``."""
+    """``ports.books.Books``."""
 
     def __init__(self, database: Database, site: str) -> None:
         self._database = database

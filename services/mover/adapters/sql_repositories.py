@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from services.chassis.errors import AlreadyExists, NotFound
 from services.chassis.sql import Reader
 from services.mover.adapters.tables import REPOSITORIES
-from services.mover.books import SealedSecret
 from services.mover.domain.repository import Registration
+from services.mover.ports.books import SealedSecret
 
 _FIELDS = (
     REPOSITORIES.c.repository_id,
@@ -21,7 +21,7 @@ _FIELDS = (
 
 
 class SqlRepositories:
-    """``books.RepositoryBook``."""
+    """``ports.books.RepositoryBook``."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

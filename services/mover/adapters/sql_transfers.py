@@ -21,7 +21,7 @@ from services.mover.wire.transfer import (
 
 
 class SqlTransfers:
-    """``books.TransferBook``."""
+    """``ports.books.TransferBook``."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -16,7 +16,7 @@ from services.mover.domain.outcome import Outcome
 from services.mover.domain.point import Asset, Point
 from services.mover.domain.source import Base, Source, SourceDisk
 from services.mover.domain.transfer import Backup, Result, Transfer
-from services.mover.neighbours import Disks, Hypervisor
+from services.mover.ports.neighbours import Disks, Hypervisor
 from services.mover.repository import (
     VM_CONFIGURATION,
     BackupOptions,

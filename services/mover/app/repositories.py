@@ -8,7 +8,6 @@ from services.chassis.config import Secret
 from services.chassis.errors import AlreadyExists, DataLoss, XenkeepError
 from services.mover.app.point_records import read_point
 from services.mover.app.shelf import Shelf
-from services.mover.books import Books
 from services.mover.domain.facts import RepositoryAdded
 from services.mover.domain.point import Point
 from services.mover.domain.repository import (
@@ -17,6 +16,7 @@ from services.mover.domain.repository import (
     RepositoryStatus,
     check_display_name,
 )
+from services.mover.ports.books import Books
 from services.mover.repository import (
     DEFAULT_CHUNK_BYTES,
     FORMAT_VERSION,

@@ -11,7 +11,7 @@ from services.mover.domain.capture import Remark
 from services.mover.domain.outcome import Outcome
 from services.mover.domain.source import Target, TargetDisk
 from services.mover.domain.transfer import Restore, Result, Transfer
-from services.mover.neighbours import Disks, Hypervisor
+from services.mover.ports.neighbours import Disks, Hypervisor
 from services.mover.repository import VM_CONFIGURATION, Progress, Repository, RestoreOptions, RestorePoint
 
 PASSES = 4

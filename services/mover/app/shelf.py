@@ -6,8 +6,8 @@ from typing import Protocol, Self
 
 from services.chassis.config import Secret
 from services.chassis.errors import NotFound
-from services.mover.books import Books, SealedSecret
 from services.mover.domain.repository import Registration
+from services.mover.ports.books import Books, SealedSecret
 from services.mover.repository import Repository, Store, open_repository
 
 

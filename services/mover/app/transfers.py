@@ -6,9 +6,9 @@ from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
 from services.chassis.ids import IdSource
 from services.mover.app.cancellation import Cancellations
-from services.mover.books import Books, Changes, Work
 from services.mover.domain.facts import TransferCancelled, TransferRequested
 from services.mover.domain.transfer import Spec, State, Transfer
+from services.mover.ports.books import Books, Changes, Work
 
 
 class Transfers:

@@ -18,7 +18,6 @@ from services.chassis.errors import (
 )
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation, Cancellations
-from services.mover.books import Books
 from services.mover.domain.capture import Failure
 from services.mover.domain.facts import (
     TransferCancelled,
@@ -29,6 +28,7 @@ from services.mover.domain.facts import (
 )
 from services.mover.domain.outcome import Outcome
 from services.mover.domain.transfer import Progress, Spec, Transfer
+from services.mover.ports.books import Books
 
 PROGRESS_SECONDS = 1.0
 RETRYABLE = (Unavailable, DeadlineExceeded, Aborted, ResourceExhausted)

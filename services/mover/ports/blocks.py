@@ -1,4 +1,4 @@
-"""What the mover needs from the world outside its repositories."""
+"""Disks: bytes that can be read and written."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol

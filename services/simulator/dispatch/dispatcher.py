@@ -70,6 +70,11 @@ class Dispatcher:
                 self._functions[name] = function
 
     @property
+    def coordinator_fingerprint(self) -> str:
+        """SHA-256 of the coordinator's certificate, as it vouches for it: hexadecimal in pairs."""
+        return self._pool.coordinator.certificate.fingerprint
+
+    @property
     def method_names(self) -> list[str]:
         """What ``system.listMethods`` answers."""
         return [

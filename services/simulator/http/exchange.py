@@ -55,7 +55,9 @@ class Exchange:
             raise BadRequest(500, "Http_svr.Client_requested_size_over_limit")
         return await self.reader.readexactly(length)
 
-    async def reply(self, body: bytes, content_type: str, *, for_browsers: bool = True) -> None:
+    async def reply(
+        self, body: bytes, content_type: str, *, for_browsers: bool = True, extra: Headers = ()
+    ) -> None:
         """An RPC answer; ``for_browsers``: with CORS headers."""
         await self._send(
             200,
@@ -65,6 +67,7 @@ class Exchange:
                 NO_CACHE,
                 ("content-type", content_type),
                 *(_CORS if for_browsers else ()),
+                *extra,
             ],
             body,
             self.head.version,

@@ -10,6 +10,7 @@ from services.catalog.app.projection import Projection
 from services.catalog.wire.damages import damages_by_point
 from services.catalog.wire.names import id_in
 from services.catalog.wire.point import point_from_proto
+from services.catalog.wire.readable import readable
 from services.chassis.bus.cloudevents import Meta
 from services.chassis.bus.consumer import Handler
 from services.chassis.sql import Transaction
@@ -30,7 +31,8 @@ class Consumers:
         }
 
     async def _committed(self, tx: Transaction, event: events_pb2.PointCommitted, meta: Meta) -> None:
-        point = point_from_proto(event.point)
+        with readable():
+            point = point_from_proto(event.point)
         await self._projection.committed(SqlWork(tx), point, event.repository_display_name, meta.time)
 
     async def _damaged(self, tx: Transaction, event: events_pb2.DamageFound, meta: Meta) -> None:
@@ -41,6 +43,7 @@ class Consumers:
         await self._projection.verified(SqlWork(tx), sound, damaged, meta.time, full=event.full)
 
     async def _repository_added(self, tx: Transaction, event: events_pb2.RepositoryAdded, meta: Meta) -> None:
-        repository_id = id_in(event.repository, "repositories")
+        with readable():
+            repository_id = id_in(event.repository, "repositories")
         name = event.repository_display_name
         await self._projection.repository_added(SqlWork(tx), repository_id, name, meta.time)

@@ -11,6 +11,7 @@ from services.chassis.sql import Transaction
 from services.scheduler.adapters.sql_ledger import SqlWork
 from services.scheduler.app.transfers import Transfers
 from services.scheduler.wire.names import id_in
+from services.scheduler.wire.readable import readable
 from services.scheduler.wire.run import progress_from_proto
 from services.scheduler.wire.times import failure_from_proto
 
@@ -51,4 +52,5 @@ class Consumers:
 
 
 def _id(name: str) -> str:
-    return id_in(name, "transfers")
+    with readable():
+        return id_in(name, "transfers")

@@ -56,12 +56,22 @@ class ServiceProcess:
         } | {f"XENKEEP_{other.upper()}": f"127.0.0.1:{port}" for other, port in neighbours.items()}
         self._process: Process | None = None
 
-    async def start(self, module: str = "") -> None:
+    async def start(self, module: str = "", **env: str) -> None:
         """Returns at once; calls made with ``wait_for_ready`` wait for it."""
         with (self.directory / f"{self.name}.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", module or f"services.{self.name}", env=self.env, stdout=log, stderr=log
+                sys.executable,
+                "-m",
+                module or f"services.{self.name}",
+                env=self.env | env,
+                stdout=log,
+                stderr=log,
             )
+
+    async def wait(self) -> int:
+        """Its exit code, when it has ended by itself."""
+        assert self._process is not None
+        return await self._process.wait()
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Its exit code."""

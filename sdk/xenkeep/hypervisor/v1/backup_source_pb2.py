@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from xenkeep.common.v1 import capture_pb2 as xenkeep_dot_common_dot_v1_dot_capture__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)xenkeep/hypervisor/v1/backup_source.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\"\xec\x02\n\x0c\x42\x61\x63kupSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02vm\x18\x02 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x03 \x01(\t\x12\x19\n\x11pool_display_name\x18\x04 \x01(\t\x12)\n\x06method\x18\x05 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x33\n\x0b\x63onsistency\x18\x06 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x31\n\rsnapshot_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x10vm_configuration\x18\x08 \x01(\x0c\x42\x03\x80\x01\x01\x12\x30\n\x05\x64isks\x18\t \x03(\x0b\x32!.xenkeep.hypervisor.v1.SourceDisk\x12*\n\x07notices\x18\n \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\"\xd0\x02\n\nSourceDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\'\n\x05level\x18\x05 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x32\n\x0b\x66ull_reason\x18\x06 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\x12\x1b\n\x13\x66ull_reason_message\x18\x07 \x01(\t\x12\x39\n\rnbd_endpoints\x18\x08 \x03(\x0b\x32\".xenkeep.hypervisor.v1.NbdEndpoint\x12\x14\n\x0ctracking_ref\x18\t \x01(\t\x12\x15\n\rextents_known\x18\n \x01(\x08\x12\x15\n\rchanged_bytes\x18\x0b \x01(\x04\"\x85\x01\n\x0bNbdEndpoint\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x18\n\x0b\x65xport_name\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x05 \x01(\t\x12\x13\n\x0bserver_name\x18\x06 \x01(\t\"1\n\x08\x44iskBase\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x14\n\x0ctracking_ref\x18\x02 \x01(\t\"\xce\x01\n\x17OpenBackupSourceRequest\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x18\n\x10\x62\x61\x63kup_source_id\x18\x02 \x01(\t\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12.\n\x05\x62\x61ses\x18\x04 \x03(\x0b\x32\x1f.xenkeep.hypervisor.v1.DiskBase\x12\x32\n\x0b\x66ull_reason\x18\x05 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\"&\n\x16GetBackupSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x12ListExtentsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64isk_id\x18\x02 \x01(\t\"A\n\x13ListExtentsResponse\x12*\n\x07\x65xtents\x18\x01 \x03(\x0b\x32\x19.xenkeep.common.v1.Extent\";\n\x18\x43loseBackupSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tcommitted\x18\x02 \x01(\x08\"\x1b\n\x19\x43loseBackupSourceResponse2\xc5\x03\n\x13\x42\x61\x63kupSourceService\x12g\n\x10OpenBackupSource\x12..xenkeep.hypervisor.v1.OpenBackupSourceRequest\x1a#.xenkeep.hypervisor.v1.BackupSource\x12\x65\n\x0fGetBackupSource\x12-.xenkeep.hypervisor.v1.GetBackupSourceRequest\x1a#.xenkeep.hypervisor.v1.BackupSource\x12\x66\n\x0bListExtents\x12).xenkeep.hypervisor.v1.ListExtentsRequest\x1a*.xenkeep.hypervisor.v1.ListExtentsResponse0\x01\x12v\n\x11\x43loseBackupSource\x12/.xenkeep.hypervisor.v1.CloseBackupSourceRequest\x1a\x30.xenkeep.hypervisor.v1.CloseBackupSourceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)xenkeep/hypervisor/v1/backup_source.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\"\xec\x02\n\x0c\x42\x61\x63kupSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02vm\x18\x02 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x03 \x01(\t\x12\x19\n\x11pool_display_name\x18\x04 \x01(\t\x12)\n\x06method\x18\x05 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x33\n\x0b\x63onsistency\x18\x06 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x31\n\rsnapshot_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x10vm_configuration\x18\x08 \x01(\x0c\x42\x03\x80\x01\x01\x12\x30\n\x05\x64isks\x18\t \x03(\x0b\x32!.xenkeep.hypervisor.v1.SourceDisk\x12*\n\x07notices\x18\n \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\"\xeb\x02\n\nSourceDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\'\n\x05level\x18\x05 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x32\n\x0b\x66ull_reason\x18\x06 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\x12\x1b\n\x13\x66ull_reason_message\x18\x07 \x01(\t\x12\x39\n\rnbd_endpoints\x18\x08 \x03(\x0b\x32\".xenkeep.hypervisor.v1.NbdEndpoint\x12\x14\n\x0ctracking_ref\x18\t \x01(\t\x12\x15\n\rextents_known\x18\n \x01(\x08\x12\x15\n\rchanged_bytes\x18\x0b \x01(\x04\x12\x19\n\x11\x62\x61se_tracking_ref\x18\x0c \x01(\t\"\x85\x01\n\x0bNbdEndpoint\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x18\n\x0b\x65xport_name\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x05 \x01(\t\x12\x13\n\x0bserver_name\x18\x06 \x01(\t\"1\n\x08\x44iskBase\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x14\n\x0ctracking_ref\x18\x02 \x01(\t\"\xce\x01\n\x17OpenBackupSourceRequest\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x18\n\x10\x62\x61\x63kup_source_id\x18\x02 \x01(\t\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12.\n\x05\x62\x61ses\x18\x04 \x03(\x0b\x32\x1f.xenkeep.hypervisor.v1.DiskBase\x12\x32\n\x0b\x66ull_reason\x18\x05 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\"&\n\x16GetBackupSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x12ListExtentsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64isk_id\x18\x02 \x01(\t\"A\n\x13ListExtentsResponse\x12*\n\x07\x65xtents\x18\x01 \x03(\x0b\x32\x19.xenkeep.common.v1.Extent\";\n\x18\x43loseBackupSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tcommitted\x18\x02 \x01(\x08\"\x1b\n\x19\x43loseBackupSourceResponse2\xc5\x03\n\x13\x42\x61\x63kupSourceService\x12g\n\x10OpenBackupSource\x12..xenkeep.hypervisor.v1.OpenBackupSourceRequest\x1a#.xenkeep.hypervisor.v1.BackupSource\x12\x65\n\x0fGetBackupSource\x12-.xenkeep.hypervisor.v1.GetBackupSourceRequest\x1a#.xenkeep.hypervisor.v1.BackupSource\x12\x66\n\x0bListExtents\x12).xenkeep.hypervisor.v1.ListExtentsRequest\x1a*.xenkeep.hypervisor.v1.ListExtentsResponse0\x01\x12v\n\x11\x43loseBackupSource\x12/.xenkeep.hypervisor.v1.CloseBackupSourceRequest\x1a\x30.xenkeep.hypervisor.v1.CloseBackupSourceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,23 +40,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BACKUPSOURCE']._serialized_start=135
   _globals['_BACKUPSOURCE']._serialized_end=499
   _globals['_SOURCEDISK']._serialized_start=502
-  _globals['_SOURCEDISK']._serialized_end=838
-  _globals['_NBDENDPOINT']._serialized_start=841
-  _globals['_NBDENDPOINT']._serialized_end=974
-  _globals['_DISKBASE']._serialized_start=976
-  _globals['_DISKBASE']._serialized_end=1025
-  _globals['_OPENBACKUPSOURCEREQUEST']._serialized_start=1028
-  _globals['_OPENBACKUPSOURCEREQUEST']._serialized_end=1234
-  _globals['_GETBACKUPSOURCEREQUEST']._serialized_start=1236
-  _globals['_GETBACKUPSOURCEREQUEST']._serialized_end=1274
-  _globals['_LISTEXTENTSREQUEST']._serialized_start=1276
-  _globals['_LISTEXTENTSREQUEST']._serialized_end=1327
-  _globals['_LISTEXTENTSRESPONSE']._serialized_start=1329
-  _globals['_LISTEXTENTSRESPONSE']._serialized_end=1394
-  _globals['_CLOSEBACKUPSOURCEREQUEST']._serialized_start=1396
-  _globals['_CLOSEBACKUPSOURCEREQUEST']._serialized_end=1455
-  _globals['_CLOSEBACKUPSOURCERESPONSE']._serialized_start=1457
-  _globals['_CLOSEBACKUPSOURCERESPONSE']._serialized_end=1484
-  _globals['_BACKUPSOURCESERVICE']._serialized_start=1487
-  _globals['_BACKUPSOURCESERVICE']._serialized_end=1940
+  _globals['_SOURCEDISK']._serialized_end=865
+  _globals['_NBDENDPOINT']._serialized_start=868
+  _globals['_NBDENDPOINT']._serialized_end=1001
+  _globals['_DISKBASE']._serialized_start=1003
+  _globals['_DISKBASE']._serialized_end=1052
+  _globals['_OPENBACKUPSOURCEREQUEST']._serialized_start=1055
+  _globals['_OPENBACKUPSOURCEREQUEST']._serialized_end=1261
+  _globals['_GETBACKUPSOURCEREQUEST']._serialized_start=1263
+  _globals['_GETBACKUPSOURCEREQUEST']._serialized_end=1301
+  _globals['_LISTEXTENTSREQUEST']._serialized_start=1303
+  _globals['_LISTEXTENTSREQUEST']._serialized_end=1354
+  _globals['_LISTEXTENTSRESPONSE']._serialized_start=1356
+  _globals['_LISTEXTENTSRESPONSE']._serialized_end=1421
+  _globals['_CLOSEBACKUPSOURCEREQUEST']._serialized_start=1423
+  _globals['_CLOSEBACKUPSOURCEREQUEST']._serialized_end=1482
+  _globals['_CLOSEBACKUPSOURCERESPONSE']._serialized_start=1484
+  _globals['_CLOSEBACKUPSOURCERESPONSE']._serialized_end=1511
+  _globals['_BACKUPSOURCESERVICE']._serialized_start=1514
+  _globals['_BACKUPSOURCESERVICE']._serialized_end=1967
 # @@protoc_insertion_point(module_scope)

@@ -101,6 +101,7 @@ class SourceDisk(_message.Message):
     TRACKING_REF_FIELD_NUMBER: _builtins.int
     EXTENTS_KNOWN_FIELD_NUMBER: _builtins.int
     CHANGED_BYTES_FIELD_NUMBER: _builtins.int
+    BASE_TRACKING_REF_FIELD_NUMBER: _builtins.int
     disk_id: _builtins.str
     """The VM's disk (not its snapshot): the UUID that stays the same from point to point."""
     device: _builtins.str
@@ -121,6 +122,8 @@ class SourceDisk(_message.Message):
     """Whether ListExtents knows something; otherwise the whole disk has to be read."""
     changed_bytes: _builtins.int
     """Changed since the base, in bytes; the whole size when not known."""
+    base_tracking_ref: _builtins.str
+    """INCREMENTAL: the base, of those given at the first opening, that the extents are relative to. Whoever finds a source open knows by it what to build upon."""
     @_builtins.property
     def nbd_endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___NbdEndpoint]:
         """Where it can be read now; any of them, several at once."""
@@ -139,10 +142,11 @@ class SourceDisk(_message.Message):
         tracking_ref: _builtins.str = ...,
         extents_known: _builtins.bool = ...,
         changed_bytes: _builtins.int = ...,
+        base_tracking_ref: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_bytes", b"changed_bytes", "device", b"device", "disk_id", b"disk_id", "display_name", b"display_name", "extents_known", b"extents_known", "full_reason", b"full_reason", "full_reason_message", b"full_reason_message", "level", b"level", "nbd_endpoints", b"nbd_endpoints", "size_bytes", b"size_bytes", "tracking_ref", b"tracking_ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_tracking_ref", b"base_tracking_ref", "changed_bytes", b"changed_bytes", "device", b"device", "disk_id", b"disk_id", "display_name", b"display_name", "extents_known", b"extents_known", "full_reason", b"full_reason", "full_reason_message", b"full_reason_message", "level", b"level", "nbd_endpoints", b"nbd_endpoints", "size_bytes", b"size_bytes", "tracking_ref", b"tracking_ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

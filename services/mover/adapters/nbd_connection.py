@@ -1,18 +1,20 @@
 """One NBD connection, blocking, for one thread at a time; several reads in flight, replies in any order.
 
 Bytes go straight from the TLS layer into the caller's buffer. ``SSLSocket.recv_into`` yields one TLS record,
-at most 16 KiB, a call, which is what a connection costs. Measured on a two-core machine against nbdkit 1.32
-on the loopback (MiB/s, one connection, OpenSSL 3.0, Python 3.11):
+at most 16 KiB, a call; that, not Python, is the cost of a connection. Measured on two quiet cores over the
+loopback against nbdkit 1.32, with OpenSSL 3.0 and Python 3.11, one connection, in MiB/s:
 
-| request | plain, 1 in flight | plain, 4 | TLS, 1 in flight | TLS, 4 |
-|---|---|---|---|---|
-| 64 KiB | 720 | 1960 | 370 | 780 |
-| 1 MiB | 3790 | 4660 | 830 | 1090 |
-| 2 MiB | 3100 | 4270 | 860 | 890 |
-| 8 MiB | 2300 | 2720 | 750 | 810 |
+| request | plain, 1 in flight | plain, 4 | TLS, 1 in flight | TLS, 4 | seconds of processor a GiB, TLS |
+|---|---|---|---|---|---|
+| 64 KiB | 720 | 1960 | 370 | 780 | 1.6, 1.1 |
+| 1 MiB | 3790 | 4660 | 830 | 1090 | 1.0, 0.9 |
+| 2 MiB | 3100 | 4270 | 860 | 890 | 1.0, 1.1 |
+| 8 MiB | 2300 | 2720 | 750 | 810 | 1.1, 1.2 |
 
-An ``ssl.MemoryBIO`` fed by larger ``recv`` calls was no faster with 64 KiB, 256 KiB or 1 MiB (670 to 1120):
-what it saves in system calls it spends on the copy. With TLS, both cores are busy with sealing and opening.
+Requests of 1 MiB are best because they stay in the processor's cache. Two and four connections gain nothing
+there, both cores being busy, and neither does libnbd's nbdcopy (``tests/bench/measure_nbd.py`` compares). An
+``ssl.MemoryBIO`` fed by larger ``recv`` calls was no faster with 64 KiB, 256 KiB or 1 MiB (670 to 1120
+MiB/s): what it saves in system calls it spends on the copy.
 """
 
 import contextlib

@@ -162,13 +162,16 @@ class NbdSupply:
         ready_at = self._hosts.next_ready()
         return not self._hosts.endpoints or (ready_at is not None and ready_at > now)
 
-    def _until_something_may_change(self, since: float, now: float) -> float:
-        moments = [max(since, self._lost_since) + self._options.patience]
+    def _until_something_may_change(self, since: float, now: float) -> float | None:
+        """Seconds; None when only another thread can change anything, which it then announces."""
+        moments = (
+            [] if self._live or self._opening else [max(since, self._lost_since) + self._options.patience]
+        )
         if self._has_room():
             ready_at = self._hosts.next_ready()
             moments += [ready_at] if ready_at is not None else []
             moments += [] if self._refreshing else [self._refresh_at]
-        return max(0.01, min((moment for moment in moments if moment > now), default=now) - now)
+        return min((moment - now for moment in moments if moment > now), default=None)
 
     def _open(self, endpoint: NbdEndpoint) -> NbdConnection | None:
         try:

@@ -27,7 +27,9 @@ from tests.faults.mover_io.hostile_nbd import ACK, BANNER, SIZE, HostileNbd, Scr
 from tests.integration.mover_io.nbdkit import Certificate
 
 CONTENT = random.Random(5).randbytes(SIZE)
-SHORT = NbdTimeouts(connect=5, handshake=0.3, reply=0.3)
+SHORT = NbdTimeouts(handshake=1, reply=0.3)
+LONG = NbdTimeouts(handshake=20, reply=20)
+HANGING = {"NBD_TIMEOUT", "TLS_FAILED"}
 
 
 def before_tls(said: bytes) -> Script:
@@ -107,8 +109,9 @@ def export_reply(size: int = SIZE, flags: int = 3, padding: bytes = bytes(124)) 
 def test_a_handshake_that_goes_wrong_says_what_and_where(
     tmp_path: Path, script: Script, kind: type[XenkeepError], reason: str
 ) -> None:
+    timeouts = SHORT if reason in HANGING else LONG
     with HostileNbd(tmp_path, [script]) as server, pytest.raises(XenkeepError) as failed:
-        NbdConnection.open(server.endpoint, SHORT)
+        NbdConnection.open(server.endpoint, timeouts)
     assert (type(failed.value), failed.value.reason) == (kind, reason)
     assert "host-1" in failed.value.message
     assert "secret" not in f"{failed.value} {failed.value!r} {failed.value.metadata}"
@@ -131,7 +134,7 @@ def test_another_certificate_is_another_server(tmp_path: Path) -> None:
             told.host_id, told.address, told.port, told.export_name, Certificate.new().certificate
         )
         with pytest.raises(Unauthenticated) as refused:
-            NbdConnection.open(expected, SHORT)
+            NbdConnection.open(expected, LONG)
         assert refused.value.reason == "CERTIFICATE_MISMATCH"
 
 
@@ -140,7 +143,7 @@ def test_a_certificate_that_cannot_be_read_is_refused_before_the_name_is_sent(tm
         told = server.endpoint
         broken = NbdEndpoint(told.host_id, told.address, told.port, told.export_name, "not a certificate")
         with pytest.raises(InvalidInput) as refused:
-            NbdConnection.open(broken, SHORT)
+            NbdConnection.open(broken, LONG)
     assert refused.value.reason == "CERTIFICATE_UNREADABLE"
 
 
@@ -150,7 +153,7 @@ def test_tls_before_1_2_is_refused(tmp_path: Path) -> None:
             server.context.minimum_version = ssl.TLSVersion.TLSv1
             server.context.maximum_version = ssl.TLSVersion.TLSv1_1
         with pytest.raises(Unavailable) as refused:
-            NbdConnection.open(server.endpoint, SHORT)
+            NbdConnection.open(server.endpoint, LONG)
     assert refused.value.reason == "TLS_FAILED"
 
 
@@ -165,10 +168,10 @@ def test_plain_text_must_be_allowed_in_so_many_words(tmp_path: Path) -> None:
         told = server.endpoint
         without = NbdEndpoint(told.host_id, told.address, told.port, told.export_name, "")
         with pytest.raises(InvalidInput) as refused:
-            NbdConnection.open(without, SHORT)
+            NbdConnection.open(without, LONG)
         assert refused.value.reason == "NBD_PLAINTEXT_REFUSED"
         assert server.connections == 0
-        connection = NbdConnection.open(without, SHORT, plaintext_allowed=True)
+        connection = NbdConnection.open(without, LONG, plaintext_allowed=True)
         buffer = bytearray(4096)
         connection.read_into(8192, memoryview(buffer))
         connection.close()
@@ -258,7 +261,7 @@ def test_a_read_that_goes_wrong_fails_and_ends_the_connection(
     tmp_path: Path, misbehave: Script, kind: type[XenkeepError], reason: str
 ) -> None:
     with HostileNbd(tmp_path, [while_reading(misbehave)], disk=CONTENT) as server:
-        connection = NbdConnection.open(server.endpoint, NbdTimeouts(reply=0.3))
+        connection = NbdConnection.open(server.endpoint, NbdTimeouts(reply=0.3 if reason in HANGING else 20))
         reads = [BlockRead(offset, memoryview(bytearray(4096))) for offset in (0, 65536)]
         done: list[BlockRead] = []
         with pytest.raises(XenkeepError) as failed:
@@ -280,7 +283,7 @@ def test_replies_may_come_in_any_order(tmp_path: Path) -> None:
                 talk.reply(request)
 
     with HostileNbd(tmp_path, [backwards], disk=CONTENT) as server:
-        connection = NbdConnection.open(server.endpoint, SHORT)
+        connection = NbdConnection.open(server.endpoint, LONG)
         reads = [BlockRead(offset, memoryview(bytearray(65536))) for offset in range(0, SIZE, 65536)]
         done = list(connection.read_many(reads[:4], window=4))
         connection.close()
@@ -323,7 +326,7 @@ def test_a_server_that_offers_to_leave_out_the_zeroes_is_taken_at_its_word(tmp_p
         talk.serve()
 
     with HostileNbd(tmp_path, [modern], disk=CONTENT) as server:
-        connection = NbdConnection.open(server.endpoint, SHORT)
+        connection = NbdConnection.open(server.endpoint, LONG)
         buffer = bytearray(SIZE)
         connection.read_into(0, memoryview(buffer))
         connection.close()

@@ -43,13 +43,7 @@ FRAME = 65536
 SIZE = 64 * FRAME
 CONTENT = random.Random(13).randbytes(SIZE)
 WHOLE = [Extent(0, SIZE)]
-QUICK = HttpTargetOptions(
-    frame_bytes=FRAME,
-    patience=3,
-    first_pause=0.02,
-    longest_pause=0.1,
-    timeouts=HttpTimeouts(connect=2, answer=2, write=0.5, finish=2),
-)
+QUICK = HttpTargetOptions(frame_bytes=FRAME, first_pause=0.02, longest_pause=0.1)
 
 
 def target_of(*servers: FramedServer) -> HttpDiskTarget:
@@ -273,7 +267,8 @@ def test_an_end_without_goodbye_is_told(tmp_path: Path) -> None:
 def test_a_host_that_stops_reading_is_not_waited_for_longer_than_allowed(tmp_path: Path) -> None:
     size = 512 * FRAME
     with FramedServer(tmp_path, size, [goes_silent]) as server:
-        target = HttpDiskTarget(size, [server.endpoint], lambda: [server.endpoint], QUICK)
+        options = HttpTargetOptions(frame_bytes=FRAME, timeouts=HttpTimeouts(write=0.5))
+        target = HttpDiskTarget(size, [server.endpoint], lambda: [server.endpoint], options)
         target.begin([Extent(0, size)])
         with pytest.raises(Unavailable) as failed:
             target.write(0, bytes(size))

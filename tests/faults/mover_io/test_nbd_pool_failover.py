@@ -18,9 +18,7 @@ from tests.faults.mover_io.hostile_nbd import SIZE, HostileNbd, Script, Talk, go
 from tests.integration.mover_io.nbdkit import Nbdkit
 
 CONTENT = random.Random(11).randbytes(SIZE)
-QUICK = NbdPoolOptions(
-    patience=5, first_pause=0.05, longest_pause=0.2, timeouts=NbdTimeouts(connect=2, handshake=2, reply=1)
-)
+QUICK = NbdPoolOptions(patience=30, first_pause=0.05, longest_pause=0.2)
 
 
 def codes(pool: NbdPool) -> set[str]:

@@ -18,6 +18,8 @@ from services.simulator.transfers.metadata_export import MetadataExport
 from services.simulator.transfers.metadata_import import MetadataImport
 from services.simulator.transfers.raw_export import RawExport
 from services.simulator.transfers.raw_import import RawImport
+from services.simulator.transfers.xva_export import XvaExport
+from services.simulator.transfers.xva_import import XvaImport
 
 
 class Simulation:
@@ -61,6 +63,8 @@ class Simulation:
             ("POST", "/jsonrpc"): rpc.json,
             ("GET", "/export_raw_vdi"): RawExport(self.pool, host).handle,
             ("PUT", "/import_raw_vdi"): RawImport(self.pool, host).handle,
+            ("GET", "/export"): XvaExport(self.pool, host).handle,
+            ("PUT", "/import"): XvaImport(self.pool, host).handle,
             ("GET", "/export_metadata"): MetadataExport(self.pool, host).handle,
             ("PUT", "/import_metadata"): MetadataImport(self.pool, host).handle,
         }

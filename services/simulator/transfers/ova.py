@@ -28,12 +28,14 @@ class Document:
 def write(pool: Pool, vms: Iterable[Row], *, with_snapshots: bool, preserve_power_state: bool) -> Document:
     """Describe ``vms`` and, with them, their snapshots."""
     db = pool.db
-    rows = _collect(db, vms, with_snapshots)
+    asked = list(vms)
+    alone = {vm.ref for vm in asked}
+    rows = _collect(db, asked, with_snapshots)
     ids = {row.ref: f"Ref:{number}" for number, row in enumerate(rows)}
     if with_snapshots and any(row["is_a_snapshot"] for row in rows if row.cls == "VM"):
         ids[NULL_REF] = f"Ref:{len(rows)}"
     objects = [
-        {"class": row.cls, "id": ids[row.ref], "snapshot": _record(db, row, ids, preserve_power_state)}
+        {"class": row.cls, "id": ids[row.ref], "snapshot": _record(row, ids, alone, preserve_power_state)}
         for cls in CLASSES
         for row in rows
         if row.cls == cls
@@ -76,8 +78,11 @@ def _collect(db: Database, vms: Iterable[Row], with_snapshots: bool) -> list[Row
     return list(found.values())
 
 
-def _record(db: Database, row: Row, ids: dict[str, str], preserve_power_state: bool) -> dict[str, Any]:
+def _record(row: Row, ids: dict[str, str], alone: set[str], preserve_power_state: bool) -> dict[str, Any]:
+    """``alone`` are the VMs that were asked for: a snapshot among them stops being one."""
     record = {name: _translate(value, ids) for name, value in row.items()} | _blanked(row)
+    if row.cls == "VM" and row.ref in alone and row["is_a_snapshot"]:
+        record |= {"is_a_snapshot": False, "snapshot_of": NULL_REF}
     if row.cls == "VM":
         record |= {"metrics": NULL_REF, "consoles": [], "crash_dumps": [], "appliance": NULL_REF}
         if not preserve_power_state:

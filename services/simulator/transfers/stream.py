@@ -33,7 +33,7 @@ async def received(transfer: Transfer, length: int | None) -> AsyncIterator[byte
     """
     left = length
     while left is None or left > 0:
-        piece = await _gather(transfer, PIECE if left is None else min(PIECE, left))
+        piece = await (_some(transfer) if left is None else _gather(transfer, min(PIECE, left)))
         if not piece:
             return
         if transfer.host.link.allowance(len(piece)) < len(piece):
@@ -46,8 +46,13 @@ async def received(transfer: Transfer, length: int | None) -> AsyncIterator[byte
         yield piece
 
 
+async def _some(transfer: Transfer) -> bytes:
+    """What is there: a client that has sent everything may wait for the answer with its side open."""
+    return await transfer.exchange.reader.read(_ONE_READ)
+
+
 async def _gather(transfer: Transfer, wanted: int) -> bytes:
-    """What is there, but rather more than less."""
+    """So many bytes, fewer only at the end."""
     pieces: list[bytes] = []
     size = 0
     while size < wanted:

@@ -11,8 +11,9 @@ from services.mover.repository.format.slot import Argon2Cost
 from services.mover.repository.opening import repair_header
 from services.mover.repository.ports import BlockSource, BlockTarget, Progress
 from services.mover.repository.repository import Repository, Statistics, create_repository, open_repository
+from services.mover.repository.request import BackupOptions, DiskRequest, PointDescription
 from services.mover.repository.restore import RestoreOptions
-from services.mover.repository.session import BackupOptions, BackupSession, DiskRequest, PointDescription
+from services.mover.repository.session import BackupSession
 from services.mover.repository.store import Store, StoredObject
 from services.mover.repository.stores.directory import DirectoryStore
 from services.mover.repository.stores.memory import MemoryStore

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.chassis.errors import Aborted, AlreadyExists, DataLoss, NotFound, PermissionDenied
+from services.mover.repository.context import Context, Listener
 from services.mover.repository.format import canonical
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.names import checkpoint_prefix, parse_pack_name
 from services.mover.repository.mapwriter import MapProgress, decode_entries, encode_entries
-from services.mover.repository.objects import SealedObjects
-from services.mover.repository.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +33,17 @@ class Checkpoint:
     unindexed: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     disks: dict[str, DiskCheckpoint] = field(default_factory=dict)
+    stored_bytes: int = 0
 
 
 class CheckpointLog:
     """The checkpoints of one transfer. Whoever writes the next number owns the transfer."""
 
-    def __init__(
-        self,
-        store: Store,
-        objects: SealedObjects,
-        transfer_id: str,
-        chunk_bytes: int,
-        on_notice: Callable[[str, str], None],
-    ) -> None:
-        self._store = store
-        self._objects = objects
+    def __init__(self, context: Context, transfer_id: str, on_notice: Listener) -> None:
+        self._store = context.store
+        self._objects = context.objects
         self._prefix = checkpoint_prefix(transfer_id)
-        self._chunk_bytes = chunk_bytes
+        self._chunk_bytes = context.chunk_bytes
         self._notice = on_notice
         self._next = 1
 
@@ -105,6 +98,11 @@ class CheckpointLog:
         return f"{self._prefix}{number:08d}"
 
 
+def remove_checkpoints(context: Context, transfer_id: str) -> None:
+    """Forget a transfer whose point is committed."""
+    CheckpointLog(context, transfer_id, context.on_notice).remove()
+
+
 def _encode(checkpoint: Checkpoint, sequence: int) -> dict[str, Any]:
     return {
         "base_point": checkpoint.base_point,
@@ -112,6 +110,7 @@ def _encode(checkpoint: Checkpoint, sequence: int) -> dict[str, Any]:
         "point": checkpoint.point_id,
         "segments": list(checkpoint.segments),
         "sequence": sequence,
+        "stored_bytes": checkpoint.stored_bytes,
         "transfer": checkpoint.transfer_id,
         "unindexed": list(checkpoint.unindexed),
     }
@@ -141,6 +140,7 @@ def _decode(data: bytes, chunk_bytes: int, what: str) -> Checkpoint:
         unindexed,
         tuple(fields.texts("segments")),
         {disk.disk_id: disk for disk in disks},
+        fields.number("stored_bytes"),
     )
 
 

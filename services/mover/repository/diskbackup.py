@@ -32,7 +32,7 @@ class DiskBackup:
         base: BlobReader,
         readers: int,
         workers: int,
-        total_blocks: int,
+        total_bytes: int,
         listener: ProgressListener | None,
     ) -> None:
         self._flow = flow
@@ -45,7 +45,7 @@ class DiskBackup:
         self._base = base
         self._readers = readers
         self._workers = workers
-        self._total_blocks = total_blocks
+        self._total_bytes = total_bytes
         self._listener = listener
         self._zeros: Final = bytes(shape.chunk_bytes)
         self._lock = threading.Lock()
@@ -154,8 +154,9 @@ class DiskBackup:
             return
         with self._lock:
             read = self.read_bytes
-        total = min(self._total_blocks * BLOCK_BYTES, self._shape.size_bytes)
-        self._listener(Progress(total, read, self.resumed_bytes, self._writer.counts.sealed_bytes))
+        self._listener(
+            Progress(self._total_bytes, read, self.resumed_bytes, self._writer.counts.sealed_bytes)
+        )
 
 
 def _kept_patches(part: Part) -> tuple[Patch, ...]:

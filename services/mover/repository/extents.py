@@ -20,71 +20,86 @@ class Extent:
         return self.offset + self.length
 
 
-def merged_blocks(extents: Iterable[Extent], size_bytes: int) -> list[tuple[int, int]]:
-    """Half-open ranges of block numbers that the extents touch, ascending and apart.
+BlockRange = tuple[int, int]
+"""First block and the one after the last."""
 
-    Raises InvalidInput when an extent is outside the disk.
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What has to be read of a disk: ranges of blocks, ascending and apart."""
+
+    shape: Shape
+    blocks: tuple[BlockRange, ...]
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(
+            min(end * BLOCK_BYTES, self.shape.size_bytes) - start * BLOCK_BYTES for start, end in self.blocks
+        )
+
+    def chunks(self) -> Iterator[tuple[int, int]]:
+        """Number of each touched chunk and the bitmap of its touched blocks, ascending."""
+        per_chunk = self.shape.chunk_bytes // BLOCK_BYTES
+        chunk, bitmap = -1, 0
+        for at, end in self.blocks:
+            while at < end:
+                here, bit = divmod(at, per_chunk)
+                if here != chunk:
+                    if bitmap:
+                        yield chunk, bitmap
+                    chunk, bitmap = here, 0
+                stop = min(end, (here + 1) * per_chunk)
+                bitmap |= ((1 << stop - at) - 1) << bit
+                at = stop
+        if bitmap:
+            yield chunk, bitmap
+
+
+def touched(
+    extents: Iterable[Extent] | None, shape: Shape, base: Shape | None, whole_chunks: Set[int] = frozenset()
+) -> Touched:
+    """Blocks to read for ``extents`` (None: all) of a disk that was like ``base`` (None: a full).
+
+    A full reads whole chunks. An incremental also reads what the disk grew by, whatever the extents say, and
+    ``whole_chunks``. Raises InvalidInput when an extent is outside the disk.
     """
-    ranges: list[tuple[int, int]] = []
-    for extent in sorted(extents):
-        if extent.offset < 0 or extent.length < 0 or extent.end > size_bytes:
-            raise InvalidInput(
-                f"The extent {extent.offset}+{extent.length} is outside a disk of {size_bytes} bytes.",
-                reason="EXTENT_OUTSIDE_DISK",
-                hint="Ask the hypervisor for the changed extents of this very snapshot.",
-            )
-        if not extent.length:
-            continue
-        first, end = extent.offset // BLOCK_BYTES, -(-extent.end // BLOCK_BYTES)
-        if ranges and first <= ranges[-1][1]:
-            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+    all_blocks = -(-shape.size_bytes // BLOCK_BYTES)
+    if extents is None:
+        return Touched(shape, ((0, all_blocks),) if all_blocks else ())
+    per_chunk = shape.chunk_bytes // BLOCK_BYTES
+    ranges = [_blocks(extent, shape.size_bytes) for extent in extents if extent.length]
+    if base is None:
+        ranges = [(start // per_chunk * per_chunk, -(-end // per_chunk) * per_chunk) for start, end in ranges]
+    elif base.size_bytes < shape.size_bytes:
+        ranges.append((base.size_bytes // BLOCK_BYTES, all_blocks))
+    ranges += [(chunk * per_chunk, (chunk + 1) * per_chunk) for chunk in whole_chunks]
+    return Touched(shape, tuple(_merged((start, min(end, all_blocks)) for start, end in ranges)))
+
+
+def _blocks(extent: Extent, size_bytes: int) -> BlockRange:
+    if extent.offset < 0 or extent.length < 0 or extent.end > size_bytes:
+        raise InvalidInput(
+            f"The extent {extent.offset}+{extent.length} is outside a disk of {size_bytes} bytes.",
+            reason="EXTENT_OUTSIDE_DISK",
+            hint="Ask the hypervisor for the changed extents of this very snapshot.",
+        )
+    return extent.offset // BLOCK_BYTES, -(-extent.end // BLOCK_BYTES)
+
+
+def _merged(ranges: Iterable[BlockRange]) -> Iterator[BlockRange]:
+    start = end = -1
+    for first, stop in sorted(ranges):
+        if first > end:
+            if end > start:
+                yield start, end
+            start, end = first, stop
         else:
-            ranges.append((first, end))
-    return ranges
+            end = max(end, stop)
+    if end > start:
+        yield start, end
 
 
 def blocks_in_chunk(chunk: int, shape: Shape) -> int:
     """How many blocks of this chunk are on the disk; the last one may be partial."""
     left = shape.size_bytes - chunk * shape.chunk_bytes
-    return min(shape.chunk_bytes, -(-left // BLOCK_BYTES) * BLOCK_BYTES) // BLOCK_BYTES
-
-
-def touched_chunks(
-    blocks: list[tuple[int, int]] | None, whole: Set[int], shape: Shape
-) -> Iterator[tuple[int, int]]:
-    """Chunk and bitmap of touched blocks, ascending; no ``blocks``: all; ``whole``: complete chunks."""
-    if blocks is None:
-        for chunk in range(shape.chunks):
-            yield chunk, (1 << blocks_in_chunk(chunk, shape)) - 1
-        return
-    per_chunk = shape.chunk_bytes // BLOCK_BYTES
-    complete = sorted(whole, reverse=True)
-    for chunk, bitmap in _bitmaps(blocks, per_chunk):
-        while complete and complete[-1] < chunk:
-            lonely = complete.pop()
-            yield lonely, (1 << blocks_in_chunk(lonely, shape)) - 1
-        if complete and complete[-1] == chunk:
-            complete.pop()
-            yield chunk, (1 << blocks_in_chunk(chunk, shape)) - 1
-        else:
-            yield chunk, bitmap
-    while complete:
-        lonely = complete.pop()
-        yield lonely, (1 << blocks_in_chunk(lonely, shape)) - 1
-
-
-def _bitmaps(blocks: list[tuple[int, int]], per_chunk: int) -> Iterator[tuple[int, int]]:
-    chunk, bitmap = -1, 0
-    for first, end in blocks:
-        at = first
-        while at < end:
-            here, bit = divmod(at, per_chunk)
-            if here != chunk:
-                if bitmap:
-                    yield chunk, bitmap
-                chunk, bitmap = here, 0
-            stop = min(end, (here + 1) * per_chunk)
-            bitmap |= ((1 << stop - at) - 1) << bit
-            at = stop
-    if bitmap:
-        yield chunk, bitmap
+    return -(-min(shape.chunk_bytes, left) // BLOCK_BYTES)

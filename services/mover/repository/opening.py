@@ -10,6 +10,7 @@ from services.chassis.errors import (
 from services.mover.repository.context import Listener
 from services.mover.repository.format import canonical
 from services.mover.repository.format.header import (
+    Header,
     UnprovenHeader,
     features_from_names,
     parse_header,
@@ -38,7 +39,7 @@ def read_header(store: Store) -> UnprovenHeader:
             reason="NOT_A_REPOSITORY",
             hint="Is the right file system mounted? Otherwise create a repository.",
         ) from None
-    refuse_unknown_features(features_from_names([stored.name for stored in store.list(FEATURES)]))
+    refuse_unknown_features(features_from_names(_feature_names(store), "mandatory"))
     value = canonical.decode_object(data, HEADER)
     header = parse_header(value)
     if canonical.encode(value) != data:
@@ -48,6 +49,17 @@ def read_header(store: Store) -> UnprovenHeader:
             hint="Repair the header with a key.",
         )
     return header
+
+
+def require_writable(store: Store, header: Header) -> None:
+    """Raises FailedPrecondition when this release may only read the repository."""
+    refuse_unknown_features(
+        (*header.writer, *features_from_names(_feature_names(store), "writer")), "write to"
+    )
+
+
+def _feature_names(store: Store) -> list[str]:
+    return [stored.name for stored in store.list(FEATURES)]
 
 
 def read_slots(store: Store, on_notice: Listener) -> list[Slot]:

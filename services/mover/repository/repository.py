@@ -9,6 +9,7 @@ from pathlib import Path
 
 from services.chassis.clock import SystemClock
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidInput, NotFound
+from services.mover.repository.checkpoint import remove_checkpoints
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.creation import write_new_repository
 from services.mover.repository.damage import recorded_damage
@@ -31,9 +32,10 @@ from services.mover.repository.index import Index
 from services.mover.repository.indexing import rebuild_index, sync_index
 from services.mover.repository.keys import GENERATION, KeyRing
 from services.mover.repository.objects import Entropy, SealedObjects
-from services.mover.repository.opening import read_header, read_slots, unlock
+from services.mover.repository.opening import read_header, read_slots, require_writable, unlock
 from services.mover.repository.ports import BlockTarget, ProgressListener, Time
 from services.mover.repository.reader import BlobReader
+from services.mover.repository.request import BackupOptions
 from services.mover.repository.restore import (
     RestoreOptions,
     data_extents,
@@ -41,7 +43,7 @@ from services.mover.repository.restore import (
     require_readable,
     restore_disk,
 )
-from services.mover.repository.session import BackupOptions, BackupSession
+from services.mover.repository.session import BackupSession
 from services.mover.repository.store import Store
 from services.mover.repository.stream import read_stream
 from services.mover.repository.verify import Verification, verify
@@ -145,6 +147,7 @@ class Repository:
     def __init__(self, context: Context, notices: list[tuple[str, str]]) -> None:
         self._context = context
         self._notices = notices
+        self._swept = False
 
     @property
     def repository_id(self) -> str:
@@ -188,13 +191,15 @@ class Repository:
         """
         context = self._context
         if self._exists(point_name(point_id)):
+            if transfer_id is not None:
+                remove_checkpoints(context, transfer_id)
             raise AlreadyExists(
                 f"Restore point {point_id} exists already.",
                 reason="POINT_EXISTS",
                 hint="If this is a retry, the first try succeeded.",
                 metadata={"point": point_id},
             )
-        context.store.sweep()
+        self._prepare_writing()
         sync_index(context)
         base = self._base(base_point) if base_point is not None else None
         return BackupSession(context, point_id, base, transfer_id, options or BackupOptions())
@@ -281,6 +286,7 @@ class Repository:
 
     def rebuild_index(self) -> int:
         """Make the repository's index again from its packs alone; how many packs there are."""
+        self._prepare_writing()
         return rebuild_index(self._context)
 
     def damaged_packs(self) -> int:
@@ -293,6 +299,7 @@ class Repository:
 
     def start_epoch(self) -> int:
         """Seal new packs with a fresh data key from the next backup on; its epoch."""
+        self._prepare_writing()
         highest = learn_epochs(self._context)
         return start_epoch(self._context, highest.epoch if highest else 0).epoch
 
@@ -328,10 +335,12 @@ class Repository:
                 reason="TOO_FEW_KEYS",
                 hint="Add another key first.",
             )
+        self._prepare_writing()
         self._context.store.delete(slot_name(slot_id))
 
     def _add_slot(self, slot_id: str, kind: str, label: str, secret: str | bytes, cost: Argon2Cost) -> None:
         context = self._context
+        self._prepare_writing()
         slot = make_slot(
             slot_id=slot_id,
             kind=kind,
@@ -356,6 +365,13 @@ class Repository:
                 reason="SLOT_NOT_PROVEN",
                 hint="Remove it and test this machine's memory.",
             )
+
+    def _prepare_writing(self) -> None:
+        """Refuse what this release must not write to; sweep once, since a sweep walks the whole store."""
+        require_writable(self._context.store, self._context.header)
+        if not self._swept:
+            self._context.store.sweep()
+            self._swept = True
 
     def _base(self, base_point: str) -> RestorePoint:
         try:

@@ -32,6 +32,7 @@ class Header:
     created_time: str
     mandatory: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    writer: tuple[str, ...] = ()
 
     @property
     def blocks_per_chunk(self) -> int:
@@ -43,7 +44,11 @@ class Header:
             "block_bytes": BLOCK_BYTES,
             "chunk_bytes": self.chunk_bytes,
             "created_time": self.created_time,
-            "features": {"mandatory": list(self.mandatory), "optional": list(self.optional)},
+            "features": {
+                "mandatory": list(self.mandatory),
+                "optional": list(self.optional),
+                "writer": list(self.writer),
+            },
             "format": _FORMAT,
             "id": self.repository_id.hex(),
             "pack_bytes": self.pack_bytes,
@@ -107,6 +112,7 @@ def parse_header(value: dict[str, Any], what: str = HEADER) -> UnprovenHeader:
         fields.text("created_time"),
         mandatory,
         tuple(features.texts("optional")),
+        tuple(features.texts("writer")),
     )
     try:
         checked_parameters(header.chunk_bytes, header.pack_bytes)
@@ -117,17 +123,18 @@ def parse_header(value: dict[str, Any], what: str = HEADER) -> UnprovenHeader:
     return UnprovenHeader(header, value)
 
 
-def features_from_names(names: list[str]) -> tuple[str, ...]:
-    """The mandatory flags among the objects under ``features/``."""
-    prefix = FEATURES + "mandatory."
+def features_from_names(names: list[str], kind: str) -> tuple[str, ...]:
+    """The flags of a kind (``mandatory``, ``writer``, ``optional``) among the objects under ``features/``."""
+    prefix = f"{FEATURES}{kind}."
     return tuple(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
 
-def refuse_unknown_features(mandatory: tuple[str, ...]) -> None:
-    unknown = sorted(set(mandatory) - KNOWN_FEATURES)
+def refuse_unknown_features(flags: tuple[str, ...], verb: str = "open") -> None:
+    """Raises FailedPrecondition when this release must not ``verb`` a repository with these flags."""
+    unknown = sorted(set(flags) - KNOWN_FEATURES)
     if unknown:
         raise FailedPrecondition(
-            f"The repository needs features this release does not know: {', '.join(unknown)}.",
+            f"To {verb} this repository takes features this release does not know: {', '.join(unknown)}.",
             reason="REPOSITORY_FEATURE_UNKNOWN",
             hint="Use a release that knows them.",
         )

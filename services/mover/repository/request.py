@@ -1,0 +1,64 @@
+"""What a backup is asked for."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.mover.repository.extents import Extent
+from services.mover.repository.format.point import Notice
+
+FULL, INCREMENTAL = "full", "incremental"
+
+
+def _cores() -> int:
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True)
+class BackupOptions:
+    """How hard to work.
+
+    ``readers`` threads read one disk, ``workers`` hash, compress and seal, ``uploads`` packs are stored at
+    once; ``level`` is zstd's; ``check`` decodes every blob after it was encoded. Memory: a chunk for each
+    reader, two for each worker and two more, and two packs for each upload and two more.
+    """
+
+    readers: int = 4
+    workers: int = field(default_factory=_cores)
+    uploads: int = 2
+    level: int = 1
+    check: bool = True
+    checkpoint_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRequest:
+    """A disk to back up.
+
+    ``extents`` (None: everything) is what to read: all allocated ranges for a full, all changed ranges since
+    ``base_disk`` of the base point for an incremental. ``source_ref`` names the snapshot: a backup only
+    resumes what was read from the same one. ``reason`` says why a disk is read fully; ``tracking_ref`` is
+    what the next incremental will need, opaque.
+    """
+
+    disk_id: str
+    size_bytes: int
+    extents: tuple[Extent, ...] | None = None
+    base_disk: str | None = None
+    label: str = ""
+    reason: str = ""
+    tracking_ref: str = ""
+    source_ref: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PointDescription:
+    """What the caller says of a point. Times RFC 3339, UTC; ``document`` is any JSON."""
+
+    asset: dict[str, str]
+    method: str
+    consistency: str
+    snapshot_time: str
+    commit_time: str
+    document: Any = None
+    notices: tuple[Notice, ...] = ()

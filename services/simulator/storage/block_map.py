@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 WRITTEN, UNWRITTEN = b"\x01", b"\x00"
+_COUNT_PIECE = 16 * 1024 * 1024
 
 
 class BlockMap:
@@ -49,7 +50,9 @@ class BlockMap:
 
     def count(self, first: int = 0, stop: int | None = None) -> int:
         """How many blocks of the range were written."""
-        return self._bytes[first:stop].count(WRITTEN)
+        end = len(self._bytes) if stop is None else stop
+        parts = range(first, end, _COUNT_PIECE)
+        return sum(self._bytes[part : min(end, part + _COUNT_PIECE)].count(WRITTEN) for part in parts)
 
     def mark(self, first: int, stop: int) -> None:
         """Note that the blocks from `first` to before `stop` are written."""

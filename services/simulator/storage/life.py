@@ -12,8 +12,8 @@ from services.simulator.storage.disk import CowDisk
 from services.simulator.storage.errors import BadSize, ChainTooLong, DiskExists, DiskMissing
 from services.simulator.storage.ports import (
     BLOCK,
+    LARGEST,
     MAX_CHAIN_LENGTH,
-    MAX_VHD_SIZE,
     VHD_BLOCK,
     Extent,
     Node,
@@ -26,12 +26,11 @@ from services.simulator.storage.store import Store
 COPY_PIECE = 2 * 1024 * 1024
 
 
-def rounded(virtual_size: int) -> int:
-    """The size a VHD really gets (sm: vhdutil.validate_and_round_vhd_size). BadSize."""
-    if not 0 <= virtual_size <= MAX_VHD_SIZE:
-        raise BadSize(
-            f"VDI size must be between 2 MiB and {MAX_VHD_SIZE // 2**20} MiB, not {virtual_size} bytes"
-        )
+def rounded(virtual_size: int, image_format: str) -> int:
+    """The size a disk really gets (sm: vhdutil.validate_and_round_vhd_size). BadSize."""
+    largest = LARGEST[image_format]
+    if not 0 <= virtual_size <= largest:
+        raise BadSize(f"VDI size must be between 2 MiB and {largest // 2**20} MiB, not {virtual_size} bytes")
     return max(VHD_BLOCK, -(-virtual_size // VHD_BLOCK) * VHD_BLOCK)
 
 
@@ -52,6 +51,7 @@ class Life(Store):
                 virtual_size=record.virtual_size,
                 physical_utilisation=0 if record.layer is None else self._space.used(record.layer),
                 cbt_enabled=uuid in self._state.logs,
+                image_format=record.image_format,
                 chain_length=len(self._state.chain(uuid)),
             )
 
@@ -59,12 +59,13 @@ class Life(Store):
         """Open a disk."""
         return self._open(uuid)
 
-    def create_disk(self, uuid: str, virtual_size: int) -> Node:
+    def create_disk(self, uuid: str, virtual_size: int, image_format: str = "vhd") -> Node:
         """An empty disk."""
-        size = rounded(virtual_size)
+        size = rounded(virtual_size, image_format)
         with self._paused() as state:
             _check_new(state, uuid)
-            state.nodes[uuid] = NodeRecord(size, self._new_layer(state, size))
+            layer = self._new_layer(state, size)
+            state.nodes[uuid] = NodeRecord(size, layer, image_format=image_format)
             self._commit(state)
             return self.node(uuid)
 
@@ -117,7 +118,7 @@ class Life(Store):
                 raise ChainTooLong(f"VDI {uuid} has {MAX_CHAIN_LENGTH} images; coalesce the SR first")
             _check_new(state, base_uuid)
             state.nodes[base_uuid] = replace(leaf, hidden=True)
-            leaf = NodeRecord(leaf.virtual_size, self._new_layer(state, leaf.virtual_size), base_uuid)
+            leaf = replace(leaf, layer=self._new_layer(state, leaf.virtual_size), parent=base_uuid)
             state.nodes[uuid] = leaf
         state.nodes[new_uuid] = replace(leaf, layer=self._new_layer(state, leaf.virtual_size))
 
@@ -134,7 +135,7 @@ class Life(Store):
         size = source.virtual_size
         made = all(node.uuid != new_uuid for node in target.nodes())
         if made:
-            target.create_disk(new_uuid, size)
+            target.create_disk(new_uuid, size, self.node(uuid).image_format)
         elif target.node(new_uuid).virtual_size < size:
             raise BadSize(f"VDI {new_uuid} is smaller than the {size} bytes of VDI {uuid}")
         try:
@@ -154,9 +155,9 @@ class Life(Store):
 
     def resize(self, uuid: str, virtual_size: int) -> Node:
         """Grow, when no merge is going on."""
-        size = rounded(virtual_size)
         with self._merge_lock, self._paused(uuid) as state:
             node = state.disk(uuid)
+            size = rounded(virtual_size, node.image_format)
             if size < node.virtual_size:
                 raise BadSize(f"VDI {uuid} has {node.virtual_size} bytes and cannot shrink to {size}")
             self._grow(state, uuid, size)

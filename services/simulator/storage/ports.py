@@ -10,7 +10,9 @@ VDIs of a VHD SR). After any call that changes the set of nodes, `nodes()` tells
 Formats, in `services.simulator.storage.codecs` (run them in a thread, piece by piece):
 
     raw.export(disk), tar.export(disk), vhd.export(disk, base=None, uuid=..)   iterators of bytes
+    qcow2.export(disk, base=None)                                              likewise
     raw.RawImport(disk), chunked.ChunkedImport(disk), vhd.VhdImport(disk)      fulfil `DiskImport`
+    qcow2.Qcow2Import(disk, folder)                                            likewise, spooling in `folder`
     tar.members(disk, "Ref:4"), tar.member(name, data), tar.ChunkImport(disk)  the disks of an XVA
 """
 
@@ -24,7 +26,10 @@ from typing import Protocol
 SECTOR = 512
 BLOCK = 64 * 1024  # granularity of allocation and of changed-block tracking
 VHD_BLOCK = 2 * 1024 * 1024  # virtual sizes are multiples of it (sm: vhdutil.validate_and_round_vhd_size)
-MAX_VHD_SIZE = 2040 * 1024**3  # sm: vhdutil.MAX_VHD_SIZE
+LARGEST = {  # virtual size in bytes by image format
+    "vhd": 2040 * 1024**3,  # sm: vhdutil.MAX_VHD_SIZE
+    "qcow2": 16381 * 1024**3,  # XCP-ng 8.3, for disks that are too large for VHD
+}
 MAX_CHAIN_LENGTH = 30  # sm: vhdutil.MAX_CHAIN_SIZE
 
 Progress = Callable[[float], None]  # told how much is done: 0.0 to 1.0
@@ -41,6 +46,7 @@ class Node:
     virtual_size: int
     physical_utilisation: int  # of this node alone, without its parents
     cbt_enabled: bool
+    image_format: str  # "vhd" or "qcow2": sm_config image-format; it only limits the size
     chain_length: int  # nodes from this one down to the root: 1 for a disk without parents
 
 
@@ -133,7 +139,7 @@ class StorageRepository(Protocol):
 
     # Life of a disk
 
-    def create_disk(self, uuid: str, virtual_size: int) -> Node:
+    def create_disk(self, uuid: str, virtual_size: int, image_format: str = "vhd") -> Node:
         """An empty disk, its size rounded up to 2 MiB. BadSize, NoSpace."""
 
     def import_image(self, uuid: str, image: Path, virtual_size: int | None = None) -> Node:

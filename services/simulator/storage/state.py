@@ -20,6 +20,7 @@ class NodeRecord:
     layer: int | None
     parent: str | None = None
     hidden: bool = False
+    image_format: str = "vhd"
 
 
 @dataclass(frozen=True)

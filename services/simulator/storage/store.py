@@ -48,7 +48,7 @@ class Store:
         used = {}
         for node in self._state.nodes.values():
             if node.layer is not None:
-                written = map_path(self._folder, node.layer).read_bytes().count(1)
+                written = BlockMap(map_path(self._folder, node.layer)).count()
                 used[node.layer] = overhead(node.virtual_size) + written * BLOCK
         return used
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from services.simulator.storage.codecs import raw, vhd, vhd_format
+from services.simulator.storage.codecs import qcow2, raw, vhd, vhd_format
+from services.simulator.storage.errors import BadImage
 from services.simulator.storage.ports import Disk
 from services.simulator.storage.sr import Sr
 
@@ -91,3 +92,70 @@ def test_a_vhd_of_any_size_is_understood(sr: Sr, tmp_path: Path, size: int) -> N
     dump = tmp_path / "end.raw"
     qemu_img("dd", f"if={vpc(tmp_path / 'disk.vhd')}", f"of={dump}", "bs=512", f"skip={size // 512 - 1}")
     assert dump.read_bytes() == b"e" * 512
+
+
+def save_qcow2(path: Path, disk: Disk, base: str | None = None) -> None:
+    with open(path, "wb") as file:
+        for piece in qcow2.export(disk, base):
+            file.write(piece)
+
+
+@pytest.mark.parametrize("size", [2 * MIB, 514 * MIB, 15000 * GIB])
+def test_a_qcow2_passes_check_and_compares_equal(sr: Sr, tmp_path: Path, size: int) -> None:
+    sr.create_disk("disk", size, "qcow2")
+    disk = sr.disk("disk")
+    disk.write(0, random.Random(1).randbytes(MIB))
+    disk.write(size - 512, b"e" * 512)
+    save_qcow2(tmp_path / "disk.qcow2", disk)
+    image = str(tmp_path / "disk.qcow2")
+    assert "No errors" in qemu_img("check", "-f", "qcow2", image)
+    assert json.loads(qemu_img("info", "--output=json", image))["virtual-size"] == size
+    if size < GIB:
+        save(tmp_path / "disk.vhd", disk)
+        assert "identical" in qemu_img("compare", "-f", "qcow2", image, vpc(tmp_path / "disk.vhd"))
+
+
+def test_a_qcow2_delta_on_its_base_is_the_disk(sr: Sr, tmp_path: Path) -> None:
+    sr.create_disk("disk", 16 * MIB)
+    disk = sr.disk("disk")
+    disk.write(0, b"b" * 4 * MIB)
+    sr.snapshot("disk", "snapshot", "base")
+    disk.write(3 * MIB, b"n" * 2 * MIB)
+    disk.write(0, bytes(65536))
+    save_qcow2(tmp_path / "base.qcow2", sr.disk("snapshot"))
+    save_qcow2(tmp_path / "delta.qcow2", disk, "snapshot")
+    qemu_img("rebase", "-u", "-b", str(tmp_path / "base.qcow2"), "-F", "qcow2", str(tmp_path / "delta.qcow2"))
+    qemu_img("convert", "-O", "raw", str(tmp_path / "delta.qcow2"), str(tmp_path / "out.raw"))
+    assert (tmp_path / "out.raw").read_bytes() == b"".join(raw.export(disk))
+
+
+@pytest.mark.parametrize("options", ["compat=1.1", "compat=0.10", "cluster_size=4096", "cluster_size=2M"])
+def test_a_qcow2_made_by_qemu_is_imported(sr: Sr, tmp_path: Path, options: str) -> None:
+    content = random.Random(1).randbytes(3 * MIB) + bytes(20 * MIB) + random.Random(2).randbytes(MIB)
+    (tmp_path / "in.raw").write_bytes(content)
+    image = str(tmp_path / "in.qcow2")
+    qemu_img("convert", "-f", "raw", "-O", "qcow2", "-o", options, str(tmp_path / "in.raw"), image)
+    sr.create_disk("disk", len(content))
+    importer = qcow2.Qcow2Import(sr.disk("disk"), tmp_path)
+    importer.feed(Path(image).read_bytes())
+    importer.finish()
+    assert b"".join(raw.export(sr.disk("disk"))) == content
+    assert sr.node("disk").physical_utilisation < 12 * MIB
+
+
+@pytest.mark.parametrize("damage", ["garbage", "cut", "compressed", "too large"])
+def test_a_qcow2_that_cannot_be_taken_is_refused(sr: Sr, tmp_path: Path, damage: str) -> None:
+    (tmp_path / "in.raw").write_bytes(b"a" * 4 * MIB)
+    image = str(tmp_path / "in.qcow2")
+    compressed = ("-c",) if damage == "compressed" else ()
+    qemu_img("convert", *compressed, "-f", "raw", "-O", "qcow2", str(tmp_path / "in.raw"), image)
+    stream = Path(image).read_bytes()
+    if damage == "garbage":
+        stream = b"garbage!" * 100
+    elif damage == "cut":
+        stream = stream[:-MIB]
+    sr.create_disk("disk", 2 * MIB if damage == "too large" else 4 * MIB)
+    importer = qcow2.Qcow2Import(sr.disk("disk"), tmp_path)
+    importer.feed(stream)
+    with pytest.raises(BadImage):
+        importer.finish()

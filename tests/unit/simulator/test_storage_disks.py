@@ -60,6 +60,15 @@ def test_a_disk_of_the_largest_size_costs_nothing(sr: Sr) -> None:
     assert sr.usage().physical_utilisation < 8 * MIB
 
 
+def test_a_qcow2_disk_may_be_larger_and_its_format_is_inherited(sr: Sr) -> None:
+    sr.create_disk("a", 16381 * GIB, "qcow2")
+    disk = sr.disk("a")
+    disk.write(16381 * GIB - 512, b"x" * 512)
+    sr.snapshot("a", "s", "base")
+    assert {node.image_format for node in sr.nodes()} == {"qcow2"}
+    assert [e.data for e in sr.disk("s").extents()] == [False, True]
+
+
 def test_a_uuid_is_given_once(sr: Sr) -> None:
     sr.create_disk("a", MIB)
     with pytest.raises(DiskExists):
@@ -217,11 +226,11 @@ def test_zeroing_touches_only_what_was_written(sr: Sr) -> None:
 
 def test_a_copy_shares_nothing_and_takes_only_data(sr: Sr, tmp_path: Path) -> None:
     other = Sr.create(tmp_path / "other", GIB)
-    sr.create_disk("a", 64 * MIB)
+    sr.create_disk("a", 16 * MIB)
     disk = sr.disk("a")
     disk.write(0, b"x" * MIB)
     sr.snapshot("a", "s", "base")
-    disk.write(32 * MIB, b"y" * BLOCK)
+    disk.write(8 * MIB, b"y" * BLOCK)
     seen: list[float] = []
     other_node = sr.copy("a", other, "copy", progress=seen.append)
     assert contents(disk) == contents(other.disk("copy"))

@@ -152,5 +152,5 @@ class Disks(RuleBasedStateMachine):
 
 def test_disks_behave_like_byte_strings() -> None:
     run_state_machine_as_test(
-        Disks, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+        Disks, settings=settings(max_examples=20, stateful_step_count=30, deadline=None)
     )

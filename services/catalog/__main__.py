@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from xenkeep.catalog.v1.catalog_pb2_grpc import add_RestorePointServiceServicer_to_server
 
 from services.catalog.adapters.grpc_movers import GrpcMovers
-from services.catalog.adapters.sql_shelf import SqlShelf
+from services.catalog.adapters.sql_shelf import SqlShelf, SqlWork
 from services.catalog.api import RestorePointApi
 from services.catalog.app.finding import Finding
 from services.catalog.app.projection import Projection
@@ -37,7 +37,7 @@ def compose(base: Base[CatalogConfig]) -> Sequence[Component]:
         bus,
         base.outbox(database, bus),
         mover,
-        base.consumer(database, bus, Consumers(Projection()).table()),
+        base.consumer(database, bus, Consumers(Projection(), SqlWork).table()),
         SyncRounds(syncing, bell, base.clock),
         base.rpc([(add_RestorePointServiceServicer_to_server, RestorePointApi(finding, syncing), CALLERS)]),
     ]

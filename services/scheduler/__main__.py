@@ -9,10 +9,11 @@ from xenkeep.scheduler.v1.run_pb2_grpc import add_RunServiceServicer_to_server
 from services.chassis.bell import Bell, RingingDatabase
 from services.chassis.program import Component
 from services.chassis.serve import Base, serve
+from services.scheduler.adapters.grpc_reports import GrpcReports
 from services.scheduler.adapters.grpc_repositories import GrpcRepositories
 from services.scheduler.adapters.grpc_restore_points import GrpcRestorePoints
 from services.scheduler.adapters.grpc_vms import GrpcVms
-from services.scheduler.adapters.sql_ledger import SqlLedger
+from services.scheduler.adapters.sql_ledger import SqlLedger, SqlWork
 from services.scheduler.api.policies import PolicyApi
 from services.scheduler.api.runs import RunApi
 from services.scheduler.app.dispatching import Dispatching
@@ -46,6 +47,7 @@ def compose(base: Base[SchedulerConfig]) -> Sequence[Component]:
     vms = GrpcVms(hypervisor, config.neighbour_deadline)
     repositories = GrpcRepositories(mover, config.neighbour_deadline)
     points = GrpcRestorePoints(catalog, config.neighbour_deadline)
+    reports = GrpcReports(mover, config.neighbour_deadline)
     limits = Defaults(config.tasks_per_run, config.tasks_per_host, config.tasks_per_pool)
 
     policies = PolicyBook(ledger, vms, repositories, clock, ids)
@@ -55,7 +57,7 @@ def compose(base: Base[SchedulerConfig]) -> Sequence[Component]:
         Firing(ledger, clock, ids),
         Selecting(ledger, vms, repositories, clock, ids, config.selection_patience),
         Dispatching(ledger, clock, ids, limits),
-        Watchdog(ledger, clock, config.transfer_silence, WATCH_EVERY),
+        Watchdog(ledger, reports, clock, config.transfer_silence, WATCH_EVERY),
     )
     return [
         database,
@@ -64,7 +66,7 @@ def compose(base: Base[SchedulerConfig]) -> Sequence[Component]:
         hypervisor,
         mover,
         catalog,
-        base.consumer(database, bus, Consumers(Transfers(clock)).table()),
+        base.consumer(database, bus, Consumers(Transfers(clock), SqlWork).table()),
         *(Rounds(worker.round, bell, clock, LOOK_EVERY) for worker in workers),
         base.rpc(
             [

@@ -1,6 +1,6 @@
 """Which facts the scheduler reacts to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from google.protobuf.message import Message
 from xenkeep.mover.v1 import events_pb2
@@ -8,8 +8,8 @@ from xenkeep.mover.v1 import events_pb2
 from services.chassis.bus.cloudevents import Meta
 from services.chassis.bus.consumer import Handler
 from services.chassis.sql import Transaction
-from services.scheduler.adapters.sql_ledger import SqlWork
 from services.scheduler.app.transfers import Transfers
+from services.scheduler.ports import Work
 from services.scheduler.wire.names import id_in
 from services.scheduler.wire.readable import readable
 from services.scheduler.wire.run import progress_from_proto
@@ -19,8 +19,8 @@ from services.scheduler.wire.times import failure_from_proto
 class Consumers:
     """Each handler unpacks, calls once, within the transaction that remembers the event."""
 
-    def __init__(self, transfers: Transfers) -> None:
-        self._transfers = transfers
+    def __init__(self, transfers: Transfers, work_on: Callable[[Transaction], Work]) -> None:
+        self._transfers, self._work_on = transfers, work_on
 
     def table(self) -> Mapping[type[Message], Handler]:
         return {
@@ -32,23 +32,23 @@ class Consumers:
         }
 
     async def _started(self, tx: Transaction, event: events_pb2.TransferStarted, meta: Meta) -> None:
-        await self._transfers.started(SqlWork(tx), _id(event.transfer))
+        await self._transfers.started(self._work_on(tx), _id(event.transfer))
 
     async def _progressed(self, tx: Transaction, event: events_pb2.TransferProgressed, meta: Meta) -> None:
         progress = progress_from_proto(event.progress)
-        await self._transfers.progressed(SqlWork(tx), _id(event.transfer), progress)
+        await self._transfers.progressed(self._work_on(tx), _id(event.transfer), progress)
 
     async def _finished(self, tx: Transaction, event: events_pb2.TransferFinished, meta: Meta) -> None:
         result = event.result.SerializeToString(deterministic=True)
-        await self._transfers.finished(SqlWork(tx), _id(event.transfer), result)
+        await self._transfers.finished(self._work_on(tx), _id(event.transfer), result)
 
     async def _failed(self, tx: Transaction, event: events_pb2.TransferFailed, meta: Meta) -> None:
         failure = failure_from_proto(event.failure)
         transfer_id = _id(event.transfer)
-        await self._transfers.failed(SqlWork(tx), transfer_id, failure, retryable=event.retryable)
+        await self._transfers.failed(self._work_on(tx), transfer_id, failure, retryable=event.retryable)
 
     async def _cancelled(self, tx: Transaction, event: events_pb2.TransferCancelled, meta: Meta) -> None:
-        await self._transfers.cancelled(SqlWork(tx), _id(event.transfer))
+        await self._transfers.cancelled(self._work_on(tx), _id(event.transfer))
 
 
 def _id(name: str) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Protocol
 
 from services.scheduler.domain.facts import Fact
+from services.scheduler.domain.notes import Failure
 from services.scheduler.domain.policy import Policy
 from services.scheduler.domain.run import Run
 from services.scheduler.domain.selection import Vm
@@ -153,6 +155,32 @@ class Repositories(Protocol):
 
         Raises NotFound, or Unavailable or DeadlineExceeded when there is no answer.
         """
+        ...
+
+
+class Outcome(Enum):
+    """Where a transfer stands, as its mover keeps it."""
+
+    UNDER_WAY = "under way"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """``result`` is the mover's answer when SUCCEEDED, ``failure`` is there when FAILED."""
+
+    outcome: Outcome
+    result: bytes = b""
+    failure: Failure | None = None
+
+
+class Reports(Protocol):
+    """What movers know of transfers, for when their events stay away."""
+
+    async def find(self, transfer_id: str) -> Report | None:
+        """None when they do not know it. Raises Unavailable or DeadlineExceeded."""
         ...
 
 

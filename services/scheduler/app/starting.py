@@ -13,7 +13,7 @@ from services.chassis.errors import (
 from services.chassis.ids import IdSource
 from services.scheduler.app.policies import known
 from services.scheduler.app.record import record
-from services.scheduler.domain.policy import Selector
+from services.scheduler.domain.policy import MOST_NAMES, Selector
 from services.scheduler.domain.run import (
     BackupRun,
     BackupTerms,
@@ -83,9 +83,9 @@ class Starting:
                 return await self._terms_of_restore(spec)
 
     async def _terms_of_backup(self, spec: BackupRun) -> BackupTerms:
-        if not spec.vms or not all(spec.vms) or not spec.repository:
+        if not 0 < len(spec.vms) <= MOST_NAMES or not all(spec.vms) or not spec.repository:
             raise InvalidInput(
-                "A backup by hand must name at least one VM and a repository.",
+                f"A backup by hand must name 1 to {MOST_NAMES} VMs and a repository.",
                 reason="BACKUP_INVALID",
                 hint="Name the VMs by name or UUID, and the repository to back up to.",
             )

@@ -1,6 +1,6 @@
 """Which VMs a selector means, of those the pools have."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.chassis.errors import FailedPrecondition, NotFound
@@ -24,10 +24,6 @@ class Vm:
     def pool_id(self) -> str:
         return self.name.split("/")[1]
 
-    def is_called(self, reference: str) -> bool:
-        """Whether ``reference`` is its name, its UUID or its resource name."""
-        return reference in (self.display_name, self.vm_id, self.name)
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -40,12 +36,9 @@ class Selection:
 def select(selector: Selector, vms: Iterable[Vm]) -> Selection:
     """The selected VMs by display name. Two VMs of one name are both meant."""
     every = sorted(vms, key=lambda vm: (vm.display_name, vm.name))
-    by_reference: dict[str, list[Vm]] = {}
-    for vm in every:
-        for reference in {vm.display_name, vm.vm_id, vm.name}:
-            by_reference.setdefault(reference, []).append(vm)
-    named = {vm.name for reference in selector.vms for vm in by_reference.get(reference, ())}
-    excluded = {vm.name for reference in selector.excluded_vms for vm in by_reference.get(reference, ())}
+    called = _by_reference(every)
+    named = {vm.name for reference in selector.vms for vm in called.get(reference, ())}
+    excluded = {vm.name for reference in selector.excluded_vms for vm in called.get(reference, ())}
     tags = frozenset(selector.tags)
     return Selection(
         vms=tuple(
@@ -53,21 +46,21 @@ def select(selector: Selector, vms: Iterable[Vm]) -> Selection:
             for vm in every
             if vm.name not in excluded and (selector.all or vm.name in named or tags & vm.tags)
         ),
-        missing=tuple(dict.fromkeys(ref for ref in selector.vms if ref not in by_reference)),
+        missing=tuple(dict.fromkeys(ref for ref in selector.vms if ref not in called)),
     )
 
 
 def check_by_hand(selector: Selector, vms: Iterable[Vm]) -> None:
     """A person names each VM exactly. Raises NotFound VM_NOT_FOUND, FailedPrecondition VM_NAME_AMBIGUOUS."""
-    every = tuple(vms)
+    called = _by_reference(vms)
     for reference in selector.vms:
-        meant = [vm for vm in every if vm.is_called(reference)]
+        meant = called.get(reference, ())
         if not meant:
             raise NotFound(
-                f"There is no VM {reference!r} in any pool.",
+                f"There is no VM {reference[:100]!r} in any pool.",
                 reason="VM_NOT_FOUND",
                 hint="List the VMs to see their names and UUIDs.",
-                metadata={"vm": reference},
+                metadata={"vm": reference[:100]},
             )
         if len(meant) > 1:
             raise FailedPrecondition(
@@ -76,3 +69,12 @@ def check_by_hand(selector: Selector, vms: Iterable[Vm]) -> None:
                 hint="Name the VM by its UUID.",
                 metadata={"vm": reference},
             )
+
+
+def _by_reference(vms: Iterable[Vm]) -> Mapping[str, Sequence[Vm]]:
+    """By name, by UUID and by resource name."""
+    found: dict[str, list[Vm]] = {}
+    for vm in vms:
+        for reference in {vm.display_name, vm.vm_id, vm.name}:
+            found.setdefault(reference, []).append(vm)
+    return found

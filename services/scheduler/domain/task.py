@@ -11,6 +11,8 @@ from enum import Enum
 from services.scheduler.domain.notes import Failure, Notice
 from services.scheduler.domain.policy import RetryRule
 
+STOPPING = "Stopping: waits for the mover"
+
 
 class TaskState(Enum):
     """QUEUED and RUNNING are under way; the others are ends."""
@@ -93,15 +95,15 @@ def taken_up(task: Task, transfer_id: str, now: datetime) -> Task:
     """A mover has it, perhaps not the first one."""
     if not task.hears_of(transfer_id):
         return task
-    fresh = task.heard_time is None and not task.cancel_requested
-    return replace(task, heard_time=now, activity="A mover has taken it up" if fresh else task.activity)
+    activity = STOPPING if task.cancel_requested else "A mover has taken it up"
+    return replace(task, heard_time=now, activity=activity)
 
 
 def progressed(task: Task, transfer_id: str, progress: Progress, now: datetime) -> Task:
     """The mover tells how far it is."""
     if not task.hears_of(transfer_id):
         return task
-    activity = task.activity if task.cancel_requested else progress.activity or task.activity
+    activity = STOPPING if task.cancel_requested else progress.activity or "A mover works on it"
     return replace(task, heard_time=now, progress=progress, activity=activity)
 
 
@@ -155,7 +157,7 @@ def cancel_asked(task: Task, now: datetime) -> Task:
     if task.state is TaskState.QUEUED:
         return _ended(replace(task, cancel_requested=True), TaskState.CANCELLED, now)
     if task.state is TaskState.RUNNING and not task.cancel_requested:
-        return replace(task, cancel_requested=True, activity="Stopping: waits for the mover")
+        return replace(task, cancel_requested=True, activity=STOPPING)
     return task
 
 

@@ -1,14 +1,14 @@
-"""The scheduler, killing itself around one of its commits: ``DIE_AT`` is ``before:<n>`` or ``after:<n>``."""
+"""A service that kills itself around one of its commits: ``DIE_AT`` is ``before:<n>`` or ``after:<n>``."""
 
 import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 
 from services.chassis.bell import RingingDatabase
 from services.chassis.bus import consumer
 from services.chassis.sql import Transaction
-from services.scheduler.__main__ import main
 
 
 def arrange(when: str, number: int) -> None:
@@ -29,8 +29,13 @@ def arrange(when: str, number: int) -> None:
     RingingDatabase.begin = mortal  # type: ignore[assignment,method-assign]
 
 
-if __name__ == "__main__":
+def live(service: str) -> None:
+    """Be ``service`` until it is time to die."""
     consumer.LEASE_S = 2.0  # the next life gets an event the last one held this soon
     moment, _, count = os.environ.get("DIE_AT", "never:0").partition(":")
     arrange(moment, int(count))
-    main()
+    import_module(f"services.{service}.__main__").main()
+
+
+if __name__ == "__main__":
+    live(os.environ["MORTAL_SERVICE"])

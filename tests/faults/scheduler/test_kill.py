@@ -39,9 +39,9 @@ async def make_due_policy(stack: Stack) -> None:
     )
     file = stack.scheduler.directory / "scheduler" / "scheduler.sqlite"
     file.parent.mkdir()
-    async with Database(f"sqlite+aiosqlite:///{file}", "scheduler", MIGRATIONS) as database:
-        async with SqlLedger(database).writing() as work:
-            await work.policies.put(policy)
+    database = Database(f"sqlite+aiosqlite:///{file}", "scheduler", MIGRATIONS)
+    async with database, SqlLedger(database).writing() as work:
+        await work.policies.put(policy)
 
 
 async def live_and_die(stack: Stack, die_at: str) -> bool:

@@ -53,6 +53,7 @@ class ServiceProcess:
             "XENKEEP_TLS_CA": str(tls.ca),
             "XENKEEP_TLS_CERT": str(tls.cert),
             "XENKEEP_TLS_KEY": str(tls.key),
+            "MORTAL_SERVICE": name,
         } | {f"XENKEEP_{other.upper()}": f"127.0.0.1:{port}" for other, port in neighbours.items()}
         self._process: Process | None = None
 

@@ -22,7 +22,7 @@ from services.scheduler.domain.facts import Fact, TransferWanted
 from services.scheduler.domain.policy import Policy, Selector
 from services.scheduler.domain.run import Run
 from services.scheduler.domain.selection import Vm
-from services.scheduler.ports import Repository, RestorePoint
+from services.scheduler.ports import Report, Repository, RestorePoint
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -77,6 +77,17 @@ class FakePoints:
         raise NotFound(f"There is no restore point {reference}.", reason="RESTORE_POINT_NOT_FOUND")
 
 
+@dataclass
+class FakeReports:
+    known: dict[str, Report] = field(default_factory=dict)
+    trouble: XenkeepError | None = None
+
+    async def find(self, transfer_id: str) -> Report | None:
+        if self.trouble:
+            raise self.trouble
+        return self.known.get(transfer_id)
+
+
 def down(who: str = "The hypervisor service") -> Unavailable:
     return Unavailable(f"{who} cannot be reached.", reason="GRPC_UNAVAILABLE")
 
@@ -92,6 +103,7 @@ class World:
         self.vms = FakeVms(list(vms))
         self.repositories = FakeRepositories()
         self.points = FakePoints()
+        self.reports = FakeReports()
         common = (self.ledger, self.vms, self.repositories)
         self.policies = PolicyBook(*common, self.clock, self.ids)
         self.starting = Starting(*common, self.points, self.clock, self.ids)
@@ -101,7 +113,7 @@ class World:
         self.firing = Firing(self.ledger, self.clock, self.ids)
         self.transfers = Transfers(self.clock)
         self.watchdog = Watchdog(
-            self.ledger, self.clock, silence=timedelta(minutes=15), every=timedelta(minutes=1)
+            self.ledger, self.reports, self.clock, silence=timedelta(minutes=15), every=timedelta(minutes=1)
         )
 
     async def policy(self, policy_id: str = "nightly", **changes: object) -> Policy:

@@ -266,21 +266,6 @@ async def test_progress_is_kept_at_most_once_a_second() -> None:
     assert progress.done_bytes == 4
 
 
-async def test_a_task_no_mover_takes_up_says_so_and_stops_saying_it_when_one_does() -> None:
-    world = World(vm("a"))
-    run = await world.starting.create(BY_HAND, "")
-    await world.settle()
-    await world.watchdog.round()
-    assert world.run(run.run_id).tasks[0].activity == "Waits for a mover"
-    await world.clock.advance(15 * 60)
-    await world.watchdog.round()
-    assert world.run(run.run_id).tasks[0].activity.startswith("No mover of site berlin has taken it up since")
-    async with world.ledger.writing() as work:
-        await world.transfers.started(work, world.wanted()[0])
-    await world.watchdog.round()
-    assert world.run(run.run_id).tasks[0].activity == "A mover has taken it up"
-
-
 async def test_a_watcher_sees_every_state_to_the_end() -> None:
     world = World(vm("a"))
     run = await world.starting.create(BY_HAND, "")

@@ -1,5 +1,6 @@
 """The client: one attribute per noun."""
 
+import time
 from types import TracebackType
 from typing import Self
 
@@ -8,6 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from xenkeep.calls import Caller
 from xenkeep.channels import Channels
+from xenkeep.errors import Error, translated
 from xenkeep.home import SERVICES, Home
 from xenkeep.policies import Policies
 from xenkeep.pools import Pools
@@ -46,14 +48,27 @@ class Client:
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)).lower()
 
     def wait_until_serving(self, service: str, timeout: float) -> None:
-        """Return when the service answers; raises Error DeadlineExceeded after ``timeout`` seconds."""
+        """Return when the service answers; raises Error DeadlineExceeded after ``timeout`` seconds.
+
+        A service that is being started again in the meantime is waited for.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return self._watch_until_serving(service, max(0.1, deadline - time.monotonic()))
+            except Error as error:
+                if error.kind != "Unavailable" or time.monotonic() > deadline:
+                    raise
+
+    def _watch_until_serving(self, service: str, timeout: float) -> None:
         caller = self._callers[service]
         stub = health_pb2_grpc.HealthStub(caller.channel)
         watch = stub.Watch(health_pb2.HealthCheckRequest(), timeout=timeout, wait_for_ready=True)
-        for answer in caller.stream(lambda _request, timeout: watch, None):
-            if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                watch.cancel()
-                return
+        with translated(service, caller.target):
+            for answer in watch:
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    watch.cancel()
+                    return
 
     def close(self) -> None:
         for caller in self._callers.values():

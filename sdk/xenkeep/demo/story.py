@@ -1,6 +1,7 @@
 """The story, scene by scene."""
 
 import asyncio
+import logging
 import secrets
 import shutil
 import signal
@@ -29,9 +30,13 @@ def play(report_file: Path, *, keep: bool, say: Callable[[str], None]) -> dict[s
     """Play all scenes and write the report; with ``keep`` everything runs on until Ctrl-C."""
     folder = Path(mkdtemp(prefix="xenkeep-demo-"))
     report, elapsed = Report(), stopwatch()
+    logging.getLogger("smpp-app").setLevel(logging.ERROR)
+    logs = report_file.parent / "logs"
     try:
         return asyncio.run(_play(folder, report, elapsed, report_file, keep=keep, say=say))
     finally:
+        shutil.rmtree(logs, ignore_errors=True)
+        shutil.copytree(folder / "home" / "logs", logs)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -76,7 +81,8 @@ async def _play(
         except Error as error:
             stage.check(False, f"the story broke off: {error}")
         data = report.write(report_file, elapsed())
-        scene(f"{'Everything held' if data['ok'] else 'NOT everything held'}. Report: {report_file}")
+        held = "Everything held" if data["ok"] else "NOT everything held"
+        scene(f"{held}. Report: {report_file}; logs: {report_file.parent / 'logs'}")
         if keep:
             await _keep_running(stage)
     return data

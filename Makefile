@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS = $(shell find protos -name '*.proto' | sort)
 
-.PHONY: help install proto format check test demo lock clean
+.PHONY: help install proto format check test test-compose demo lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -43,6 +43,9 @@ check: install ## Format, lint, types, import rules, contracts: everything but t
 
 test: install ## Run all tests
 	$(BIN)/pytest
+
+test-compose: install ## Bring the containers up, try them from outside, take them down
+	XENKEEP_TEST_COMPOSE=1 tests/compose/with-engine $(BIN)/pytest tests/compose
 
 demo: install ## Run the whole story on this machine; KEEP=1 leaves it running
 	$(BIN)/xenkeep demo $(if $(KEEP),--keep)

@@ -28,10 +28,15 @@ class ExportRefused(Exception):
 
 @dataclass(frozen=True)
 class Export:
-    """An export that was opened: the disk, and whatever the core needs to close it (its VBD)."""
+    """An export that was opened: the disk, and whatever the core needs to close it (its VBD).
+
+    `reads_block` False promises that the disk is read out of the page cache and never waits on purpose: reads
+    are then made on the event loop, which saves a third of the time. Otherwise large ones go to a thread.
+    """
 
     disk: Disk
     token: object
+    reads_block: bool = True
 
 
 class Door(Protocol):

@@ -18,6 +18,7 @@ from services.scheduler.api.policies import PolicyApi
 from services.scheduler.api.runs import RunApi
 from services.scheduler.app.dispatching import Dispatching
 from services.scheduler.app.firing import Firing
+from services.scheduler.app.moves import Moves
 from services.scheduler.app.policies import PolicyBook
 from services.scheduler.app.rounds import Rounds
 from services.scheduler.app.runs import RunBook
@@ -66,7 +67,7 @@ def compose(base: Base[SchedulerConfig]) -> Sequence[Component]:
         hypervisor,
         mover,
         catalog,
-        base.consumer(database, bus, Consumers(Transfers(clock), SqlWork).table()),
+        base.consumer(database, bus, Consumers(Transfers(clock), Moves(clock), SqlWork).table()),
         *(Rounds(worker.round, bell, clock, LOOK_EVERY) for worker in workers),
         base.rpc(
             [

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 
 from google.protobuf.message import Message
+from xenkeep.hypervisor.v1 import events_pb2 as hypervisor_events
 from xenkeep.mover.v1 import events_pb2
 
 from services.chassis.bus.cloudevents import Meta
 from services.chassis.bus.consumer import Handler
 from services.chassis.sql import Transaction
+from services.scheduler.app.moves import Moves
 from services.scheduler.app.transfers import Transfers
 from services.scheduler.ports import Work
 from services.scheduler.wire.names import id_in
@@ -19,8 +21,8 @@ from services.scheduler.wire.times import failure_from_proto
 class Consumers:
     """Each handler unpacks, calls once, within the transaction that remembers the event."""
 
-    def __init__(self, transfers: Transfers, work_on: Callable[[Transaction], Work]) -> None:
-        self._transfers, self._work_on = transfers, work_on
+    def __init__(self, transfers: Transfers, moves: Moves, work_on: Callable[[Transaction], Work]) -> None:
+        self._transfers, self._moves, self._work_on = transfers, moves, work_on
 
     def table(self) -> Mapping[type[Message], Handler]:
         return {
@@ -29,6 +31,7 @@ class Consumers:
             events_pb2.TransferFinished: self._finished,
             events_pb2.TransferFailed: self._failed,
             events_pb2.TransferCancelled: self._cancelled,
+            hypervisor_events.VmMoved: self._moved,
         }
 
     async def _started(self, tx: Transaction, event: events_pb2.TransferStarted, meta: Meta) -> None:
@@ -49,6 +52,9 @@ class Consumers:
 
     async def _cancelled(self, tx: Transaction, event: events_pb2.TransferCancelled, meta: Meta) -> None:
         await self._transfers.cancelled(self._work_on(tx), _id(event.transfer))
+
+    async def _moved(self, tx: Transaction, event: hypervisor_events.VmMoved, meta: Meta) -> None:
+        await self._moves.moved(self._work_on(tx), event.vm, event.new_host_id)
 
 
 def _id(name: str) -> str:

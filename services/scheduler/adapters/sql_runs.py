@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, and_, insert, or_, select, update
@@ -105,11 +106,17 @@ class SqlRuns:
         )
         tasks: dict[str, list[Task]] = {}
         for row in task_rows:
-            task = replace(_TASK.validate_json(row.document), result=row.result)
+            task = replace(_task(row.document), result=row.result)
             tasks.setdefault(task.run_id, []).append(task)
         found = [replace(run, tasks=tuple(tasks.get(run.run_id, ()))) for run in runs]
         self._seen |= {run.run_id: run for run in found}
         return found
+
+
+@lru_cache(maxsize=10_000)
+def _task(document: str) -> Task:
+    """Most documents of a run that is under way are the same as a moment ago, and a Task never changes."""
+    return _TASK.validate_json(document)
 
 
 def _first(runs: Sequence[Run]) -> Run | None:

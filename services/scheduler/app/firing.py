@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from services.chassis.clock import Clock
+from services.chassis.errors import InvalidInput
 from services.chassis.ids import IdSource
 from services.scheduler.app.record import record
 from services.scheduler.domain.calendar import firings_between, zone_of
-from services.scheduler.domain.notes import Notice
+from services.scheduler.domain.notes import Notice, failure_of
 from services.scheduler.domain.policy import Policy, timed
-from services.scheduler.domain.run import PolicyRun, Run, noted
+from services.scheduler.domain.run import PolicyRun, Run, firing_left_out, refused
 from services.scheduler.domain.terms import terms_of_policy
 from services.scheduler.ports import Ledger, Work
 
@@ -31,24 +32,35 @@ class Firing:
         async with self._ledger.writing() as work:
             now = self._clock.now()
             for policy in await work.policies.due(now):
+                try:
+                    following = timed(policy, now)
+                except InvalidInput as error:
+                    await self._give_up(work, policy, error, now)
+                    continue
                 await self._fire(work, policy, now)
-                await work.policies.put(timed(policy, now))
+                await work.policies.put(following)
             return await work.policies.next_run_time()
 
     async def _fire(self, work: Work, policy: Policy, now: datetime) -> None:
         due = policy.next_run_time
         assert due is not None
         if active := await work.runs.active_of_policy(policy.policy_id):
-            notice = Notice(
-                "FIRING_SKIPPED",
-                f"The firing of {_minute(due)} was left out: this run had not ended.",
-            )
-            await record(work, active, noted(active, notice))
+            await record(work, active, firing_left_out(active, due))
             return
-        run = Run(self._ids.new(), PolicyRun(policy.policy_id), terms_of_policy(policy, full=False), now)
+        run = self._run(policy, now)
         if now - due > LATE:
             run = replace(run, notices=(_late(policy, due, now),))
         await record(work, None, run)
+
+    async def _give_up(self, work: Work, policy: Policy, error: InvalidInput, now: datetime) -> None:
+        """What was accepted once is no longer understood: a time zone can be abolished. One such policy must
+        not stop the others, and must not stop in silence: it is paused, and a failed run tells why.
+        """
+        await work.policies.put(replace(policy, paused=True, next_run_time=None))
+        await record(work, None, refused(self._run(policy, now), failure_of(error), now))
+
+    def _run(self, policy: Policy, now: datetime) -> Run:
+        return Run(self._ids.new(), PolicyRun(policy.policy_id), terms_of_policy(policy, full=False), now)
 
 
 def _late(policy: Policy, due: datetime, now: datetime) -> Notice:

@@ -121,6 +121,7 @@ class Run:
     failure: Failure | None = None
     activity: str = ""
     notices: tuple[Notice, ...] = ()
+    firings_left_out: int = 0
     cancel_requested: bool = False
     try_time: datetime | None = None
     tries: int = 0
@@ -148,8 +149,14 @@ def postponed(run: Run, activity: str, try_time: datetime) -> Run:
     return replace(run, activity=activity, try_time=try_time, tries=run.tries + 1)
 
 
-def noted(run: Run, notice: Notice) -> Run:
-    return run if notice in run.notices else replace(run, notices=(*run.notices, notice))
+def firing_left_out(run: Run, due: datetime) -> Run:
+    """Its policy was due again while it had not ended. However often: one notice, which counts."""
+    count = run.firings_left_out + 1
+    which = f"The firing of {due:%Y-%m-%d %H:%M UTC} was" if count == 1 else f"{count} firings were"
+    last = "" if count == 1 else f", the last of {due:%Y-%m-%d %H:%M UTC}"
+    notice = Notice("FIRING_SKIPPED", f"{which} left out because this run had not ended{last}.")
+    others = tuple(each for each in run.notices if each.code != notice.code)
+    return replace(run, notices=(*others, notice), firings_left_out=count)
 
 
 def with_task(run: Run, task: Task, now: datetime) -> Run:

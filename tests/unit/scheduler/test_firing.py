@@ -1,5 +1,6 @@
 """Policies that run by themselves."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from services.scheduler.domain.run import RunState
@@ -41,14 +42,20 @@ async def test_firings_missed_while_down_are_one_late_run_that_says_so() -> None
 async def test_a_firing_while_the_run_before_is_active_is_left_out_and_recorded_on_it() -> None:
     w = world()
     await w.policy(schedule="0 * * * *")
-    await w.clock.advance(HOUR)
-    await w.firing.round()
-    await w.clock.advance(HOUR)
-    await w.firing.round()
+    for _ in range(2):
+        await w.clock.advance(HOUR)
+        await w.firing.round()
     (run,) = w.ledger.runs.kept.values()
     assert run.state is RunState.PENDING
     assert [notice.message for notice in run.notices] == [
-        "The firing of 2026-01-01 02:00 UTC was left out: this run had not ended."
+        "The firing of 2026-01-01 02:00 UTC was left out because this run had not ended."
+    ]
+    for _ in range(2):
+        await w.clock.advance(HOUR)
+        await w.firing.round()
+    (run,) = w.ledger.runs.kept.values()
+    assert [notice.message for notice in run.notices] == [
+        "3 firings were left out because this run had not ended, the last of 2026-01-01 04:00 UTC."
     ]
 
 
@@ -67,3 +74,19 @@ async def test_two_policies_due_at_once_both_fire() -> None:
     await w.clock.advance(HOUR)
     await w.firing.round()
     assert sorted(run.policy_id for run in w.ledger.runs.kept.values()) == ["one", "two"]
+
+
+async def test_a_policy_whose_time_zone_was_abolished_is_paused_and_says_why_and_the_others_fire() -> None:
+    w = world()
+    broken = await w.policy("broken", schedule="0 * * * *")
+    await w.policy("sound", schedule="0 * * * *")
+    async with w.ledger.writing() as work:
+        await work.policies.put(replace(broken, time_zone="Europe/Atlantis"))
+    await w.clock.advance(HOUR)
+    await w.firing.round()
+    runs = {run.policy_id: run for run in w.ledger.runs.kept.values()}
+    assert (runs["broken"].state, runs["sound"].state) == (RunState.FAILED, RunState.PENDING)
+    failure = runs["broken"].failure
+    assert failure is not None
+    assert failure.reason == "TIME_ZONE_UNKNOWN"
+    assert w.ledger.policies.kept["broken"].paused

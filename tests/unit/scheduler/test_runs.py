@@ -12,6 +12,7 @@ from services.chassis.errors import (
     NotFound,
     Unavailable,
 )
+from services.scheduler.app.moves import Moves
 from services.scheduler.domain.facts import RunEnded, RunStarted, TaskEnded, TransferUnwanted
 from services.scheduler.domain.notes import Failure
 from services.scheduler.domain.policy import RetryRule, Selector
@@ -301,3 +302,17 @@ async def test_a_restore_asks_for_a_catalog_that_answers() -> None:
     world.points.find = silent  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
         await world.starting.create(RestoreRun("p1"), "")
+
+
+async def test_a_waiting_task_counts_for_the_host_its_vm_has_moved_to() -> None:
+    world = World(*(vm(name, host="h1") for name in "abc"))
+    run = await world.starting.create(BackupRun(("a", "b", "c"), "main"), "")
+    await world.settle()
+    waiting = world.run(run.run_id).tasks[2]
+    assert waiting.activity == "Waits: 2 tasks on VMs of its host are under way"
+    async with world.ledger.writing() as work:
+        await Moves(world.clock).moved(work, waiting.subject, "h2")
+        await Moves(world.clock).moved(work, world.run(run.run_id).tasks[0].subject, "h2")
+    await world.dispatching.round()
+    assert [task.host_id for task in world.run(run.run_id).tasks] == ["h1", "h1", "h2"]
+    assert world.run(run.run_id).tasks[2].state is TaskState.RUNNING

@@ -75,6 +75,14 @@ class Sdk:
         await asyncio.to_thread(self.session.xenapi.login_with_password, "root", PASSWORD, "2.20", "tests")
         return self
 
+    async def login_refused(self, password: str = PASSWORD) -> list[str]:
+        """The failure of a login that must fail."""
+        try:
+            await asyncio.to_thread(self.session.xenapi.login_with_password, "root", password)
+        except XenAPI.Failure as failure:
+            return list(failure.details)
+        raise AssertionError("the login was accepted")
+
     async def call(self, method: str, *params: Any) -> Any:
         """The result of ``method``; raises ``XenAPI.Failure``."""
         return await asyncio.to_thread(self.session.xenapi_request, method, params)

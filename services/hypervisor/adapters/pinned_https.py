@@ -6,7 +6,8 @@ the certificate are not: hosts present self-signed certificates (facts of xapi: 
 
 import hashlib
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpcore
@@ -87,8 +88,49 @@ class PinnedHttps:
         names = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
         return Response(response.status, names, response.content)
 
+    @asynccontextmanager
+    async def beginning(self, target: str, timeout_s: float) -> AsyncIterator["Beginning"]:
+        """A GET whose body is read as far as wanted; leaving closes the connection.
+
+        Raises as ``request``, and ConnectionLost for a status other than 200.
+        """
+        extensions = {"timeout": {"connect": CONNECT_TIMEOUT_S, "pool": timeout_s, "read": timeout_s}}
+        try:
+            async with self._pool.stream(
+                "GET",
+                self._origin + target,
+                headers=[("Host", self._origin.removeprefix("https://")), ("Connection", "close")],
+                extensions=extensions,
+            ) as response:
+                if response.status != 200:
+                    raise ConnectionLost(f"the host answered with HTTP status {response.status}")
+                yield Beginning(response.aiter_stream())
+        except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+            raise ConnectFailed(str(error) or type(error).__name__) from error
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            raise ConnectionLost(str(error) or type(error).__name__) from error
+
     async def close(self) -> None:
         await self._pool.aclose()
+
+
+class Beginning:
+    """A body that is read piece by piece."""
+
+    def __init__(self, stream: AsyncIterator[bytes]) -> None:
+        self._stream = stream
+        self._buffer = bytearray()
+
+    async def exactly(self, count: int) -> bytes:
+        """The next ``count`` bytes; raises ConnectionLost when the body ends before."""
+        while len(self._buffer) < count:
+            piece = await anext(self._stream, b"")
+            if not piece:
+                raise ConnectionLost("the host's answer ended too early")
+            self._buffer += piece
+        taken = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return taken
 
 
 async def presented_certificate(host: str, port: int) -> bytes:

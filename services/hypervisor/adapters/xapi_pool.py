@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Collection, Mapping
 
 from services.chassis.clock import Clock
+from services.hypervisor.adapters.xapi_allocation import XapiAllocation
 from services.hypervisor.adapters.xapi_cleanup import XapiCleanup
 from services.hypervisor.adapters.xapi_http import XapiHttp
 from services.hypervisor.adapters.xapi_objects import XapiObjects
@@ -28,6 +29,7 @@ class XapiPool:
         self._inventory = XapiInventory(pool_id, session)
         self._snapshots = XapiSnapshots(session, objects, http, installation)
         self._readers = XapiReaders(session, objects)
+        self._allocation = XapiAllocation(session, objects, self._readers)
         self._disks = XapiDisks(session, objects, self._readers, installation)
         self._vms = XapiVms(session, objects, http, self._disks, clock, installation)
         self._cleanup = XapiCleanup(objects, installation)
@@ -64,6 +66,9 @@ class XapiPool:
 
     async def changed_blocks(self, base_disk_id: str, snapshot_disk_id: str) -> bytes | str:
         return await self._snapshots.changed_blocks(base_disk_id, snapshot_disk_id)
+
+    async def allocated_blocks(self, snapshot_disk_id: str) -> bytes | str:
+        return await self._allocation.allocated_blocks(snapshot_disk_id)
 
     async def nbd_endpoints(self, snapshot_disk_ids: tuple[str, ...]) -> dict[str, tuple[NbdEndpoint, ...]]:
         return await self._readers.nbd_endpoints(snapshot_disk_ids)

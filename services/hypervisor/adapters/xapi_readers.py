@@ -55,6 +55,14 @@ class XapiReaders:
             if metrics.get(host["metrics"], {"live": False})["live"]
         }
 
+    async def hosts_seeing(self, sr: str) -> set[tuple[str, str]]:
+        """(UUID, address) of the live, pinned hosts with the SR (a reference) plugged in."""
+        live = await self.live_hosts()
+        pbds = await self._session.call("PBD.get_all_records")
+        refs = {pbd["host"] for pbd in pbds.values() if pbd["SR"] == sr and pbd["currently_attached"]}
+        hosts = {(live[ref], await self._session.call("host.get_address", ref)) for ref in refs & live.keys()}
+        return {each for each in hosts if self._session.certificate(each[0])}
+
     async def _endpoints(self, disk_id: str, host_at: dict[str, str]) -> tuple[NbdEndpoint, ...]:
         ref = await self._objects.ref("VDI", disk_id)
         if ref is None:

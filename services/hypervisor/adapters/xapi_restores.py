@@ -124,7 +124,7 @@ class XapiDisks:
             if ref is None or vdi is None:
                 raise XapiFailure("UUID_INVALID", ["VDI", new_disk_id])
             link = await self._session.link()
-            hosts = sorted(await self._hosts_seeing(vdi["SR"]))
+            hosts = sorted(await self._readers.hosts_seeing(vdi["SR"]))
             if not hosts:
                 raise XapiFailure("SR_HAS_NO_PBDS", [])
         host_id, address = hosts[int(new_disk_id[:8], 16) % len(hosts)]
@@ -153,13 +153,6 @@ class XapiDisks:
         if config != vdi["other_config"]:
             await self._session.call("VDI.set_other_config", ref, config)
         return str(vdi["uuid"])
-
-    async def _hosts_seeing(self, sr: str) -> set[tuple[str, str]]:
-        live = await self._readers.live_hosts()
-        pbds = await self._session.call("PBD.get_all_records")
-        refs = {pbd["host"] for pbd in pbds.values() if pbd["SR"] == sr and pbd["currently_attached"]}
-        hosts = {(live[ref], await self._session.call("host.get_address", ref)) for ref in refs & live.keys()}
-        return {each for each in hosts if self._session.certificate(each[0])}
 
     async def _default_sr(self) -> str | None:
         for pool in (await self._session.call("pool.get_all_records")).values():

@@ -120,6 +120,11 @@ class XapiSession:
         if self._link is link:
             self._link = None
 
+    def member(self, address: str) -> PinnedHttps:
+        """Connections to one host. Raises KeyError for an address that is no member's."""
+        key = (address, self._pins[address])
+        return self._clients.setdefault(key, PinnedHttps(address, self._port, self._pins[address]))
+
     async def close(self) -> None:
         link, self._link = self._link, None
         if link is not None:
@@ -195,8 +200,7 @@ class XapiSession:
         return None, tried
 
     async def _login(self, address: str) -> Link:
-        key = (address, self._pins[address])
-        https = self._clients.setdefault(key, PinnedHttps(address, self._port, self._pins[address]))
+        https = self.member(address)
         credentials = [self._username, self._password.reveal(), API_VERSION, ORIGINATOR]
         ref = await rpc(https, "session.login_with_password", credentials, LOGIN_TIMEOUT_S)
         self._epoch += 1

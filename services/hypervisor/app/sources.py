@@ -8,6 +8,8 @@ the janitor when the transfer is reported failed.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import structlog
+
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
 from services.hypervisor.app.pools import Pools
@@ -27,6 +29,8 @@ from services.hypervisor.domain.tracking import FullReason, TrackingOutcome
 from services.hypervisor.domain.vm import Method
 from services.hypervisor.ports.pool import NbdEndpoint, PoolConnection, Snapshot, SnapshotDisk, VmShape
 from services.hypervisor.ports.stores import SourceStore
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ class Sources:
         return await self._readable(self._pools.connection(pool_id), source)
 
     async def extents(self, pool_id: str, source_id: str, disk_id: str) -> Iterator[Extent]:
-        """What has to be read of a disk, ascending: what changed, or the whole of it."""
+        """What has to be read of a disk, ascending: what changed, what was ever written, or all of it."""
         source = await self._existing(pool_id, source_id)
         _assert_open(source)
         disk = next((disk for disk in source.disks if disk.disk_id == disk_id), None)
@@ -108,10 +112,11 @@ class Sources:
                 reason="DISK_UNKNOWN",
                 hint="Ask for one of the disks it lists.",
             )
-        if not disk.incremental:
+        if not disk.extents_known:
             return iter([Extent(0, disk.size_bytes)] if disk.size_bytes else [])
         bitmap = await self._store.bitmap(source_id, disk_id)
-        return changed_extents(bitmap, disk.size_bytes, disk.base_size_bytes)
+        known = disk.base_size_bytes if disk.incremental else disk.size_bytes
+        return changed_extents(bitmap, disk.size_bytes, known)
 
     async def close(self, pool_id: str, source_id: str, committed: bool) -> None:
         """Safe to repeat; what was said first about ``committed`` holds."""
@@ -188,7 +193,7 @@ class Sources:
         outcomes: dict[str, TrackingOutcome],
         disk: SnapshotDisk,
     ) -> tuple[SourceDisk, bytes | None]:
-        """How a disk is to be read, and its bitmap when it is read incrementally."""
+        """How a disk is to be read, and the bitmap of what to read when there is one."""
         facts = disk.facts
         bases = {base.disk_id: base.tracking_ref for base in source.bases}
         outcome = outcomes.get(facts.disk_id, TrackingOutcome(tracking.Tracking.ON))
@@ -212,6 +217,13 @@ class Sources:
             if bitmap is None
             else sum(each.length_bytes for each in changed_extents(bitmap, facts.size_bytes, base_size))
         )
+        allocation = None
+        if bitmap is None and facts.size_bytes:
+            allocated = await connection.allocated_blocks(disk.snapshot_disk_id)
+            if isinstance(allocated, bytes):
+                allocation = allocated
+            else:
+                _log.info("everything is read", disk=facts.disk_id, because=allocated)
         names = {each.configured.disk_id: each.configured.display_name for each in shape.disks}
         planned = SourceDisk(
             disk_id=facts.disk_id,
@@ -224,8 +236,9 @@ class Sources:
             full_reason_message=full.message if full else "",
             base_size_bytes=base_size,
             changed_bytes=changed,
+            allocation_known=allocation is not None,
         )
-        return planned, bitmap
+        return planned, bitmap if bitmap is not None else allocation
 
     async def _readable(self, connection: PoolConnection, source: Source) -> Readable:
         snapshots = tuple(disk.snapshot_disk_id for disk in source.disks)

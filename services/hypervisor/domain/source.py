@@ -49,6 +49,12 @@ class SourceDisk:
     full_reason_message: str
     base_size_bytes: int
     changed_bytes: int
+    allocation_known: bool = False
+
+    @property
+    def extents_known(self) -> bool:
+        """Whether a bitmap says what has to be read."""
+        return self.incremental or self.allocation_known
 
     @property
     def incremental(self) -> bool:

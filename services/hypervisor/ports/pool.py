@@ -154,6 +154,11 @@ class Snapshots(Protocol):
         or the pool's words when it cannot tell."""
         ...
 
+    async def allocated_blocks(self, snapshot_disk_id: str) -> bytes | str:
+        """The bitmap (as above) of blocks that were ever written, or why nobody can tell. Never an error:
+        without it everything is read."""
+        ...
+
     async def nbd_endpoints(self, snapshot_disk_ids: tuple[str, ...]) -> dict[str, tuple[NbdEndpoint, ...]]:
         """Where each disk can be read now, on live hosts only; empty when nowhere."""
         ...

@@ -57,7 +57,7 @@ def _disk_to_proto(disk: SourceDisk, endpoints: tuple[NbdEndpoint, ...]) -> back
         full_reason_message=disk.full_reason_message,
         nbd_endpoints=[_endpoint_to_proto(endpoint) for endpoint in endpoints],
         tracking_ref=disk.tracking_ref,
-        extents_known=disk.incremental,
+        extents_known=disk.extents_known,
         changed_bytes=disk.changed_bytes,
     )
 

@@ -8,9 +8,10 @@ from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES
 from services.mover.repository.format.names import FORMAT_VERSION
 from services.mover.repository.format.point import VM_CONFIGURATION, Disk, Notice, RestorePoint
 from services.mover.repository.format.slot import Argon2Cost
+from services.mover.repository.lifecycle import create_repository, open_repository
 from services.mover.repository.opening import repair_header
 from services.mover.repository.ports import BlockSource, BlockTarget, Progress
-from services.mover.repository.repository import Repository, Statistics, create_repository, open_repository
+from services.mover.repository.repository import Repository, Statistics
 from services.mover.repository.request import BackupOptions, DiskRequest, PointDescription
 from services.mover.repository.restore import RestoreOptions
 from services.mover.repository.session import BackupSession

@@ -5,7 +5,6 @@ from services.chassis.errors import (
     FailedPrecondition,
     InvalidInput,
     NotFound,
-    Unauthenticated,
 )
 from services.mover.repository.context import Listener
 from services.mover.repository.format import canonical
@@ -17,9 +16,7 @@ from services.mover.repository.format.header import (
     refuse_unknown_features,
 )
 from services.mover.repository.format.names import FEATURES, HEADER, KEYS
-from services.mover.repository.format.recovery_key import parse_recovery_key
-from services.mover.repository.format.slot import Slot, parse_slot
-from services.mover.repository.keys import GENERATION
+from services.mover.repository.keyslots import read_slots, unlock
 from services.mover.repository.store import Store
 
 
@@ -60,39 +57,6 @@ def require_writable(store: Store, header: Header) -> None:
 
 def _feature_names(store: Store) -> list[str]:
     return [stored.name for stored in store.list(FEATURES)]
-
-
-def read_slots(store: Store, on_notice: Listener) -> list[Slot]:
-    """Every readable key slot; damaged ones are reported and left out."""
-    slots = []
-    for name in sorted(stored.name for stored in store.list(KEYS)):
-        try:
-            slots.append(parse_slot(store.get(name), name.removeprefix(KEYS)))
-        except (DataLoss, NotFound) as error:
-            on_notice("KEY_SLOT_DAMAGED", f"{error.message} Add another key while one still opens.")
-    return slots
-
-
-def unlock(slots: list[Slot], secret: str, location: str, on_notice: Listener) -> tuple[bytes, Slot]:
-    """The root key and the slot that ``secret`` (passphrase or recovery key) opened.
-
-    Raises Unauthenticated when it opens none, InvalidInput when it is a mistyped recovery key.
-    """
-    recovery = parse_recovery_key(secret)
-    for tried in (secret,) if recovery is None else (recovery, secret):
-        for slot in slots:
-            try:
-                root = slot.open(tried)
-            except DataLoss as error:
-                on_notice("KEY_SLOT_DAMAGED", f"{error.message} Add another key while one still opens.")
-                continue
-            if root is not None and slot.generation == GENERATION:
-                return root, slot
-    raise Unauthenticated(
-        f"This passphrase or recovery key does not open the repository at {location}.",
-        reason="WRONG_SECRET",
-        hint="Check it, or use the recovery key printed at creation.",
-    )
 
 
 def repair_header(store: Store, secret: str, on_notice: Listener) -> None:

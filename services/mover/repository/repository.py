@@ -1,40 +1,25 @@
 """A repository: what can be done with one."""
 
-import hashlib
-import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from services.chassis.clock import SystemClock
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidInput, NotFound
 from services.mover.repository.checkpoint import remove_checkpoints
-from services.mover.repository.context import Context, Listener
-from services.mover.repository.creation import write_new_repository
+from services.mover.repository.context import Context
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.epochs import learn_epochs, start_epoch
 from services.mover.repository.extents import Extent
-from services.mover.repository.format.crypto import same
-from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES, DEFAULT_PACK_BYTES
-from services.mover.repository.format.names import POINTS, point_name, slot_name
+from services.mover.repository.format.names import POINTS, point_name
 from services.mover.repository.format.point import Disk, RestorePoint, decode_body
-from services.mover.repository.format.recovery_key import SECRET_BYTES, print_recovery_key
 from services.mover.repository.format.slot import (
-    PASSPHRASE,
-    RECOVERY,
     Argon2Cost,
-    checked_passphrase,
-    make_slot,
 )
 from services.mover.repository.format.stream import StreamRef
-from services.mover.repository.index import Index
 from services.mover.repository.indexing import rebuild_index, sync_index
-from services.mover.repository.keys import GENERATION, KeyRing
-from services.mover.repository.objects import Entropy, SealedObjects
-from services.mover.repository.opening import read_header, read_slots, require_writable, unlock
-from services.mover.repository.ports import BlockTarget, ProgressListener, Time
-from services.mover.repository.reader import BlobReader
+from services.mover.repository.keyslots import add_passphrase, add_recovery_key, read_slots, remove_slot
+from services.mover.repository.opening import require_writable
+from services.mover.repository.ports import BlockTarget, ProgressListener
 from services.mover.repository.request import BackupOptions
 from services.mover.repository.restore import (
     RestoreOptions,
@@ -44,11 +29,8 @@ from services.mover.repository.restore import (
     restore_disk,
 )
 from services.mover.repository.session import BackupSession
-from services.mover.repository.store import Store
 from services.mover.repository.stream import read_stream
 from services.mover.repository.verify import Verification, verify
-
-_LEAST_SLOTS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,85 +42,6 @@ class Statistics:
     pack_bytes: int
     blobs: int
     free_bytes: int | None
-
-
-def create_repository(
-    store: Store,
-    passphrase: str,
-    cache_dir: Path,
-    *,
-    chunk_bytes: int = DEFAULT_CHUNK_BYTES,
-    pack_bytes: int = DEFAULT_PACK_BYTES,
-    cost: Argon2Cost | None = None,
-    time: Time | None = None,
-    entropy: Entropy = os.urandom,
-    on_notice: Listener | None = None,
-) -> "tuple[Repository, str]":
-    """A new repository in an empty store, opened, and its printable recovery key, which is kept nowhere.
-
-    Raises InvalidInput for impossible parameters, AlreadyExists or FailedPrecondition when the store is not
-    empty.
-    """
-    created = (time or SystemClock()).now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    recovery_key = write_new_repository(
-        store,
-        passphrase,
-        chunk_bytes=chunk_bytes,
-        pack_bytes=pack_bytes,
-        created_time=created,
-        cost=cost or Argon2Cost(),
-        entropy=entropy,
-    )
-    opened = open_repository(store, passphrase, cache_dir, time=time, entropy=entropy, on_notice=on_notice)
-    return opened, recovery_key
-
-
-def open_repository(
-    store: Store,
-    secret: str,
-    cache_dir: Path,
-    *,
-    time: Time | None = None,
-    entropy: Entropy = os.urandom,
-    on_notice: Listener | None = None,
-) -> "Repository":
-    """An existing repository, by passphrase or recovery key. Writes nothing to the store.
-
-    ``cache_dir`` keeps the disposable index cache. Raises NotFound when there is no repository,
-    FailedPrecondition when it needs a newer release, Unauthenticated for a wrong secret, DataLoss when the
-    header is damaged.
-    """
-    notices: list[tuple[str, str]] = []
-
-    def note(code: str, message: str) -> None:
-        notices.append((code, message))
-        if on_notice is not None:
-            on_notice(code, message)
-
-    unproven = read_header(store)
-    root, _ = unlock(read_slots(store, note), secret, store.location, note)
-    header = unproven.proven(root)
-    keys = KeyRing(root, header.repository_id)
-    place = hashlib.sha256(header.repository_id + store.location.encode()).hexdigest()[:32]
-    index = Index(cache_dir / f"index-{place}.sqlite")
-    context = Context(
-        store=store,
-        keys=keys,
-        header=header,
-        index=index,
-        objects=SealedObjects(store, keys, entropy),
-        reader=BlobReader(store, keys, index),
-        entropy=entropy,
-        time=time or SystemClock(),
-        on_notice=note,
-    )
-    try:
-        learn_epochs(context)
-        sync_index(context)
-    except BaseException:
-        index.close()
-        raise
-    return Repository(context, notices)
 
 
 class Repository:
@@ -312,59 +215,18 @@ class Repository:
         self, slot_id: str, passphrase: str, label: str = "", cost: Argon2Cost | None = None
     ) -> None:
         """Let another passphrase open the repository; raises AlreadyExists when the slot id is taken."""
-        self._add_slot(slot_id, PASSPHRASE, label, checked_passphrase(passphrase), cost or Argon2Cost())
+        self._prepare_writing()
+        add_passphrase(self._context, slot_id, passphrase, label, cost or Argon2Cost())
 
     def add_recovery_key(self, slot_id: str, label: str = "") -> str:
         """Another recovery key, which is kept nowhere."""
-        secret = self._context.entropy(SECRET_BYTES)
-        self._add_slot(slot_id, RECOVERY, label, secret, Argon2Cost())
-        return print_recovery_key(secret)
+        self._prepare_writing()
+        return add_recovery_key(self._context, slot_id, label)
 
     def remove_slot(self, slot_id: str) -> None:
         """Make a passphrase or recovery key useless; raises FailedPrecondition when too few would be left."""
-        slots = [slot for slot, _, _ in self.list_slots()]
-        if slot_id not in slots:
-            raise NotFound(
-                f"There is no key slot {slot_id}.",
-                reason="SLOT_MISSING",
-                hint=f"There are: {', '.join(slots)}.",
-            )
-        if len(slots) <= _LEAST_SLOTS:
-            raise FailedPrecondition(
-                f"The repository has only {len(slots)} keys; {_LEAST_SLOTS} must be left.",
-                reason="TOO_FEW_KEYS",
-                hint="Add another key first.",
-            )
         self._prepare_writing()
-        self._context.store.delete(slot_name(slot_id))
-
-    def _add_slot(self, slot_id: str, kind: str, label: str, secret: str | bytes, cost: Argon2Cost) -> None:
-        context = self._context
-        self._prepare_writing()
-        slot = make_slot(
-            slot_id=slot_id,
-            kind=kind,
-            label=label,
-            created_time=context.now(),
-            generation=GENERATION,
-            root=context.keys.root,
-            header_json=context.header.to_json(context.keys.root),
-            secret=secret,
-            cost=cost,
-            salt=context.entropy(16),
-            nonce=context.entropy(12),
-        )
-        context.store.put(slot_name(slot_id), [slot])
-        written = next(
-            (s for s in read_slots(context.store, context.on_notice) if s.slot_id == slot_id), None
-        )
-        opened = written.open(secret) if written is not None else None
-        if opened is None or not same(opened, context.keys.root):
-            raise DataLoss(
-                f"The new key slot {slot_id} does not open.",
-                reason="SLOT_NOT_PROVEN",
-                hint="Remove it and test this machine's memory.",
-            )
+        remove_slot(self._context, slot_id)
 
     def _prepare_writing(self) -> None:
         """Refuse what this release must not write to; sweep once, since a sweep walks the whole store."""

@@ -111,7 +111,7 @@ def test_a_process_killed_at_any_system_call_of_a_backup_loses_nothing(tmp_path:
             back_up(repository, "later", NEXT, base="next", changed=[])
             assert not list(folder.rglob(".tmp-*"))
         shutil.rmtree(folder)
-        step += 3
+        step += 5
     assert step > 20
 
 

@@ -31,7 +31,7 @@ def _apply(content: bytes, changed: list[Change], grow: int) -> tuple[bytes, lis
     return bytes(result), extents
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps)
 def test_every_point_of_any_history_restores_what_was_backed_up(
     history: list[tuple[list[Change], int, bool]],

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
-from services.simulator.storage.background import BackgroundCoalescing
-from services.simulator.storage.errors import NoSpace, StorageError
+from services.simulator.storage.errors import NoSpace
 from services.simulator.storage.layer import Layer
 from services.simulator.storage.ports import BLOCK, Disk
-from services.simulator.storage.scripted import block_data, write_seeded
 from services.simulator.storage.sr import Sr
 
 MIB = 1024 * 1024
+
+
+def write_seeded(disk: Disk, seed: int, blocks: Iterable[int]) -> None:
+    for block in blocks:
+        disk.write(block * BLOCK, random.Random(f"{seed}:{block}").randbytes(BLOCK))
 
 
 def contents(disk: Disk) -> bytes:
@@ -139,40 +143,6 @@ def test_a_disk_is_written_and_snapshotted_while_it_is_merged(sr: Sr, seed: int)
     data = contents(disk)
     assert {block: last_write(data, block) for block in range(blocks)} == written
     assert contents(Sr.open(sr._folder).disk("disk")) == data
-
-
-def test_in_the_background_chains_get_shorter_by_themselves(sr: Sr) -> None:
-    snapshots(sr, 2)
-    done = threading.Event()
-
-    def changed() -> None:
-        if sr.node("disk").chain_length == 1:
-            done.set()
-
-    failures: list[StorageError] = []
-    background = BackgroundCoalescing(sr, changed, failures.append, delay=0)
-    background.start()
-    sr.destroy("s0")
-    sr.destroy("s1")
-    background.trigger()
-    assert done.wait(10)
-    background.close()
-    assert failures == []
-    assert contents(sr.disk("disk"))[2 * BLOCK : 3 * BLOCK] == block_data(1, 2)
-
-
-def test_in_the_background_a_failure_is_told(tmp_path: Path) -> None:
-    sr = Sr.create(tmp_path / "sr", 4 * BLOCK)
-    sr.create_disk("disk", 2 * MIB)
-    sr.disk("disk").write(0, b"a" * BLOCK)
-    sr.snapshot("disk", "s", "b")
-    sr.disk("disk").write(BLOCK, b"b" * 2 * BLOCK)
-    sr.destroy("s")
-    told = threading.Event()
-    background = BackgroundCoalescing(sr, lambda: None, lambda _: told.set(), delay=0)
-    background.start()
-    assert told.wait(10)
-    background.close()
 
 
 def take_snapshot(sr: Sr) -> None:

@@ -108,10 +108,10 @@ class _Guest:
         payload = await self._stream.receive(request.length) if request.command == Command.WRITE else b""
         try:
             # In a thread: a snapshot or the end of a merge may hold writers up.
-            data = await asyncio.to_thread(self._do, request, payload)
-            await self._stream.send(protocol.reply(request.handle) + data)
-        except (StorageError, OutOfRange) as error:
-            await self._stream.send(protocol.reply(request.handle, _error_number(error)))
+            answer = protocol.reply(request.handle) + await asyncio.to_thread(self._do, request, payload)
+        except (StorageError, OutOfRange, OSError) as error:
+            answer = protocol.reply(request.handle, _error_number(error))
+        await self._stream.send(answer)
         return True
 
     def _do(self, request: protocol.Request, payload: bytes) -> bytes | bytearray:

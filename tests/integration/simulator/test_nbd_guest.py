@@ -96,6 +96,12 @@ async def test_a_full_sr_is_no_space_for_the_guest(tmp_path: Path) -> None:
     await guest.close()
 
 
+async def test_a_destroyed_disk_is_an_io_error_for_the_guest(guest: GuestDisk, sr: Sr) -> None:
+    sr.destroy("disk")
+    _, told = await run("qemu-io", "-f", "raw", "-c", "read 0 512", guest.uri)
+    assert "Input/output error" in told
+
+
 async def test_writes_during_many_snapshots_are_all_there(guest: GuestDisk, sr: Sr, tmp_path: Path) -> None:
     content = random.Random(2).randbytes(64 * MIB)
     (tmp_path / "in").write_bytes(content)

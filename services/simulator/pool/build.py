@@ -40,7 +40,7 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
         "pool",
         name_label=description.name,
         other_config={"memory-ratio-hvm": "0.25", "memory-ratio-pv": "0.25"},
-        restrictions=RESTRICTIONS,
+        restrictions={**RESTRICTIONS, **description.restrictions},
         allowed_operations=list(POOL_OPERATIONS),
         ha_cluster_stack="xhad",
         ha_enabled=description.ha_enabled,

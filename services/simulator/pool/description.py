@@ -101,7 +101,8 @@ class UserDescription(_Part):
 
 class PoolDescription(_Part):
     """``data_dir`` must be empty or absent: a simulated pool starts anew. Port 0 takes a free one; then
-    there must be one host only, because all hosts of a pool share their ports."""
+    there must be one host only, because all hosts of a pool share their ports. ``restrictions`` are
+    features that a licence withholds (``restrict_cbt: "true"``)."""
 
     name: str = "simulated"
     version: str = "23.1.0"
@@ -116,6 +117,7 @@ class PoolDescription(_Part):
     storage: list[StorageDescription] = [StorageDescription(name="Shared storage")]
     default_storage: str | None = None
     vms: list[VmDescription] = []
+    restrictions: dict[str, Literal["true", "false"]] = {}
     ha_enabled: bool = False
     refusal_delay_s: float = 2.0
 

@@ -77,13 +77,16 @@ class Host:
     async def power_off(self) -> None:
         """Every listener and every connection is gone at once."""
         self.alive = False
-        if self.nbd is not None:
-            self.nbd.kill()
-            await self.nbd.close()
-        for server in (self.https, self.http):
-            if server is not None:
-                await server.kill()
+        nbd, servers = self.nbd, [server for server in (self.https, self.http) if server is not None]
         self.https = self.http = self.nbd = None
+        if nbd is not None:
+            nbd.kill()
+        for server in servers:
+            server.cut()
+        for server in servers:
+            await server.kill()
+        if nbd is not None:
+            await nbd.close()
 
     async def restart_toolstack(self) -> None:
         """Every connection of the toolstack breaks, and it listens again; NBD is another process."""

@@ -14,6 +14,7 @@ from services.simulator.pool.failures import Failures
 from services.simulator.pool.host import Host, NbdFactory
 from services.simulator.pool.nbd_door import NbdDoor
 from services.simulator.pool.pool import Pool
+from services.simulator.transfers.database_dump import DatabaseDump
 from services.simulator.transfers.metadata_export import MetadataExport
 from services.simulator.transfers.metadata_import import MetadataImport
 from services.simulator.transfers.raw_export import RawExport
@@ -65,6 +66,7 @@ class Simulation:
             ("PUT", "/import_raw_vdi"): RawImport(self.pool, host).handle,
             ("GET", "/export"): XvaExport(self.pool, host).handle,
             ("PUT", "/import"): XvaImport(self.pool, host).handle,
+            ("GET", "/pool/xmldbdump"): DatabaseDump(self.pool, host).handle,
             ("GET", "/export_metadata"): MetadataExport(self.pool, host).handle,
             ("PUT", "/import_metadata"): MetadataImport(self.pool, host).handle,
         }

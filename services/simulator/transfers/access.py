@@ -13,7 +13,9 @@ from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
 
-ROLES_OF_VM_ADMINS = frozenset({"pool-admin", "pool-operator", "vm-power-admin", "vm-admin"})
+VM_ADMINS = frozenset({"pool-admin", "pool-operator", "vm-power-admin", "vm-admin"})
+
+POOL_ADMINS = frozenset({"pool-admin"})
 
 
 @dataclass
@@ -50,7 +52,7 @@ class Unauthorised(BadRequest):
 
 @asynccontextmanager
 async def admitted(
-    pool: Pool, host: Host, exchange: Exchange, name: str, label: str
+    pool: Pool, host: Host, exchange: Exchange, name: str, label: str, roles: frozenset[str] = VM_ADMINS
 ) -> AsyncIterator[Transfer]:
     """Check the caller, then hold a task for the length of the block.
 
@@ -62,7 +64,7 @@ async def admitted(
         given = _parameter(exchange, "task_id")
         if given is not None and pool.db.find("task", given) is None:
             raise BadRequest(500, f"HANDLE_INVALID: [ task; {given} ]")
-        _check_role(pool, session, name, given)
+        _check_role(pool, session, name, given, roles)
         task = given or pool.tasks.create(label, "", host.ref)
         transfer = Transfer(pool, host, exchange, session, task)
         try:
@@ -116,10 +118,10 @@ async def _session(pool: Pool, host: Host, exchange: Exchange, name: str) -> tup
         raise Unauthorised(name) from None
 
 
-def _check_role(pool: Pool, session: str, name: str, task: str | None) -> None:
+def _check_role(pool: Pool, session: str, name: str, task: str | None, roles: frozenset[str]) -> None:
     if pool.db.row("session", session)["is_local_superuser"]:
         return
-    if pool.sessions.use(session) not in ROLES_OF_VM_ADMINS:
+    if pool.sessions.use(session) not in roles:
         permission = f"http/{name}"
         failure = XapiFailure("RBAC_PERMISSION_DENIED", permission, "No permission in user session")
         pool.tasks.fail(task or NULL_REF, failure)

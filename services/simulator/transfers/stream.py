@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TypeVar
 
+from services.simulator.http.server import reset
 from services.simulator.transfers.access import Transfer
 
 PIECE = 1024 * 1024
@@ -18,7 +19,7 @@ async def send(transfer: Transfer, data: bytes | bytearray | memoryview) -> None
     if allowed < len(data):
         writer.write(data[:allowed])
         await writer.drain()
-        writer.transport.abort()
+        reset(writer)
         raise ConnectionResetError("the link was cut")
     writer.write(data)
     await writer.drain()
@@ -37,7 +38,7 @@ async def received(transfer: Transfer, length: int | None) -> AsyncIterator[byte
         if not piece:
             return
         if transfer.host.link.allowance(len(piece)) < len(piece):
-            transfer.exchange.writer.transport.abort()
+            reset(transfer.exchange.writer)
             raise ConnectionResetError("the link was cut")
         if delay := transfer.host.link.delay(len(piece)):
             await transfer.pool.clock.sleep(delay)

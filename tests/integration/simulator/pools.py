@@ -71,8 +71,8 @@ class Sdk:
     def close(self) -> None:
         self.session("close")()
 
-    async def log_in(self) -> "Sdk":
-        await asyncio.to_thread(self.session.xenapi.login_with_password, "root", PASSWORD, "2.20", "tests")
+    async def log_in(self, user: str = "root", password: str = PASSWORD) -> "Sdk":
+        await asyncio.to_thread(self.session.xenapi.login_with_password, user, password, "2.20", "tests")
         return self
 
     async def login_refused(self, password: str = PASSWORD) -> list[str]:

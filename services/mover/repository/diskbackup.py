@@ -7,7 +7,7 @@ from typing import Final
 from services.mover.repository.blobwriter import BlobWriter
 from services.mover.repository.content import ZERO_BLOCK, bits, read_chunks, runs
 from services.mover.repository.diskmap import Shape
-from services.mover.repository.flow import Channel, Closed, Flow
+from services.mover.repository.flow import Belt, Closed, Flow
 from services.mover.repository.format.blob import BlobType
 from services.mover.repository.format.names import BLOCK_BYTES, MAX_PATCHES
 from services.mover.repository.format.page import Entry, Patch
@@ -50,8 +50,8 @@ class DiskBackup:
         self._zeros: Final = bytes(shape.chunk_bytes)
         self._lock = threading.Lock()
         self._planning = threading.Lock()
-        self._free: Channel[bytearray] = Channel(flow, readers + 2 * workers + 2)
-        self._full: Channel[tuple[Unit, bytearray]] = Channel(flow, readers + workers)
+        self._free: Belt[bytearray] = Belt(flow)
+        self._full: Belt[tuple[Unit, bytearray]] = Belt(flow)
         self.read_bytes = 0
 
     @property

@@ -1,5 +1,6 @@
 """Threads that work on one thing together: bounded channels, and the first failure stops all."""
 
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,15 +23,27 @@ class Flow:
     def __init__(self) -> None:
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
-        self._waiting: list[threading.Condition] = []
+        self._wakers: list[Callable[[], None]] = []
         self._threads: list[threading.Thread] = []
 
     def condition(self) -> threading.Condition:
         """A condition whose waiters a failure wakes."""
         condition = threading.Condition(threading.Lock())
-        with self._lock:
-            self._waiting.append(condition)
+
+        def wake() -> None:
+            with condition:
+                condition.notify_all()
+
+        self.when_failed(wake)
         return condition
+
+    def when_failed(self, wake: Callable[[], None]) -> None:
+        """Call ``wake`` when the flow fails, at once if it has."""
+        with self._lock:
+            self._wakers.append(wake)
+            failed = self._failure is not None
+        if failed:
+            wake()
 
     def start(self, name: str, work: Callable[[], None]) -> threading.Thread:
         """Run ``work`` in a thread; what it raises becomes the flow's failure."""
@@ -42,10 +55,9 @@ class Flow:
     def fail(self, error: BaseException) -> None:
         with self._lock:
             self._failure = self._failure or error
-            waiting = list(self._waiting)
-        for condition in waiting:
-            with condition:
-                condition.notify_all()
+            wakers = list(self._wakers)
+        for wake in wakers:
+            wake()
 
     def check(self) -> None:
         """Raises Stopped when the flow has failed."""
@@ -76,6 +88,34 @@ class Flow:
             pass
         except BaseException as error:  # noqa: BLE001 - handed to whoever owns the flow
             self.fail(error)
+
+
+class Belt(Generic[T]):
+    """A queue without a bound of its own, for things of which there is a fixed number, such as buffers.
+
+    A lock in C instead of a condition in Python: it is passed twice for every chunk of a disk.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._items: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        flow.when_failed(self.close)
+
+    def put(self, item: T) -> None:
+        self._items.put(item)
+
+    def get(self) -> T:
+        """Waits for an item; raises Closed after the last one, Stopped when the flow fails."""
+        item = self._items.get()
+        if item is None:
+            self._items.put(None)  # for the next one who waits
+        self._flow.check()
+        if item is None:
+            raise Closed
+        return item
+
+    def close(self) -> None:
+        self._items.put(None)
 
 
 class Channel(Generic[T]):

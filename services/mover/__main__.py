@@ -3,38 +3,42 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from xenkeep.mover.v1.repository_pb2_grpc import add_RepositoryServiceServicer_to_server
 from xenkeep.mover.v1.transfer_pb2_grpc import add_TransferServiceServicer_to_server
 
 from services.chassis.bell import Bell, RingingDatabase
+from services.chassis.bus.consumer import Consumer
 from services.chassis.program import Component
 from services.chassis.sealing import Sealer
 from services.chassis.serve import Base, serve
 from services.mover.adapters.disks import HypervisorDisks
 from services.mover.adapters.grpc_hypervisor import GrpcHypervisor
+from services.mover.adapters.patience import Patience
 from services.mover.adapters.patient_hypervisor import PatientHypervisor
 from services.mover.adapters.sql_books import SqlBooks
-from services.mover.adapters.stores import store_at
+from services.mover.adapters.stores import Stores
 from services.mover.adapters.transfer_queue import transfer_workers
 from services.mover.api.repositories import RepositoryApi
 from services.mover.api.transfers import TransferApi
 from services.mover.app.backup import BackupRunner
-from services.mover.app.cancellation import Cancellations
 from services.mover.app.repositories import Repositories
-from services.mover.app.restore import RestoreRunner
+from services.mover.app.restore import DISKS_AT_ONCE, RestoreRunner
 from services.mover.app.shelf import Shelf
 from services.mover.app.transfers import Transfers
 from services.mover.app.verify import RebuildRunner, VerifyRunner
 from services.mover.app.worker import Worker
 from services.mover.config import MoverConfig
-from services.mover.consumers import handlers
+from services.mover.consumers import consumer_name, handlers
 from services.mover.domain.transfer import Backup, Rebuild, Restore, Verify
 from services.mover.repository import BackupOptions, RestoreOptions
 
 MIGRATIONS = "services.mover.migrations"
 CALLERS = frozenset({"admin", "console", "scheduler", "catalog"})
+THREADS_TO_SPARE = 16
+"""For answering questions while all transfers hold theirs."""
 _log = structlog.get_logger("xenkeep.mover")
 
 
@@ -43,6 +47,9 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
     config, clock = base.config, base.clock
     cores = os.cpu_count() or 1
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    loop = asyncio.get_running_loop()
+    threads = DISKS_AT_ONCE * config.transfers_at_once + THREADS_TO_SPARE
+    loop.set_default_executor(ThreadPoolExecutor(threads, thread_name_prefix="mover"))
     bell = Bell()
     database = RingingDatabase(
         bell, config.database(base.name), base.name, MIGRATIONS, ids=base.ids, clock=clock
@@ -51,28 +58,28 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
     channel = base.channel(config.hypervisor)
 
     books = SqlBooks(database, config.site)
-    shelf = Shelf(books, Sealer(config.data_dir / "sealing.key"), store_at, config.data_dir / "cache")
+    shelf = Shelf(books, Sealer(config.data_dir / "sealing.key"), Stores(), config.data_dir / "cache")
     grpc_hypervisor = GrpcHypervisor(channel)
-    hypervisor = PatientHypervisor(grpc_hypervisor, clock)
-    disks = HypervisorDisks(grpc_hypervisor, asyncio.get_running_loop())
+    patience = Patience(clock)
+    hypervisor = PatientHypervisor(grpc_hypervisor, patience)
+    disks = HypervisorDisks(grpc_hypervisor, patience, loop)
 
     def options(connections: int) -> BackupOptions:
         return BackupOptions(readers=connections, workers=cores, level=config.compression_level)
 
-    cancellations = Cancellations()
     worker = Worker(
         books,
         {
             Backup: BackupRunner(shelf, hypervisor, disks, options, clock),
-            Restore: RestoreRunner(shelf, hypervisor, disks, RestoreOptions(workers=cores)),
+            Restore: RestoreRunner(shelf, hypervisor, disks, RestoreOptions(workers=cores), clock),
             Verify: VerifyRunner(shelf),
             Rebuild: RebuildRunner(shelf),
         },
-        cancellations,
         clock,
         lambda error: _log.error("a transfer met a defect", exc_info=error),
     )
-    transfers = Transfers(books, bell, cancellations, clock, base.ids)
+    lease = config.transfer_lease.total_seconds()
+    transfers = Transfers(books, bell, clock, base.ids)
     repositories = Repositories(books, shelf, clock)
     return [
         database,
@@ -80,8 +87,8 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
         base.outbox(database, bus),
         channel,
         shelf,
-        transfer_workers(bus, config.site, worker, config.transfers_at_once, clock),
-        base.consumer(database, bus, handlers(transfers, config.site)),
+        transfer_workers(bus, config.site, worker, config.transfers_at_once, lease, clock),
+        Consumer(bus, database, consumer_name(config.site), handlers(transfers, config.site), clock=clock),
         base.rpc(
             [
                 (

@@ -1,13 +1,30 @@
 """What the operator chooses for a mover."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 
+from services.chassis.bus.subjects import token
 from services.chassis.config import BaseConfig, is_address, option
+from services.chassis.errors import InvalidInput
+
+SHORTEST_LEASE = timedelta(seconds=2)
+
+
+def _between(least: int, most: int, value: int) -> str | None:
+    return None if least <= value <= most else f"must be {least} to {most}"
+
+
+def _is_site(value: str) -> str | None:
+    try:
+        token(f"mover-{value}")
+    except InvalidInput as error:
+        return error.hint
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MoverConfig(BaseConfig):
-    """See ``BaseConfig`` for the rest."""
+    """See ``BaseConfig`` for the rest. Movers of one site share one store and one sealing key."""
 
     listen: str = field(
         default="127.0.0.1:7102", metadata=option("host:port on which gRPC is served", check=is_address)
@@ -15,6 +32,19 @@ class MoverConfig(BaseConfig):
     hypervisor: str = field(
         default="127.0.0.1:7101", metadata=option("host:port of the hypervisor service", check=is_address)
     )
-    site: str = field(default="home", metadata=option("name of this mover's site"))
-    transfers_at_once: int = field(default=4, metadata=option("transfers this mover works on at once"))
-    compression_level: int = field(default=1, metadata=option("zstd level, 1 (fast) to 19 (small)"))
+    site: str = field(default="home", metadata=option("name of this mover's site", check=_is_site))
+    transfers_at_once: int = field(
+        default=4,
+        metadata=option("transfers this mover works on at once", check=lambda value: _between(1, 64, value)),
+    )
+    compression_level: int = field(
+        default=1,
+        metadata=option("zstd level, 1 (fast) to 19 (small)", check=lambda value: _between(1, 19, value)),
+    )
+    transfer_lease: timedelta = field(
+        default=timedelta(seconds=20),
+        metadata=option(
+            "how long a mover that died keeps its transfers from the others",
+            check=lambda value: None if value >= SHORTEST_LEASE else "must be at least 2s",
+        ),
+    )

@@ -10,6 +10,11 @@ from services.mover.adapters.sql_books import SqlWork
 from services.mover.app.transfers import Transfers
 
 
+def consumer_name(site: str) -> str:
+    """Movers of one site share what they hear; every site hears all."""
+    return f"mover-{site}"
+
+
 def handlers(transfers: Transfers, site: str) -> dict[type[Message], Handler]:
     """The table."""
 

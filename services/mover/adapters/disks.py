@@ -1,47 +1,79 @@
 """Disks of open sources and targets, connected to from threads of this process."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+import concurrent.futures
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
-from services.chassis.errors import NotFound
+from services.chassis.errors import Cancelled, DeadlineExceeded, NotFound
 from services.mover.adapters.grpc_hypervisor import GrpcHypervisor
 from services.mover.adapters.http_disk_target import HttpDiskTarget
+from services.mover.adapters.http_opener import HttpTargetOptions
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
 from services.mover.adapters.nbd_pool import NbdPool
 from services.mover.adapters.nbd_supply import NbdPoolOptions
+from services.mover.adapters.patience import Patience
 from services.mover.adapters.write_endpoint import WriteEndpoint
+from services.mover.domain.source import Source, SourceDisk, Target, TargetDisk
 
 T = TypeVar("T")
 REFRESH_SECONDS = 180.0
+LARGEST_FRAME = 1 << 20
 
 
 class HypervisorDisks:
-    """``ports.neighbours.Disks``; where a disk is now is asked of the hypervisor service whenever needed."""
+    """``ports.neighbours.Disks``; where disks are is asked of the hypervisor service whenever needed."""
 
-    def __init__(self, hypervisor: GrpcHypervisor, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, hypervisor: GrpcHypervisor, patience: Patience, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._hypervisor = hypervisor
+        self._patience = patience
         self._loop = loop
 
-    def source(self, source: str, disk_id: str, size_bytes: int, connections: int) -> NbdPool:
+    async def sources(self, source: Source, connections: int) -> Mapping[str, NbdPool]:
+        found = await self._patience.until_answered(lambda: self._hypervisor.nbd_endpoints(source.name))
+        options = NbdPoolOptions(connections=connections)
+        return {
+            disk.disk_id: self._pool(source, disk, found.get(disk.disk_id, ()), options)
+            for disk in source.disks
+        }
+
+    async def targets(self, target: Target, frame_bytes: int) -> Mapping[str, HttpDiskTarget]:
+        found = await self._patience.until_answered(lambda: self._hypervisor.write_endpoints(target.name))
+        options = HttpTargetOptions(frame_bytes=min(frame_bytes, LARGEST_FRAME))
+        return {disk.disk_id: _writer(disk, found.get(disk.disk_id), options) for disk in target.disks}
+
+    def _pool(
+        self, source: Source, disk: SourceDisk, endpoints: Sequence[NbdEndpoint], options: NbdPoolOptions
+    ) -> NbdPool:
         def refresh() -> Sequence[NbdEndpoint]:
-            return self._ask(self._hypervisor.nbd_endpoints(source, disk_id))
+            return self._ask(self._hypervisor.nbd_endpoints(source.name)).get(disk.disk_id, ())
 
-        return NbdPool(size_bytes, refresh(), refresh, NbdPoolOptions(connections=connections))
+        return NbdPool(disk.size_bytes, endpoints, refresh, options)
 
-    def target(self, target: str, disk_id: str, size_bytes: int) -> HttpDiskTarget:
-        def refresh() -> Sequence[WriteEndpoint]:
-            endpoint = self._ask(self._hypervisor.write_endpoint(target, disk_id))
-            if endpoint is None:
-                raise NotFound(f"{target} has no disk {disk_id} any more.", reason="TARGET_DISK_GONE")
-            return [endpoint]
-
-        return HttpDiskTarget(size_bytes, refresh(), refresh)
-
-    def _ask(self, question: Awaitable[T]) -> T:
+    def _ask(self, question: Coroutine[Any, Any, T]) -> T:
         """From a thread: the answer of the event loop."""
+        asked = asyncio.run_coroutine_threadsafe(question, self._loop)
+        try:
+            return asked.result(REFRESH_SECONDS)
+        except concurrent.futures.CancelledError:
+            raise Cancelled("The mover stops.", reason="MOVER_STOPS") from None
+        except TimeoutError:
+            asked.cancel()
+            raise DeadlineExceeded(
+                f"The hypervisor service did not say within {REFRESH_SECONDS:g} s where the disk is.",
+                reason="ENDPOINTS_NOT_TOLD",
+                hint="Look at its load and its log.",
+            ) from None
 
-        async def ask() -> T:
-            return await question
 
-        return asyncio.run_coroutine_threadsafe(ask(), self._loop).result(REFRESH_SECONDS)
+def _writer(disk: TargetDisk, endpoint: WriteEndpoint | None, options: HttpTargetOptions) -> HttpDiskTarget:
+    def refresh() -> Sequence[WriteEndpoint]:
+        # Asking for one disk makes void what was written on the others: that is for the whole restore to do.
+        raise NotFound(
+            f"Where disk {disk.disk_id} was to be written it cannot be written any more.",
+            reason="WRITE_ENDPOINT_SPENT",
+        )
+
+    return HttpDiskTarget(disk.size_bytes, [endpoint] if endpoint else [], refresh, options)

@@ -62,25 +62,26 @@ class GrpcHypervisor:
         with translated("hypervisor"):
             await self._sources.CloseBackupSource(request, timeout=COMMIT_SECONDS)
 
-    async def nbd_endpoints(self, source: str, disk_id: str) -> list[NbdEndpoint]:
-        """Where a disk can be read now."""
+    async def nbd_endpoints(self, source: str) -> dict[str, list[NbdEndpoint]]:
+        """Where each disk, by its id, can be read now."""
         with translated("hypervisor"):
             found = await self._sources.GetBackupSource(
                 backup_source_pb2.GetBackupSourceRequest(name=source), timeout=QUICK_SECONDS
             )
-        return [
-            NbdEndpoint(
-                host_id=endpoint.host_id,
-                address=endpoint.address,
-                port=endpoint.port,
-                export_name=endpoint.export_name,
-                certificate_pem=endpoint.certificate_pem,
-                server_name=endpoint.server_name,
-            )
+        return {
+            disk.disk_id: [
+                NbdEndpoint(
+                    host_id=endpoint.host_id,
+                    address=endpoint.address,
+                    port=endpoint.port,
+                    export_name=endpoint.export_name,
+                    certificate_pem=endpoint.certificate_pem,
+                    server_name=endpoint.server_name,
+                )
+                for endpoint in disk.nbd_endpoints
+            ]
             for disk in found.disks
-            if disk.disk_id == disk_id
-            for endpoint in disk.nbd_endpoints
-        ]
+        }
 
     async def prepare_target(
         self,
@@ -111,16 +112,17 @@ class GrpcHypervisor:
         with translated("hypervisor"):
             await self._targets.AbortRestoreTarget(request, timeout=COMMIT_SECONDS)
 
-    async def write_endpoint(self, target: str, disk_id: str) -> WriteEndpoint | None:
-        """Where a disk can be written now, from its start; None when it is no disk of the target."""
+    async def write_endpoints(self, target: str) -> dict[str, WriteEndpoint]:
+        """Where each disk, by its id, can be written now. Asking makes void what was written before."""
         with translated("hypervisor"):
             found = await self._targets.GetRestoreTarget(
                 restore_target_pb2.GetRestoreTargetRequest(name=target), timeout=QUICK_SECONDS
             )
-        for disk in found.disks:
-            if disk.disk_id == disk_id:
-                endpoint = disk.endpoint
-                return WriteEndpoint(
-                    host_id=endpoint.host_id, url=endpoint.url, certificate_pem=endpoint.certificate_pem
-                )
-        return None
+        return {
+            disk.disk_id: WriteEndpoint(
+                host_id=disk.endpoint.host_id,
+                url=disk.endpoint.url,
+                certificate_pem=disk.endpoint.certificate_pem,
+            )
+            for disk in found.disks
+        }

@@ -1,36 +1,29 @@
 """The hypervisor service may be started again at any moment: its verbs are repeated until it answers."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Sequence
 
-from services.chassis.clock import Clock
-from services.chassis.errors import Unavailable
+from services.mover.adapters.patience import Patience
 from services.mover.domain import Extent
 from services.mover.domain.capture import FullReason, Method
 from services.mover.domain.placement import Placement
 from services.mover.domain.source import Base, Source, Target
 from services.mover.ports.neighbours import Hypervisor
 
-T = TypeVar("T")
-PATIENCE_SECONDS = 600.0
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 15.0
-
 
 class PatientHypervisor:
     """``ports.neighbours.Hypervisor`` around another one. Every verb of the port may be repeated.
 
-    Raises Unavailable after PATIENCE_SECONDS without an answer.
+    Raises Unavailable when there is no answer for as long as ``patience`` has it.
     """
 
-    def __init__(self, hypervisor: Hypervisor, clock: Clock) -> None:
+    def __init__(self, hypervisor: Hypervisor, patience: Patience) -> None:
         self._hypervisor = hypervisor
-        self._clock = clock
+        self._patience = patience
 
     async def open_source(
         self, source_id: str, vm: str, method: Method, bases: Sequence[Base], reason: FullReason
     ) -> Source:
-        return await self._patiently(
+        return await self._patience.until_answered(
             lambda: self._hypervisor.open_source(source_id, vm, method, bases, reason)
         )
 
@@ -38,11 +31,13 @@ class PatientHypervisor:
         async def all_of_them() -> list[Extent]:
             return [extent async for extent in self._hypervisor.extents(source, disk_id)]
 
-        for extent in await self._patiently(all_of_them):
+        for extent in await self._patience.until_answered(all_of_them):
             yield extent
 
     async def close_source(self, source: str, *, committed: bool) -> None:
-        await self._patiently(lambda: self._hypervisor.close_source(source, committed=committed))
+        await self._patience.until_answered(
+            lambda: self._hypervisor.close_source(source, committed=committed)
+        )
 
     async def prepare_target(
         self,
@@ -51,24 +46,12 @@ class PatientHypervisor:
         vm_configuration: bytes,
         disks: Sequence[tuple[str, int, str]],
     ) -> Target:
-        return await self._patiently(
+        return await self._patience.until_answered(
             lambda: self._hypervisor.prepare_target(target_id, placement, vm_configuration, disks)
         )
 
     async def commit_target(self, target: str) -> Target:
-        return await self._patiently(lambda: self._hypervisor.commit_target(target))
+        return await self._patience.until_answered(lambda: self._hypervisor.commit_target(target))
 
     async def abort_target(self, target: str) -> None:
-        await self._patiently(lambda: self._hypervisor.abort_target(target))
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        began = self._clock.monotonic()
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                return await call()
-            except Unavailable:
-                if self._clock.monotonic() - began + pause > PATIENCE_SECONDS:
-                    raise
-                await self._clock.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
+        await self._patience.until_answered(lambda: self._hypervisor.abort_target(target))

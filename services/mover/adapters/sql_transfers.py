@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, insert, or_, select
+from sqlalchemy import Row, and_, insert, or_, select, update
 from xenkeep.common.v1 import capture_pb2
 from xenkeep.mover.v1 import transfer_pb2
 
@@ -48,23 +48,11 @@ class SqlTransfers:
         return [_transfer(row) for row in rows]
 
     async def put(self, transfer: Transfer) -> None:
-        await self._reader.execute(delete(TRANSFERS).where(TRANSFERS.c.transfer_id == transfer.transfer_id))
-        result, failure = transfer.result, transfer.failure
-        await self._reader.execute(
-            insert(TRANSFERS).values(
-                transfer_id=transfer.transfer_id,
-                create_time=transfer.create_time,
-                state=transfer.state.value,
-                start_time=transfer.start_time,
-                end_time=transfer.end_time,
-                attempt=transfer.attempt,
-                cancel_requested=transfer.cancel_requested,
-                spec=spec_to_proto(transfer.spec).SerializeToString(),
-                progress=progress_to_proto(transfer.progress).SerializeToString(),
-                result=result_to_proto(result).SerializeToString() if result else None,
-                failure=failure_to_proto(failure).SerializeToString() if failure else None,
-            )
-        )
+        values = _values(transfer)
+        here = TRANSFERS.c.transfer_id == transfer.transfer_id
+        changed = await self._reader.execute(update(TRANSFERS).where(here).values(values))
+        if not changed.rowcount:
+            await self._reader.execute(insert(TRANSFERS).values(transfer_id=transfer.transfer_id, **values))
 
     async def refuse(self, transfer_id: str) -> None:
         if not await self.is_refused(transfer_id):
@@ -73,6 +61,22 @@ class SqlTransfers:
     async def is_refused(self, transfer_id: str) -> bool:
         wanted = select(REFUSED).where(REFUSED.c.transfer_id == transfer_id)
         return (await self._reader.execute(wanted)).one_or_none() is not None
+
+
+def _values(transfer: Transfer) -> dict[str, Any]:
+    result, failure = transfer.result, transfer.failure
+    return {
+        "create_time": transfer.create_time,
+        "state": transfer.state.value,
+        "start_time": transfer.start_time,
+        "end_time": transfer.end_time,
+        "attempt": transfer.attempt,
+        "cancel_requested": transfer.cancel_requested,
+        "spec": spec_to_proto(transfer.spec).SerializeToString(),
+        "progress": progress_to_proto(transfer.progress).SerializeToString(),
+        "result": result_to_proto(result).SerializeToString() if result else None,
+        "failure": failure_to_proto(failure).SerializeToString() if failure else None,
+    }
 
 
 def _transfer(row: Row[Any]) -> Transfer:

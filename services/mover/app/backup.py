@@ -1,34 +1,32 @@
 """A backup: a snapshot is opened, what has to be read is read, a restore point is committed."""
 
-import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable
 
 from services.chassis.clock import Clock
-from services.chassis.errors import NotFound, XenkeepError
+from services.chassis.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound, XenkeepError
+from services.mover.app.backup_job import BackupJob, Reading
+from services.mover.app.backup_plan import DiskPlan, Wish, plan, wish
 from services.mover.app.board import Board
-from services.mover.app.cancellation import Cancellation
-from services.mover.app.point_records import describe, read_point
+from services.mover.app.cancellation import Cancellation, in_thread, unless_wanted
+from services.mover.app.failing import cleaned_up
+from services.mover.app.known_points import Known
+from services.mover.app.point_records import read_point
 from services.mover.app.shelf import Shelf
-from services.mover.domain.capture import FullReason, Level, Remark
+from services.mover.domain.capture import Remark
 from services.mover.domain.facts import PointCommitted
-from services.mover.domain.names import vm_ids
+from services.mover.domain.names import source_name, vm_ids
 from services.mover.domain.outcome import Outcome
-from services.mover.domain.point import Asset, Point
-from services.mover.domain.source import Base, Source, SourceDisk
+from services.mover.domain.point import Asset
+from services.mover.domain.repository import Registration
+from services.mover.domain.source import Source
 from services.mover.domain.transfer import Backup, Result, Transfer
 from services.mover.ports.neighbours import Disks, Hypervisor
-from services.mover.repository import (
-    VM_CONFIGURATION,
-    BackupOptions,
-    BackupSession,
-    DiskRequest,
-    Extent,
-    Progress,
-    Repository,
-    RestorePoint,
-)
+from services.mover.repository import BackupOptions, Extent, Repository, RestorePoint
 
 DEFAULT_CONNECTIONS = 4
+TAKEN_OVER = "TRANSFER_TAKEN_OVER"
+SWEPT_LATER = "The hypervisor service removes the snapshot by itself."
 Options = Callable[[int], BackupOptions]
 """How hard to work with so many connections to a disk."""
 
@@ -51,172 +49,119 @@ class BackupRunner:
         self._clock = clock
 
     async def __call__(self, transfer: Transfer, spec: Backup, board: Board, cancel: Cancellation) -> Outcome:
-        point_id = transfer.transfer_id
+        """Raises Aborted TRANSFER_TAKEN_OVER, having left everything to the mover that goes on."""
         pool_id, vm_id = vm_ids(spec.vm)
         board.doing("opening the repository")
         registration = await self._shelf.registration(spec.repository_id)
         repository = await self._shelf.repository(registration.repository_id)
-        done = await asyncio.to_thread(_committed, repository, point_id)
+        source = source_name(pool_id, transfer.transfer_id)
+        done = await in_thread(cancel, _committed, repository, transfer.transfer_id)
         if done is not None:
-            await self._close(f"pools/{pool_id}/backupSources/{point_id}", committed=True)
-            return _outcome(read_point(registration.repository_id, done), registration.display_name, done, 0)
-        base = None if spec.full else await asyncio.to_thread(_newest, repository, vm_id)
-        reason = (
-            FullReason.REQUESTED
-            if spec.full
-            else FullReason.FIRST_BACKUP
-            if base is None
-            else FullReason.NONE
-        )
-        bases = (
-            [Base(disk.disk_id, disk.tracking_ref) for disk in base.disks if disk.tracking_ref]
-            if base
-            else []
-        )
-        board.doing("taking the snapshot")
-        source = await self._hypervisor.open_source(point_id, spec.vm, spec.method, bases, reason)
-        asset = Asset(vm_id, source.vm_display_name, pool_id, source.pool_display_name)
+            return await self._outcome(registration, done, source, 0)
+        job: BackupJob | None = None
         try:
-            point, resumed = await self._read(repository, transfer, spec, source, base, asset, board, cancel)
-        except XenkeepError:
-            await self._close(source.name, committed=False)
+            cancel.check()
+            points = await self._shelf.points(registration.repository_id)
+            known = await in_thread(cancel, points.now)
+            board.doing("taking the snapshot")
+            opened = await self._open(transfer, spec, wish(known, vm_id, full=spec.full), cancel)
+            reading = await self._reading(opened, spec, known, vm_id, board, cancel)
+            job = BackupJob(
+                repository=repository,
+                transfer_id=transfer.transfer_id,
+                spec=spec,
+                asset=Asset(vm_id, opened.vm_display_name, pool_id, opened.pool_display_name),
+                reading=reading,
+                options=self._options(spec.connections or DEFAULT_CONNECTIONS),
+                clock=self._clock,
+                board=board,
+                cancellation=cancel,
+                remarks=[*opened.notices, *_unreadable(known)],
+            )
+            point = await in_thread(cancel, job.run)
+        except Exception as error:
+            if not (isinstance(error, Aborted) and error.reason == TAKEN_OVER):
+                if job is not None:
+                    await cleaned_up(error, in_thread(cancel, job.forget), "A checkpoint is left, harmless.")
+                await cleaned_up(error, self._close(source, committed=False), SWEPT_LATER)
             raise
         board.doing("removing the snapshot")
-        await self._close(source.name, committed=True)
-        return _outcome(
-            read_point(registration.repository_id, point), registration.display_name, point, resumed
-        )
+        return await self._outcome(registration, point, source, job.resumed_bytes)
 
-    async def _read(
-        self,
-        repository: Repository,
-        transfer: Transfer,
-        spec: Backup,
-        source: Source,
-        base: RestorePoint | None,
-        asset: Asset,
-        board: Board,
-        cancel: Cancellation,
-    ) -> tuple[RestorePoint, int]:
-        extents = {disk.disk_id: await self._extents(source, disk) for disk in source.disks}
-        for disk in source.disks:
-            board.expect(disk.disk_id, _amount(disk, extents[disk.disk_id]))
-        used = base if any(disk.level == Level.INCREMENTAL for disk in source.disks) else None
-        return await asyncio.to_thread(
-            self._back_up, repository, transfer, spec, source, used, asset, extents, board, cancel
+    async def _open(self, transfer: Transfer, spec: Backup, wish: Wish, cancel: Cancellation) -> Source:
+        opening = self._hypervisor.open_source(
+            transfer.transfer_id, spec.vm, spec.method, wish.bases, wish.reason
         )
+        try:
+            return await unless_wanted(cancel, opening)
+        except FailedPrecondition as error:
+            if error.reason != "SOURCE_CLOSED":
+                raise
+            raise Aborted(
+                "An earlier attempt of this transfer had failed and removed its snapshot.",
+                reason="SNAPSHOT_GONE",
+                hint="Start the backup again.",
+            ) from error
 
-    async def _extents(self, source: Source, disk: SourceDisk) -> tuple[Extent, ...] | None:
-        if not disk.extents_known:
+    async def _reading(
+        self, source: Source, spec: Backup, known: Known, vm_id: str, board: Board, cancel: Cancellation
+    ) -> Reading:
+        planned = plan(source, known.of_asset(vm_id))
+        extents = {
+            each.disk.disk_id: await unless_wanted(cancel, self._extents(source, each))
+            for each in planned.disks
+        }
+        for disk_id, found in extents.items():
+            size = next(disk.size_bytes for disk in source.disks if disk.disk_id == disk_id)
+            board.expect(disk_id, size if found is None else sum(extent.length for extent in found))
+        connections = spec.connections or DEFAULT_CONNECTIONS
+        disks = await unless_wanted(cancel, self._disks.sources(source, connections))
+        return Reading(source, planned, extents, disks)
+
+    async def _extents(self, source: Source, planned: DiskPlan) -> tuple[Extent, ...] | None:
+        disk = planned.disk
+        if not disk.extents_known or planned.level != disk.level:
             return None
         found = self._hypervisor.extents(source.name, disk.disk_id)
         return tuple([Extent(extent.offset, extent.length) async for extent in found])
 
-    def _back_up(
-        self,
-        repository: Repository,
-        transfer: Transfer,
-        spec: Backup,
-        source: Source,
-        base: RestorePoint | None,
-        asset: Asset,
-        extents: dict[str, tuple[Extent, ...] | None],
-        board: Board,
-        cancel: Cancellation,
-    ) -> tuple[RestorePoint, int]:
-        """In a thread: everything between the snapshot and the commit."""
-        connections = spec.connections or DEFAULT_CONNECTIONS
-        remarks = list(source.notices)
-        changed: dict[str, int] = {}
-        resumed = 0
-        session = repository.begin_backup(
-            transfer.transfer_id,
-            base.point_id if base else None,
-            transfer_id=transfer.transfer_id,
-            options=self._options(connections),
-        )
-        cancel.when_wanted(session.cancel)
-        with session:
-            session.stream(VM_CONFIGURATION, [source.vm_configuration])
-            for disk in source.disks:
-                board.doing(f"reading disk {disk.device} ({disk.display_name})")
-                request = _request(disk, source, extents[disk.disk_id])
-                if request.base_disk is None and disk.full_reason_message:
-                    remarks.append(Remark(f"FULL_{disk.full_reason.name}", disk.full_reason_message))
-                changed[disk.disk_id] = disk.changed_bytes
-                resumed += self._one_disk(session, request, source, connections, board, remarks)
-            board.doing("committing the restore point")
-            now = self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-            point = session.commit(describe(source, spec, asset, changed, remarks, now))
-        return point, max(resumed, session.resumed_from_bytes)
-
-    def _one_disk(
-        self,
-        session: BackupSession,
-        request: DiskRequest,
-        source: Source,
-        connections: int,
-        board: Board,
-        remarks: list[Remark],
-    ) -> int:
-        def listen(progress: Progress) -> None:
-            board.moved(
-                request.disk_id,
-                total=progress.total,
-                read=progress.read,
-                resumed=progress.resumed,
-                stored=progress.stored,
-            )
-
-        disk = self._disks.source(source.name, request.disk_id, request.size_bytes, connections)
+    async def _outcome(
+        self, registration: Registration, record: RestorePoint, source: str, resumed: int
+    ) -> Outcome:
+        """The point is committed: whatever goes wrong now is only remarked."""
+        left: list[Remark] = []
         try:
-            session.disk(request, disk, listen)
-        finally:
-            disk.close()
-            remarks.extend(Remark(notice.code, notice.text) for notice in disk.notices())
-        return disk.resumed_from_bytes
+            await self._close(source, committed=True)
+        except XenkeepError as error:
+            text = f"The snapshot could not be removed: {error.message} {SWEPT_LATER}"
+            left.append(Remark("SNAPSHOT_LEFT", text))
+        point = read_point(registration.repository_id, record)
+        result = Result(
+            point=point,
+            notices=(*point.notices, *left),
+            resumed_from_bytes=max(resumed, record.statistics.get("resumed_bytes", 0)),
+        )
+        return Outcome(result, (PointCommitted(point, registration.display_name),))
 
     async def _close(self, source: str, *, committed: bool) -> None:
-        """A source that is gone already is closed."""
-        try:
+        """A source that is not known is closed."""
+        with contextlib.suppress(NotFound):
             await self._hypervisor.close_source(source, committed=committed)
-        except NotFound:
-            return
 
 
 def _committed(repository: Repository, point_id: str) -> RestorePoint | None:
     try:
-        return repository.get_point(point_id)
+        point = repository.get_point(point_id)
     except NotFound:
         return None
+    with contextlib.suppress(AlreadyExists):  # this is how the engine forgets the checkpoint of a point
+        repository.begin_backup(point_id, transfer_id=point_id).abort()
+    return point
 
 
-def _newest(repository: Repository, asset_id: str) -> RestorePoint | None:
-    """The newest point of an asset. Damaged chunks of it are read again by the incremental on top of it."""
-    points = map(repository.get_point, repository.list_points())
-    ours = [point for point in points if point.asset.get("id") == asset_id]
-    return max(ours, key=lambda point: (point.snapshot_time, point.commit_time), default=None)
-
-
-def _request(disk: SourceDisk, source: Source, extents: tuple[Extent, ...] | None) -> DiskRequest:
-    incremental = disk.level == Level.INCREMENTAL
-    return DiskRequest(
-        disk_id=disk.disk_id,
-        size_bytes=disk.size_bytes,
-        extents=extents,
-        base_disk=disk.disk_id if incremental else None,
-        label=disk.display_name,
-        reason="" if incremental else disk.full_reason.value,
-        tracking_ref=disk.tracking_ref,
-        source_ref=source.name,
-    )
-
-
-def _amount(disk: SourceDisk, extents: Sequence[Extent] | None) -> int:
-    return disk.size_bytes if extents is None else sum(extent.length for extent in extents)
-
-
-def _outcome(point: Point, repository: str, record: RestorePoint, resumed: int) -> Outcome:
-    resumed = max(resumed, record.statistics.get("resumed_bytes", 0))
-    result = Result(point=point, notices=point.notices, resumed_from_bytes=resumed)
-    return Outcome(result, (PointCommitted(point, repository),))
+def _unreadable(known: Known) -> list[Remark]:
+    if not known.unreadable:
+        return []
+    first = next(iter(known.unreadable.values()))
+    text = f"{len(known.unreadable)} restore points of the repository cannot be read, for example: {first}"
+    return [Remark("POINTS_UNREADABLE", text)]

@@ -2,17 +2,23 @@
 
 import threading
 
+from services.mover.domain.facts import Fact
 from services.mover.domain.transfer import Progress
 
 
 class Board:
-    """Adds up the disks of one transfer. Safe from any thread."""
+    """Adds up the disks of one attempt, on top of what ``earlier`` ones moved. Safe from any thread.
 
-    def __init__(self) -> None:
+    Within an attempt no figure goes back: a disk that is written again counts from where it was best.
+    """
+
+    def __init__(self, earlier: Progress | None = None) -> None:
         self._lock = threading.Lock()
+        self._earlier = earlier or Progress()
         self._activity = ""
-        self._disks: dict[str, tuple[int, int, int, int]] = {}
-        self._expected: dict[str, int] = {}
+        self._disks: dict[str, tuple[int, int, int]] = {}
+        self._stored = 0
+        self._facts: list[Fact] = []
 
     def doing(self, activity: str) -> None:
         """What is done now, for a person."""
@@ -21,19 +27,37 @@ class Board:
 
     def expect(self, disk_id: str, total_bytes: int) -> None:
         """So many bytes are to be moved for a disk."""
-        with self._lock:
-            self._expected[disk_id] = total_bytes
+        self.moved(disk_id, total=total_bytes)
 
-    def moved(self, disk_id: str, *, total: int, read: int, resumed: int, stored: int) -> None:
-        """``read`` and ``resumed`` count towards ``total``; ``stored`` is what was written for it."""
+    def moved(self, disk_id: str, *, total: int, read: int = 0, resumed: int = 0) -> None:
+        """``read`` and ``resumed`` count towards ``total``."""
         with self._lock:
-            self._disks[disk_id] = (total, read, resumed, stored)
+            best = self._disks.get(disk_id, (0, 0, 0))
+            self._disks[disk_id] = (max(best[0], total), max(best[1], read), max(best[2], resumed))
+
+    def stored(self, stored_bytes: int) -> None:
+        """So much was written in this attempt, for all disks together."""
+        with self._lock:
+            self._stored = max(self._stored, stored_bytes)
+
+    def learned(self, fact: Fact) -> None:
+        """To be told with the transfer's end, however it ends."""
+        with self._lock:
+            self._facts.append(fact)
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        with self._lock:
+            return tuple(self._facts)
 
     def progress(self) -> Progress:
         """The sum, now."""
         with self._lock:
-            totals = self._expected | {disk: figures[0] for disk, figures in self._disks.items()}
-            read = sum(figures[1] for figures in self._disks.values())
-            resumed = sum(figures[2] for figures in self._disks.values())
-            stored = sum(figures[3] for figures in self._disks.values())
-            return Progress(sum(totals.values()), read + resumed, read, stored, self._activity)
+            total, read, resumed = (sum(disk[n] for disk in self._disks.values()) for n in range(3))
+            return Progress(
+                total_bytes=total,
+                done_bytes=min(total, read + resumed),
+                read_bytes=self._earlier.read_bytes + read,
+                stored_bytes=self._earlier.stored_bytes + self._stored,
+                activity=self._activity,
+            )

@@ -5,8 +5,9 @@ the point's document, so that a clean machine with the repository alone knows it
 """
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
 
 from services.mover.domain.capture import Consistency, FullReason, Level, Method, Remark
 from services.mover.domain.point import Asset, Point, PointDisk
@@ -14,6 +15,14 @@ from services.mover.domain.source import Source
 from services.mover.domain.transfer import Backup
 from services.mover.repository import Notice as RecordedNotice
 from services.mover.repository import PointDescription, RestorePoint
+
+WordT = TypeVar("WordT", bound=StrEnum)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """In UTC, whole seconds: texts compare as the moments do."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def describe(
@@ -35,7 +44,7 @@ def describe(
         },
         method=source.method.value,
         consistency=source.consistency.value,
-        snapshot_time=source.snapshot_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        snapshot_time=rfc3339(source.snapshot_time),
         commit_time=now,
         document={
             "devices": {disk.disk_id: disk.device for disk in source.disks},
@@ -48,7 +57,10 @@ def describe(
 
 
 def read_point(repository_id: str, point: RestorePoint) -> Point:
-    """The point as the rest of Xenkeep sees it; what a foreign writer left out is empty."""
+    """The point as the rest of Xenkeep sees it.
+
+    What a foreign writer left out, or says in words of its own, is empty, or the least that can be true.
+    """
     document: Mapping[str, Any] = point.document if isinstance(point.document, dict) else {}
     devices = _mapping(document, "devices")
     changed = _mapping(document, "changed_bytes")
@@ -58,8 +70,8 @@ def read_point(repository_id: str, point: RestorePoint) -> Point:
             device=str(devices.get(disk.disk_id, "")),
             display_name=disk.label,
             size_bytes=disk.size_bytes,
-            level=Level(disk.level),
-            full_reason=_reason(disk.reason),
+            level=_word(Level, disk.level, Level.FULL),
+            full_reason=_word(FullReason, disk.reason, FullReason.NONE),
             read_bytes=disk.statistics.get("read_bytes", 0),
             changed_bytes=_whole(changed.get(disk.disk_id)),
             tracking_ref=disk.tracking_ref,
@@ -74,11 +86,11 @@ def read_point(repository_id: str, point: RestorePoint) -> Point:
         asset=Asset(
             asset.get("id", ""), asset.get("name", ""), asset.get("pool", ""), asset.get("pool_name", "")
         ),
-        snapshot_time=datetime.fromisoformat(point.snapshot_time),
-        commit_time=datetime.fromisoformat(point.commit_time),
-        method=Method(point.method),
-        level=Level(point.level),
-        consistency=Consistency(point.consistency),
+        snapshot_time=_moment(point.snapshot_time),
+        commit_time=_moment(point.commit_time),
+        method=_word(Method, point.method, Method.NORMAL),
+        level=_word(Level, point.level, Level.FULL),
+        consistency=_word(Consistency, point.consistency, Consistency.UNKNOWN),
         base_point_id=point.base_point or "",
         disks=tuple(disks),
         read_bytes=sum(disk.read_bytes for disk in disks),
@@ -94,9 +106,18 @@ def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _reason(text: str) -> FullReason:
-    return FullReason(text) if text in set(FullReason) else FullReason.NONE
+def _word(kind: type[WordT], text: str, otherwise: WordT) -> WordT:
+    return next((word for word in kind if word.value == text), otherwise)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return EPOCH
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _whole(value: object) -> int:
-    return value if isinstance(value, int) else 0
+    """A JSON number that fits the contract."""
+    return value if isinstance(value, int) and 0 <= value < 1 << 63 else 0

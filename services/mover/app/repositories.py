@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from services.chassis.clock import Clock
 from services.chassis.config import Secret
 from services.chassis.errors import AlreadyExists, DataLoss, XenkeepError
+from services.mover.app.known_points import KnownPoints
 from services.mover.app.point_records import read_point
 from services.mover.app.shelf import Shelf
 from services.mover.domain.facts import RepositoryAdded
@@ -21,9 +22,12 @@ from services.mover.repository import (
     DEFAULT_CHUNK_BYTES,
     FORMAT_VERSION,
     Repository,
+    Statistics,
     create_repository,
     open_repository,
 )
+from services.mover.repository.format.header import DEFAULT_PACK_BYTES, checked_parameters
+from services.mover.repository.format.slot import checked_passphrase
 
 
 class Repositories:
@@ -33,33 +37,29 @@ class Repositories:
         self._books = books
         self._shelf = shelf
         self._clock = clock
+        self._taking = asyncio.Lock()
 
     async def create(
         self, display_name: str, url: str, passphrase: Secret, chunk_bytes: int
     ) -> tuple[RepositoryStatus, str]:
         """Make an empty repository and take it into service; the recovery key is in the answer alone.
 
-        Killed after the repository was written and before it was taken into service: import it with its
-        passphrase.
+        Killed after the repository was written and before it was taken into service: creating it again says
+        that it is there; import it with its passphrase.
         """
-        await self._require_new(display_name, url)
-        store = await asyncio.to_thread(self._shelf.store_at, url, create=True)
-        made, recovery_key = await asyncio.to_thread(
-            create_repository,
-            store,
-            passphrase.reveal(),
-            self._shelf.cache,
-            chunk_bytes=chunk_bytes or DEFAULT_CHUNK_BYTES,
-        )
-        return await self._take(display_name, url, made, passphrase), recovery_key
+        async with self._taking:
+            url = await self._new_place(display_name, url)
+            made, recovery_key = await asyncio.to_thread(self._create, url, passphrase, chunk_bytes)
+            registration = await self._take(display_name, url, made, passphrase)
+        return await self._status(registration), recovery_key
 
     async def import_(self, display_name: str, url: str, secret: Secret) -> RepositoryStatus:
         """Take an existing repository into service."""
-        await self._require_new(display_name, url)
-        opened = await asyncio.to_thread(
-            open_repository, self._shelf.store_at(url), secret.reveal(), self._shelf.cache
-        )
-        return await self._take(display_name, url, opened, secret)
+        async with self._taking:
+            url = await self._new_place(display_name, url)
+            opened = await asyncio.to_thread(self._import, url, secret)
+            registration = await self._take(display_name, url, opened, secret)
+        return await self._status(registration)
 
     async def registration(self, name: str) -> Registration:
         """By id or display name; raises NotFound."""
@@ -76,13 +76,30 @@ class Repositories:
         return [await self._status(registration) for registration in found]
 
     async def points(self, name: str) -> Sequence[tuple[Point, str]]:
-        """What the repository holds, and what is wrong with each point ("" when nothing is known to be)."""
+        """What the repository holds, and what is wrong with each point ("" when nothing is known to be).
+
+        Points that cannot be read at all are left to a verification, which names them.
+        """
         registration = await self._shelf.registration(name)
         repository = await self._shelf.repository(registration.repository_id)
-        return await asyncio.to_thread(_points, registration.repository_id, repository)
+        known = await self._shelf.points(registration.repository_id)
+        return await asyncio.to_thread(_points, repository, known)
 
-    async def _require_new(self, display_name: str, url: str) -> None:
+    def _create(self, url: str, passphrase: Secret, chunk_bytes: int) -> tuple[Repository, str]:
+        """What cannot be made leaves nothing behind: everything is checked before the directory is made."""
+        chunk_bytes = chunk_bytes or DEFAULT_CHUNK_BYTES
+        checked_passphrase(passphrase.reveal())
+        checked_parameters(chunk_bytes, max(chunk_bytes, DEFAULT_PACK_BYTES))
+        store = self._shelf.places.open(url, create=True)
+        return create_repository(store, passphrase.reveal(), self._shelf.cache, chunk_bytes=chunk_bytes)
+
+    def _import(self, url: str, secret: Secret) -> Repository:
+        return open_repository(self._shelf.places.open(url), secret.reveal(), self._shelf.cache)
+
+    async def _new_place(self, display_name: str, url: str) -> str:
+        """The URL as it is kept; raises InvalidInput, AlreadyExists."""
         check_display_name(display_name)
+        url = self._shelf.places.location(url)
         async with self._books.reading() as work:
             taken = await work.repositories.find(display_name) or await work.repositories.at(url)
         if taken is not None:
@@ -91,29 +108,29 @@ class Repositories:
                 reason="REPOSITORY_EXISTS",
                 hint="Choose another name and place, or use the one there is.",
             )
+        return url
 
     async def _take(
         self, display_name: str, url: str, repository: Repository, secret: Secret
-    ) -> RepositoryStatus:
+    ) -> Registration:
         registration = Registration(repository.repository_id, display_name, url, self._clock.now())
         sealed = self._shelf.seal(registration.repository_id, secret)
         try:
             async with self._books.writing() as work:
                 await work.repositories.put(registration, sealed)
                 await work.tell(RepositoryAdded(registration.repository_id, display_name))
-        except XenkeepError:
+        except BaseException:
             await asyncio.to_thread(repository.close)
             raise
-        self._shelf.put(registration.repository_id, repository)
-        return await self._status(registration)
+        self._shelf.put(repository)
+        return registration
 
     async def _status(self, registration: Registration) -> RepositoryStatus:
         try:
             repository = await self._shelf.repository(registration.repository_id)
-            figures = await asyncio.to_thread(repository.statistics)
+            figures, damaged = await asyncio.to_thread(_figures, repository)
         except XenkeepError as error:
             return RepositoryStatus(registration, RepositoryState.UNAVAILABLE, str(error), 0, 0, 0, 0, 0)
-        damaged = repository.damaged_packs()
         return RepositoryStatus(
             registration=registration,
             state=RepositoryState.DAMAGED if damaged else RepositoryState.READY,
@@ -126,21 +143,22 @@ class Repositories:
         )
 
 
-def _points(repository_id: str, repository: Repository) -> list[tuple[Point, str]]:
-    """Points whose object itself cannot be read are left to a verification, which names them."""
-    found = []
-    for point_id in repository.list_points():
-        try:
-            point = repository.get_point(point_id)
-        except DataLoss:
-            continue
-        found.append((read_point(repository_id, point), _damage(repository, point_id)))
-    return found
+def _figures(repository: Repository) -> tuple[Statistics, int]:
+    return repository.statistics(), repository.damaged_packs()
+
+
+def _points(repository: Repository, known: KnownPoints) -> list[tuple[Point, str]]:
+    suspicious = repository.damaged_packs() > 0
+    return [
+        (
+            read_point(repository.repository_id, point),
+            _damage(repository, point.point_id) if suspicious else "",
+        )
+        for point in sorted(known.now().points, key=lambda point: point.point_id)
+    ]
 
 
 def _damage(repository: Repository, point_id: str) -> str:
-    if not repository.damaged_packs():
-        return ""
     try:
         repository.require_restorable(point_id)
     except DataLoss as error:

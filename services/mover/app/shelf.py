@@ -1,11 +1,14 @@
 """The repositories of this site, opened when needed and kept open."""
 
 import asyncio
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
 from services.chassis.config import Secret
-from services.chassis.errors import NotFound
+from services.chassis.errors import FailedPrecondition, NotFound
+from services.mover.app.known_points import KnownPoints
 from services.mover.domain.repository import Registration
 from services.mover.ports.books import Books, SealedSecret
 from services.mover.repository import Repository, Store, open_repository
@@ -19,25 +22,36 @@ class Sealing(Protocol):
     def open(self, sealed: bytes, context: str) -> Secret: ...
 
 
-class StoreAt(Protocol):
-    """The store at a URL; raises InvalidInput for an unusable one. ``create`` makes a missing place."""
+class Places(Protocol):
+    """Where repositories can be. Both raise InvalidInput for a URL that is no place for one."""
 
-    def __call__(self, url: str, *, create: bool = False) -> Store: ...
+    def location(self, url: str) -> str:
+        """The one way to write this URL; asks nobody."""
+        ...
+
+    def open(self, url: str, *, create: bool = False) -> Store:
+        """The store at a URL; raises NotFound and FailedPrecondition when there can be none. ``create`` makes
+        a missing place.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    repository: Repository
+    points: KnownPoints
 
 
 class Shelf:
     """Opening stretches a passphrase and reads the index, so a repository is opened once a process."""
 
-    def __init__(self, books: Books, sealing: Sealing, store_at: StoreAt, cache: Path) -> None:
+    def __init__(self, books: Books, sealing: Sealing, places: Places, cache: Path) -> None:
         self._books = books
         self._sealing = sealing
-        self._store_at = store_at
+        self.places = places
         self._cache = cache
-        self._open: dict[str, Repository] = {}
-        self._opening = asyncio.Lock()
-
-    def store_at(self, url: str, *, create: bool = False) -> Store:
-        return self._store_at(url, create=create)
+        self._open: dict[str, _Open] = {}
+        self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
     def cache(self) -> Path:
@@ -45,7 +59,7 @@ class Shelf:
         return self._cache
 
     def seal(self, repository_id: str, secret: Secret) -> SealedSecret:
-        return SealedSecret(self._sealing.seal(secret, f"repository {repository_id}"))
+        return SealedSecret(self._sealing.seal(secret, _context(repository_id)))
 
     async def registration(self, name: str) -> Registration:
         """By id or display name; raises NotFound."""
@@ -53,7 +67,7 @@ class Shelf:
             found = await work.repositories.get(name) or await work.repositories.find(name)
         if found is None:
             raise NotFound(
-                f"There is no repository {name}.",
+                f"There is no repository {name[:64]!r}.",
                 reason="REPOSITORY_NOT_FOUND",
                 hint="See `xenkeep repo list`; make one with `xenkeep repo create`.",
             )
@@ -61,27 +75,45 @@ class Shelf:
 
     async def repository(self, repository_id: str) -> Repository:
         """Open, or opened before. Raises NotFound, and what opening raises."""
-        async with self._opening:
-            if repository_id not in self._open:
-                registration = await self.registration(repository_id)
-                async with self._books.reading() as work:
-                    sealed = await work.repositories.secret(repository_id)
-                secret = self._sealing.open(sealed.value, f"repository {repository_id}")
-                self._open[repository_id] = await asyncio.to_thread(self._open_at, registration.url, secret)
-            return self._open[repository_id]
+        return (await self._opened(repository_id)).repository
 
-    def put(self, repository_id: str, repository: Repository) -> None:
+    async def points(self, repository_id: str) -> KnownPoints:
+        """The points of a repository; raises as ``repository``."""
+        return (await self._opened(repository_id)).points
+
+    def put(self, repository: Repository) -> None:
         """Keep one that was just made or imported."""
-        self._open[repository_id] = repository
+        self._open[repository.repository_id] = _Open(repository, KnownPoints(repository))
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        async with self._opening:
-            for repository in self._open.values():
-                await asyncio.to_thread(repository.close)
-            self._open.clear()
+        while self._open:
+            await asyncio.to_thread(self._open.popitem()[1].repository.close)
 
-    def _open_at(self, url: str, secret: Secret) -> Repository:
-        return open_repository(self._store_at(url), secret.reveal(), self._cache)
+    async def _opened(self, repository_id: str) -> _Open:
+        async with self._opening[repository_id]:
+            if repository_id not in self._open:
+                registration = await self.registration(repository_id)
+                async with self._books.reading() as work:
+                    sealed = await work.repositories.secret(repository_id)
+                secret = self._sealing.open(sealed.value, _context(repository_id))
+                self.put(await asyncio.to_thread(self._open_at, registration, secret))
+            return self._open[repository_id]
+
+    def _open_at(self, registration: Registration, secret: Secret) -> Repository:
+        opened = open_repository(self.places.open(registration.url), secret.reveal(), self._cache)
+        if opened.repository_id == registration.repository_id:
+            return opened
+        opened.close()
+        raise FailedPrecondition(
+            f"At {registration.url} is another repository than {registration.display_name}.",
+            reason="REPOSITORY_REPLACED",
+            hint="Is the right file system mounted? Import the other one under a name of its own.",
+        )
+
+
+def _context(repository_id: str) -> str:
+    """What a sealed secret belongs to: moved to another row it does not open."""
+    return f"repository {repository_id}"

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Sequence
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
 from services.chassis.ids import IdSource
-from services.mover.app.cancellation import Cancellations
 from services.mover.domain.facts import TransferCancelled, TransferRequested
 from services.mover.domain.transfer import Spec, State, Transfer
 from services.mover.ports.books import Books, Changes, Work
@@ -14,12 +13,9 @@ from services.mover.ports.books import Books, Changes, Work
 class Transfers:
     """One method per verb."""
 
-    def __init__(
-        self, books: Books, changes: Changes, cancellations: Cancellations, clock: Clock, ids: IdSource
-    ) -> None:
+    def __init__(self, books: Books, changes: Changes, clock: Clock, ids: IdSource) -> None:
         self._books = books
         self._changes = changes
-        self._cancellations = cancellations
         self._clock = clock
         self._ids = ids
 
@@ -71,16 +67,18 @@ class Transfers:
         return await self.get(transfer_id)
 
     async def cancel_in(self, work: Work, transfer_id: str) -> None:
-        """Within a unit of work: stop what runs here, never start what comes later."""
+        """Within a unit of work: what runs is asked to stop, what comes later is not started.
+
+        A transfer that was not met yet may be another site's: it is told to be cancelled when it is met.
+        """
         transfer = await work.transfers.get(transfer_id)
-        await work.transfers.refuse(transfer_id)
         if transfer is None:
-            await work.tell(TransferCancelled(transfer_id))
+            await work.transfers.refuse(transfer_id)
         elif transfer.state == State.QUEUED:
             await work.transfers.put(transfer.cancelled(self._clock.now()))
             await work.tell(TransferCancelled(transfer_id))
         elif not transfer.ended:
-            self._cancellations.request(transfer_id)
+            await work.transfers.put(transfer.asked_to_stop())
 
 
 async def _found(work: Work, transfer_id: str) -> Transfer:

@@ -1,7 +1,6 @@
 """Takes transfers up, sees them through, and says how each ended."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,8 +15,9 @@ from services.chassis.errors import (
     Unavailable,
     XenkeepError,
 )
+from services.mover.app.backup import TAKEN_OVER
 from services.mover.app.board import Board
-from services.mover.app.cancellation import Cancellation, Cancellations
+from services.mover.app.cancellation import Cancellation
 from services.mover.domain.capture import Failure
 from services.mover.domain.facts import (
     TransferCancelled,
@@ -32,6 +32,7 @@ from services.mover.ports.books import Books
 
 PROGRESS_SECONDS = 1.0
 RETRYABLE = (Unavailable, DeadlineExceeded, Aborted, ResourceExhausted)
+PASSING = (Unavailable, ResourceExhausted)
 
 Runner = Callable[[Transfer, Any, Board, Cancellation], Awaitable[Outcome]]
 """Does one kind of transfer: ``runner(transfer, spec, board, cancellation)``. May be asked to do the same
@@ -45,41 +46,44 @@ class Worker:
     """``runners`` maps a kind of spec to who does it."""
 
     def __init__(
-        self,
-        books: Books,
-        runners: Mapping[type[Spec], Runner],
-        cancellations: Cancellations,
-        clock: Clock,
-        defect: Defect,
+        self, books: Books, runners: Mapping[type[Spec], Runner], clock: Clock, defect: Defect
     ) -> None:
         self._books = books
         self._runners = runners
-        self._cancellations = cancellations
         self._clock = clock
         self._defect = defect
 
     async def handle(self, transfer_id: str, spec: Spec) -> None:
-        """See a transfer through. Returns when its end is recorded; raises only when it is given back."""
+        """See a transfer through. Returns when its end is recorded.
+
+        Raises only when it is given back for another attempt: the books cannot be written, or, Aborted
+        TRANSFER_TAKEN_OVER, another mover goes on with it. Cancelled, because this process stops, it returns
+        when nothing of the transfer runs here any more.
+        """
         transfer = await self._take_up(transfer_id, spec)
         if transfer is None:
             return
-        cancellation = self._cancellations.begin(transfer_id)
-        board = Board()
+        cancellation = Cancellation()
+        if transfer.cancel_requested:
+            cancellation.request()
+        board = Board(transfer.progress)
         try:
-            async with self._publishing(transfer_id, board):
+            async with self._watching(transfer_id, board, cancellation):
                 outcome = await self._runners[type(spec)](transfer, spec, board, cancellation)
-        except asyncio.CancelledError:
-            cancellation.request()  # this process stops: its threads stop too, another mover goes on
-            raise
         except XenkeepError as error:
-            await self._failed(transfer_id, error, wanted=cancellation.wanted)
+            if error.reason == TAKEN_OVER:
+                raise
+            await self._failed(transfer_id, error, board, wanted=cancellation.wanted)
         except Exception as error:  # noqa: BLE001 - the boundary: a defect ends the transfer, not the mover
             self._defect(error)
-            await self._failed(transfer_id, _defect_error(error), wanted=cancellation.wanted)
+            await self._failed(transfer_id, _defect_error(error), board, wanted=cancellation.wanted)
         else:
-            await self._succeeded(transfer_id, outcome, board.progress())
-        finally:
-            self._cancellations.end(transfer_id)
+            await self._succeeded(transfer_id, outcome, board)
+
+    async def refuse(self, transfer_id: str, error: XenkeepError) -> None:
+        """Answer for a transfer whose spec cannot be read."""
+        async with self._books.writing() as work:
+            await work.tell(TransferFailed(transfer_id, _failure(error), isinstance(error, RETRYABLE)))
 
     async def _take_up(self, transfer_id: str, spec: Spec) -> Transfer | None:
         now = self._clock.now()
@@ -96,55 +100,79 @@ class Worker:
             await work.tell(TransferStarted(transfer_id, transfer.attempt))
             return transfer
 
-    async def _succeeded(self, transfer_id: str, outcome: Outcome, progress: Progress) -> None:
+    async def _succeeded(self, transfer_id: str, outcome: Outcome, board: Board) -> None:
         async with self._books.writing() as work:
             transfer = await work.transfers.get(transfer_id)
             if transfer is None or transfer.ended:
                 return
-            done = transfer.moved_on(progress).succeeded(outcome.result, self._clock.now())
+            done = transfer.moved_on(board.progress()).succeeded(outcome.result, self._clock.now())
             await work.transfers.put(done)
-            for fact in outcome.facts:
+            for fact in (*board.facts, *outcome.facts):
                 await work.tell(fact)
             assert done.result is not None
             await work.tell(TransferFinished(transfer_id, done.result))
 
-    async def _failed(self, transfer_id: str, error: XenkeepError, *, wanted: bool) -> None:
+    async def _failed(self, transfer_id: str, error: XenkeepError, board: Board, *, wanted: bool) -> None:
         async with self._books.writing() as work:
             transfer = await work.transfers.get(transfer_id)
             if transfer is None or transfer.ended:
                 return
+            transfer = transfer.moved_on(board.progress())
+            for fact in board.facts:
+                await work.tell(fact)
             if wanted or isinstance(error, Cancelled):
                 await work.transfers.put(transfer.cancelled(self._clock.now()))
                 await work.tell(TransferCancelled(transfer_id))
                 return
-            failure = Failure(error.kind, error.reason, error.message, error.hint)
+            failure = _failure(error)
             await work.transfers.put(transfer.failed(failure, self._clock.now()))
             await work.tell(TransferFailed(transfer_id, failure, isinstance(error, RETRYABLE)))
 
     @asynccontextmanager
-    async def _publishing(self, transfer_id: str, board: Board) -> AsyncIterator[None]:
-        task = asyncio.create_task(self._publish(transfer_id, board))
+    async def _watching(
+        self, transfer_id: str, board: Board, cancellation: Cancellation
+    ) -> AsyncIterator[None]:
+        """While the transfer runs its progress is told and its cancellation listened for. That this fails is
+        never the transfer's failure.
+        """
+        task = asyncio.create_task(self._watch(transfer_id, board, cancellation))
         try:
             yield
         finally:
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            for ended in await asyncio.gather(task, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    self._defect(ended)
 
-    async def _publish(self, transfer_id: str, board: Board) -> None:
+    async def _watch(self, transfer_id: str, board: Board, cancellation: Cancellation) -> None:
         last = Progress()
         while True:
             await self._clock.sleep(PROGRESS_SECONDS)
-            progress = board.progress()
-            if progress == last:
-                continue
-            last = progress
-            async with self._books.writing() as work:
-                transfer = await work.transfers.get(transfer_id)
-                if transfer is None or transfer.ended:
-                    return
+            try:
+                last = await self._tick(transfer_id, board.progress(), last, cancellation)
+            except PASSING:
+                continue  # the next tick tells what this one could not
+
+    async def _tick(
+        self, transfer_id: str, progress: Progress, last: Progress, cancellation: Cancellation
+    ) -> Progress:
+        """What was told last. Nothing is written when nothing moved."""
+        async with self._books.reading() as look:
+            transfer = await look.transfers.get(transfer_id)
+        if transfer is not None and transfer.cancel_requested and not cancellation.wanted:
+            await asyncio.to_thread(cancellation.request)
+        if progress == last:
+            return last
+        async with self._books.writing() as work:
+            transfer = await work.transfers.get(transfer_id)
+            if transfer is not None and not transfer.ended:
                 await work.transfers.put(transfer.moved_on(progress))
                 await work.tell(TransferProgressed(transfer_id, progress))
+        return progress
+
+
+def _failure(error: XenkeepError) -> Failure:
+    return Failure(error.kind, error.reason, error.message, error.hint)
 
 
 def _defect_error(error: Exception) -> Internal:

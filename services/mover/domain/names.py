@@ -1,6 +1,10 @@
 """Resource names."""
 
+import re
+
 from services.chassis.errors import InvalidInput
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def repository_name(repository_id: str) -> str:
@@ -19,6 +23,27 @@ def transfer_name(transfer_id: str) -> str:
 def transfer_id(name: str) -> str:
     """The id of ``transfers/{transfer}``; a bare id passes as it is."""
     return name.removeprefix("transfers/")
+
+
+def source_name(pool: str, source_id: str) -> str:
+    """``pool`` is the pool's UUID."""
+    return f"pools/{pool}/backupSources/{source_id}"
+
+
+def target_name(pool: str, target_id: str) -> str:
+    """``pool`` is ``pools/{pool}``."""
+    return f"{pool}/restoreTargets/{target_id}"
+
+
+def checked_transfer_id(text: str) -> str:
+    """A UUID in lower case, since it also names the restore point; raises InvalidInput for anything else."""
+    if not _UUID.fullmatch(text):
+        raise InvalidInput(
+            f"{text[:64]!r} is not the id of a transfer.",
+            reason="TRANSFER_ID_INVALID",
+            hint="It is a UUID in lower case.",
+        )
+    return text
 
 
 def vm_ids(name: str) -> tuple[str, str]:

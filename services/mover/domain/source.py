@@ -8,7 +8,9 @@ from services.mover.domain.capture import Consistency, FullReason, Level, Method
 
 @dataclass(frozen=True, slots=True)
 class SourceDisk:
-    """A disk of an open backup source. ``extents_known`` is false when all of it has to be read."""
+    """A disk of an open backup source. ``extents_known`` is false when all of it has to be read;
+    ``base_tracking_ref`` says of an incremental what its extents are relative to.
+    """
 
     disk_id: str
     device: str
@@ -20,6 +22,7 @@ class SourceDisk:
     tracking_ref: str
     extents_known: bool
     changed_bytes: int
+    base_tracking_ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,4 @@ class Target:
     disks: tuple[TargetDisk, ...]
     vm: str
     committed: bool
+    notices: tuple[Remark, ...] = ()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from services.chassis.errors import InvalidInput
 from services.mover.domain.capture import Failure, Method, Remark
 from services.mover.domain.placement import Placement
 from services.mover.domain.point import Damage, Point
@@ -20,6 +21,8 @@ class State(StrEnum):
 
 
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+MOST_CONNECTIONS = 16
+"""What a host's NBD server takes from everybody at once (xapi-nbd)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,14 @@ class Backup:
     policy: str = ""
     run: str = ""
     connections: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.connections <= MOST_CONNECTIONS:
+            raise InvalidInput(
+                f"A disk cannot be read over {self.connections} connections.",
+                reason="CONNECTIONS_INVALID",
+                hint=f"Ask for 1 to {MOST_CONNECTIONS}, or 0 for the default.",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,9 @@ Spec = Backup | Restore | Verify | Rebuild
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``total_bytes`` is 0 while not known; ``done_bytes`` counts what earlier attempts did."""
+    """``total_bytes`` is 0 while not known; ``done_bytes`` counts what earlier attempts did and need not be
+    done again, ``read_bytes`` and ``stored_bytes`` all that was moved in all attempts.
+    """
 
     total_bytes: int = 0
     done_bytes: int = 0
@@ -80,8 +93,6 @@ class Result:
     point: Point | None = None
     vm: str = ""
     damages: tuple[Damage, ...] = ()
-    damaged_points: tuple[str, ...] = ()
-    sound_points: tuple[str, ...] = ()
     checked_objects: int = 0
     checked_bytes: int = 0
     notices: tuple[Remark, ...] = ()
@@ -91,7 +102,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One movement of data. ``cancel_requested`` is kept until somebody acts on it."""
+    """One movement of data. ``cancel_requested`` is kept until the mover that has it acts on it."""
 
     transfer_id: str
     spec: Spec
@@ -110,8 +121,11 @@ class Transfer:
         return self.state in FINAL
 
     def taken_up(self, now: datetime) -> "Transfer":
-        """A mover begins, or goes on after another one died."""
+        """A mover begins, or goes on after one died."""
         return replace(self, state=State.RUNNING, attempt=self.attempt + 1, start_time=self.start_time or now)
+
+    def asked_to_stop(self) -> "Transfer":
+        return replace(self, cancel_requested=True)
 
     def moved_on(self, progress: Progress) -> "Transfer":
         return replace(self, progress=progress)

@@ -1,6 +1,6 @@
-"""Who the mover works with: the hypervisor service, and the repositories' engine."""
+"""Who the mover works with: the hypervisor service, and the disks it offers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from services.mover.domain import Extent
@@ -11,20 +11,25 @@ from services.mover.ports import BlockSource, BlockTarget
 
 
 class Hypervisor(Protocol):
-    """Opens VMs for reading and places for writing. All verbs may be repeated.
+    """Opens VMs for reading and places for writing. All verbs may be repeated: an id that is known already
+    is answered with what it stands for, whatever else the call says.
 
     Raises what the service said, Unavailable when it does not answer.
     """
 
     async def open_source(
         self, source_id: str, vm: str, method: Method, bases: Sequence[Base], reason: FullReason
-    ) -> Source: ...
+    ) -> Source:
+        """FailedPrecondition SOURCE_CLOSED when a source of that id has been closed."""
+        ...
 
     def extents(self, source: str, disk_id: str) -> AsyncIterator[Extent]:
         """What has to be read, ascending."""
         ...
 
-    async def close_source(self, source: str, *, committed: bool) -> None: ...
+    async def close_source(self, source: str, *, committed: bool) -> None:
+        """NotFound when there never was one."""
+        ...
 
     async def prepare_target(
         self,
@@ -33,12 +38,19 @@ class Hypervisor(Protocol):
         vm_configuration: bytes,
         disks: Sequence[tuple[str, int, str]],
     ) -> Target:
-        """``disks`` are (disk id, size in bytes, name)."""
+        """``disks`` are (disk id, size in bytes, name).
+
+        FailedPrecondition TARGET_ABORTED when a target of that id has been aborted.
+        """
         ...
 
-    async def commit_target(self, target: str) -> Target: ...
+    async def commit_target(self, target: str) -> Target:
+        """FailedPrecondition DISK_NOT_WRITTEN, or Aborted, when a disk has to be written again."""
+        ...
 
-    async def abort_target(self, target: str) -> None: ...
+    async def abort_target(self, target: str) -> None:
+        """NotFound when there never was one; FailedPrecondition RESTORE_COMMITTED when the VM exists."""
+        ...
 
 
 class ReadableDisk(BlockSource, Protocol):
@@ -51,8 +63,17 @@ class ReadableDisk(BlockSource, Protocol):
 
 
 class Disks(Protocol):
-    """Connects to disks of open sources and targets; used from threads."""
+    """Connects to the disks of open sources and targets. The disks themselves are used from threads."""
 
-    def source(self, source: str, disk_id: str, size_bytes: int, connections: int) -> ReadableDisk: ...
+    async def sources(self, source: Source, connections: int) -> Mapping[str, ReadableDisk]:
+        """Every disk of the source by its id, to be read over so many connections each."""
+        ...
 
-    def target(self, target: str, disk_id: str, size_bytes: int) -> BlockTarget: ...
+    async def targets(self, target: Target, frame_bytes: int) -> Mapping[str, BlockTarget]:
+        """Every disk of the target by its id, for one pass over all of them.
+
+        Asking again makes void what was written before, on all disks: a disk of which a pass was cut cannot
+        be begun again alone. ``frame_bytes`` is a power of two from 4,096: pieces may begin and end on its
+        multiples.
+        """
+        ...

@@ -34,6 +34,7 @@ def target_from_proto(target: restore_target_pb2.RestoreTarget) -> Target:
         disks=tuple(TargetDisk(disk.disk_id, disk.size_bytes) for disk in target.disks),
         vm=target.vm,
         committed=target.state == restore_target_pb2.RestoreTarget.STATE_COMMITTED,
+        notices=tuple(map(remark_from_proto, target.notices)),
     )
 
 
@@ -49,4 +50,5 @@ def _disk(disk: backup_source_pb2.SourceDisk) -> SourceDisk:
         tracking_ref=disk.tracking_ref,
         extents_known=disk.extents_known,
         changed_bytes=disk.changed_bytes,
+        base_tracking_ref=disk.base_tracking_ref,
     )

@@ -62,7 +62,6 @@ def result_to_proto(result: Result) -> transfer_pb2.TransferResult:
 
 
 def result_from_proto(result: transfer_pb2.TransferResult) -> Result:
-    """Without the lists of sound and damaged points: those are told once, in RepositoryVerified."""
     return Result(
         point=point_from_proto(result.point) if result.HasField("point") else None,
         vm=result.vm,

@@ -1,0 +1,125 @@
+"""The part of a backup between the snapshot and the commit. It runs in a thread."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from services.chassis.clock import Clock
+from services.chassis.errors import FailedPrecondition
+from services.mover.app.backup_plan import DiskPlan, Plan, without_base
+from services.mover.app.board import Board
+from services.mover.app.cancellation import Cancellation
+from services.mover.app.point_records import describe, rfc3339
+from services.mover.domain.capture import Remark
+from services.mover.domain.point import Asset
+from services.mover.domain.source import Source
+from services.mover.domain.transfer import Backup
+from services.mover.ports.neighbours import ReadableDisk
+from services.mover.repository import (
+    VM_CONFIGURATION,
+    BackupOptions,
+    BackupSession,
+    Extent,
+    Progress,
+    Repository,
+    RestorePoint,
+)
+
+UNUSABLE_BASE = frozenset({"BASE_POINT_UNUSABLE", "BASE_DISK_MISSING"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is read: an open source, how, and over what. ``extents`` and ``disks`` by disk id."""
+
+    source: Source
+    plan: Plan
+    extents: Mapping[str, tuple[Extent, ...] | None]
+    disks: Mapping[str, ReadableDisk]
+
+
+@dataclass
+class BackupJob:
+    """``run`` once; then ``forget`` when nobody is to go on from the checkpoint."""
+
+    repository: Repository
+    transfer_id: str
+    spec: Backup
+    asset: Asset
+    reading: Reading
+    options: BackupOptions
+    clock: Clock
+    board: Board
+    cancellation: Cancellation
+    remarks: list[Remark]
+    resumed_bytes: int = 0
+    _session: BackupSession | None = field(default=None, init=False)
+
+    def run(self) -> RestorePoint:
+        """Raises what the source and the engine raise; the disks are closed in any case."""
+        try:
+            with self._begin() as session:
+                return self._fill(session)
+        finally:
+            for disk in self.reading.disks.values():
+                disk.close()
+
+    def forget(self) -> None:
+        """Remove the checkpoint, if there is one of ours."""
+        if self._session is not None:
+            self._session.abort(forget=True)
+
+    def _begin(self) -> BackupSession:
+        plan = self.reading.plan
+        try:
+            session = self._begin_with(plan.base)
+        except FailedPrecondition as error:
+            if plan.base is None or error.reason not in UNUSABLE_BASE:
+                raise
+            self.reading = replace(self.reading, plan=without_base(plan, error.message))
+            session = self._begin_with(None)
+        self._session = session
+        self.cancellation.when_wanted(session.cancel)
+        for disk in self.reading.disks.values():
+            self.cancellation.when_wanted(disk.close)
+        return session
+
+    def _begin_with(self, base: RestorePoint | None) -> BackupSession:
+        return self.repository.begin_backup(
+            self.transfer_id,
+            base.point_id if base else None,
+            transfer_id=self.transfer_id,
+            options=self.options,
+        )
+
+    def _fill(self, session: BackupSession) -> RestorePoint:
+        source = self.reading.source
+        session.stream(VM_CONFIGURATION, [source.vm_configuration])
+        lost_and_found = 0
+        for planned in self.reading.plan.disks:
+            self._one_disk(session, planned)
+            lost_and_found += self.reading.disks[planned.disk.disk_id].resumed_from_bytes
+        self.board.doing("committing the restore point")
+        changed = {disk.disk_id: disk.changed_bytes for disk in source.disks}
+        description = describe(
+            source, self.spec, self.asset, changed, self.remarks, rfc3339(self.clock.now())
+        )
+        self.resumed_bytes = max(lost_and_found, session.resumed_from_bytes)
+        return session.commit(description)
+
+    def _one_disk(self, session: BackupSession, planned: DiskPlan) -> None:
+        disk = planned.disk
+        self.board.doing(f"reading disk {disk.device} ({disk.display_name})")
+        if planned.remark is not None:
+            self.remarks.append(planned.remark)
+        request = planned.request(self.reading.source, self.reading.extents[disk.disk_id])
+        connected = self.reading.disks[disk.disk_id]
+
+        def listen(progress: Progress) -> None:
+            self.board.moved(disk.disk_id, total=progress.total, read=progress.read, resumed=progress.resumed)
+            self.board.stored(progress.stored)
+
+        try:
+            session.disk(request, connected, listen)
+        finally:
+            connected.close()
+            self.remarks.extend(Remark(notice.code, notice.text) for notice in connected.notices())

@@ -249,10 +249,15 @@ def bases(source: backup_source_pb2.BackupSource) -> list[backup_source_pb2.Disk
 
 
 async def write_disk(endpoint: restore_target_pb2.WriteEndpoint, pieces: Iterable[tuple[int, bytes]]) -> None:
-    """PUTs framed raw data, as a mover does, and waits until the host closes."""
-    context = ssl.create_default_context(cadata=endpoint.certificate_pem)
+    """Writes a disk as a mover does."""
+    await put_disk(endpoint.url, endpoint.certificate_pem, pieces)
+
+
+async def put_disk(address: str, certificate_pem: str, pieces: Iterable[tuple[int, bytes]]) -> None:
+    """PUTs framed raw data and waits until the host closes."""
+    context = ssl.create_default_context(cadata=certificate_pem)
     context.check_hostname = False
-    url = urlsplit(endpoint.url)
+    url = urlsplit(address)
     frames = b"".join(struct.pack("<QI", offset, len(data)) + data for offset, data in pieces) + bytes(12)
     reader, writer = await asyncio.open_connection(url.hostname, url.port or 443, ssl=context)
     head = (

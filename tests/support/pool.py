@@ -1,13 +1,12 @@
 """A simulated pool of several hosts, in a process of its own."""
 
-import asyncio
 import itertools
 import json
 import os
 import socket
+import subprocess
 import sys
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,13 +35,13 @@ class SimulatedPool:
         self._net = f"127.{number >> 8}.{number & 255}"
         self.https_port = _free_port(f"{self._net}.11")
         self.socket = Path(f"/tmp/xk-sim-{os.getpid()}-{number}.sock")
-        self._process: Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def address(self, index: int) -> str:
         """host:port of the host ``index``, 0 being the first coordinator."""
         return f"{self._net}.{11 + index}:{self.https_port}"
 
-    async def start(self) -> None:
+    def start(self) -> None:
         description = {
             "name": "Lab",
             "data_dir": str(self.directory / "pool"),
@@ -62,17 +61,15 @@ class SimulatedPool:
         }
         file = self.directory / "pool.json"
         file.write_text(json.dumps(description))
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services.simulator", "run", str(file), stdout=PIPE
-        )
+        command = [sys.executable, "-m", "services.simulator", "run", str(file)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
         assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
-        assert line, "the simulator did not start"
+        assert self._process.stdout.readline(), "the simulator did not start"
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            await self._process.wait()
+            self._process.communicate()
         self.socket.unlink(missing_ok=True)
 
     def control(self) -> grpc.aio.Channel:
@@ -91,13 +88,13 @@ def vm(name: str, host: str | None = "host0", disks: int = 1, **more: Any) -> di
 
 
 @pytest.fixture
-async def pool(tmp_path: Path) -> AsyncIterator[SimulatedPool]:
+def pool(tmp_path: Path) -> Iterator[SimulatedPool]:
     """Three hosts, two VMs: ``web`` with two disks on the first host, ``db`` halted."""
     (tmp_path / "sim").mkdir()
     simulated = SimulatedPool(tmp_path / "sim", vms=[vm("web", disks=2), vm("db", host=None)])
-    await simulated.start()
+    simulated.start()
     yield simulated
-    await simulated.stop()
+    simulated.stop()
 
 
 def simulator(channel: grpc.aio.Channel) -> "simulator_pb2_grpc.SimulatorServiceAsyncStub":

@@ -88,8 +88,8 @@ class XapiPool:
     async def ticket_state(self, ticket: str) -> bool | None:
         return await self._disks.ticket_state(ticket)
 
-    async def drop_ticket(self, ticket: str) -> None:
-        await self._disks.drop_ticket(ticket)
+    async def drop_tickets(self, new_disk_id: str) -> None:
+        await self._disks.drop_tickets(new_disk_id)
 
     async def write_endpoint(self, new_disk_id: str, ticket: str) -> WriteEndpoint:
         return await self._disks.write_endpoint(new_disk_id, ticket)

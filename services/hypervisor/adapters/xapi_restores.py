@@ -88,8 +88,9 @@ class XapiDisks:
 
     async def open_ticket(self, new_disk_id: str) -> str:
         """See ports.Restores."""
+        await self.drop_tickets(new_disk_id)
         with translating(f"opening disk {new_disk_id} for writing"):
-            return await xapi_tasks.create(self._session, f"Xenkeep writes disk {new_disk_id}")
+            return await xapi_tasks.create(self._session, _label(new_disk_id))
 
     async def ticket_state(self, ticket: str) -> bool | None:
         """See ports.Restores."""
@@ -110,11 +111,12 @@ class XapiDisks:
             ) from failure
         return True if record["status"] == "success" else None
 
-    async def drop_ticket(self, ticket: str) -> None:
-        """See ports.Restores."""
+    async def drop_tickets(self, new_disk_id: str) -> None:
+        """See ports.Restores. Found by their label: one may have been made that nobody was told of."""
         with translating("ending the writing of a disk"):
-            await xapi_tasks.cancel(self._session, ticket)
-            await xapi_tasks.destroy(self._session, ticket)
+            for task in await self._session.call("task.get_by_name_label", _label(new_disk_id)):
+                await xapi_tasks.cancel(self._session, task)
+                await xapi_tasks.destroy(self._session, task)
 
     async def write_endpoint(self, new_disk_id: str, ticket: str) -> WriteEndpoint:
         """See ports.Restores. Disks are spread over the hosts by their UUIDs."""
@@ -305,6 +307,10 @@ class XapiVms:
             _log.info("a VM could not be shut down cleanly", pool_says=failure.words)
             return False
         return True
+
+
+def _label(new_disk_id: str) -> str:
+    return f"Xenkeep writes disk {new_disk_id}"
 
 
 def _vif(vm: str, network: str, wanted: ConfiguredInterface, before: Record) -> Record:

@@ -114,8 +114,8 @@ class Targets:
                 target = await self._save(replace(target, state=TargetState.ABORTING))
                 self._passed("abort:recorded")
             for disk in target.disks:
-                if disk.ticket:
-                    await connection.drop_ticket(disk.ticket)
+                if disk.new_disk_id:
+                    await connection.drop_tickets(disk.new_disk_id)
             await connection.remove_target(target_id)
             self._passed("abort:removed")
             await self._save(replace(target, state=TargetState.ABORTED))
@@ -171,8 +171,6 @@ class Targets:
         endpoints: dict[str, WriteEndpoint] = {}
         disks = []
         for disk in target.disks:
-            if disk.ticket:
-                await connection.drop_ticket(disk.ticket)
             ticket = await connection.open_ticket(disk.new_disk_id)
             disks.append(replace(disk, ticket=ticket, written=False))
             endpoints[disk.disk_id] = await connection.write_endpoint(disk.new_disk_id, ticket)
@@ -228,7 +226,7 @@ class Targets:
                     raise
                 notices.append(Notice("VM_NOT_STARTED", f"The VM was restored but did not start. {error}"))
         for disk in target.disks:
-            await connection.drop_ticket(disk.ticket)
+            await connection.drop_tickets(disk.new_disk_id)
         return await self._save(
             replace(target, state=TargetState.COMMITTED, notices=tuple(dict.fromkeys(notices)))
         )

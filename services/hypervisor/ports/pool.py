@@ -184,7 +184,7 @@ class Restores(Protocol):
         ...
 
     async def open_ticket(self, new_disk_id: str) -> str:
-        """A task the writing of the disk completes. Not safe to repeat: each call makes one."""
+        """A task the writing of the disk completes, instead of any before."""
         ...
 
     async def ticket_state(self, ticket: str) -> bool | None:
@@ -194,8 +194,8 @@ class Restores(Protocol):
         """
         ...
 
-    async def drop_ticket(self, ticket: str) -> None:
-        """Cancels and forgets a ticket, finished or not."""
+    async def drop_tickets(self, new_disk_id: str) -> None:
+        """Cancels and forgets the tickets of a disk, finished or not."""
         ...
 
     async def write_endpoint(self, new_disk_id: str, ticket: str) -> WriteEndpoint:

@@ -1,0 +1,106 @@
+"""The pools every law is tried on: the one in memory, and a simulated XenServer pool behind XenAPI."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from xenkeep.simulator.v1 import simulator_pb2
+
+from services.hypervisor.adapters.memory_pool import BLOCK_BYTES, MemoryPool
+from services.hypervisor.domain.vm import PowerState
+from services.hypervisor.ports.pool import PoolConnection, WriteEndpoint
+from tests.support.hypervisor import put_disk, sdk_call
+from tests.support.pool import SimulatedPool, simulator
+
+
+class World(Protocol):
+    """What a test may do to a pool besides asking it."""
+
+    @property
+    def pool(self) -> PoolConnection: ...
+
+    async def new_vm(self) -> str:
+        """UUID of a halted VM with two disks of 16 MiB and one interface."""
+        ...
+
+    async def guest_writes(self, disk_id: str, block: int) -> None:
+        """Puts something new into a block of a live disk."""
+        ...
+
+    async def write(self, endpoint: WriteEndpoint) -> None:
+        """Writes a disk completely."""
+        ...
+
+    async def remove_vm(self, vm_id: str) -> None: ...
+
+    async def start(self, vm_id: str) -> None: ...
+
+    async def exists(self, disk_id: str) -> bool: ...
+
+    async def has_vm(self, vm_id: str) -> bool: ...
+
+
+@dataclass
+class MemoryWorld:
+    """Without a network."""
+
+    pool: MemoryPool
+
+    async def new_vm(self) -> str:
+        disks = [self.pool.add_disk(f"disk {number}", 16 * 1024 * 1024) for number in range(2)]
+        return self.pool.add_vm("vm", *disks).vm_id
+
+    async def guest_writes(self, disk_id: str, block: int) -> None:
+        self.pool.disks[disk_id].blocks[block] = uuid.uuid4().bytes
+
+    async def write(self, endpoint: WriteEndpoint) -> None:
+        self.pool.tickets[endpoint.url.reveal().partition("?")[2]].written = True
+
+    async def remove_vm(self, vm_id: str) -> None:
+        del self.pool.vms[vm_id]
+
+    async def start(self, vm_id: str) -> None:
+        self.pool.vms[vm_id].power_state = PowerState.RUNNING
+
+    async def exists(self, disk_id: str) -> bool:
+        return disk_id in self.pool.disks
+
+    async def has_vm(self, vm_id: str) -> bool:
+        return vm_id in self.pool.vms
+
+
+@dataclass
+class SimulatedWorld:
+    """With everything between."""
+
+    pool: PoolConnection
+    simulated: SimulatedPool
+
+    async def new_vm(self) -> str:
+        [template] = self._call("VM.get_by_name_label", "web")
+        ref = self._call("VM.clone", template, f"vm {uuid.uuid4()}")
+        return str(self._call("VM.get_uuid", ref))
+
+    async def guest_writes(self, disk_id: str, block: int) -> None:
+        write = simulator_pb2.GuestWrite(offset_bytes=block * BLOCK_BYTES, data=uuid.uuid4().bytes * 32)
+        async with self.simulated.control() as channel:
+            request = simulator_pb2.WriteGuestRequest(disk_id=disk_id, writes=[write])
+            await simulator(channel).WriteGuest(request)
+
+    async def write(self, endpoint: WriteEndpoint) -> None:
+        await put_disk(endpoint.url.reveal(), endpoint.certificate_pem, [(0, b"data" * 1024)])
+
+    async def remove_vm(self, vm_id: str) -> None:
+        self._call("VM.destroy", self._call("VM.get_by_uuid", vm_id))
+
+    async def start(self, vm_id: str) -> None:
+        self._call("VM.start", self._call("VM.get_by_uuid", vm_id), False, False)
+
+    async def exists(self, disk_id: str) -> bool:
+        return any(vdi["uuid"] == disk_id for vdi in self._call("VDI.get_all_records").values())
+
+    async def has_vm(self, vm_id: str) -> bool:
+        return any(vm["uuid"] == vm_id for vm in self._call("VM.get_all_records").values())
+
+    def _call(self, method: str, *args: object) -> Any:
+        return sdk_call(f"https://{self.simulated.address(0)}", method, args)

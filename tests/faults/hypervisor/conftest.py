@@ -1,0 +1,4 @@
+from tests.integration.hypervisor.conftest import lab
+from tests.support.pool import pool
+
+__all__ = ["lab", "pool"]

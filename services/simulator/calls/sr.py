@@ -31,7 +31,7 @@ async def pbd_unplug(call: Call, ref: str) -> None:
     for vdi in (call.db.row("VDI", vdi) for vdi in call.db.row("SR", pbd["SR"])["VDIs"]):
         for vbd in (call.db.row("VBD", vbd) for vbd in vdi["VBDs"]):
             if vbd["currently_attached"] and call.db.row("VM", vbd["VM"])["resident_on"] == pbd["host"]:
-                raise XapiFailure("VDI_IN_USE", vdi.ref)
+                raise XapiFailure("VDI_IN_USE", ref, vdi.ref)
     _set_attached(call, ref, False)
 
 

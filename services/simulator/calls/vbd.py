@@ -6,9 +6,9 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool import allowed_operations, domains, vdi_rules
 
-_REFUSED_TYPES = {"cbt_metadata": "CBT metadata", "redo_log": "Redo log", "ha_statefile": "HA statefile"}
+_REFUSED_TYPES = frozenset({"cbt_metadata", "redo_log", "ha_statefile"})
 
 
 async def create(call: Call, record: dict[str, Any]) -> str:
@@ -23,7 +23,7 @@ async def create(call: Call, record: dict[str, Any]) -> str:
     if not record["empty"]:
         type_ = db.row("VDI", record["VDI"])["type"]
         if type_ in _REFUSED_TYPES:
-            raise XapiFailure("VDI_INCOMPATIBLE_TYPE", record["VDI"], _REFUSED_TYPES[type_])
+            raise XapiFailure("VDI_INCOMPATIBLE_TYPE", record["VDI"], vdi_rules.TYPE_NAMES[type_])
     record["userdevice"] = _device(call, vm, record["userdevice"])
     record["VDI"] = NULL_REF if record["empty"] else record["VDI"]
     ref = call.pool.create("VBD", **record | {"currently_attached": False})

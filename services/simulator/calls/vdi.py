@@ -26,7 +26,7 @@ _GIVEN = (
 async def create(call: Call, record: dict[str, Any]) -> str:
     """Raises ``SR_HAS_NO_PBDS``, ``VDI_INCOMPATIBLE_TYPE``, ``SR_BACKEND_FAILURE_44`` and ``_79``."""
     if record["type"] == "cbt_metadata":
-        raise XapiFailure("VDI_INCOMPATIBLE_TYPE", "", "CBT metadata")
+        raise XapiFailure("VDI_INCOMPATIBLE_TYPE", "", vdi_rules.TYPE_NAMES["cbt_metadata"])
     sr = call.db.row("SR", record["SR"]).ref
     if "VDI_CREATE" not in vdi_rules.sm_features(call.db, sr):
         raise XapiFailure("SR_OPERATION_NOT_SUPPORTED", sr)
@@ -98,7 +98,7 @@ async def get_nbd_info(call: Call, ref: str) -> list[dict[str, Any]]:
     """
     vdi = call.db.row("VDI", ref)
     if vdi["type"] == "cbt_metadata":
-        raise XapiFailure("VDI_INCOMPATIBLE_TYPE", ref, "CBT metadata")
+        raise XapiFailure("VDI_INCOMPATIBLE_TYPE", ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
     networks = [row for row in call.db.rows("network") if {"nbd", "insecure_nbd"} & {*row["purpose"]}]
     infos = []
     for host in call.pool.hosts.values():

@@ -5,7 +5,7 @@ import asyncio
 from services.simulator.database.database import Change
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import allowed_operations
+from services.simulator.pool import allowed_operations, vdi_rules
 from services.simulator.pool.operations import vdi_operation
 from services.simulator.pool.pool import disk_work
 
@@ -29,10 +29,10 @@ async def disable_cbt(call: Call, ref: str) -> None:
 async def _configure(call: Call, ref: str, name: str) -> None:
     db = call.db
     vdi = db.row("VDI", ref)
-    if vdi["is_a_snapshot"]:
+    if vdi["is_a_snapshot"] and vdi["type"] != "cbt_metadata":
         raise XapiFailure("OPERATION_NOT_ALLOWED", f"VDI is a snapshot: {ref}")
     if vdi["type"] not in ("user", "system"):
-        raise XapiFailure("VDI_INCOMPATIBLE_TYPE", ref, vdi["type"])
+        raise XapiFailure("VDI_INCOMPATIBLE_TYPE", ref, vdi_rules.TYPE_NAMES[vdi["type"]])
     if vdi["on_boot"] == "reset":
         raise XapiFailure("VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION")
     repository = call.pool.repository(vdi["SR"])

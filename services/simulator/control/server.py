@@ -29,9 +29,9 @@ class ControlServer:
         before = os.umask(0o177)
         try:
             self._server.add_insecure_port(f"unix:{self._socket.absolute()}")
-            await self._server.start()
         finally:
             os.umask(before)
+        await self._server.start()
         return self
 
     async def __aexit__(

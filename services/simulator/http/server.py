@@ -11,7 +11,7 @@ from services.simulator.http.exchange import Exchange
 from services.simulator.http.request import BadRequest, RequestHead, read_head
 
 Handler = Callable[[Exchange], Awaitable[None]]
-READ_AHEAD = 2 * 1024 * 1024
+READ_AHEAD = 512 * 1024
 """Bytes that a connection may hold before its client is slowed down."""
 
 

@@ -20,6 +20,18 @@ FEATURES = {
     "set_on_boot": "VDI_RESET_ON_BOOT",
 }
 """What the storage manager must be able to do for each operation."""
+TYPE_NAMES = {
+    "ephemeral": "Ephemeral",
+    "suspend": "Suspend",
+    "crashdump": "Crashdump",
+    "metadata": "Metadata",
+    "ha_statefile": "HA statefile",
+    "redo_log": "Redo log",
+    "rrd": "rrd",
+    "pvs_cache": "PVS cache",
+    "cbt_metadata": "CBT metadata",
+}
+"""Types of VDIs as failures name them (recorded)."""
 LISTED = ("generate_config", "update", "forget", "destroy", "snapshot", "resize", "copy", "clone")
 _WHILE_ATTACHED = frozenset({"snapshot", "clone", "enable_cbt", "disable_cbt", "data_destroy"})
 _OF_METADATA = frozenset(
@@ -41,7 +53,7 @@ def check(db: Database, vdi: Row, operation: str) -> None:
     if not db.row("SR", vdi["SR"])["PBDs"] or not _attached(db, vdi["SR"]):
         raise XapiFailure("SR_HAS_NO_PBDS", vdi["SR"])
     if vdi["type"] == "cbt_metadata" and operation not in _OF_METADATA:
-        raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, "CBT metadata")
+        raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, TYPE_NAMES["cbt_metadata"])
     if vdi["cbt_enabled"] and operation in _AGAINST_CBT:
         raise XapiFailure("VDI_CBT_ENABLED", vdi.ref)
     if operation not in _WHILE_ATTACHED and _in_use(db, vdi, operation):

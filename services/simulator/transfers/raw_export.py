@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure, ocaml_failure
 from services.simulator.http.exchange import Exchange
-from services.simulator.pool import control_domain, domains
+from services.simulator.pool import control_domain, domains, vdi_rules
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.codecs import raw, vhd
@@ -40,6 +40,8 @@ class RawExport:
     async def _send(self, transfer: Transfer, vdi: Row, kind: str) -> None:
         base = transfer.query.get("base")
         base_uuid = self._pool.db.row("VDI", found(self._pool, "VDI", base))["uuid"] if base else None
+        if vdi["type"] == "cbt_metadata":
+            raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
         disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
         await transfer.exchange.begin(
             [

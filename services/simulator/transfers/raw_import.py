@@ -6,7 +6,7 @@ from services.simulator.calls import vdi as vdi_calls
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure, ocaml_failure
 from services.simulator.http.exchange import Exchange
-from services.simulator.pool import control_domain, domains
+from services.simulator.pool import control_domain, domains, vdi_rules
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.codecs import chunked, raw, vhd
@@ -66,6 +66,8 @@ class RawImport:
 
     async def _fill(self, transfer: Transfer, ref: str) -> None:
         vdi = self._pool.db.row("VDI", ref)
+        if vdi["type"] == "cbt_metadata":
+            raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
         disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
         await transfer.exchange.begin(
             [
@@ -86,18 +88,27 @@ class RawImport:
         transfer.result = ref
 
     async def _read_body(self, transfer: Transfer, disk: Disk) -> None:
-        """Raises ``BadImage`` for a body that ends before its format or its announced length does."""
+        """Write one piece while the next one comes.
+
+        Raises ``BadImage`` for a body that ends before its format or its announced length does.
+        """
         length = transfer.exchange.head.content_length
         if length == 0:
             raise BadImage("the body is empty")
         sink = self._sink(transfer, disk)
         came = 0
-        async for piece in received(transfer, length):
-            await asyncio.to_thread(sink.feed, piece)
-            came += len(piece)
-            self._pool.tasks.progress(transfer.task, min(1.0, came / disk.virtual_size))
-            if sink.complete:
-                break
+        writing = asyncio.create_task(asyncio.to_thread(sink.feed, b""))
+        try:
+            async for piece in received(transfer, length):
+                await writing
+                if sink.complete:
+                    break
+                writing = asyncio.create_task(asyncio.to_thread(sink.feed, piece))
+                came += len(piece)
+                self._pool.tasks.progress(transfer.task, min(1.0, came / disk.virtual_size))
+        finally:
+            await asyncio.wait([writing])
+        await writing
         await asyncio.to_thread(sink.finish)
         if length is not None and came < length and not sink.complete:
             raise BadImage(f"the body ended after {came} of {length} bytes")

@@ -8,7 +8,6 @@ from services.simulator.http.server import reset
 from services.simulator.transfers.access import Transfer
 
 PIECE = 1024 * 1024
-_ONE_READ = 256 * 1024
 T = TypeVar("T")
 
 
@@ -49,7 +48,7 @@ async def received(transfer: Transfer, length: int | None) -> AsyncIterator[byte
 
 async def _some(transfer: Transfer) -> bytes:
     """What is there: a client that has sent everything may wait for the answer with its side open."""
-    return await transfer.exchange.reader.read(_ONE_READ)
+    return await transfer.exchange.reader.read(PIECE)
 
 
 async def _gather(transfer: Transfer, wanted: int) -> bytes:
@@ -57,12 +56,12 @@ async def _gather(transfer: Transfer, wanted: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while size < wanted:
-        data = await transfer.exchange.reader.read(min(_ONE_READ, wanted - size))
+        data = await transfer.exchange.reader.read(wanted - size)
         if not data:
             break
         pieces.append(data)
         size += len(data)
-    return b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def in_thread(pieces: Iterable[T]) -> AsyncIterator[T]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Protocol
 
-from services.chassis.errors import DataLoss, NotFound
+from services.chassis.errors import DataLoss, NotFound, PermissionDenied, ResourceExhausted, Unavailable
 from services.mover.repository.damage import DamagedPack, record_damage
 from services.mover.repository.diskmap import DiskMap, Shape
 from services.mover.repository.format.header import Header
@@ -64,6 +64,17 @@ class Context:
         """Quarantine a pack: it is out of deduplication from now on, here and wherever the record is read."""
         record_damage(self.store, DamagedPack(pack.sha256, pack.kind, problem, self.now()))
         self.index.add_damaged(pack.sha256)
+
+    def quarantine(self, error: DataLoss) -> None:
+        """Record the pack a read failed at, if the error names one; where nothing may be written, tell."""
+        pack = info_of(error.metadata.get("object", ""))
+        if pack is None:
+            return
+        try:
+            self.report_damage(pack, error.message)
+        except (PermissionDenied, ResourceExhausted, Unavailable) as refused:
+            self.on_notice("DAMAGE_NOT_RECORDED", f"{error.message} {refused.message}")
+        self.on_notice("PACK_DAMAGED", error.message)
 
     def damaged_chunks(self, disk: DiskMap) -> frozenset[int]:
         """Chunks whose content has no undamaged copy. Walks the map only when some pack is damaged."""

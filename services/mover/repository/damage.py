@@ -41,6 +41,11 @@ def record_damage(store: Store, pack: DamagedPack) -> None:
         return
 
 
+def forget_damage(store: Store, pack_sha256: bytes) -> None:
+    """The pack turned out to be whole, or was replaced by a whole one."""
+    store.delete(damage_name(pack_sha256))
+
+
 def recorded_damage(store: Store) -> Iterator[bytes]:
     """SHA-256 of every pack with a record. The name alone counts, so a damaged record still protects."""
     for stored in store.list(DAMAGE):

@@ -1,12 +1,14 @@
 """Backing up one disk: readers fill buffers, workers turn them into entries of the map."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
+from services.chassis.errors import DataLoss
 from services.mover.repository.blobwriter import BlobWriter
 from services.mover.repository.content import ZERO_BLOCK, bits, read_chunks, runs
 from services.mover.repository.diskmap import Shape
+from services.mover.repository.extents import blocks_in_chunk
 from services.mover.repository.flow import Belt, Closed, Flow
 from services.mover.repository.format.blob import BlobType
 from services.mover.repository.format.names import BLOCK_BYTES, MAX_PATCHES
@@ -34,7 +36,9 @@ class DiskBackup:
         workers: int,
         total_bytes: int,
         listener: ProgressListener | None,
+        on_damage: Callable[[DataLoss], None],
     ) -> None:
+        """``on_damage`` hears of damaged chunks of the base, read from the source instead."""
         self._flow = flow
         self._source = source
         self._shape = shape
@@ -47,6 +51,7 @@ class DiskBackup:
         self._workers = workers
         self._total_bytes = total_bytes
         self._listener = listener
+        self._on_damage = on_damage
         self._zeros: Final = bytes(shape.chunk_bytes)
         self._lock = threading.Lock()
         self._planning = threading.Lock()
@@ -117,10 +122,18 @@ class DiskBackup:
             self._tell()
 
     def _folded(self, part: Part, blocks: bytearray) -> bytearray:
-        """The chunk as the repository has it, overlaid by what was read."""
+        """The chunk as the repository has it, overlaid by what was read; if damaged, all from the source."""
         content = bytearray(self._shape.chunk_bytes)
         if part.base is not None:
-            content[:] = read_chunks(self._base, [part.base], self._shape.chunk_bytes)[0]
+            try:
+                content[:] = read_chunks(self._base, [part.base], self._shape.chunk_bytes)[0]
+            except DataLoss as error:
+                self._on_damage(error)
+                whole = Part(part.chunk, (1 << blocks_in_chunk(part.chunk, self._shape)) - 1, None)
+                read = self._fill(Unit(Way.WHOLE, (whole,)), content)
+                with self._lock:
+                    self.read_bytes += read
+                return content
         at = 0
         for first, count in runs(part.bitmap):
             end = at + count * BLOCK_BYTES

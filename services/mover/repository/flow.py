@@ -64,6 +64,11 @@ class Flow:
         if self._failure is not None:
             raise Stopped
 
+    @property
+    def failure(self) -> BaseException | None:
+        """The first failure, when there was one."""
+        return self._failure
+
     def raise_failure(self) -> None:
         """Raises the first failure, in the thread of whoever must know."""
         if self._failure is not None:

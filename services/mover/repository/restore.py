@@ -102,6 +102,9 @@ def restore_disk(
                     write(running.popleft().result() or [])
             while running:
                 write(running.popleft().result() or [])
+        except DataLoss as error:
+            context.quarantine(error)
+            raise
         finally:
             for future in running:
                 future.cancel()

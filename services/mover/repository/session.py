@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 
-from services.chassis.errors import Aborted, Cancelled, FailedPrecondition, InvalidInput
+from services.chassis.errors import Aborted, Cancelled, DataLoss, FailedPrecondition, InvalidInput
 from services.mover.repository.context import Context
 from services.mover.repository.diskbackup import DiskBackup
 from services.mover.repository.diskmap import DiskMap, Shape
@@ -21,6 +21,8 @@ from services.mover.repository.ports import BlockSource, ProgressListener
 from services.mover.repository.request import FULL, INCREMENTAL, BackupOptions, DiskRequest, PointDescription
 from services.mover.repository.saver import Saver, TrackedDisk
 from services.mover.repository.stream import store_stream
+
+_BASE_DAMAGE = ("REPOSITORY_DAMAGED", "BLOB_MISSING")
 
 
 class BackupSession:
@@ -71,13 +73,18 @@ class BackupSession:
     ) -> Disk:
         """Back one disk up; returns when everything of it is read and on its way to packs.
 
-        Raises FailedPrecondition when the base cannot be used (take a full, and say why), InvalidInput for
-        an impossible request, and whatever the source or the store raises.
+        Raises FailedPrecondition when the base cannot be used (begin again with a full, and say why),
+        InvalidInput for an impossible request, and whatever the source or the store raises.
         """
         self._require_new_disk(request)
         shape = Shape(request.size_bytes, self._context.chunk_bytes)
         base = self._base_map(request, shape)
-        heal = self._damaged_chunks(request, base)
+        try:
+            heal = self._damaged_chunks(request, base)
+        except DataLoss as error:
+            self._flow.fail(error)
+            self._require_sound_base(INCREMENTAL)
+            raise
         work = touched(request.extents, shape, base.shape if base else None, heal)
         fingerprint = self._fingerprint(request, heal)
         resume = self._saver.resumable(request.disk_id, fingerprint) if request.source_ref else None
@@ -102,6 +109,7 @@ class BackupSession:
             workers=self._options.workers,
             total_bytes=work.total_bytes,
             listener=listener,
+            on_damage=self._base_damaged,
         )
         earlier = resume.read_bytes if resume else 0
         self._disks[request.disk_id] = None
@@ -182,7 +190,9 @@ class BackupSession:
             backup.run()
             self._flow.check()
             root = target.finish()
-        except Stopped:
+        except (Stopped, DataLoss) as error:
+            self._flow.fail(error)
+            self._require_sound_base(level)
             self._flow.raise_failure()
             raise
         self._read_bytes += backup.read_bytes + earlier
@@ -268,6 +278,22 @@ class BackupSession:
                 reason="PACKS_VANISHED",
                 hint="Run the backup again: it stores their content anew.",
             )
+
+    def _base_damaged(self, error: DataLoss) -> None:
+        self.note("HEALING", f"{error.message} The chunk was read from the source instead.")
+        self._context.quarantine(error)
+
+    def _require_sound_base(self, level: str) -> None:
+        """Raises FailedPrecondition when the failure is that the base's map cannot be read."""
+        error = self._flow.failure
+        if level == INCREMENTAL and isinstance(error, DataLoss) and error.reason in _BASE_DAMAGE:
+            self._context.quarantine(error)
+            raise FailedPrecondition(
+                f"The base point is damaged: {error.message}",
+                reason="BASE_POINT_DAMAGED",
+                hint="Take a full backup; it heals what it meets.",
+                metadata=error.metadata,
+            ) from error
 
     def _pack_missing(self, pack: PackInfo) -> None:
         self.note("PACK_MISSING", f"{pack.name} is gone; its content is stored again where it is met.")

@@ -3,16 +3,18 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
-from services.chassis.errors import Cancelled, DataLoss, NotFound
+from services.chassis.errors import Cancelled, DataLoss, NotFound, PermissionDenied
 from services.mover.repository.context import Context, info_of
+from services.mover.repository.damage import forget_damage, recorded_damage
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.envelope import parse_envelope
 from services.mover.repository.format.names import CHECKPOINTS, INDEX, PACKS, POINTS
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.packreader import check_hash, damaged_blobs
+from services.mover.repository.parallel import for_each
 from services.mover.repository.pointcheck import PointChecker
 from services.mover.repository.store import Store, StoredObject
 
@@ -92,16 +94,20 @@ def verify(
             listener(tally.objects, tally.size)
 
     seen: set[bytes] = set()
+
+    def listed(prefix: str) -> Iterator[StoredObject]:
+        for stored in context.store.list(prefix):
+            if (info := info_of(stored.name)) is not None:
+                seen.add(info.sha256)
+            yield stored
+
     for prefix in (PACKS, INDEX, POINTS, CHECKPOINTS):
-        listed = list(context.store.list(prefix))
-        with ThreadPoolExecutor(workers, thread_name_prefix="verify") as pool:
-            for _ in pool.map(lambda stored, p=prefix: check(p, stored), listed):
-                pass
-        seen |= {info.sha256 for stored in listed if (info := info_of(stored.name)) is not None}
+        for_each(listed(prefix), partial(check, prefix), workers)
     for pack in context.index.packs():
         if pack.sha256 not in seen:
             tally.problems[pack.name] = f"{pack.name} is damaged: it is gone."
     _quarantine(context, tally)
+    _release(context, seen - {info.sha256 for name in tally.problems if (info := info_of(name))})
     return _judge_points(context, points, tally)
 
 
@@ -143,6 +149,16 @@ def _quarantine(context: Context, tally: _Tally) -> None:
                 context.reader.read_copy(location)
             except DataLoss:
                 tally.lost.add((pack.sha256, location.entry.id))
+
+
+def _release(context: Context, whole: set[bytes]) -> None:
+    """Forget damage records of packs whose bytes are what their names say after all."""
+    for sha256 in set(recorded_damage(context.store)) & whole:
+        try:
+            forget_damage(context.store, sha256)
+        except (NotFound, PermissionDenied) as error:
+            context.on_notice("DAMAGE_RECORD_KEPT", f"{error.message} The pack {sha256.hex()} is whole.")
+    context.index.mark_damaged(recorded_damage(context.store))
 
 
 def _judge_points(context: Context, points: list[str], tally: _Tally) -> Verification:

@@ -291,3 +291,45 @@ def _known_damage(repository: Repository, target: MemoryTarget) -> bool:
     with pytest.raises(DataLoss) as caught:
         repository.restore_disk("base", "d", target)
     return caught.value.reason == "POINT_DAMAGED" and target.writes == []
+
+
+def test_a_base_whose_map_is_damaged_is_refused_with_the_way_out(
+    pristine: dict[str, bytes], tmp_path: Path
+) -> None:
+    store = _store(pristine)
+    for name in _packs(store, "meta"):
+        store.objects[name] = bytes(len(store.objects[name]))
+    with reopen(store, tmp_path / "a") as repository:
+        with pytest.raises(FailedPrecondition, match="Take a full backup") as caught:
+            back_up(repository, "p3", NEXT, base="next", changed=[(0, BLOCK)])
+        assert caught.value.reason == "BASE_POINT_DAMAGED"
+        back_up(repository, "p3", NEXT)
+        assert restored(repository, "p3") == NEXT
+
+
+def test_folding_a_damaged_chunk_reads_it_from_the_source(pristine: dict[str, bytes], tmp_path: Path) -> None:
+    store = _store(pristine)
+    for name in _packs(store, "data"):
+        store.objects[name] = bytes(len(store.objects[name]))
+    content = overwritten(NEXT, {0: noise(6 * BLOCK, 5)})
+    with reopen(store, tmp_path / "a") as repository:
+        point = back_up(repository, "p3", content, base="next", changed=[(0, 6 * BLOCK)])
+        assert [notice.code for notice in point.notices] == ["HEALING"]
+        assert repository.read_disk("p3", "d", 0, 8 * BLOCK) == content[: 8 * BLOCK]
+        assert any(name.startswith("damage/") for name in store.objects)
+
+
+def test_a_pack_wrongly_taken_for_damaged_is_released_by_a_verification(
+    pristine: dict[str, bytes], tmp_path: Path
+) -> None:
+    store = _store(pristine)
+    for name in _packs(store, "data"):
+        store.objects[name] = _flipped(store.objects[name], 900)
+    with reopen(store, tmp_path / "a") as repository:
+        with pytest.raises(DataLoss):
+            restored(repository, "base")
+        assert any(name.startswith("damage/") for name in store.objects)
+        store.objects.update(pristine)
+        assert repository.verify(full=False).findings == ()
+        assert not any(name.startswith("damage/") for name in store.objects)
+        assert restored(repository, "base") == BASE

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import AlreadyExists
-from services.mover.repository import DirectoryStore, DiskRequest, MemoryStore, RestoreOptions
+from services.mover.repository import DirectoryStore, DiskRequest, Extent, MemoryStore, RestoreOptions
 from tests.unit.repository.world import (
     BLOCK,
     MIB,
@@ -108,6 +108,27 @@ def test_streams_and_documents_travel_with_the_point(tmp_path: Path) -> None:
         assert b"".join(repository.read_stream("p1", "empty")) == b""
         assert repository.get_point("p1").notices[0].code == "CRASH_CONSISTENT"
         assert repository.get_point("p1").document == {"policy": "nightly"}
+
+
+def test_a_huge_sparse_disk_costs_what_it_holds(tmp_path: Path) -> None:
+    size = 64 << 40
+    places = [0, size // 3 // BLOCK * BLOCK, size - 3 * BLOCK]
+
+    class Sparse:
+        def read_into(self, offset: int, buffer: memoryview) -> None:
+            buffer[:] = noise(len(buffer), seed=offset)
+
+    with new_repository(MemoryStore(), tmp_path) as repository:
+        for point, base in (("p1", None), ("p2", "p1")):
+            extents = tuple(Extent(at, BLOCK) for at in places)
+            with repository.begin_backup(point, base, options=OPTIONS) as session:
+                session.disk(DiskRequest("d", size, extents, base_disk="d" if base else None), Sparse())
+                session.commit(description())
+        found = repository.data_extents("p2", "d")
+        assert [extent.offset // MIB for extent in found] == [at // MIB for at in places]
+        assert repository.read_disk("p2", "d", places[1], BLOCK) == noise(BLOCK, seed=places[1])
+        assert repository.get_point("p2").statistics["read_bytes"] == 3 * BLOCK
+        assert repository.get_point("p2").statistics["stored_bytes"] < 4 * BLOCK
 
 
 def test_a_restore_in_order_writes_ascending(tmp_path: Path) -> None:

@@ -1,0 +1,134 @@
+"""Random histories of backups, crashes, corruption, verification and rebuilding against a trivial model.
+
+After every step each committed point restores byte-identical or is reported damaged, and the next backup
+works.
+"""
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from services.chassis.errors import DataLoss, FailedPrecondition
+from services.mover.repository import MemoryStore, Repository
+from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.unit.repository.world import BLOCK, OPTIONS, back_up, new_repository, noise, reopen, restored
+
+_BLOCKS = 16
+
+
+class RepositoryHistory(RuleBasedStateMachine):
+    """The model: content of each acknowledged point, and whether anything was ever harmed."""
+
+    @initialize()
+    def create(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.store = MemoryStore()
+        self.model: dict[str, bytes] = {}
+        self.content = noise(_BLOCKS * BLOCK)
+        self.number = 0
+        self.caches = 0
+        self.harmed = False
+        new_repository(self.store, self._cache(), 4 * BLOCK, 8 * BLOCK).close()
+        self.repository = self._open()
+
+    def teardown(self) -> None:
+        if hasattr(self, "repository"):
+            self.repository.close()
+            self.folder.cleanup()
+
+    @rule(
+        first=st.integers(0, _BLOCKS - 1), count=st.integers(1, 5), fill=st.integers(0, 4), full=st.booleans()
+    )
+    def back_up(self, first: int, count: int, fill: int, full: bool) -> None:
+        changed = self._change(first, count, fill)
+        self._back_up(self.repository, full, changed)
+
+    @rule(first=st.integers(0, _BLOCKS - 1), fill=st.integers(0, 4), step=st.integers(0, 25))
+    def crash(self, first: int, fill: int, step: int) -> None:
+        changed = self._change(first, 2, fill)
+        with reopen(FaultyStore(self.store, crash_at=step), self._cache()) as doomed:
+            with contextlib.suppress(Crash):
+                self._back_up(doomed, False, changed)
+        with self._open() as repository:
+            if f"p{self.number}" in repository.list_points():
+                self.model[f"p{self.number}"] = self.content
+        self.number += 1
+
+    @precondition(lambda self: any(name.startswith("packs/") for name in self.store.objects))
+    @rule(data=st.data(), how=st.sampled_from(["flip", "delete", "truncate"]))
+    def harm(self, data: st.DataObject, how: str) -> None:
+        packs = sorted(name for name in self.store.objects if name.startswith("packs/"))
+        name = data.draw(st.sampled_from(packs))
+        whole = self.store.objects[name]
+        at = data.draw(st.integers(0, max(0, len(whole) - 1)))
+        self.harmed = True
+        if how == "delete" or not whole:
+            del self.store.objects[name]
+        elif how == "truncate":
+            self.store.objects[name] = whole[:at]
+        else:
+            self.store.objects[name] = whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :]
+
+    @rule(full=st.booleans())
+    def verify(self, full: bool) -> None:
+        result = self.repository.verify(full=full)
+        assert set(result.sound_points) | set(result.damaged_points) == set(self.model)
+        assert self.harmed or result.findings == ()
+        for point in result.sound_points:
+            assert restored(self.repository, point) == self.model[point]
+
+    @rule()
+    def move_to_another_machine(self) -> None:
+        self.repository.close()
+        self.repository = self._open()
+
+    @rule()
+    def rebuild(self) -> None:
+        self.repository.rebuild_index()
+
+    @invariant()
+    def every_point_restores_or_is_reported(self) -> None:
+        if not hasattr(self, "repository"):
+            return
+        assert self.repository.list_points() == sorted(self.model)
+        for point, content in self.model.items():
+            try:
+                assert restored(self.repository, point) == content
+            except DataLoss:
+                assert self.harmed
+
+    def _change(self, first: int, count: int, fill: int) -> list[tuple[int, int]]:
+        length = min(count, _BLOCKS - first) * BLOCK
+        data = (noise(BLOCK, fill) if fill else bytes(BLOCK)) * count
+        at = first * BLOCK
+        self.content = self.content[:at] + data[:length] + self.content[at + length :]
+        return [(at, length)]
+
+    def _back_up(self, repository: Repository, full: bool, changed: list[tuple[int, int]]) -> None:
+        point, base = f"p{self.number}", f"p{self.number - 1}"
+        if full or base not in self.model:
+            back_up(repository, point, self.content, options=OPTIONS)
+        else:
+            try:
+                back_up(repository, point, self.content, base=base, changed=changed)
+            except FailedPrecondition as error:
+                assert self.harmed
+                assert error.reason in ("BASE_POINT_DAMAGED", "BASE_POINT_UNUSABLE")
+                back_up(repository, point, self.content)
+        self.model[point] = self.content
+        self.number += 1
+
+    def _open(self) -> Repository:
+        return reopen(self.store, self._cache())
+
+    def _cache(self) -> Path:
+        self.caches += 1
+        return Path(self.folder.name) / str(self.caches)
+
+
+TestAnyHistory = RepositoryHistory.TestCase
+TestAnyHistory.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)

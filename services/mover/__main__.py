@@ -65,7 +65,12 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
     disks = HypervisorDisks(grpc_hypervisor, patience, loop)
 
     def options(connections: int) -> BackupOptions:
-        return BackupOptions(readers=connections, workers=cores, level=config.compression_level)
+        return BackupOptions(
+            readers=connections,
+            workers=cores,
+            level=config.compression_level,
+            checkpoint_seconds=config.checkpoint_interval.total_seconds(),
+        )
 
     worker = Worker(
         books,

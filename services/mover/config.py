@@ -41,6 +41,10 @@ class MoverConfig(BaseConfig):
         default=1,
         metadata=option("zstd level, 1 (fast) to 19 (small)", check=lambda value: _between(1, 19, value)),
     )
+    checkpoint_interval: timedelta = field(
+        default=timedelta(seconds=5),
+        metadata=option("how often a backup under way writes down, at most, how far it is"),
+    )
     transfer_lease: timedelta = field(
         default=timedelta(seconds=20),
         metadata=option(

@@ -44,15 +44,15 @@ class SqlBooks:
     """``ports.books.Books``."""
 
     def __init__(self, database: Database, site: str) -> None:
-        self._database = database
+        self.database = database
         self._site = site
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[SqlWork]:
-        async with self._database.begin() as transaction:
+        async with self.database.begin() as transaction:
             yield SqlWork(transaction, self._site)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[SqlView]:
-        async with self._database.read() as reader:
+        async with self.database.read() as reader:
             yield SqlView(reader)

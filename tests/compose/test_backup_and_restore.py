@@ -10,9 +10,9 @@ from tests.compose.stack import Stack
 
 pytestmark = pytest.mark.timeout(1500)
 SOCKET = "/var/lib/xenkeep/control.sock"
-SLOW_BYTES_PER_SECOND = 3 << 20
+SLOW_BYTES_PER_SECOND = 2 << 20
 READ_BYTES = 6 << 20
-"""Read before something is killed: an eighth of the disk's data."""
+"""Read before something is killed: about a tenth of the disk's data."""
 
 
 @pytest.fixture(scope="module")

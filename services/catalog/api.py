@@ -8,8 +8,8 @@ from services.catalog.app.finding import Finding
 from services.catalog.app.syncing import Syncing
 from services.catalog.domain.point import Filter
 from services.catalog.wire.names import id_in
-from services.catalog.wire.paging import moment_of, page_size, parts_of, token_of
 from services.catalog.wire.point import asset_to_proto, restore_point_to_proto
+from services.chassis.paging import moment_of, page_size, parts_of, token_of
 
 PAGE = 1000
 

@@ -10,9 +10,9 @@ from services.catalog.ports import Work
 from services.catalog.wire.damages import damages_by_point
 from services.catalog.wire.names import id_in
 from services.catalog.wire.point import point_from_proto
-from services.catalog.wire.readable import readable
 from services.chassis.bus.cloudevents import Meta
 from services.chassis.bus.consumer import Handler
+from services.chassis.bus.readable import readable
 from services.chassis.sql import Transaction
 
 

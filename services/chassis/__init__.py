@@ -7,7 +7,7 @@
 - ``pki``, ``tls`` a small authority, and the credentials gRPC and NATS want
 - ``rpc.server``, ``rpc.channel`` grpc.aio with mutual TLS, deadlines and errors both ways
 - ``authority`` the command that makes certificates · ``sealing`` secrets at rest
-- ``bell`` waking this process's workers after commits
+- ``bell`` waking this process's workers after commits · ``paging`` page sizes and tokens
 - ``sql`` ``Database`` and ``Transaction``; ``tables`` the outbox and inbox every schema has
 - ``bus.*`` JetStream: subjects, CloudEvents, outbox and inbox, consumers, work queues, live tails
 - ``telemetry``, ``metrics`` logs without secrets, traces, and the /metrics listener

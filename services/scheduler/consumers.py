@@ -8,12 +8,12 @@ from xenkeep.mover.v1 import events_pb2
 
 from services.chassis.bus.cloudevents import Meta
 from services.chassis.bus.consumer import Handler
+from services.chassis.bus.readable import readable
 from services.chassis.sql import Transaction
 from services.scheduler.app.moves import Moves
 from services.scheduler.app.transfers import Transfers
 from services.scheduler.ports import Work
 from services.scheduler.wire.names import id_in
-from services.scheduler.wire.readable import readable
 from services.scheduler.wire.run import progress_from_proto
 from services.scheduler.wire.times import failure_from_proto
 

@@ -6,11 +6,11 @@ from typing import Any
 from xenkeep.mover.v1 import repository_pb2, repository_pb2_grpc, transfer_pb2
 
 from services.chassis.config import Secret
+from services.chassis.paging import page_size
 from services.mover.app.repositories import Repositories
 from services.mover.app.transfers import Transfers
 from services.mover.domain.names import repository_id
 from services.mover.domain.transfer import Rebuild, Verify
-from services.mover.wire.paging import page_size
 from services.mover.wire.point import point_to_proto
 from services.mover.wire.repository import status_to_proto
 from services.mover.wire.transfer import transfer_to_proto

@@ -5,9 +5,9 @@ from typing import Any
 
 from xenkeep.mover.v1 import transfer_pb2, transfer_pb2_grpc
 
+from services.chassis.paging import page_size
 from services.mover.app.transfers import Transfers
 from services.mover.domain.names import transfer_id
-from services.mover.wire.paging import page_size
 from services.mover.wire.transfer import transfer_to_proto
 
 

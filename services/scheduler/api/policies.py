@@ -4,9 +4,9 @@ from typing import Any
 
 from xenkeep.scheduler.v1 import policy_pb2, policy_pb2_grpc
 
+from services.chassis.paging import page_size, parts_of, token_of
 from services.scheduler.app.policies import PolicyBook
 from services.scheduler.wire.names import id_in
-from services.scheduler.wire.paging import page_size, parts_of, token_of
 from services.scheduler.wire.policy import policy_from_proto, policy_to_proto
 
 

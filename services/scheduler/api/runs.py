@@ -5,10 +5,10 @@ from typing import Any
 
 from xenkeep.scheduler.v1 import run_pb2, run_pb2_grpc
 
+from services.chassis.paging import moment_of, page_size, parts_of, token_of
 from services.scheduler.app.runs import RunBook
 from services.scheduler.app.starting import Starting
 from services.scheduler.wire.names import id_in, request_id_from
-from services.scheduler.wire.paging import moment_of, page_size, parts_of, token_of
 from services.scheduler.wire.run import run_to_proto, spec_from_proto
 
 

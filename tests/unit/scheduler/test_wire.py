@@ -9,6 +9,7 @@ from xenkeep.scheduler.v1 import events_pb2, policy_pb2, run_pb2
 
 from services.chassis.bus import cloudevents
 from services.chassis.errors import InvalidInput
+from services.chassis.paging import page_size, parts_of, token_of
 from services.scheduler.domain.facts import RunEnded, RunStarted
 from services.scheduler.domain.notes import Failure, Notice
 from services.scheduler.domain.policy import Limits, Method, Policy, RetryRule, Selector
@@ -25,7 +26,6 @@ from services.scheduler.domain.run import (
 )
 from services.scheduler.domain.task import Task, TaskState
 from services.scheduler.wire.facts import fact_to_event
-from services.scheduler.wire.paging import page_size, parts_of, token_of
 from services.scheduler.wire.policy import policy_from_proto, policy_to_proto
 from services.scheduler.wire.run import spec_from_proto, spec_to_proto
 from tests.unit.scheduler.fakes import START

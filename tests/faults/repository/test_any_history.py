@@ -50,21 +50,25 @@ class RepositoryHistory(RuleBasedStateMachine):
     @rule(first=st.integers(0, _BLOCKS - 1), fill=st.integers(0, 4), step=st.integers(0, 25))
     def crash(self, first: int, fill: int, step: int) -> None:
         changed = self._change(first, 2, fill)
-        with reopen(FaultyStore(self.store, crash_at=step), self._cache()) as doomed:
-            with contextlib.suppress(Crash):
-                self._back_up(doomed, False, changed)
+        faulty = FaultyStore(self.store, crash_at=step)
+        with contextlib.suppress(Crash), reopen(faulty, self._cache()) as doomed:
+            self._back_up(doomed, False, changed)
         with self._open() as repository:
             if f"p{self.number}" in repository.list_points():
                 self.model[f"p{self.number}"] = self.content
         self.number += 1
 
     @precondition(lambda self: any(name.startswith("packs/") for name in self.store.objects))
-    @rule(data=st.data(), how=st.sampled_from(["flip", "delete", "truncate"]))
-    def harm(self, data: st.DataObject, how: str) -> None:
+    @rule(
+        which=st.integers(0, 1000),
+        place=st.floats(0, 1, exclude_max=True),
+        how=st.sampled_from(["flip", "delete", "truncate"]),
+    )
+    def harm(self, which: int, place: float, how: str) -> None:
         packs = sorted(name for name in self.store.objects if name.startswith("packs/"))
-        name = data.draw(st.sampled_from(packs))
+        name = packs[which % len(packs)]
         whole = self.store.objects[name]
-        at = data.draw(st.integers(0, max(0, len(whole) - 1)))
+        at = int(place * len(whole))
         self.harmed = True
         if how == "delete" or not whole:
             del self.store.objects[name]

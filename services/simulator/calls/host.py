@@ -52,3 +52,9 @@ async def declare_dead(call: Call, ref: str) -> None:
     for vm in list(host["resident_VMs"]):
         if not call.db.row("VM", vm)["is_control_domain"]:
             await domains.stopped(call.pool, vm, crashed=True)
+
+
+async def restart_agent(call: Call, ref: str) -> None:
+    """Returns before the toolstack restarts."""
+    call.db.row("host", ref)
+    call.pool.background(call.pool.failures.restart_toolstack(call.pool.hosts[ref]))

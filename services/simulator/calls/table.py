@@ -114,6 +114,7 @@ CALLS: Mapping[str, CallFunction] = {
     "host.get_server_localtime": host.get_server_localtime,
     "host.get_servertime": host.get_servertime,
     "host.get_uncooperative_resident_VMs": host.get_uncooperative_resident_vms,
+    "host.restart_agent": host.restart_agent,
     "message.create": message.create,
     "message.destroy": message.destroy,
     "message.get": message.get,

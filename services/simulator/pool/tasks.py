@@ -11,6 +11,9 @@ from services.simulator.model.defaults import NULL_REF
 from services.simulator.wire import xmlrpc
 from services.simulator.wire.datetimes import DateTime
 
+MAX_TASKS = 200
+"""Beyond it the oldest finished tasks go (xapi: ocaml/xapi/xapi_globs.ml ``max_tasks``)."""
+
 
 class Tasks:
     """Writes task records and carries requests to cancel."""
@@ -23,6 +26,7 @@ class Tasks:
 
     def create(self, label: str, description: str, host: str, cancellable: bool = False) -> str:
         """A pending task's reference."""
+        self._make_room()
         ref = f"OpaqueRef:{self._ids.new()}"
         values = {
             "uuid": self._ids.new(),
@@ -97,6 +101,15 @@ class Tasks:
         """The toolstack restarted: tasks do not fail, they vanish."""
         for row in self._db.rows("task"):
             self.discard(row.ref)
+
+    def _make_room(self) -> None:
+        table = self._db.tables["task"]
+        if len(table) >= MAX_TASKS:
+            finished = sorted(
+                (row for row in table if row["status"] != "pending"), key=lambda row: row.created
+            )
+            for row in finished[: len(table) - MAX_TASKS + 1]:
+                self.discard(row.ref)
 
     def _end(self, ref: str, **values: Any) -> None:
         self._cancels.pop(ref, None)

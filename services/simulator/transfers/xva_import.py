@@ -37,7 +37,7 @@ class NewDisks:
 
 class XvaImport:
     """``200 OK`` comes before the body is read, which ends where the archive does. What a failed import
-    made is destroyed, unless ``force`` is asked."""
+    made is destroyed, unless ``force`` is asked; what a dying host was importing stays."""
 
     def __init__(self, pool: Pool, host: Host) -> None:
         self._pool = pool
@@ -99,7 +99,7 @@ class _Import:
                 db.set("VM", vm, "current_operations", {transfer.task: "import"})
             db.add_to_map("task", transfer.task, "other_config", "object_creation", "complete")
             await self._fill_disks(reader)
-        except (XapiFailure, ConnectionError, EOFError, asyncio.CancelledError):
+        except (XapiFailure, ConnectionError, EOFError):
             if not wishes(transfer).force:
                 await self._undo()
             raise

@@ -7,7 +7,7 @@ from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.names import BLOCK_BYTES
 from services.mover.repository.format.page import Entry
 from services.mover.repository.reader import BlobReader
-from services.mover.repository.store import Bytes
+from services.mover.repository.types import Bytes
 
 ZERO_BLOCK = bytes(BLOCK_BYTES)
 

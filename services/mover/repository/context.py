@@ -15,11 +15,12 @@ from services.mover.repository.format.point import Disk
 from services.mover.repository.format.segment import PackRecord, decode_segment
 from services.mover.repository.index import Index, PackInfo
 from services.mover.repository.keys import KeyRing
-from services.mover.repository.objects import Entropy, SealedObjects
+from services.mover.repository.objects import SealedObjects
 from services.mover.repository.packreader import read_record
 from services.mover.repository.ports import Time
 from services.mover.repository.reader import BlobReader
 from services.mover.repository.store import Store
+from services.mover.repository.types import Entropy
 
 _BATCH = 512
 

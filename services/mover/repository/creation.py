@@ -1,7 +1,5 @@
 """Making a repository: key slots, the first epoch, and the header last."""
 
-from collections.abc import Callable
-
 from services.chassis.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound
 from services.mover.repository.format import canonical
 from services.mover.repository.format.crypto import KEY_BYTES
@@ -18,6 +16,7 @@ from services.mover.repository.format.slot import (
 )
 from services.mover.repository.keys import GENERATION
 from services.mover.repository.store import Store
+from services.mover.repository.types import Entropy
 
 FIRST_EPOCH = 1
 
@@ -30,7 +29,7 @@ def write_new_repository(
     pack_bytes: int,
     created_time: str,
     cost: Argon2Cost,
-    entropy: Callable[[int], bytes],
+    entropy: Entropy,
 ) -> str:
     """Write an empty repository; its recovery key, which is kept nowhere.
 

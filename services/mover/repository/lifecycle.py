@@ -15,12 +15,13 @@ from services.mover.repository.index import Index
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.keys import KeyRing
 from services.mover.repository.keyslots import read_slots, unlock
-from services.mover.repository.objects import Entropy, SealedObjects
+from services.mover.repository.objects import SealedObjects
 from services.mover.repository.opening import read_header
 from services.mover.repository.ports import Time
 from services.mover.repository.reader import BlobReader
 from services.mover.repository.repository import Repository
 from services.mover.repository.store import Store
+from services.mover.repository.types import Entropy
 
 
 def create_repository(

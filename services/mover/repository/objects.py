@@ -1,7 +1,7 @@
 """Sealed objects in a store, by kind: writing and reading them with the repository's keys."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from services.chassis.errors import AlreadyExists
@@ -9,9 +9,9 @@ from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.envelope import Envelope, parse_envelope, seal_object
 from services.mover.repository.format.names import segment_name
 from services.mover.repository.keys import GENERATION, KeyRing
-from services.mover.repository.store import Bytes, Store
+from services.mover.repository.store import Store
+from services.mover.repository.types import Bytes, Entropy
 
-Entropy = Callable[[int], bytes]
 _INDEX_BINDING = "index"
 
 

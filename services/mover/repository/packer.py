@@ -14,8 +14,9 @@ from services.mover.repository.format.names import MAX_BLOB_BYTES, MAX_BLOBS_PER
 from services.mover.repository.format.pack import FOOTER_BYTES, HEADER_BYTES, PackHeader, pack_key, seal_end
 from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.keys import KeyRing
-from services.mover.repository.objects import Entropy, put_same
-from services.mover.repository.store import Bytes, Store
+from services.mover.repository.objects import put_same
+from services.mover.repository.store import Store
+from services.mover.repository.types import Bytes, Entropy
 
 _LARGEST_BLOB: Final = MAX_BLOB_BYTES + TAG_BYTES
 

@@ -16,7 +16,8 @@ from services.mover.repository.format.names import epoch_name
 from services.mover.repository.format.pack import HEADER_BYTES, PackHeader, pack_key
 from services.mover.repository.index import Location, PackInfo
 from services.mover.repository.keys import KeyRing
-from services.mover.repository.store import Bytes, Store
+from services.mover.repository.store import Store
+from services.mover.repository.types import Bytes
 
 _MAX_GAP = 256 << 10
 _MAX_RANGE = 8 << 20

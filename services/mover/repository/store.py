@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-Bytes = bytes | bytearray | memoryview
+from services.mover.repository.types import Bytes
 
 
 @dataclass(frozen=True, slots=True)

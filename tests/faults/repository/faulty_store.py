@@ -3,7 +3,8 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from services.mover.repository.store import Bytes, Store, StoredObject
+from services.mover.repository.store import Store, StoredObject
+from services.mover.repository.types import Bytes
 
 
 class Crash(BaseException):

@@ -10,6 +10,7 @@ from services.chassis.errors import Aborted, AlreadyExists, Cancelled, DataLoss
 from services.mover.repository import DiskRequest, MemoryStore, RestoreOptions
 from services.mover.repository.format import zstd
 from services.mover.repository.store import StoredObject
+from services.mover.repository.types import Bytes
 from tests.unit.repository.world import (
     MIB,
     OPTIONS,
@@ -32,7 +33,7 @@ def test_a_bit_that_flips_while_encoding_stops_the_backup(
 ) -> None:
     real = zstd.compress
 
-    def flipping(plain: zstd.Bytes, level: int = 1) -> tuple[int, zstd.Bytes]:
+    def flipping(plain: Bytes, level: int = 1) -> tuple[int, Bytes]:
         code, packed = real(plain, level)
         broken = bytearray(packed)
         broken[len(broken) // 2] ^= 1

@@ -11,7 +11,7 @@ from services.mover.repository.format import zstd
 from services.mover.repository.format.crypto import TAG_BYTES
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.names import MAX_BLOB_BYTES
-from services.mover.repository.format.zstd import Bytes
+from services.mover.repository.types import Bytes
 
 ENTRY: Final = struct.Struct("<32sBBHII")
 

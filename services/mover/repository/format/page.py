@@ -12,7 +12,7 @@ from services.mover.repository.format.names import (
     MAX_PATCHES,
     PAGE_ENTRIES,
 )
-from services.mover.repository.format.zstd import Bytes
+from services.mover.repository.types import Bytes
 
 _HEAD: Final = struct.Struct("<BBBBHH")
 _BITMAP: Final = struct.Struct("<BQ")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.mover.repository.format.damaged import damaged
-from services.mover.repository.format.zstd import Bytes
+from services.mover.repository.types import Bytes
 
 _HEAD: Final = struct.Struct("<B3xI")
 _ITEM: Final = struct.Struct("<32sQ")

@@ -5,12 +5,11 @@ import threading
 import zstandard
 
 from services.mover.repository.format.damaged import damaged
+from services.mover.repository.types import Bytes
 
 RAW, ZSTD = 0, 1
 DEFAULT_LEVEL = 1
 _WORTH_IT = 0.97
-
-Bytes = bytes | bytearray | memoryview
 
 _local = threading.local()
 

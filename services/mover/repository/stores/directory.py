@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, Unavailable
-from services.mover.repository.store import Bytes, StoredObject
+from services.mover.repository.store import StoredObject
 from services.mover.repository.stores.os_errors import translated
+from services.mover.repository.types import Bytes, Entropy
 
 _TEMPORARY = ".tmp-"
 _ATTEMPTS = 3
-Entropy = Callable[[int], bytes]
 
 
 class DirectoryStore:

@@ -4,7 +4,8 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from services.chassis.errors import AlreadyExists, DataLoss, NotFound
-from services.mover.repository.store import Bytes, StoredObject
+from services.mover.repository.store import StoredObject
+from services.mover.repository.types import Bytes
 
 
 class MemoryStore:

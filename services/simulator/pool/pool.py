@@ -116,6 +116,10 @@ class Pool:
         """Run ``job`` as a host's own business: it goes on when the toolstack restarts."""
         _spawn(job, self._background)
 
+    async def settled(self) -> None:
+        """Until the hosts' own business that is under way now is done."""
+        await asyncio.gather(*self._background)
+
     async def stop_work(self) -> None:
         """Break off everything in progress."""
         await _cancel(self._work)

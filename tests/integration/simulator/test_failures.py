@@ -25,13 +25,21 @@ def web_on(host: str, priority: Any = "") -> VmDescription:
     return VmDescription(name="web", host=host, disks=disks, ha_restart_priority=priority)
 
 
-async def logged_in(simulation: Simulation, host: int = 1) -> Sdk:
-    """As soon as the host answers: a toolstack that restarts does not listen for a moment."""
+async def answering(simulation: Simulation, host: int) -> None:
+    """Until the host listens: a toolstack that restarts does not for a moment."""
     for _ in range(100):
         with contextlib.suppress(ConnectionError):
-            return await Sdk(simulation, host).log_in()
+            port = simulation.pool.description.https_port
+            _, writer = await asyncio.open_connection(f"127.0.0.{10 + host}", port)
+            writer.close()
+            return
         await asyncio.sleep(0.05)
     raise AssertionError(f"host {host} does not answer")
+
+
+async def logged_in(simulation: Simulation, host: int = 1) -> Sdk:
+    await answering(simulation, host)
+    return await Sdk(simulation, host).log_in()
 
 
 async def vm_record(sdk: Sdk) -> dict[str, Any]:
@@ -151,6 +159,7 @@ async def test_a_designated_coordinator_takes_over(three_hosts: Simulation) -> N
         while await sdk.call("pool.get_all"):
             pass
     sdk.close()
+    await three_hosts.pool.settled()
     new = await logged_in(three_hosts, 2)
     (pool,) = await new.call("pool.get_all")
     assert await new.call("pool.get_master", pool) == heir.ref

@@ -3,8 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -250,3 +253,213 @@ class Extent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Extent: _TypeAlias = Extent  # noqa: Y015
+
+@_typing.final
+class CaptureOptions(_message.Message):
+    """How a VM is to be captured, beyond the method. What does not fit the method is refused, not ignored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFLINE_FIELD_NUMBER: _builtins.int
+    QUIESCE_FIELD_NUMBER: _builtins.int
+    HOOKS_FIELD_NUMBER: _builtins.int
+    DISKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def offline(self) -> Global___OfflineOptions:
+        """For the method OFFLINE."""
+
+    @_builtins.property
+    def quiesce(self) -> Global___QuiesceOptions:
+        """For the method QUIESCED."""
+
+    @_builtins.property
+    def hooks(self) -> _containers.RepeatedCompositeFieldContainer[Global___CaptureHook]:
+        """Called over HTTPS before and after the snapshot, with any method."""
+
+    @_builtins.property
+    def disks(self) -> Global___DiskRules:
+        """Which disks; all of them without."""
+
+    def __init__(
+        self,
+        *,
+        offline: Global___OfflineOptions | None = ...,
+        quiesce: Global___QuiesceOptions | None = ...,
+        hooks: _abc.Iterable[Global___CaptureHook] | None = ...,
+        disks: Global___DiskRules | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "hooks", b"hooks", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaptureOptions: _TypeAlias = CaptureOptions  # noqa: Y015
+
+@_typing.final
+class OfflineOptions(_message.Message):
+    """How a VM is shut down for its backup. Its power state is restored whatever happens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHUTDOWN_DEADLINE_DURATION_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    STAY_OFF_FIELD_NUMBER: _builtins.int
+    force: _builtins.bool
+    """Switch it off when it does not shut down in time; otherwise the backup fails and the VM stays on."""
+    stay_off: _builtins.bool
+    """Keep it off until everything has been read; otherwise it starts again as soon as the snapshot is taken."""
+    @_builtins.property
+    def shutdown_deadline_duration(self) -> _duration_pb2.Duration:
+        """How long a clean shutdown may take; 0 takes 5 minutes."""
+
+    def __init__(
+        self,
+        *,
+        shutdown_deadline_duration: _duration_pb2.Duration | None = ...,
+        force: _builtins.bool = ...,
+        stay_off: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shutdown_deadline_duration", b"shutdown_deadline_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "shutdown_deadline_duration", b"shutdown_deadline_duration", "stay_off", b"stay_off"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfflineOptions: _TypeAlias = OfflineOptions  # noqa: Y015
+
+@_typing.final
+class QuiesceOptions(_message.Message):
+    """How applications in a guest are quiesced."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Requirement:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _RequirementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[QuiesceOptions._Requirement.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REQUIREMENT_UNSPECIFIED: QuiesceOptions._Requirement.ValueType  # 0
+        """Not chosen: REQUIRE."""
+        REQUIREMENT_REQUIRE: QuiesceOptions._Requirement.ValueType  # 1
+        """The backup fails."""
+        REQUIREMENT_PREFER: QuiesceOptions._Requirement.ValueType  # 2
+        """A normal snapshot is taken, and the point says so."""
+
+    class Requirement(_Requirement, metaclass=_RequirementEnumTypeWrapper):
+        """What to do when a guest cannot be quiesced."""
+
+    REQUIREMENT_UNSPECIFIED: QuiesceOptions.Requirement.ValueType  # 0
+    """Not chosen: REQUIRE."""
+    REQUIREMENT_REQUIRE: QuiesceOptions.Requirement.ValueType  # 1
+    """The backup fails."""
+    REQUIREMENT_PREFER: QuiesceOptions.Requirement.ValueType  # 2
+    """A normal snapshot is taken, and the point says so."""
+
+    REQUIREMENT_FIELD_NUMBER: _builtins.int
+    requirement: Global___QuiesceOptions.Requirement.ValueType
+    """What to do when it cannot be done."""
+    def __init__(
+        self,
+        *,
+        requirement: Global___QuiesceOptions.Requirement.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requirement", b"requirement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuiesceOptions: _TypeAlias = QuiesceOptions  # noqa: Y015
+
+@_typing.final
+class CaptureHook(_message.Message):
+    """A call to an HTTPS server of the operator's: POST with a JSON body that names VM, run and moment; 2xx lets the backup go on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Moment:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _MomentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CaptureHook._Moment.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        MOMENT_UNSPECIFIED: CaptureHook._Moment.ValueType  # 0
+        """Not chosen: BEFORE_SNAPSHOT."""
+        MOMENT_BEFORE_SNAPSHOT: CaptureHook._Moment.ValueType  # 1
+        """Before the snapshot."""
+        MOMENT_AFTER_SNAPSHOT: CaptureHook._Moment.ValueType  # 2
+        """As soon as the snapshot was taken, or could not be."""
+
+    class Moment(_Moment, metaclass=_MomentEnumTypeWrapper):
+        """Moments of a capture."""
+
+    MOMENT_UNSPECIFIED: CaptureHook.Moment.ValueType  # 0
+    """Not chosen: BEFORE_SNAPSHOT."""
+    MOMENT_BEFORE_SNAPSHOT: CaptureHook.Moment.ValueType  # 1
+    """Before the snapshot."""
+    MOMENT_AFTER_SNAPSHOT: CaptureHook.Moment.ValueType  # 2
+    """As soon as the snapshot was taken, or could not be."""
+
+    MOMENT_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    DEADLINE_DURATION_FIELD_NUMBER: _builtins.int
+    OPTIONAL_FIELD_NUMBER: _builtins.int
+    moment: Global___CaptureHook.Moment.ValueType
+    """When it is called."""
+    url: _builtins.str
+    """Where; https only. May carry credentials: a secret."""
+    optional: _builtins.bool
+    """The backup goes on when the hook fails, and the point says so; otherwise it fails."""
+    @_builtins.property
+    def deadline_duration(self) -> _duration_pb2.Duration:
+        """How long an answer may take; 0 takes 60 seconds."""
+
+    def __init__(
+        self,
+        *,
+        moment: Global___CaptureHook.Moment.ValueType = ...,
+        url: _builtins.str = ...,
+        deadline_duration: _duration_pb2.Duration | None = ...,
+        optional: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline_duration", b"deadline_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_duration", b"deadline_duration", "moment", b"moment", "optional", b"optional", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CaptureHook: _TypeAlias = CaptureHook  # noqa: Y015
+
+@_typing.final
+class DiskRules(_message.Message):
+    """Which disks of a VM are backed up: those that match an inclusion (all without inclusions) and no exclusion. A disk that is left out is named on
+    the point. A rule is "device:0", "name:<glob>", "tag:<tag>", "sr:<name or UUID>" or "larger-than:<bytes>".
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INCLUDE_FIELD_NUMBER: _builtins.int
+    EXCLUDE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def include(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Inclusions."""
+
+    @_builtins.property
+    def exclude(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Exclusions."""
+
+    def __init__(
+        self,
+        *,
+        include: _abc.Iterable[_builtins.str] | None = ...,
+        exclude: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclude", b"exclude", "include", b"include"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiskRules: _TypeAlias = DiskRules  # noqa: Y015

@@ -231,6 +231,7 @@ class OpenBackupSourceRequest(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     BASES_FIELD_NUMBER: _builtins.int
     FULL_REASON_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     vm: _builtins.str
     """The VM, `pools/{pool}/vms/{vm}`."""
     backup_source_id: _builtins.str
@@ -243,6 +244,10 @@ class OpenBackupSourceRequest(_message.Message):
     def bases(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiskBase]:
         """Bases per disk; a disk without one is read fully."""
 
+    @_builtins.property
+    def options(self) -> _capture_pb2.CaptureOptions:
+        """What the policy says about the capture."""
+
     def __init__(
         self,
         *,
@@ -251,10 +256,11 @@ class OpenBackupSourceRequest(_message.Message):
         method: _capture_pb2.Method.ValueType = ...,
         bases: _abc.Iterable[Global___DiskBase] | None = ...,
         full_reason: _capture_pb2.FullReason.ValueType = ...,
+        options: _capture_pb2.CaptureOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_source_id", b"backup_source_id", "bases", b"bases", "full_reason", b"full_reason", "method", b"method", "vm", b"vm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_source_id", b"backup_source_id", "bases", b"bases", "full_reason", b"full_reason", "method", b"method", "options", b"options", "vm", b"vm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

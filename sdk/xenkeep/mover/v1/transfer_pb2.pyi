@@ -181,6 +181,7 @@ class BackupSpec(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     RUN_FIELD_NUMBER: _builtins.int
     CONNECTIONS_PER_DISK_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     vm: _builtins.str
     """`pools/{pool}/vms/{vm}`."""
     repository: _builtins.str
@@ -195,6 +196,10 @@ class BackupSpec(_message.Message):
     """`runs/{run}`."""
     connections_per_disk: _builtins.int
     """NBD connections per disk; 0 takes the mover's default."""
+    @_builtins.property
+    def options(self) -> _capture_pb2.CaptureOptions:
+        """What the policy says about the capture."""
+
     def __init__(
         self,
         *,
@@ -205,10 +210,11 @@ class BackupSpec(_message.Message):
         policy: _builtins.str = ...,
         run: _builtins.str = ...,
         connections_per_disk: _builtins.int = ...,
+        options: _capture_pb2.CaptureOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections_per_disk", b"connections_per_disk", "full", b"full", "method", b"method", "policy", b"policy", "repository", b"repository", "run", b"run", "vm", b"vm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections_per_disk", b"connections_per_disk", "full", b"full", "method", b"method", "options", b"options", "policy", b"policy", "repository", b"repository", "run", b"run", "vm", b"vm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

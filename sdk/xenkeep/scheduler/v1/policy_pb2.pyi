@@ -39,6 +39,7 @@ class Policy(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`policies/{policy}`; the id is the policy's own name: lower-case letters, digits and dashes."""
     repository: _builtins.str
@@ -73,6 +74,10 @@ class Policy(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made; output only."""
 
+    @_builtins.property
+    def options(self) -> _capture_pb2.CaptureOptions:
+        """What is said about the capture beyond the method."""
+
     def __init__(
         self,
         *,
@@ -88,10 +93,11 @@ class Policy(_message.Message):
         etag: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         paused: _builtins.bool = ...,
+        options: _capture_pb2.CaptureOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limits", b"limits", "next_run_time", b"next_run_time", "retry", b"retry", "selector", b"selector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limits", b"limits", "next_run_time", b"next_run_time", "options", b"options", "retry", b"retry", "selector", b"selector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "etag", b"etag", "limits", b"limits", "method", b"method", "name", b"name", "next_run_time", b"next_run_time", "paused", b"paused", "repository", b"repository", "retry", b"retry", "schedule", b"schedule", "selector", b"selector", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "etag", b"etag", "limits", b"limits", "method", b"method", "name", b"name", "next_run_time", b"next_run_time", "options", b"options", "paused", b"paused", "repository", b"repository", "retry", b"retry", "schedule", b"schedule", "selector", b"selector", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

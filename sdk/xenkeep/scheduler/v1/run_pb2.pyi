@@ -198,6 +198,7 @@ class BackupRun(_message.Message):
     REPOSITORY_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     FULL_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """`repositories/{repository}` or its name."""
     method: _capture_pb2.Method.ValueType
@@ -208,6 +209,10 @@ class BackupRun(_message.Message):
     def vms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """VMs by name, UUID or `pools/{pool}/vms/{vm}`."""
 
+    @_builtins.property
+    def options(self) -> _capture_pb2.CaptureOptions:
+        """What is said about the capture beyond the method."""
+
     def __init__(
         self,
         *,
@@ -215,10 +220,11 @@ class BackupRun(_message.Message):
         repository: _builtins.str = ...,
         method: _capture_pb2.Method.ValueType = ...,
         full: _builtins.bool = ...,
+        options: _capture_pb2.CaptureOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "method", b"method", "repository", b"repository", "vms", b"vms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "method", b"method", "options", b"options", "repository", b"repository", "vms", b"vms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

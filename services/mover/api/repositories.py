@@ -10,7 +10,6 @@ from services.chassis.paging import page_size
 from services.mover.app.repositories import Repositories
 from services.mover.app.transfers import Transfers
 from services.mover.domain.names import repository_id
-from services.mover.domain.transfer import Rebuild, Verify
 from services.mover.wire.point import point_to_proto
 from services.mover.wire.repository import status_to_proto
 from services.mover.wire.transfer import transfer_to_proto
@@ -63,12 +62,10 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
     async def VerifyRepository(
         self, request: repository_pb2.VerifyRepositoryRequest, context: Any
     ) -> transfer_pb2.Transfer:
-        registration = await self._repositories.registration(repository_id(request.name))
         full = request.depth != repository_pb2.VerifyRepositoryRequest.DEPTH_SCRUB
-        return transfer_to_proto(await self._transfers.request(Verify(registration.repository_id, full)))
+        return transfer_to_proto(await self._transfers.verify(repository_id(request.name), full=full))
 
     async def RebuildRepository(
         self, request: repository_pb2.RebuildRepositoryRequest, context: Any
     ) -> transfer_pb2.Transfer:
-        registration = await self._repositories.registration(repository_id(request.name))
-        return transfer_to_proto(await self._transfers.request(Rebuild(registration.repository_id)))
+        return transfer_to_proto(await self._transfers.rebuild(repository_id(request.name)))

@@ -80,6 +80,8 @@ class BackupRunner:
             )
             point = await in_thread(cancel, job.run)
         except Exception as error:
+            if job is not None and (done := await self._committed_after_all(repository, transfer, cancel)):
+                return await self._outcome(registration, done, source, job.resumed_bytes)
             if not (isinstance(error, Aborted) and error.reason == TAKEN_OVER):
                 if job is not None:
                     await cleaned_up(error, in_thread(cancel, job.forget), "A checkpoint is left, harmless.")
@@ -124,6 +126,15 @@ class BackupRunner:
             return None
         found = self._hypervisor.extents(source.name, disk.disk_id)
         return tuple([Extent(extent.offset, extent.length) async for extent in found])
+
+    async def _committed_after_all(
+        self, repository: Repository, transfer: Transfer, cancel: Cancellation
+    ) -> RestorePoint | None:
+        """Whatever failed: a point that is there is committed, by us or by a mover that had taken over."""
+        try:
+            return await in_thread(cancel, _committed, repository, transfer.transfer_id)
+        except XenkeepError:
+            return None  # what failed first is reported
 
     async def _outcome(
         self, registration: Registration, record: RestorePoint, source: str, resumed: int

@@ -61,10 +61,6 @@ class Repositories:
             registration = await self._take(display_name, url, opened, secret)
         return await self._status(registration)
 
-    async def registration(self, name: str) -> Registration:
-        """By id or display name; raises NotFound."""
-        return await self._shelf.registration(name)
-
     async def get(self, name: str) -> RepositoryStatus:
         """By id or display name; raises NotFound."""
         return await self._status(await self._shelf.registration(name))

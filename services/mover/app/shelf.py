@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from services.chassis.config import Secret
-from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.errors import FailedPrecondition
 from services.mover.app.known_points import KnownPoints
+from services.mover.app.registered import registered
 from services.mover.domain.repository import Registration
 from services.mover.ports.books import Books, SealedSecret
 from services.mover.repository import Repository, Store, open_repository
@@ -64,14 +65,7 @@ class Shelf:
     async def registration(self, name: str) -> Registration:
         """By id or display name; raises NotFound."""
         async with self._books.reading() as work:
-            found = await work.repositories.get(name) or await work.repositories.find(name)
-        if found is None:
-            raise NotFound(
-                f"There is no repository {name[:64]!r}.",
-                reason="REPOSITORY_NOT_FOUND",
-                hint="See `xenkeep repo list`; make one with `xenkeep repo create`.",
-            )
-        return found
+            return await registered(work, name)
 
     async def repository(self, repository_id: str) -> Repository:
         """Open, or opened before. Raises NotFound, and what opening raises."""

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
 from services.chassis.ids import IdSource
+from services.mover.app.registered import registered
 from services.mover.domain.facts import TransferCancelled, TransferRequested
-from services.mover.domain.transfer import Spec, State, Transfer
+from services.mover.domain.transfer import Rebuild, Spec, State, Transfer, Verify
 from services.mover.ports.books import Books, Changes, Work
 
 
@@ -19,13 +20,17 @@ class Transfers:
         self._clock = clock
         self._ids = ids
 
-    async def request(self, spec: Spec) -> Transfer:
-        """Queue a transfer for the site's movers; returns it at once."""
-        transfer = Transfer(self._ids.new(), spec, self._clock.now())
+    async def verify(self, repository: str, *, full: bool) -> Transfer:
+        """Queue a verification for the site's movers; raises NotFound."""
         async with self._books.writing() as work:
-            await work.transfers.put(transfer)
-            await work.tell(TransferRequested(transfer.transfer_id, spec))
-        return transfer
+            registration = await registered(work, repository)
+            return await self._request(work, Verify(registration.repository_id, full))
+
+    async def rebuild(self, repository: str) -> Transfer:
+        """Queue a rebuild of the index for the site's movers; raises NotFound."""
+        async with self._books.writing() as work:
+            registration = await registered(work, repository)
+            return await self._request(work, Rebuild(registration.repository_id))
 
     async def get(self, transfer_id: str) -> Transfer:
         """Raises NotFound."""
@@ -79,6 +84,12 @@ class Transfers:
             await work.tell(TransferCancelled(transfer_id))
         elif not transfer.ended:
             await work.transfers.put(transfer.asked_to_stop())
+
+    async def _request(self, work: Work, spec: Spec) -> Transfer:
+        transfer = Transfer(self._ids.new(), spec, self._clock.now())
+        await work.transfers.put(transfer)
+        await work.tell(TransferRequested(transfer.transfer_id, spec))
+        return transfer
 
 
 async def _found(work: Work, transfer_id: str) -> Transfer:

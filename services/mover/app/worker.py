@@ -27,7 +27,7 @@ from services.mover.domain.facts import (
     TransferStarted,
 )
 from services.mover.domain.outcome import Outcome
-from services.mover.domain.transfer import Progress, Spec, Transfer
+from services.mover.domain.transfer import Progress, Spec, State, Transfer
 from services.mover.ports.books import Books
 
 PROGRESS_SECONDS = 1.0
@@ -103,7 +103,11 @@ class Worker:
     async def _succeeded(self, transfer_id: str, outcome: Outcome, board: Board) -> None:
         async with self._books.writing() as work:
             transfer = await work.transfers.get(transfer_id)
-            if transfer is None or transfer.ended:
+            if transfer is None or transfer.state == State.SUCCEEDED:
+                return
+            if transfer.ended:  # another mover gave it up; what came about is true all the same
+                for fact in outcome.facts:
+                    await work.tell(fact)
                 return
             done = transfer.moved_on(board.progress()).succeeded(outcome.result, self._clock.now())
             await work.transfers.put(done)

@@ -11,6 +11,7 @@ from services.chassis.errors import (
     DataLoss,
     FailedPrecondition,
     InvalidInput,
+    NotFound,
     Unavailable,
 )
 from services.mover.adapters.memory_hypervisor import MemorySnapshotDisk
@@ -340,3 +341,22 @@ async def test_a_failed_precondition_of_the_engine_that_is_not_the_base_is_repor
     with pytest.raises(FailedPrecondition, match="Read only"):
         await world.back_up()
     assert {source(1): False} == world.hypervisor.closed
+
+
+async def test_a_point_that_is_there_is_committed_whoever_made_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another mover had taken over, committed and closed while this one slept."""
+    await world.back_up(1)
+    get_point, blind = world.repository.get_point, [True]
+
+    def not_yet(point_id: str) -> object:
+        if blind and blind.pop():
+            raise NotFound("Not yet.", reason="POINT_MISSING")
+        return get_point(point_id)
+
+    monkeypatch.setattr(world.repository, "get_point", not_yet)
+    world.hypervisor.closed.clear()
+    outcome = await world.back_up(1)
+    assert outcome.result.point is not None
+    assert {source(1): True} == world.hypervisor.closed

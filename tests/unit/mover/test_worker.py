@@ -24,7 +24,9 @@ from services.mover.domain.facts import (
     TransferStarted,
 )
 from services.mover.domain.outcome import Outcome
+from services.mover.domain.repository import Registration
 from services.mover.domain.transfer import Progress, Result, State, Transfer, Verify
+from services.mover.ports.books import SealedSecret
 
 SPEC = Verify("repository-1", full=True)
 Body = Callable[[Board, Cancellation], Awaitable[Outcome]]
@@ -228,7 +230,10 @@ async def test_a_transfer_refused_before_it_is_met_never_starts() -> None:
 
 async def test_one_that_waits_in_the_queue_is_cancelled_at_once() -> None:
     desk = Desk()
-    transfer = await desk.transfers.request(SPEC)
+    registration = Registration("repository-1", "main", "file:///x", desk.clock.now())
+    async with desk.books.writing() as work:
+        await work.repositories.put(registration, SealedSecret(b""))
+    transfer = await desk.transfers.verify("main", full=True)
     assert State.CANCELLED == (await desk.transfers.cancel(transfer.transfer_id)).state
     await desk.worker.handle(transfer.transfer_id, SPEC)
     assert [] == desk.attempts
@@ -259,3 +264,20 @@ async def test_when_the_process_stops_the_transfer_stays_for_the_next_mover() ->
     desk.body = succeed
     await desk.handle()
     assert [1, 2] == desk.attempts
+
+
+async def test_a_point_made_by_a_mover_whose_transfer_was_given_up_elsewhere_is_announced() -> None:
+    desk = Desk()
+    fact = DamageFound("r", "main", ())
+
+    async def too_late(_board: Board, _cancel: Cancellation) -> Outcome:
+        async with desk.books.writing() as work:
+            transfer = await work.transfers.get("t-1")
+            assert transfer is not None
+            await work.transfers.put(transfer.failed(Failure("Aborted", "X", "X."), desk.clock.now()))
+        return Outcome(Result(), (fact,))
+
+    desk.body = too_late
+    await desk.handle()
+    assert [fact] == list(desk.books.facts[1:])
+    assert State.FAILED == (await desk.transfer()).state

@@ -1,16 +1,23 @@
 """Keeping the local index true to the repository, and making the repository's index from its packs."""
 
+from typing import Final
+
 from services.chassis.errors import DataLoss, NotFound, PermissionDenied
 from services.mover.repository.context import Context, info_of
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.format.names import INDEX, PACKS, segment_name
 from services.mover.repository.format.segment import (
     PackRecord,
+    Segment,
     decode_segment,
     encode_segment,
     split_into_segments,
 )
 from services.mover.repository.packreader import read_record
+
+_LISTINGS: Final = 3
+_MANY_SEGMENTS: Final = 256
+_SMALL_BLOBS: Final = 100_000
 
 
 def sync_index(context: Context) -> None:
@@ -19,21 +26,57 @@ def sync_index(context: Context) -> None:
     A segment that cannot be read is reported and left out: blobs only it lists are missing until
     ``rebuild_index``.
     """
+    for _ in range(_LISTINGS):
+        if _take_listed(context):
+            break
+    context.index.mark_damaged(recorded_damage(context.store))
+
+
+def _take_listed(context: Context) -> bool:
+    """False when a listed segment was gone already: it was merged, and a new listing shows into what."""
     listed = _listed_segments(context)
+    complete = _take(context, listed - context.index.segments().keys())
     known = context.index.segments()
     if any(name not in listed and not superseded for name, superseded in known.items()):
-        context.on_notice(
-            "INDEX_CACHE_STALE", "The local index knows segments the store lacks; it is made anew."
-        )
+        context.on_notice("INDEX_CACHE_STALE", "The store lacks segments the local index has: made anew.")
         context.index.clear()
-        known = {}
-    for name in sorted(listed - known.keys()):
+        return _take(context, listed)
+    return complete
+
+
+def _take(context: Context, names: set[bytes]) -> bool:
+    complete = True
+    for name in sorted(names):
         try:
-            body = context.objects.get_segment(name)
-            context.index.add_segment(name, decode_segment(body, segment_name(name)))
-        except (DataLoss, NotFound) as error:
+            context.index.add_segment(name, _read_segment(context, name))
+        except NotFound:
+            complete = False
+        except DataLoss as error:
             context.on_notice("INDEX_SEGMENT_UNREADABLE", f"{error.message} Rebuild the index.")
-    context.index.mark_damaged(recorded_damage(context.store))
+    return complete
+
+
+def compact_index(context: Context, more_than: int = _MANY_SEGMENTS) -> int:
+    """Merge small segments when there are ``more_than``, so that a clean machine opens soon; how many.
+
+    Killed at any moment, or done by two at once, every pack stays listed.
+    """
+    live = [name for name, superseded in context.index.segments().items() if not superseded]
+    if len(live) <= more_than:
+        return 0
+    merged: dict[bytes, PackRecord] = {}
+    old: list[bytes] = []
+    for name in live:
+        try:
+            segment = _read_segment(context, name)
+        except (NotFound, DataLoss):
+            continue
+        if sum(len(pack.entries) for pack in segment.packs) < _SMALL_BLOBS:
+            old.append(name)
+            merged |= {pack.sha256: pack for pack in segment.packs}
+    if len(old) > 1:
+        _replace(context, sorted(merged.values(), key=lambda pack: pack.sha256), old)
+    return len(old)
 
 
 def rebuild_index(context: Context) -> int:
@@ -54,12 +97,21 @@ def rebuild_index(context: Context) -> int:
         except (DataLoss, NotFound) as error:
             context.report_damage(pack, error.message)
             context.on_notice("PACK_DAMAGED", error.message)
-    segments = split_into_segments(sorted(records, key=lambda record: record.sha256), old)
-    new = {context.objects.put_segment(encode_segment(segment)) for segment in segments}
-    _delete_superseded(context, [name for name in old if name not in new])
+    _replace(context, sorted(records, key=lambda record: record.sha256), old)
     context.index.clear()
     sync_index(context)
     return len(records)
+
+
+def _replace(context: Context, packs: list[PackRecord], old: list[bytes]) -> None:
+    """Write segments of ``packs`` that supersede ``old``, then delete those."""
+    for segment in split_into_segments(packs, old):
+        context.index.add_segment(context.objects.put_segment(encode_segment(segment)), segment)
+    _delete_superseded(context, old)
+
+
+def _read_segment(context: Context, name: bytes) -> Segment:
+    return decode_segment(context.objects.get_segment(name), segment_name(name))
 
 
 def _delete_superseded(context: Context, names: list[bytes]) -> None:

@@ -16,7 +16,7 @@ from services.mover.repository.format.slot import (
     Argon2Cost,
 )
 from services.mover.repository.format.stream import StreamRef
-from services.mover.repository.indexing import rebuild_index, sync_index
+from services.mover.repository.indexing import compact_index, rebuild_index, sync_index
 from services.mover.repository.keyslots import add_passphrase, add_recovery_key, read_slots, remove_slot
 from services.mover.repository.opening import require_writable
 from services.mover.repository.ports import BlockTarget, ProgressListener
@@ -104,6 +104,7 @@ class Repository:
             )
         self._prepare_writing()
         sync_index(context)
+        compact_index(context)
         base = self._base(base_point) if base_point is not None else None
         return BackupSession(context, point_id, base, transfer_id, options or BackupOptions())
 
@@ -258,11 +259,13 @@ class Repository:
         return point, disk
 
     def _take_segments(self, names: object) -> None:
-        """Index segments a late listing may not show; a missing one is found out when its blobs are read."""
+        """Index segments a late listing may not show. One that is gone was merged into another."""
         for name in names if isinstance(names, list) else ():
             try:
                 self._context.take_segment(bytes.fromhex(str(name)))
-            except (NotFound, DataLoss, ValueError) as error:
+            except NotFound:
+                continue
+            except (DataLoss, ValueError) as error:
                 self._context.on_notice(
                     "INDEX_SEGMENT_UNREADABLE", f"index/{name}: {error} Rebuild the index."
                 )

@@ -1,8 +1,13 @@
 """The local index: small, and true to the segments."""
 
+import contextlib
 import hashlib
 from pathlib import Path
 
+import pytest
+
+from services.chassis.errors import ResourceExhausted
+from services.mover.repository import MemoryStore
 from services.mover.repository.format.blob import BlobEntry, BlobType
 from services.mover.repository.format.segment import (
     PackRecord,
@@ -12,7 +17,9 @@ from services.mover.repository.format.segment import (
     split_into_segments,
 )
 from services.mover.repository.index import Index
-from tests.unit.repository.world import MIB
+from services.mover.repository.indexing import compact_index
+from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.unit.repository.world import BLOCK, MIB, back_up, new_repository, noise, reopen, restored
 
 
 def _record(number: int, blobs: int = 64) -> PackRecord:
@@ -70,6 +77,55 @@ def test_a_superseding_segment_replaces_packs_and_is_taken_in_once(tmp_path: Pat
     assert {pack.sha256 for pack in index.packs()} == {_record(2).sha256, _record(3).sha256}
     assert index.find([_record(1).entries[0].id]) == {}
     assert index.segments() == {b"1" * 32: True, b"2" * 32: False}
+    index.close()
+
+
+def test_many_small_segments_are_merged_and_everything_is_still_found(tmp_path: Path) -> None:
+    store = MemoryStore()
+    content = noise(8 * BLOCK)
+    with new_repository(store, tmp_path / "a", chunk_bytes=BLOCK) as repository:
+        for n in range(8):
+            back_up(repository, f"p{n}", content[: (n + 1) * BLOCK])
+        with reopen(store, tmp_path / "b") as other:
+            context = repository._context
+            assert compact_index(context, more_than=100) == 0
+            assert compact_index(context, more_than=4) == 8
+            assert len([name for name in store.objects if name.startswith("index/")]) == 1
+            for reader in (repository, other):
+                back_up(reader, f"later-{id(reader)}", content)
+                assert restored(reader, "p7") == content
+                assert reader.notices == []
+    with reopen(store, tmp_path / "c") as clean:
+        assert restored(clean, "p3") == content[: 4 * BLOCK]
+        assert clean.notices == []
+
+
+def test_a_merge_killed_at_every_step_keeps_every_pack_listed(tmp_path: Path) -> None:
+    content = noise(4 * BLOCK)
+    pristine = MemoryStore()
+    with new_repository(pristine, tmp_path / "a", chunk_bytes=BLOCK) as repository:
+        for n in range(4):
+            back_up(repository, f"p{n}", content[: (n + 1) * BLOCK])
+    for step in range(8):
+        store = MemoryStore()
+        store.objects = dict(pristine.objects)
+        with (
+            reopen(FaultyStore(store, crash_at=step), tmp_path / f"d{step}") as doomed,
+            contextlib.suppress(Crash),
+        ):
+            compact_index(doomed._context, more_than=1)
+        with reopen(store, tmp_path / f"e{step}") as repository:
+            assert [restored(repository, f"p{n}") for n in range(4)] == [
+                content[: (n + 1) * BLOCK] for n in range(4)
+            ]
+
+
+def test_a_full_cache_disk_is_told_and_the_repository_is_not_affected(tmp_path: Path) -> None:
+    index = Index(tmp_path / "index.sqlite")
+    index._db.execute("PRAGMA max_page_count = 20")
+    with pytest.raises(ResourceExhausted, match="choose another cache directory"):
+        index.add_segment(b"s" * 32, Segment(tuple(_record(n) for n in range(50))))
+    assert index.segments() == {}
     index.close()
 
 

@@ -147,12 +147,12 @@ class Lab:
         """Starts the service again; the channel finds it by itself."""
         await self.process.start(crash_at)
 
-    async def add_pool(self, host: int = 0) -> pool_pb2.Pool:
+    async def add_pool(self, host: int = 0, username: str = "root") -> pool_pb2.Pool:
         address = self.pool.address(host)
         probe = await self.pools.ProbePool(pool_pb2.ProbePoolRequest(address=address), timeout=PATIENCE_S)
         request = pool_pb2.CreatePoolRequest(
             address=address,
-            username="root",
+            username=username,
             password=PASSWORD,
             certificate_sha256=probe.certificate.sha256,
         )
@@ -175,6 +175,17 @@ class Lab:
                     if error.code() is not grpc.StatusCode.NOT_FOUND:
                         raise
                 await self._news.wait()
+
+    async def new_vm(self, *, like: str = "web", running: bool = True) -> vm_pb2.Vm:
+        """A VM nobody else in the test module touches."""
+        [template] = await self.session_call("VM.get_by_name_label", like)
+        ref = await self.session_call("VM.clone", template, f"{like} {uuid.uuid4()}")
+        if running:
+            await self.session_call("VM.start", ref, False, False)
+        power = vm_pb2.Vm.POWER_STATE_RUNNING if running else vm_pb2.Vm.POWER_STATE_HALTED
+        return await self.vm_with(
+            await self.session_call("VM.get_uuid", ref), lambda now: now.power_state == power
+        )
 
     async def session_call(self, method: str, *args: object, host: int = 0) -> Any:
         """A XenAPI call by a client of its own (the SDK of the XenServer project)."""

@@ -28,6 +28,7 @@ class SimulatedPool:
     directory: Path
     hosts: int = 3
     vms: list[dict[str, Any]] = field(default_factory=list)
+    users: list[dict[str, str]] = field(default_factory=list)
     overrides: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -48,7 +49,7 @@ class SimulatedPool:
             "https_port": self.https_port,
             "nbd_port": _free_port(f"{self._net}.11"),
             "control_socket": str(self.socket),
-            "users": [{"name": "root", "password": PASSWORD}],
+            "users": [{"name": "root", "password": PASSWORD}, *self.users],
             "hosts": [{"name": f"host{i}", "address": f"{self._net}.{11 + i}"} for i in range(self.hosts)],
             "storage": [
                 {"name": "Shared storage"},

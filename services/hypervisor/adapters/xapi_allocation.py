@@ -44,8 +44,7 @@ class XapiAllocation:
         except XapiFailure as failure:
             return failure.words
         finally:
-            await xapi_tasks.cancel(self._session, task)
-            await xapi_tasks.destroy(self._session, task)
+            await xapi_tasks.discard(self._session, task)
 
     async def _ask(self, address: str, ref: str, task: str, vdi: dict[str, object]) -> bytes:
         link = await self._session.link()

@@ -46,7 +46,7 @@ class XapiHttp:
             except xapi_tasks.TaskVanished:
                 last = f"the task of {path} vanished"
             finally:
-                await xapi_tasks.destroy(self._session, task)
+                await xapi_tasks.discard(self._session, task)
         raise unreachable(self._session.pool, last)
 
     async def put(self, path: str, query: dict[str, str], body: bytes, label: str) -> list[str]:
@@ -74,7 +74,7 @@ class XapiHttp:
         except (TimeoutError, xapi_tasks.TaskVanished) as error:
             raise outcome_unknown(self._session.pool, path) from error
         finally:
-            await xapi_tasks.destroy(self._session, task)
+            await xapi_tasks.discard(self._session, task)
 
     async def _raise_failure(self, task: str) -> None:
         """What the task says went wrong; nothing when it does not know (it may stay pending for ever)."""

@@ -115,8 +115,7 @@ class XapiDisks:
         """See ports.Restores. Found by their label: one may have been made that nobody was told of."""
         with translating("ending the writing of a disk"):
             for task in await self._session.call("task.get_by_name_label", _label(new_disk_id)):
-                await xapi_tasks.cancel(self._session, task)
-                await xapi_tasks.destroy(self._session, task)
+                await xapi_tasks.discard(self._session, task)
 
     async def write_endpoint(self, new_disk_id: str, ticket: str) -> WriteEndpoint:
         """See ports.Restores. Disks are spread over the hosts by their UUIDs."""

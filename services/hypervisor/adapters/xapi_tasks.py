@@ -84,6 +84,19 @@ async def destroy(session: XapiSession, ref: str) -> None:
             raise
 
 
+async def discard(session: XapiSession, ref: str) -> None:
+    """Ends and forgets a task of our own: one that no request completes would stay pending for a day."""
+    await cancel(session, ref)
+    try:
+        if (await state(session, ref))["status"] == "pending":
+            await session.call("task.set_status", ref, "cancelled")
+    except TaskVanished:
+        return
+    except XapiFailure:
+        pass  # it has ended, or the pool is too old for task.set_status and ends it after a day
+    await destroy(session, ref)
+
+
 def values(result: str) -> list[str]:
     """The texts of a task's result: one value, or an array of them."""
     return [html.unescape(text) for text in _VALUE.findall(result) if text]

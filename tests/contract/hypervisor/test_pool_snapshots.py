@@ -156,3 +156,17 @@ async def test_tracking_data_of_disks_that_are_gone_is_removed(world: World) -> 
     assert () == await world.pool.remove_replaced(tuple(disks[:1]))
     assert not await world.exists(snapshot.disks[0].snapshot_disk_id)
     assert await world.exists(snapshot.disks[1].snapshot_disk_id)
+
+
+async def test_what_was_ever_written_is_told(world: World) -> None:
+    vm_id, source = await world.new_vm(), _id()
+    disk = (await world.pool.shape(vm_id)).disks[0].configured.disk_id
+    await world.guest_writes(disk, 40)
+    snapshot = (await world.pool.take_snapshot(vm_id, source, ())).disks[0]
+    told = await world.pool.allocated_blocks(snapshot.snapshot_disk_id)
+    if isinstance(told, bytes):
+        assert told[40 // 8] & 0x80 >> 40 % 8
+    else:
+        assert told
+    assert isinstance(await world.pool.allocated_blocks(_id()), str)
+    await world.pool.remove_snapshot(source, keep_tracking=False)

@@ -2,12 +2,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from tests.support.hypervisor import HypervisorProcess, Lab
 from tests.support.nats import NatsServer
-from tests.support.pool import SimulatedPool, pool
+from tests.support.pool import PASSWORD, SimulatedPool, pool, vm
 
-__all__ = ["lab", "pool"]
+__all__ = ["lab", "pool", "shared_lab"]
 
 
 @pytest.fixture
@@ -15,3 +16,23 @@ async def lab(pool: SimulatedPool, nats_server: NatsServer, tmp_path: Path) -> A
     """The service with the pool added to it."""
     async with Lab(pool, HypervisorProcess(nats_server, tmp_path), nats_server).running() as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
+    """The same for tests that leave others alone: each backs up and restores VMs of its own."""
+    directory = tmp_path_factory.mktemp("lab")
+    for name in ("sim", "nats"):
+        (directory / name).mkdir()
+    simulated = SimulatedPool(
+        directory / "sim",
+        vms=[vm("web", host=None, disks=2), vm("db", host=None)],
+        users=[{"name": "operator", "password": PASSWORD, "role": "vm-operator"}],
+    )
+    nats = NatsServer(directory / "nats")
+    simulated.start()
+    nats.start()
+    async with Lab(simulated, HypervisorProcess(nats, directory), nats).running() as running:
+        yield running
+    nats.stop()
+    simulated.stop()

@@ -1,10 +1,10 @@
 import asyncio
 import time
 
-from xenkeep.hypervisor.v1 import events_pb2, vm_pb2
+from xenkeep.hypervisor.v1 import events_pb2, pool_pb2, vm_pb2
 from xenkeep.simulator.v1 import simulator_pb2
 
-from tests.support.hypervisor import Lab
+from tests.support.hypervisor import PATIENCE_S, Lab
 
 Vm = vm_pb2.Vm
 
@@ -96,3 +96,14 @@ async def test_a_pool_that_is_gone_is_told_once_and_so_is_its_return(lab: Lab) -
     await lab.event(events_pb2.PoolReachable)
     kinds = [type(event).__name__ for event in lab.events]
     assert (1, 1) == (kinds.count("PoolUnreachable"), kinds.count("PoolReachable"))
+
+
+async def test_a_removed_pool_is_forgotten(lab: Lab) -> None:
+    request = pool_pb2.DeletePoolRequest(name=f"pools/{lab.pool_id}")
+    await lab.pools.DeletePool(request, timeout=PATIENCE_S)
+    answer = await lab.pools.ListPools(pool_pb2.ListPoolsRequest(), timeout=PATIENCE_S)
+    assert [] == list(answer.pools)
+    await lab.process.stop()
+    await lab.restarted()
+    answer = await lab.pools.ListPools(pool_pb2.ListPoolsRequest(), timeout=PATIENCE_S, wait_for_ready=True)
+    assert [] == list(answer.pools)

@@ -1,9 +1,11 @@
 import grpc
 import pytest
-from xenkeep.hypervisor.v1 import pool_pb2, vm_pb2
+from xenkeep.hypervisor.v1 import pool_pb2, pool_pb2_grpc, vm_pb2
 
 from tests.support.hypervisor import PATIENCE_S, Lab
 from tests.support.pool import PASSWORD
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def _refused(lab: Lab, **changed: str) -> grpc.aio.AioRpcError:
@@ -20,59 +22,64 @@ async def _refused(lab: Lab, **changed: str) -> grpc.aio.AioRpcError:
     return refused.value
 
 
-async def test_a_pool_shows_its_hosts_their_certificates_and_its_vms(lab: Lab) -> None:
-    pool = await lab.pools.GetPool(pool_pb2.GetPoolRequest(name="Lab"), timeout=PATIENCE_S)
+async def test_a_pool_shows_its_hosts_their_certificates_and_its_vms(shared_lab: Lab) -> None:
+    pool = await shared_lab.pools.GetPool(pool_pb2.GetPoolRequest(name="Lab"), timeout=PATIENCE_S)
     assert pool_pb2.Pool.STATE_ONLINE == pool.state
     assert ["host0", "host1", "host2"] == [host.display_name for host in pool.hosts]
     assert 3 == len({host.certificate_sha256 for host in pool.hosts} - {""})
     assert 2 == pool.vm_count
     assert [] == list(pool.missing_rights)
-    vms = await lab.vms.ListVms(vm_pb2.ListVmsRequest(parent="Lab", page_size=1), timeout=PATIENCE_S)
-    assert ["db"] == [vm.display_name for vm in vms.vms]
-    request = vm_pb2.ListVmsRequest(page_size=1, page_token=vms.next_page_token)
-    rest = await lab.vms.ListVms(request, timeout=PATIENCE_S)
+
+
+async def test_vms_come_in_pages(shared_lab: Lab) -> None:
+    first = await shared_lab.vms.ListVms(vm_pb2.ListVmsRequest(parent="Lab", page_size=1), timeout=PATIENCE_S)
+    assert ["db"] == [vm.display_name for vm in first.vms]
+    request = vm_pb2.ListVmsRequest(page_size=1, page_token=first.next_page_token)
+    rest = await shared_lab.vms.ListVms(request, timeout=PATIENCE_S)
     assert (["web"], "") == ([vm.display_name for vm in rest.vms], rest.next_page_token)
 
 
-async def test_adding_by_a_supporter_leads_to_the_coordinator(lab: Lab) -> None:
-    assert f"pools/{lab.pool_id}" == (await lab.add_pool(host=2)).name
+async def test_rights_that_are_missing_are_told_one_by_one(shared_lab: Lab) -> None:
+    pool = await shared_lab.add_pool(username="operator")
+    assert any("vm.snapshot" in right for right in pool.missing_rights)
+    assert [] == list((await shared_lab.add_pool()).missing_rights)
 
 
-async def test_a_wrong_password_is_told_with_a_way_out_and_is_nowhere_in_the_log(lab: Lab) -> None:
-    error = await _refused(lab, password="not the password")
+async def test_a_vm_that_is_not_there_is_named(shared_lab: Lab) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await shared_lab.vm("nobody")
+    assert (grpc.StatusCode.NOT_FOUND, True) == (
+        refused.value.code(),
+        "nobody" in (refused.value.details() or ""),
+    )
+
+
+async def test_adding_by_a_supporter_leads_to_the_coordinator(shared_lab: Lab) -> None:
+    assert f"pools/{shared_lab.pool_id}" == (await shared_lab.add_pool(host=2)).name
+
+
+async def test_a_wrong_password_is_told_with_a_way_out_and_is_nowhere_in_the_log(shared_lab: Lab) -> None:
+    error = await _refused(shared_lab, password="not the password")
     assert grpc.StatusCode.UNAUTHENTICATED == error.code()
-    log = lab.process.log.read_text()
+    log = shared_lab.process.log.read_text()
     assert "not the password" not in log + str(error)
     assert PASSWORD not in log
     assert "OpaqueRef:" not in log
 
 
-async def test_another_certificate_than_the_agreed_one_gets_no_password(lab: Lab) -> None:
-    error = await _refused(lab, certificate_sha256="00" * 32)
+async def test_another_certificate_than_the_agreed_one_gets_no_password(shared_lab: Lab) -> None:
+    error = await _refused(shared_lab, certificate_sha256="00" * 32)
     assert grpc.StatusCode.FAILED_PRECONDITION == error.code()
     assert "presents the certificate" in (error.details() or "")
 
 
-async def test_no_certificate_is_not_agreement(lab: Lab) -> None:
-    assert grpc.StatusCode.INVALID_ARGUMENT == (await _refused(lab, certificate_sha256="")).code()
+async def test_no_certificate_is_not_agreement(shared_lab: Lab) -> None:
+    assert grpc.StatusCode.INVALID_ARGUMENT == (await _refused(shared_lab, certificate_sha256="")).code()
 
 
-async def test_nobody_but_the_allowed_callers_gets_in(lab: Lab) -> None:
-    async with lab.process.channel("notifier") as way:
-        from xenkeep.hypervisor.v1 import pool_pb2_grpc
-
+async def test_nobody_but_the_allowed_callers_gets_in(shared_lab: Lab) -> None:
+    async with shared_lab.process.channel("notifier") as way:
         stub = pool_pb2_grpc.PoolServiceStub(way)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await stub.ListPools(pool_pb2.ListPoolsRequest(), timeout=PATIENCE_S)
     assert grpc.StatusCode.PERMISSION_DENIED == refused.value.code()
-
-
-async def test_a_removed_pool_is_forgotten(lab: Lab) -> None:
-    request = pool_pb2.DeletePoolRequest(name=f"pools/{lab.pool_id}")
-    await lab.pools.DeletePool(request, timeout=PATIENCE_S)
-    answer = await lab.pools.ListPools(pool_pb2.ListPoolsRequest(), timeout=PATIENCE_S)
-    assert [] == list(answer.pools)
-    await lab.process.stop()
-    await lab.restarted()
-    answer = await lab.pools.ListPools(pool_pb2.ListPoolsRequest(), timeout=PATIENCE_S, wait_for_ready=True)
-    assert [] == list(answer.pools)

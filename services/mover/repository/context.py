@@ -1,5 +1,6 @@
 """An opened repository as its parts see it."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -96,19 +97,19 @@ class Context:
             body = self.objects.get_segment(sha256)
             self.index.add_segment(sha256, decode_segment(body, f"index/{sha256.hex()}"))
 
-    def recover_packs(self, segments: Sequence[str], unindexed: Sequence[str]) -> list[PackRecord] | None:
-        """Records of a checkpoint's packs that no segment lists; None when any pack of it is gone."""
-        try:
-            packs: list[tuple[str, int]] = []
-            for name in segments:
+    def recover_packs(self, segments: Sequence[str], unindexed: Sequence[str]) -> list[PackRecord]:
+        """Records of a checkpoint's packs that no segment lists, those that are gone left out.
+
+        Its segments are taken in by name first, since a listing may be late; one that is gone was merged.
+        """
+        for name in segments:
+            with contextlib.suppress(NotFound, DataLoss):
                 self.take_segment(bytes.fromhex(name))
-                segment = decode_segment(self.objects.get_segment(bytes.fromhex(name)), f"index/{name}")
-                packs += [(pack.name, pack.size) for pack in segment.packs]
-            if any(self.store.size(name) != size for name, size in packs):
-                return None
-            return [read_record(self.store, self.keys, name, self.store.size(name)) for name in unindexed]
-        except (NotFound, DataLoss):
-            return None
+        records = []
+        for name in unindexed:
+            with contextlib.suppress(NotFound, DataLoss):
+                records.append(read_record(self.store, self.keys, name, self.store.size(name)))
+        return records
 
     def _without_copy(self, entries: Sequence[tuple[int, Entry]]) -> set[int]:
         ids = [id_ for _, entry in entries for id_ in entry.blob_ids()]

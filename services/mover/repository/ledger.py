@@ -38,6 +38,11 @@ class Ledger:
             return False
         return True
 
+    def missing(self, ids: Sequence[bytes]) -> set[bytes]:
+        """Those of the blobs that are in no pack the store has."""
+        copies = self._index.find(ids)
+        return {id_ for id_ in ids if not any(self._usable(copy.pack) for copy in copies.get(id_, ()))}
+
     def is_durable(self, ids: Iterable[bytes]) -> bool:
         """Whether all these blobs, stored or found by this session, would survive a crash."""
         with self._lock:

@@ -63,15 +63,12 @@ class Saver:
                 "CHECKPOINT_DISCARDED", "The checkpoint is of another point or base; it starts over."
             )
         elif found is not None:
-            records = self._context.recover_packs(found.segments, found.unindexed)
-            if records is None:
-                self._notice("CHECKPOINT_DISCARDED", "Packs of the checkpoint are gone; it starts over.")
-            else:
-                for record in records:
-                    pipeline.ledger.durable(record)
-                pipeline.stored_bytes = found.stored_bytes
-                self.segments.extend(found.segments)
-                self._resumed = found.disks
+            for record in self._context.recover_packs(found.segments, found.unindexed):
+                pipeline.ledger.durable(record)
+            pipeline.stored_bytes = found.stored_bytes
+            self.segments.extend(found.segments)
+            self._write_segments(0)
+            self._resumed = found.disks
         self._checkpoint()
 
     def start(self) -> None:

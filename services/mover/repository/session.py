@@ -14,11 +14,12 @@ from services.mover.repository.format.names import MAX_DISK_BYTES, MAX_DISKS, po
 from services.mover.repository.format.point import Disk, Notice, RestorePoint, encode_body, public_part
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.index import PackInfo
-from services.mover.repository.mapwriter import MapWriter
+from services.mover.repository.mapwriter import MapProgress, MapWriter
 from services.mover.repository.pipeline import Pipeline
 from services.mover.repository.plan import Planner
 from services.mover.repository.ports import BlockSource, ProgressListener
 from services.mover.repository.request import FULL, INCREMENTAL, BackupOptions, DiskRequest, PointDescription
+from services.mover.repository.resume import sound_progress
 from services.mover.repository.saver import Saver, TrackedDisk
 from services.mover.repository.stream import store_stream
 
@@ -89,19 +90,14 @@ class BackupSession:
         fingerprint = self._fingerprint(request, heal)
         resume = self._saver.resumable(request.disk_id, fingerprint) if request.source_ref else None
         target = MapWriter(self._pipeline.writer, shape, base)
-        if resume is not None:
-            target.adopt(resume.progress.pages)
+        progress = self._sound(resume.progress, request, shape) if resume is not None else None
+        if progress is not None:
+            target.adopt(progress.pages)
         backup = DiskBackup(
             flow=self._flow,
             source=source,
             shape=shape,
-            planner=Planner(
-                work.chunks(),
-                shape,
-                target,
-                resume.progress if resume else None,
-                incremental=base is not None,
-            ),
+            planner=Planner(work.chunks(), shape, target, progress, incremental=base is not None),
             target=target,
             writer=self._pipeline.writer,
             base=self._context.reader,
@@ -220,6 +216,14 @@ class BackupSession:
         if heal:
             self.note("HEALING", f"{len(heal)} damaged chunks of disk {request.disk_id} are read again.")
         return heal
+
+    def _sound(self, progress: MapProgress, request: DiskRequest, shape: Shape) -> MapProgress:
+        pages = DiskMap(self._context.reader, shape, None, self._context.header.blocks_per_chunk)
+        sound, lost = sound_progress(progress, self._pipeline.ledger, pages)
+        if lost:
+            message = f"{lost} items of the checkpoint of disk {request.disk_id} are lost and read again."
+            self.note("CHECKPOINT_INCOMPLETE", message)
+        return sound
 
     def _fingerprint(self, request: DiskRequest, heal: frozenset[int]) -> str:
         extents = hashlib.sha256()

@@ -15,6 +15,7 @@ from services.mover.repository import (
     MemoryStore,
     create_repository,
 )
+from services.mover.repository.indexing import compact_index
 from tests.faults.repository.dying import die_at_system_call
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.unit.repository.world import (
@@ -177,6 +178,31 @@ def test_a_checkpoint_of_another_snapshot_is_not_used_and_that_is_told(tmp_path:
             point = session.commit(description())
         assert [notice.code for notice in point.notices] == ["CHECKPOINT_DISCARDED"]
         assert restored(repository, "p") == new
+
+
+@pytest.mark.parametrize("loss", ["nothing", "half of the data", "all metadata", "everything"])
+def test_a_resume_relies_only_on_packs_that_are_there(tmp_path: Path, loss: str) -> None:
+    content = noise(24 * MIB)
+    store = MemoryStore()
+    with new_repository(store, tmp_path / "a", chunk_bytes=BLOCK, pack_bytes=MIB) as repository:
+        with repository.begin_backup("p", transfer_id="t", options=OPTIONS) as session:
+            add_disk(session, content)
+            for packer in session._pipeline._packers.values():
+                packer.drain()
+            session._saver.save_all()
+        compact_index(repository._context, more_than=0)
+    for number, name in enumerate(sorted(name for name in store.objects if name.startswith("packs/"))):
+        data = name.startswith("packs/data")
+        lost = {"half of the data": data and number % 2, "all metadata": not data, "everything": True}
+        if lost.get(loss):
+            del store.objects[name]
+    with reopen(store, tmp_path / "b") as repository:
+        with repository.begin_backup("p", transfer_id="t", options=OPTIONS) as session:
+            add_disk(session, content)
+            assert (session.resumed_from_bytes > 0) == (loss == "nothing")
+            point = session.commit(description())
+        assert ("CHECKPOINT_INCOMPLETE" in [notice.code for notice in point.notices]) == (loss != "nothing")
+        assert restored(repository, "p") == content
 
 
 def test_a_mover_that_was_replaced_cannot_commit(tmp_path: Path) -> None:

@@ -33,14 +33,24 @@ class Stack:
         """What an administrator does once: take the client's folder out of its volume."""
         self.compose("cp", "init:/pki/admin/.", str(self.home))
 
-    def compose(self, *arguments: str, text: str = "") -> str:
+    def compose(self, *arguments: str) -> str:
         """``docker compose ...`` with the demo's pool; a developer's .env is left out of it."""
-        command = ["docker", "compose", "--project-name", PROJECT, "--env-file", os.devnull]
-        return run([*command, "--profile", "demo", *arguments], self._environment(), text)
+        return run(["docker", "compose", *arguments], self._environment())
+
+    def script(self, *command: str) -> str:
+        """Run a script of the project on this stack."""
+        return run(list(command), self._environment())
 
     def inside(self, service: str, *command: str) -> str:
         """Run a command in a service's container."""
         return self.compose("exec", "--no-TTY", service, *command).strip()
+
+    def remove_volumes(self, *, but: str) -> None:
+        """Remove all volumes but one; the containers must be gone."""
+        label = f"label=com.docker.compose.project={PROJECT}"
+        volumes = run(["docker", "volume", "ls", "--quiet", "--filter", label], dict(os.environ)).split()
+        lost = [volume for volume in volumes if volume != f"{PROJECT}_{but}"]
+        run(["docker", "volume", "rm", *lost], dict(os.environ))
 
     def state(self, service: str) -> dict[str, Any]:
         """What the engine knows of a service's container."""
@@ -71,7 +81,12 @@ class Stack:
             key: value for key, value in os.environ.items() if not key.startswith(("XENKEEP_", "COMPOSE_"))
         }
         ports = {f"XENKEEP_{name.upper()}_PORT": str(port) for name, port in self.ports.items()}
-        return kept | ports | {"XENKEEP_VERSION": "test", "XENKEEP_SITE": "lab"}
+        of_compose = {
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "COMPOSE_PROFILES": "demo",
+            "COMPOSE_ENV_FILES": os.devnull,
+        }
+        return kept | ports | of_compose | {"XENKEEP_VERSION": "test", "XENKEEP_SITE": "lab"}
 
 
 def free_ports() -> dict[str, int]:
@@ -83,10 +98,16 @@ def free_ports() -> dict[str, int]:
     return ports
 
 
-def run(command: list[str], environment: dict[str, str], text: str = "") -> str:
+def run(command: list[str], environment: dict[str, str]) -> str:
     """Standard output of a command that succeeded."""
     done = subprocess.run(
-        command, cwd=ROOT, env=environment, input=text, capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert 0 == done.returncode, f"{' '.join(command)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from xenkeep.home import SERVICES
 
 from tests.compose.stack import Stack
 
@@ -61,17 +63,41 @@ def test_a_backup_survives_that_a_container_is_killed_in_the_middle(
     assert hash_of(stack, "web") == hash_of(stack, f"web after {victim}")
 
 
-def test_what_is_known_survives_that_all_containers_are_made_anew(stack: Stack, repository: str) -> None:
+def test_facts_are_heard_outside(stack: Stack, repository: str) -> None:
+    heard = stack.lines(
+        "events", "tail", "--all", "--count", "1", "--type", "xenkeep.mover.v1.PointCommitted"
+    )
+    backup(stack, repository)
+    (event,) = map(json.loads, heard)
+    assert "xenkeep.mover.v1.PointCommitted" == event["type"]
+
+
+def test_containers_stop_cleanly(stack: Stack) -> None:
+    services = (*SERVICES, "nats", "simulator")
+    stack.compose("stop")
+    codes = {service: stack.state(service)["State"]["ExitCode"] for service in services}
+    stack.compose("up", "--detach", "--wait", "--no-recreate")
+    assert dict.fromkeys(services, 0) == codes
+
+
+def test_what_is_known_moves_to_a_new_machine(stack: Stack, repository: str, tmp_path: Path) -> None:
+    """Only the repositories are still there; all the rest comes out of the saved state."""
+
     def known() -> list[list[str]]:
         points, repositories, pools = (stack.xenkeep(noun, "list") for noun in ("point", "repo", "pool"))
         return [sorted(each["name"] for each in found) for found in (points, repositories, pools)]
 
-    before, certificates = known(), stack.inside("mover", "sha256sum", "/etc/xenkeep/tls/cert.pem")
+    before = known()
+    stack.script("deploy/state", "save", str(tmp_path / "state"))
     stack.compose("down", "--timeout", "20")
+    stack.remove_volumes(but="repositories")
+    stack.script("deploy/state", "restore", str(tmp_path / "state"))
     stack.up()
     assert before == known()
-    assert certificates == stack.inside("mover", "sha256sum", "/etc/xenkeep/tls/cert.pem")
     assert "STATE_READY" == stack.xenkeep("repo", "show", repository)["state"]
+    with pytest.raises(AssertionError, match="is not empty"):
+        stack.script("deploy/state", "restore", str(tmp_path / "state"))
+    stack.up()
 
 
 def certificate(stack: Stack) -> str:

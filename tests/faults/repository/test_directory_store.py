@@ -105,6 +105,22 @@ def test_a_disk_that_never_syncs_is_unavailable_and_nothing_is_acknowledged(
     assert list(store.list("")) == []
 
 
+def test_a_store_that_was_unmounted_is_unavailable_and_not_empty(tmp_path: Path) -> None:
+    place = tmp_path / "mounted"
+    store = DirectoryStore(place, create=True)
+    store.put("a/b", [b"content"])
+    place.rename(tmp_path / "elsewhere")
+    place.mkdir()
+    for use in (
+        lambda: list(store.list("")),
+        lambda: store.put("a/c", [b""]),
+        lambda: store.put("d/e", [b""]),
+    ):
+        with pytest.raises(Unavailable, match="unmounted"):
+            use()
+    assert list(place.iterdir()) == []
+
+
 def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     store.put("a/b", [b"x"])

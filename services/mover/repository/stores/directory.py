@@ -46,7 +46,7 @@ class DirectoryStore:
         self._notice = on_notice or _log
         self._known: set[Path] = set()
         self._lock = threading.Lock()
-        self._require_directory(create)
+        self._identity = self._opened_root(create)
 
     @property
     def location(self) -> str:
@@ -61,8 +61,9 @@ class DirectoryStore:
                     self._put_once(path, name, parts)
                 return
             except (Unavailable, NotFound) as error:
-                self._known.discard(path.parent)
-                if attempt == _ATTEMPTS or not self._root.is_dir():
+                self._known.clear()
+                self._require_same_root()
+                if attempt == _ATTEMPTS:
                     raise Unavailable(
                         f"{name} could not be written durably: {error.message}",
                         reason="STORE_IO_ERROR",
@@ -86,6 +87,7 @@ class DirectoryStore:
             return self._path(name).stat().st_size
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
+        self._require_same_root()
         folder, _, start = prefix.rpartition("/")
         with translated("list", prefix):
             for path, entry in self._walk(self._root / folder, start):
@@ -153,40 +155,51 @@ class DirectoryStore:
                 hint="Use ext4, XFS, Btrfs, ZFS or NFS: create-only, durable files need hard links.",
             ) from error
 
-    def _require_directory(self, create: bool) -> None:
-        if create and not self._root.exists():
+    def _opened_root(self, create: bool) -> os.stat_result:
+        """The identity of the directory, which must stay the same: an unmounted one looks empty."""
+        if create:
             with translated("create", self.location):
-                self._ensure_directory(self._root)
-        if not self._root.exists():
+                _make_directories(self._root)
+        try:
+            found = self._root.stat()
+        except OSError as error:
             raise NotFound(
                 f"{self._root} does not exist.", reason="STORE_MISSING", hint="Is the file system mounted?"
-            )
+            ) from error
         if not self._root.is_dir():
             raise FailedPrecondition(
                 f"{self._root} is not a directory.", reason="NOT_A_DIRECTORY", hint="Give a directory."
             )
+        return found
+
+    def _require_same_root(self) -> None:
+        if not self._root.is_dir() or not os.path.samestat(self._root.stat(), self._identity):
+            raise Unavailable(
+                f"{self._root} is not the directory it was: it was unmounted, or replaced.",
+                reason="STORE_GONE",
+                hint="Mount the file system again; nothing that was committed is affected.",
+            )
 
     def _ensure_directory(self, folder: Path) -> None:
-        if folder in self._known:
+        if folder not in self._known:
+            with self._lock:
+                self._require_same_root()
+                self._make_durable(folder)
+
+    def _make_durable(self, folder: Path) -> None:
+        """Make the directory; sync its parents even if it exists, since its maker may have died first."""
+        if folder == self._root or folder in self._known:
             return
-        with self._lock:
-            missing = []
-            at = folder
-            while not at.is_dir():
-                missing.append(at)
-                at = at.parent
-            for path in reversed(missing):
-                path.mkdir(mode=0o700, exist_ok=True)
-                _sync_directory(path.parent)
-            self._known.add(folder)
+        self._make_durable(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_directory(folder.parent)
+        self._known.add(folder)
 
     def _walk(self, folder: Path, start: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Files under ``folder`` whose first component below it starts with ``start``."""
         try:
             entries = os.scandir(folder)
         except (FileNotFoundError, NotADirectoryError):
-            if not self._root.is_dir():
-                raise OSError(errno.ESTALE, "the directory is gone") from None
             return
         with entries:
             for entry in entries:
@@ -221,6 +234,13 @@ def _read(descriptor: int, offset: int, length: int) -> bytes:
         pieces.append(piece)
         have += len(piece)
     return b"".join(pieces)
+
+
+def _make_directories(folder: Path) -> None:
+    if not folder.exists():
+        _make_directories(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_directory(folder.parent)
 
 
 def _sync_directory(folder: Path) -> None:

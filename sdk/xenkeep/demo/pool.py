@@ -120,6 +120,13 @@ class PoolControl:
                 batch = []
         self._write(disk, batch)
 
+    def sha256(self, disk_id: str) -> str:
+        """Of the whole virtual disk, lower-case hexadecimal."""
+        answer: simulator_pb2.HashDiskResponse = self._call(
+            self._stub.HashDisk, simulator_pb2.HashDiskRequest(disk_id=disk_id)
+        )
+        return answer.sha256
+
     def copy(self, disk_id: str, path: Path) -> None:
         """Copy what a disk holds into a sparse file."""
         self._call(self._stub.CopyDisk, simulator_pb2.CopyDiskRequest(disk_id=disk_id, path=str(path)))

@@ -1,0 +1,80 @@
+"""Any process may be killed at any moment: it is started again, the work goes on, nothing is left behind."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from xenkeep.home import SERVICES
+from xenkeep.hypervisor.v1 import restore_target_pb2
+from xenkeep.scheduler.v1 import run_pb2
+
+from tests.support.stack import MIB, PATIENCE_S, REPOSITORY, Stack
+
+PROGRAMS = [*SERVICES, "nats"]
+LINK_BYTES_PER_SECOND = MIB
+"""Per host, so that there is a middle."""
+
+
+@pytest.fixture(autouse=True)
+def lifted_limits(stack: Stack) -> Iterator[None]:
+    yield
+    stack.control.limit(0)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_killed_in_the_middle_of_a_backup_it_is_started_again_and_the_run_succeeds(
+    stack: Stack, program: str
+) -> None:
+    before = stack.hashes("web")
+    stack.control.limit(LINK_BYTES_PER_SECOND)
+    run = stack.client.runs.backup(["web"], REPOSITORY, full=True)
+    _kill_in_the_middle(stack, program, run.name)
+
+    done = _ended(stack, run.name)
+
+    assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
+    _nothing_is_left(stack)
+    point = done.tasks[0].result.point.point_id
+    restored = stack.data("restore", point, "--name", f"after {program}", "--wait")["tasks"][0]["result"][
+        "vm"
+    ]
+    assert before == stack.hashes(restored)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_killed_in_the_middle_of_a_restore_it_is_started_again_and_the_vm_comes_back(
+    stack: Stack, program: str
+) -> None:
+    point = stack.backup("db")["result"]["point"]["point_id"]
+    stack.control.limit(LINK_BYTES_PER_SECOND)
+    placement = restore_target_pb2.Placement(vm_display_name=f"db despite {program}")
+    run = stack.client.runs.restore(f"restorePoints/{point}", placement)
+    _kill_in_the_middle(stack, program, run.name)
+
+    done = _ended(stack, run.name)
+
+    assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
+    assert stack.hashes("db") == stack.hashes(done.tasks[0].result.vm)
+    _nothing_is_left(stack)
+
+
+def _kill_in_the_middle(stack: Stack, program: str, run: str) -> None:
+    state = stack.watch(run, lambda run: any(task.progress.done_bytes > MIB for task in run.tasks))
+    assert run_pb2.Run.STATE_RUNNING == state.state, state
+    dead = stack.pid(program)
+    stack.kill(program)
+    stack.control.limit(0)
+    stack.wait_for_another(program, dead)
+
+
+def _ended(stack: Stack, name: str) -> run_pb2.Run:
+    stack.wait_until_serving()
+    return stack.watch(name)
+
+
+def _nothing_is_left(stack: Stack) -> None:
+    """No snapshot, no control-domain VBD, no disk without a VM, once what is being closed is closed."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (left := stack.leftovers()) and time.monotonic() < deadline:
+        stack.wait_for_pool_event(5.0)
+    assert [] == left

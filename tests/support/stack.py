@@ -1,0 +1,289 @@
+"""The whole of Xenkeep as a user has it: `xenkeep up` in a process of its own, a simulated pool beside it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from xenkeep.client import Client
+from xenkeep.demo.pool import PoolControl
+from xenkeep.home import SERVICES, Home
+from xenkeep.local.setup import init
+from xenkeep.scheduler.v1 import run_pb2
+
+from tests.support.hypervisor import sdk_call
+from tests.support.pool import PASSWORD, SimulatedPool
+
+PROGRAM = str(Path(sys.executable).with_name("xenkeep"))
+PASSPHRASE = "stands between everybody and the backups"
+REPOSITORY = "main"
+PATIENCE_S = 60.0
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """What it printed, as JSON."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> dict[str, str]:
+        """What it complained of, as JSON: the last line, because bars and certificates come before it."""
+        error: dict[str, str] = json.loads(self.err.splitlines()[-1])["error"]
+        return error
+
+
+class Stack:
+    """``start`` returns when everything serves; ``home`` and what is in it survive ``stop``."""
+
+    def __init__(self, folder: Path, pool: SimulatedPool) -> None:
+        self.folder = folder
+        self.pool = pool
+        self.home: Home = init(folder / "home", "lab", any_port=True)
+        self.client = Client(self.home)
+        self.control = PoolControl(pool.socket)
+        self.password_file = _secret(folder / "pool-password", PASSWORD)
+        self.passphrase_file = _secret(folder / "passphrase", PASSPHRASE)
+        self._up: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        self._up = subprocess.Popen(
+            [PROGRAM, "--home", str(self.home.path), "up"],
+            env=os.environ | {"XENKEEP_TRANSFER_LEASE": "3s", "XENKEEP_POOL_PATIENCE": "10s"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self._up.stdout is not None
+        said = []
+        for line in self._up.stdout:
+            said.append(line)
+            if line.startswith("ready"):
+                return
+        raise AssertionError("".join(said))
+
+    def stop(self) -> None:
+        """As Ctrl-C does."""
+        if self._up is not None:
+            self._up.send_signal(signal.SIGINT)
+            out, _ = self._up.communicate()
+            assert self._up.returncode == 0, out
+            self._up = None
+
+    def run(self, *arguments: object, answer: str = "", timeout: float = PATIENCE_S) -> Ran:
+        """A ``xenkeep`` command with this home; ``answer`` is typed into it."""
+        done = subprocess.run(
+            [PROGRAM, *map(str, arguments)],
+            env=os.environ | {"XENKEEP_HOME": str(self.home.path), "COLUMNS": "200"},
+            input=answer,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *arguments: object, answer: str = "") -> str:
+        """What a command that must succeed prints."""
+        ran = self.run(*arguments, answer=answer)
+        assert (0, "") == (ran.code, ran.err if ran.code else ""), ran
+        return ran.out
+
+    def data(self, *arguments: object) -> Any:
+        """What a command that must succeed prints with --json."""
+        return json.loads(self.ok(*arguments, "--json"))
+
+    def refused(self, *arguments: object) -> tuple[int, dict[str, str]]:
+        """The exit code and the error of a command that must fail."""
+        ran = self.run(*arguments, "--json")
+        assert ran.code != 0, ran
+        return ran.code, ran.error
+
+    def add_pool(self) -> None:
+        """By its second host, a supporter."""
+        address = self.pool.address(1)
+        sha256 = self.client.pools.probe(address).sha256
+        self.data("pool", "add", address, "--password-file", self.password_file, "--certificate", sha256)
+
+    def add_repository(self, name: str = REPOSITORY) -> Path:
+        """In a directory of its own, which is returned."""
+        place = self.folder / name
+        self.data("repo", "create", name, place, "--passphrase-file", self.passphrase_file)
+        return place
+
+    def backup(self, vm: str, *options: str, repository: str = REPOSITORY) -> Any:
+        """Back a VM up and wait; returns the only task."""
+        (task,) = self.data("backup", vm, "--to", repository, "--wait", *options)["tasks"]
+        return task
+
+    def pid(self, program: str) -> int:
+        """Of the service, or of ``nats``, that runs now."""
+        assert self._up is not None
+        for number, command in commands_below(self._up.pid).items():
+            if _is(program, command):
+                return number
+        raise AssertionError(f"{program} does not run")
+
+    def kill(self, program: str) -> None:
+        """With SIGKILL. It is started again by ``xenkeep up``."""
+        os.kill(self.pid(program), signal.SIGKILL)
+
+    def wait_for_another(self, program: str, dead: int) -> None:
+        """Returns when the program runs under another process id than ``dead``."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            assert self._up is not None
+            running = commands_below(self._up.pid)
+            if any(_is(program, command) and number != dead for number, command in running.items()):
+                return
+            time.sleep(0.05)  # the kernel tells nobody but the parent
+        raise AssertionError(f"{program} was not started again")
+
+    def wait_until_serving(self) -> None:
+        """Returns when all services answer."""
+        for name in SERVICES:
+            self.client.wait_until_serving(name, PATIENCE_S)
+
+    def watch(self, run: str, until: Callable[[run_pb2.Run], bool] = lambda _: False) -> run_pb2.Run:
+        """The run when ``until`` holds, or ended."""
+        state = self.client.runs.get(run)
+        for state in self.client.runs.watch(run):
+            if until(state):
+                break
+        return state
+
+    def xapi(self, method: str, *arguments: object, host: int = 0) -> Any:
+        """A XenAPI call by a client of its own."""
+        return sdk_call(f"https://{self.pool.address(host)}", method, arguments)
+
+    def records(self, kind: str) -> dict[str, dict[str, Any]]:
+        """All XenAPI records of a kind."""
+        found: dict[str, dict[str, Any]] = self.xapi(f"{kind}.get_all_records")
+        return found
+
+    def leftovers(self) -> list[str]:
+        """What a backup or restore of ours must not leave: snapshots, control-domain VBDs, lone disks."""
+        vms, vdis, vbds = self.records("VM"), self.records("VDI"), self.records("VBD")
+        left = [f"snapshot {vm['name_label']}" for vm in vms.values() if vm["is_a_snapshot"]]
+        left += [f"VM {vm['name_label']} half made" for vm in vms.values() if _is_marked(vm)]
+        domains = {ref for ref, vm in vms.items() if vm["is_control_domain"]}
+        left += [f"VBD {vbd['uuid']} of a control domain" for vbd in vbds.values() if vbd["VM"] in domains]
+        for vdi in vdis.values():
+            if vdi["managed"] and not vdi["is_tools_iso"] and (not vdi["VBDs"] or vdi["is_a_snapshot"]):
+                left.append(f"{vdi['type']} disk {vdi['name_label']} of {vdi['snapshot_of']}")
+        bases = {text for text in left if text.startswith("cbt_metadata")}
+        for text in bases:
+            left.remove(text)  # one for each disk is what the next incremental starts from
+        return left
+
+    def wait_for_pool_event(self, seconds: float) -> None:
+        """Returns when something in the pool changes, or after ``seconds``."""
+        session_free = ["vm", "vdi", "vbd"]
+        token = self.xapi("event.from", session_free, "", 0.0)["token"]
+        self.xapi("event.from", session_free, token, seconds)
+
+    def disks(self, vm: str) -> list[str]:
+        """UUIDs of a VM's disks, by device; ``vm`` is a name, UUID or resource name."""
+        return [disk.disk_id for disk in self.client.vms.get(vm).disks]
+
+    def hashes(self, vm: str) -> list[str]:
+        """SHA-256 of a VM's disks, by device, as the simulator says."""
+        return [self.control.sha256(disk) for disk in self.disks(vm)]
+
+    def close(self) -> None:
+        self.client.close()
+        self.control.close()
+
+
+def _is(program: str, command: str) -> bool:
+    return ("nats-server" if program == "nats" else f"services.{program}\0") in command
+
+
+def commands_below(parent: int) -> dict[int, str]:
+    """Command lines of the processes ``parent`` has started, and of those they have, by process id."""
+    below: dict[int, str] = {}
+    for child in map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()):
+        below[child] = Path(f"/proc/{child}/cmdline").read_text()
+        below |= commands_below(child)
+    return below
+
+
+@contextmanager
+def running_stack(folder: Path, *, image_bytes: int = 64 * MIB) -> Iterator[Stack]:
+    """Everything, with a pool of three hosts and three VMs and nothing added to Xenkeep yet."""
+    web, db, data = (_image(folder / f"{name}.img", image_bytes) for name in ("web", "db", "data"))
+    vms = [
+        _vm("web", "host0", [web], tags=["front"]),
+        _vm("db", "host1", [db, data], firmware="uefi"),
+        {**_vm("spare", None, []), "disks": [{"name": "spare disk 0", "size_bytes": 16 * MIB}]},
+    ]
+    (folder / "sim").mkdir()
+    pool = SimulatedPool(folder / "sim", vms=vms)
+    stack = Stack(folder, pool)
+    try:
+        pool.start()
+        stack.start()
+        yield stack
+    finally:
+        stack.close()
+        stack.stop()
+        pool.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One for the tests of a module; the pool ``Lab`` and the repository ``main`` are added."""
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        running.add_pool()
+        running.add_repository()
+        yield running
+
+
+def _vm(name: str, host: str | None, images: list[Path], **more: Any) -> dict[str, Any]:
+    disks = [
+        {"name": f"{name} disk {number}", "image": str(image), "bootable": number == 0}
+        for number, image in enumerate(images)
+    ]
+    return {"name": name, "host": host, "networks": ["Pool-wide network"], "disks": disks, **more}
+
+
+def _image(path: Path, size_bytes: int) -> Path:
+    """A real ext4 file system, a third of it filled with what cannot be compressed."""
+    tree = path.with_suffix(".tree")
+    tree.mkdir()
+    rng = Random(path.name)
+    for number in range(4):
+        (tree / f"records-{number}.bin").write_bytes(rng.randbytes(size_bytes // 12))
+    subprocess.run(
+        ["mke2fs", "-q", "-F", "-t", "ext4", "-J", "size=4", "-d", tree, path, f"{size_bytes // 1024}k"],
+        check=True,
+        capture_output=True,
+    )
+    return path
+
+
+def _is_marked(vm: dict[str, Any]) -> bool:
+    return any(key.startswith("xenkeep:restore_target") for key in vm["other_config"])
+
+
+def _secret(path: Path, text: str) -> Path:
+    path.write_text(text + "\n")
+    path.chmod(0o600)
+    return path

@@ -29,7 +29,7 @@ from services.mover.repository.restore import (
     restore_disk,
 )
 from services.mover.repository.session import BackupSession
-from services.mover.repository.stream import read_stream
+from services.mover.repository.stream import read_stream, require_stream
 from services.mover.repository.verify import Verification, verify
 
 
@@ -126,6 +126,22 @@ class Repository:
             ) from None
         self._take_segments(public.get("segments"))
         return decode_body(body, name)
+
+    def known_damage(self, point_id: str) -> str:
+        """What is known to keep the point from being restored completely; empty when nothing is.
+
+        Reads the point; walks its maps only while some pack is known to be damaged.
+        """
+        try:
+            point = self.get_point(point_id)
+            if self._context.index.has_damage():
+                for disk in point.disks:
+                    require_readable(self._context, point_id, disk, self._context.disk_map(disk))
+                for ref in point.streams.values():
+                    require_stream(self._context.reader, self._context.index, ref)
+        except DataLoss as error:
+            return error.message
+        return ""
 
     def data_extents(self, point_id: str, disk_id: str) -> list[Extent]:
         """What a restore of the disk will write, ascending and apart; every other byte is zero."""

@@ -6,6 +6,7 @@ from services.mover.repository.blobwriter import BlobWriter
 from services.mover.repository.format.blob import BlobType
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.stream import LIST_ITEMS, ListItem, StreamRef, decode_list, encode_list
+from services.mover.repository.index import Index
 from services.mover.repository.reader import BlobReader
 
 PIECE_BYTES = 1 << 20
@@ -59,6 +60,19 @@ def stream_ids(reader: BlobReader, ref: StreamRef) -> Iterator[bytes]:
             pending += [item.id for item in items]
         else:
             yield from (item.id for item in items)
+
+
+def require_stream(reader: BlobReader, index: Index, ref: StreamRef) -> None:
+    """Raises DataLoss when a list is damaged or a piece has no copy that can be read.
+
+    Pieces are only read when every copy lies in a pack known to be damaged.
+    """
+    ids = list(stream_ids(reader, ref))
+    copies = index.find(ids)
+    for id_ in ids:
+        here = copies.get(id_, [])
+        if all(copy.pack.damaged for copy in here):
+            reader.read(id_, here[0].entry.type if here else BlobType.PIECE)
 
 
 def _store_piece(writer: BlobWriter, piece: bytes, *, meta: bool) -> ListItem:

@@ -166,6 +166,7 @@ def test_a_harmed_pack_is_named_with_the_points_it_damages_and_healed_by_a_backu
         result = repository.verify(full=False)
         assert set(_packs(_store(pristine), kind)) <= {finding.object for finding in result.findings}
         assert result.damaged_points == ("base", "next")
+        assert "damaged" in repository.known_damage("base")
         assert all("base" in finding.points or "next" in finding.points for finding in result.findings)
         target = MemoryTarget(len(BASE))
         with pytest.raises(DataLoss):
@@ -175,6 +176,8 @@ def test_a_harmed_pack_is_named_with_the_points_it_damages_and_healed_by_a_backu
         back_up(repository, "full-2", NEXT)
         assert restored(repository, "full-1") == BASE
         assert restored(repository, "base") == BASE
+        if kind == "data":
+            assert repository.known_damage("base") == repository.known_damage("full-2") == ""
 
 
 def test_an_incremental_reads_damaged_chunks_again_and_heals_older_points(

@@ -24,6 +24,9 @@ from services.hypervisor.ports.pool import Snapshot, SnapshotDisk, VmDisk, VmSha
 _DESCRIPTION = "Snapshot of a backup that is under way. Xenkeep removes it."
 _TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z")
 
+_SETTLING_LOOKS = 60
+_SETTLING_WAIT_S = 5.0
+
 _log = structlog.get_logger()
 
 
@@ -78,7 +81,7 @@ class XapiSnapshots:
         """See ports.Snapshots. The tags go on last; until then the name tells whose it is."""
         with translating(f"taking a snapshot of VM {vm_id}"):
             vm_ref, _ = await self._vm(vm_id)
-            ref = await self._find(source_id)
+            ref = await self._find_settled(source_id, vm_ref)
             if ref is None:
                 ignored = [ref for disk in leave_out if (ref := await self._objects.ref("VDI", disk))]
                 name = xapi_tags.snapshot_name(source_id)
@@ -170,6 +173,20 @@ class XapiSnapshots:
             tracked=bool(vdi["cbt_enabled"]),
             obstacle=obstacle,
         )
+
+    async def _find_settled(self, source_id: str, vm_ref: str) -> str | None:
+        """The snapshot, or None once none is being taken: it may be ours, begun by a call whose answer was
+        lost."""
+        for _ in range(_SETTLING_LOOKS):
+            vm = await self._objects.record("VM", vm_ref)
+            under_way = vm is not None and "snapshot" in vm["current_operations"].values()
+            found = await self._find(source_id)
+            if found or not under_way:
+                return found
+            watched = [f"VM/{vm_ref}"]
+            token = (await self._session.call("event.from", watched, "", 0.0))["token"]
+            await self._session.call("event.from", watched, token, _SETTLING_WAIT_S)
+        raise XapiFailure("OTHER_OPERATION_IN_PROGRESS", ["VM", "snapshot"])
 
     async def _find(self, source_id: str) -> str | None:
         refs = await self._session.call("VM.get_by_name_label", xapi_tags.snapshot_name(source_id))

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from services.chassis.clock import Clock
 from services.chassis.config import Secret
-from services.chassis.errors import InvalidInput, NotFound
+from services.chassis.errors import DataLoss, InvalidInput, NotFound
 from services.hypervisor.app.pool_watch import PoolWatch
 from services.hypervisor.app.steps import Locks
 from services.hypervisor.domain.events import PoolAdded, PoolRemoved
@@ -34,7 +35,10 @@ class Pools:
 
     async def __aenter__(self) -> "Pools":
         for pool in await self._store.all():
-            await self._start(pool, await self._store.password(pool.pool_id))
+            try:
+                await self._start(pool, await self._store.password(pool.pool_id))
+            except DataLoss as error:
+                await self._start_without_password(pool, error)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -116,6 +120,13 @@ class Pools:
         task = asyncio.create_task(watch.run(), name=f"watch {pool.pool_id}")
         self._watches[pool.pool_id] = (watch, task)
         return watch
+
+    async def _start_without_password(self, pool: Pool, error: DataLoss) -> None:
+        """The other pools go on; this one waits for somebody to add it again."""
+        watch = await self._start(replace(pool, state=PoolState.UNAUTHENTICATED), Secret(""))
+        _, task = self._watches[pool.pool_id]
+        task.cancel()
+        watch.pool = replace(watch.pool, state_message=str(error))
 
     async def _stop(self, pool_id: str) -> None:
         watch, task = self._watches.pop(pool_id, (None, None))

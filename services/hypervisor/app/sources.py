@@ -13,7 +13,7 @@ import structlog
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
 from services.hypervisor.app.pools import Pools
-from services.hypervisor.app.steps import Locks, Passed, nobody
+from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
 from services.hypervisor.domain import tracking
 from services.hypervisor.domain.configuration import Configuration, pack
 from services.hypervisor.domain.extents import Extent, changed_extents
@@ -51,6 +51,7 @@ class Sources:
         self._clock = clock
         self._passed = passed
         self._locks = Locks()
+        self._ongoing = Ongoing()
 
     async def open(
         self,
@@ -81,19 +82,14 @@ class Sources:
             created=self._clock.now(),
             pool_display_name=watch.pool.display_name,
         )
-        async with self._locks.of(source_id):
-            source = await self._store.add(asked_for)
-            self._passed("open:recorded")
-            if (source.pool_id, source.vm_id) != (pool_id, vm_id):
-                raise InvalidInput(
-                    f"The id {source_id} is that of another backup source.",
-                    reason="SOURCE_ID_TAKEN",
-                    hint="Choose a new UUID for each backup.",
-                )
-            _assert_not_closed(source)
-            if source.state is SourceState.OPENING:
-                source = await self._open(watch.connection, source)
-            return await self._readable(watch.connection, source)
+        source = await self._ongoing.join(f"open {source_id}", lambda: self._opened(asked_for))
+        if (source.pool_id, source.vm_id) != (pool_id, vm_id):
+            raise InvalidInput(
+                f"The id {source_id} is that of another backup source.",
+                reason="SOURCE_ID_TAKEN",
+                hint="Choose a new UUID for each backup.",
+            )
+        return await self._readable(watch.connection, source)
 
     async def get(self, pool_id: str, source_id: str) -> Readable:
         """With endpoints that are valid now. Raises NotFound SOURCE_UNKNOWN and as ``open``."""
@@ -120,6 +116,9 @@ class Sources:
 
     async def close(self, pool_id: str, source_id: str, committed: bool) -> None:
         """Safe to repeat; what was said first about ``committed`` holds."""
+        await self._ongoing.join(f"close {source_id}", lambda: self._close(pool_id, source_id, committed))
+
+    async def _close(self, pool_id: str, source_id: str, committed: bool) -> None:
         async with self._locks.of(source_id):
             source = await self._existing(pool_id, source_id)
             if source.state is SourceState.CLOSED:
@@ -142,6 +141,16 @@ class Sources:
                 hint="Open one.",
             )
         return source
+
+    async def _opened(self, asked_for: Source) -> Source:
+        """The source of that id: as it is, or opened now."""
+        async with self._locks.of(asked_for.source_id):
+            source = await self._store.add(asked_for)
+            self._passed("open:recorded")
+            _assert_not_closed(source)
+            if source.state is SourceState.OPENING:
+                source = await self._open(self._pools.connection(source.pool_id), source)
+            return source
 
     async def _open(self, connection: PoolConnection, source: Source) -> Source:
         await connection.assert_readable()

@@ -16,7 +16,7 @@ import structlog
 from services.chassis.clock import Clock
 from services.chassis.errors import DataLoss, FailedPrecondition, InvalidInput, NotFound, XenkeepError
 from services.hypervisor.app.pools import Pools
-from services.hypervisor.app.steps import Locks, Passed, nobody
+from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
 from services.hypervisor.domain.configuration import Configuration, unpack
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.target import (
@@ -44,6 +44,7 @@ class Targets:
         self._clock = clock
         self._passed = passed
         self._locks = Locks()
+        self._ongoing = Ongoing()
 
     async def prepare(
         self, target_id: str, placement: Placement, configuration: bytes, disks: tuple[TargetDisk, ...]
@@ -85,6 +86,9 @@ class Targets:
     async def commit(self, pool_id: str, target_id: str) -> Target:
         """Raises Aborted when a disk is not written completely, FailedPrecondition TARGET_ABORTED and
         TARGET_NOT_PREPARED; what the pool raises."""
+        return await self._ongoing.join(f"commit {target_id}", lambda: self._commit(pool_id, target_id))
+
+    async def _commit(self, pool_id: str, target_id: str) -> Target:
         async with self._locks.of(target_id):
             target = await self._existing(pool_id, target_id)
             _assert_alive(target)
@@ -104,6 +108,9 @@ class Targets:
 
     async def abort(self, pool_id: str, target_id: str) -> None:
         """Raises FailedPrecondition RESTORE_COMMITTED when the VM exists already."""
+        await self._ongoing.join(f"abort {target_id}", lambda: self._abort(pool_id, target_id))
+
+    async def _abort(self, pool_id: str, target_id: str) -> None:
         async with self._locks.of(target_id):
             target = await self._existing(pool_id, target_id)
             if target.state is TargetState.ABORTED:

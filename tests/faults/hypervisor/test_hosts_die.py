@@ -5,10 +5,10 @@ from pathlib import Path
 
 import grpc
 import pytest
-from xenkeep.hypervisor.v1 import backup_source_pb2, events_pb2
+from xenkeep.hypervisor.v1 import backup_source_pb2, events_pb2, restore_target_pb2
 from xenkeep.simulator.v1 import simulator_pb2
 
-from tests.support.hypervisor import PATIENCE_S, HypervisorProcess, Lab
+from tests.support.hypervisor import PATIENCE_S, HypervisorProcess, Lab, write_disk
 from tests.support.nats import NatsServer
 from tests.support.pool import SimulatedPool, vm
 
@@ -69,3 +69,36 @@ async def test_a_supporter_dies_and_comes_back(lab: Lab) -> None:
     await lab.event(events_pb2.HostFailed, lambda event: event.host_display_name == "host2")
     await lab.simulator.ReviveHost(simulator_pb2.ReviveHostRequest(host="host2"))
     await lab.event(events_pb2.HostRecovered, lambda event: event.host_display_name == "host2")
+
+
+async def test_writing_that_the_pool_forgot_is_done_again(lab: Lab) -> None:
+    web = await lab.vm("web")
+    source = await lab.backed_up(web)
+    disks = [
+        restore_target_pb2.DiskToRestore(
+            disk_id=disk.disk_id, size_bytes=disk.size_bytes, display_name=disk.display_name
+        )
+        for disk in source.disks
+    ]
+    target = await lab.targets.PrepareRestoreTarget(
+        restore_target_pb2.PrepareRestoreTargetRequest(
+            restore_target_id=str(uuid.uuid4()),
+            placement=restore_target_pb2.Placement(pool="Lab", vm_display_name="again"),
+            vm_configuration=source.vm_configuration,
+            disks=disks,
+        ),
+        timeout=PATIENCE_S,
+    )
+    for disk in target.disks:
+        await write_disk(disk.endpoint, [(0, b"lost" * 1024)])
+    await lab.simulator.RestartToolstack(simulator_pb2.RestartToolstackRequest(host="host0"))
+    commit = restore_target_pb2.CommitRestoreTargetRequest(name=target.name)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await lab.targets.CommitRestoreTarget(commit, timeout=PATIENCE_S)
+    assert grpc.StatusCode.ABORTED == refused.value.code()
+    request = restore_target_pb2.GetRestoreTargetRequest(name=target.name)
+    again = await lab.targets.GetRestoreTarget(request, timeout=PATIENCE_S)
+    for disk in again.disks:
+        await write_disk(disk.endpoint, [(0, b"kept" * 1024)])
+    done = await lab.targets.CommitRestoreTarget(commit, timeout=PATIENCE_S)
+    assert restore_target_pb2.RestoreTarget.STATE_COMMITTED == done.state

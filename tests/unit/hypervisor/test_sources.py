@@ -1,0 +1,135 @@
+"""Opening a backup source, on a pool in memory."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.chassis.clock import SystemClock
+from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
+from services.chassis.ids import RandomIds
+from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
+from services.hypervisor.app.sources import Readable
+from services.hypervisor.domain.pool import PoolState
+from services.hypervisor.domain.source import Base
+from services.hypervisor.domain.tracking import FullReason, Tracking
+from services.hypervisor.domain.vm import Method
+from tests.support.hypervisor_house import POOL_ID, House, house
+
+
+@pytest.fixture
+def pool() -> MemoryPool:
+    return MemoryPool(SystemClock(), RandomIds())
+
+
+@pytest.fixture
+def vm(pool: MemoryPool) -> MemoryVm:
+    return pool.add_vm("web", pool.add_disk("root"), pool.add_disk("data"))
+
+
+@pytest.fixture
+async def inside(pool: MemoryPool, tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path, pool) as made:
+        yield made
+
+
+async def _open(inside: House, vm: MemoryVm, id: str = "", **more: Any) -> Readable:
+    asked: dict[str, Any] = {"method": Method.NORMAL, "bases": (), "asked": FullReason.FIRST_BACKUP} | more
+    return await inside.sources.open(POOL_ID, vm.vm_id, id or str(uuid.uuid4()), **asked)
+
+
+async def test_a_caller_who_gives_up_does_not_have_it_done_twice(
+    inside: House, pool: MemoryPool, vm: MemoryVm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, entered = asyncio.Event(), asyncio.Event()
+    take, calls = pool.take_snapshot, 0
+
+    async def slow(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        entered.set()
+        await gate.wait()
+        return await take(*args)
+
+    monkeypatch.setattr(pool, "take_snapshot", slow)
+    id = str(uuid.uuid4())
+    first = asyncio.ensure_future(_open(inside, vm, id))
+    await entered.wait()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    second = asyncio.ensure_future(_open(inside, vm, id))
+    await asyncio.sleep(0)
+    gate.set()
+    assert 2 == len((await second).source.disks)
+    assert 1 == calls
+
+
+async def test_one_bad_disk_does_not_spoil_the_others(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:
+    pool.disks[vm.disks["0"]].obstacle = "it is raw"
+    source = (await _open(inside, vm)).source
+    assert ["1"] == [disk.device for disk in source.disks]
+    assert ["DISK_SKIPPED"] == [notice.code for notice in source.notices]
+
+
+async def test_a_disk_that_cannot_be_tracked_is_read_fully_each_time(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    pool.tracking = Tracking.UNSUPPORTED
+    first = (await _open(inside, vm)).source
+    assert {""} == {disk.tracking_ref for disk in first.disks}
+    bases = tuple(Base(disk.disk_id, disk.tracking_ref) for disk in first.disks)
+    second = (await _open(inside, vm, bases=bases)).source
+    assert {FullReason.TRACKING_UNSUPPORTED} == {disk.full_reason for disk in second.disks}
+
+
+async def test_a_disk_that_was_added_is_full_beside_incrementals(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    first = (await _open(inside, vm)).source
+    vm.disks["2"] = pool.add_disk("new").disk_id
+    bases = tuple(Base(disk.disk_id, disk.tracking_ref) for disk in first.disks)
+    second = (await _open(inside, vm, bases=bases)).source
+    assert [True, True, False] == [disk.incremental for disk in second.disks]
+    assert FullReason.FIRST_BACKUP is second.disks[2].full_reason
+
+
+async def test_an_id_belongs_to_one_vm(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:
+    id = str(uuid.uuid4())
+    await _open(inside, vm, id)
+    with pytest.raises(InvalidInput):
+        await _open(inside, pool.add_vm("other"), id)
+
+
+async def test_what_cannot_be_opened_is_told(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:
+    with pytest.raises(FailedPrecondition):
+        await _open(inside, vm, method=Method.QUIESCED)
+    with pytest.raises(NotFound):
+        await inside.sources.get(POOL_ID, str(uuid.uuid4()))
+    pool.readable = False
+    with pytest.raises(FailedPrecondition):
+        await _open(inside, vm)
+    assert [vm] == list(pool.vms.values())
+
+
+async def test_a_snapshot_somebody_removed_is_told_of(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:
+    source = (await _open(inside, vm)).source
+    del pool.disks[source.disks[0].snapshot_disk_id]
+    with pytest.raises(FailedPrecondition) as told:
+        await inside.sources.get(POOL_ID, source.source_id)
+    assert "SNAPSHOT_GONE" == told.value.reason
+
+
+async def test_without_the_sealing_key_the_pool_waits_for_its_password(
+    pool: MemoryPool, vm: MemoryVm, tmp_path: Path
+) -> None:
+    async with house(tmp_path, pool):
+        pass
+    (tmp_path / "sealing.key").unlink()
+    async with house(tmp_path, pool) as again:
+        [watch] = again.pools.all()
+        assert PoolState.UNAUTHENTICATED is watch.pool.state
+        assert "sealing" in watch.pool.state_message

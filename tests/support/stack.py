@@ -17,6 +17,7 @@ import pytest
 from xenkeep.client import Client
 from xenkeep.demo.pool import PoolControl
 from xenkeep.home import SERVICES, Home
+from xenkeep.local.processes import leashed
 from xenkeep.local.setup import init
 from xenkeep.scheduler.v1 import run_pb2
 
@@ -65,7 +66,7 @@ class Stack:
 
     def start(self) -> None:
         self._up = subprocess.Popen(
-            [PROGRAM, "--home", str(self.home.path), "up"],
+            leashed([PROGRAM, "--home", self.home.path, "up"]),
             env=os.environ | {"XENKEEP_TRANSFER_LEASE": "3s", "XENKEEP_POOL_PATIENCE": "10s"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

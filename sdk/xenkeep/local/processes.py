@@ -4,11 +4,13 @@ import os
 import shutil
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xenkeep.errors import Error
 from xenkeep.home import SERVICES, Home
+from xenkeep.local import leash
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,11 @@ def _service(home: Home, name: str) -> Program:
     }
     environment |= {f"XENKEEP_{other.upper()}": home.addresses[other] for other in SERVICES}
     return Program(name, (sys.executable, "-m", f"services.{name}"), environment)
+
+
+def leashed(command: Sequence[str | Path]) -> list[str]:
+    """The command line that runs ``command`` and ends it when this process dies."""
+    return [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *map(str, command)]
 
 
 def environment_of(program: Program) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Runs programs, starts again what dies, stops all in reverse order.
 
 A service may be killed at any moment; it goes on where it was when it is started again. A program that keeps
-dying is started more and more slowly, up to once in 30 seconds, for ever: what it needs may come back.
+dying is started more and more slowly, up to once in 30 seconds, for ever: what it needs may come back. When
+the supervisor itself is killed, its programs die with it.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from xenkeep.errors import Error
-from xenkeep.local.processes import Program, environment_of
+from xenkeep.local.processes import Program, environment_of, leashed
 
 STOP_SECONDS = 25.0
 FIRST_PAUSE = 0.2
@@ -59,15 +60,17 @@ class Supervisor:
         """Ask every program to end, the last started first; kill what has not ended after STOP_SECONDS."""
         self._stopping.set()
         for program, keeper in reversed(self._keepers):
-            process = self._running.get(program.name)
-            if process is not None and process.returncode is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    await asyncio.wait_for(process.wait(), STOP_SECONDS)
-                except TimeoutError:
-                    self._notify(f"{program.name} did not stop in {STOP_SECONDS:.0f} s and was killed")
-                    process.kill()
-            await asyncio.wait([keeper])
+            self._signal(program, signal.SIGTERM)
+            done, _ = await asyncio.wait([keeper], timeout=STOP_SECONDS)
+            if not done:
+                self._notify(f"{program.name} did not stop in {STOP_SECONDS:.0f} s and was killed")
+                self._signal(program, signal.SIGKILL)
+                await asyncio.wait([keeper])
+
+    def _signal(self, program: Program, number: int) -> None:
+        process = self._running.get(program.name)
+        if process is not None and process.returncode is None:
+            process.send_signal(number)
 
     async def _keep(self, program: Program, ready: asyncio.Future[None]) -> None:
         pause = FIRST_PAUSE
@@ -93,7 +96,7 @@ class Supervisor:
 
     async def _run_once(self, program: Program, ready: asyncio.Future[None]) -> int:
         process = await asyncio.create_subprocess_exec(
-            *program.command,
+            *leashed(program.command),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -102,6 +105,8 @@ class Supervisor:
             limit=1 << 20,
         )
         self._running[program.name] = process
+        if self._stopping.is_set():  # it was being started when ``stop`` looked
+            self._signal(program, signal.SIGTERM)
         assert process.stdout is not None
         with self._log(program).open("ab") as log:
             while line := await process.stdout.readline():

@@ -59,11 +59,13 @@ class BackupRunner:
         if done is not None:
             return await self._outcome(registration, done, source, 0)
         job: BackupJob | None = None
+        opening = transfer.attempt > 1
         try:
             cancel.check()
             points = await self._shelf.points(registration.repository_id)
             known = await in_thread(cancel, points.now)
             board.doing("taking the snapshot")
+            opening = True
             opened = await self._open(transfer, spec, wish(known, vm_id, full=spec.full), cancel)
             reading = await self._reading(opened, spec, known, vm_id, board, cancel)
             job = BackupJob(
@@ -85,7 +87,8 @@ class BackupRunner:
             if not (isinstance(error, Aborted) and error.reason == TAKEN_OVER):
                 if job is not None:
                     await cleaned_up(error, in_thread(cancel, job.forget), "A checkpoint is left, harmless.")
-                await cleaned_up(error, self._close(source, committed=False), SWEPT_LATER)
+                if opening:
+                    await cleaned_up(error, self._close(source, committed=False), SWEPT_LATER)
             raise
         board.doing("removing the snapshot")
         return await self._outcome(registration, point, source, job.resumed_bytes)

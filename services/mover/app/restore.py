@@ -75,6 +75,7 @@ class RestoreRunner:
     ) -> Outcome:
         """Raises DataLoss, before anything is made in the pool, when the point is known to be damaged."""
         name = target_name(spec.placement.pool, transfer.transfer_id)
+        made = transfer.attempt > 1
         try:
             cancel.check()
             board.doing("opening the repository")
@@ -84,11 +85,13 @@ class RestoreRunner:
                 readable = await in_thread(cancel, prepared, repository, spec.point_id)
                 work = _Work(repository, readable, board, cancel)
                 board.doing("making the disks")
+                made = True
                 target = await self._prepare(transfer, spec, work)
                 if not target.committed:
                     target = await self._write_and_commit(target, work)
         except Exception as error:
-            await cleaned_up(error, self._abort(name), SWEPT_LATER)
+            if made:
+                await cleaned_up(error, self._abort(name), SWEPT_LATER)
             raise
         return Outcome(Result(vm=target.vm, notices=(*work.remarks, *target.notices)))
 

@@ -202,7 +202,7 @@ async def test_asked_to_stop_before_it_goes_on_it_closes_what_an_earlier_attempt
     cancel = Cancellation()
     cancel.request()
     with pytest.raises(Cancelled):
-        await world.back_up(1, cancel=cancel)
+        await world.back_up(1, cancel=cancel, attempt=2)
     assert {source(1): False} == world.hypervisor.closed
 
 

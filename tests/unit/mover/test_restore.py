@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import Aborted, Cancelled, DataLoss, FailedPrecondition, Unavailable
+from services.chassis.errors import Aborted, Cancelled, DataLoss, FailedPrecondition, NotFound, Unavailable
 from services.mover.adapters.memory_disk import MemoryDisk
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation
@@ -152,7 +152,7 @@ async def test_cancelled_before_it_goes_on_it_removes_what_an_earlier_attempt_ma
     cancel = Cancellation()
     cancel.request()
     with pytest.raises(Cancelled):
-        await world.restore(2, 1, cancel=cancel)
+        await world.restore(2, 1, cancel=cancel, attempt=2)
     assert {target(2)} == world.hypervisor.aborted
 
 
@@ -170,3 +170,14 @@ async def test_progress_never_goes_back_when_a_disk_is_written_again(world: Worl
     board.moved("disk", total=4 * CHUNK, read=3 * CHUNK)
     board.moved("disk", total=2 * CHUNK, read=CHUNK)
     assert (4 * CHUNK, 3 * CHUNK) == (board.progress().total_bytes, board.progress().done_bytes)
+
+
+async def test_what_fails_before_anything_is_made_asks_nobody_to_remove_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(target: str) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(world.hypervisor, "abort_target", never)
+    with pytest.raises(NotFound, match="no restore point"):
+        await world.restore(2, 9)

@@ -104,17 +104,23 @@ class World:
         return RestoreRunner(self.shelf, self.hypervisor, self.disks, RestoreOptions(), self.clock)
 
     async def back_up(
-        self, number: int = 1, *, full: bool = False, cancel: Cancellation | None = None
+        self, number: int = 1, *, full: bool = False, cancel: Cancellation | None = None, attempt: int = 1
     ) -> Outcome:
         spec = Backup(VM, "main", Method.NORMAL, full=full, policy="nightly", run="runs/1", connections=2)
-        transfer = Transfer(transfer_id(number), spec, self.clock.now())
+        transfer = Transfer(transfer_id(number), spec, self.clock.now(), attempt=attempt)
         return await self.backup_runner()(transfer, spec, Board(), cancel or Cancellation())
 
     async def restore(
-        self, number: int, point: int, *, board: Board | None = None, cancel: Cancellation | None = None
+        self,
+        number: int,
+        point: int,
+        *,
+        board: Board | None = None,
+        cancel: Cancellation | None = None,
+        attempt: int = 1,
     ) -> Outcome:
         spec = Restore("main", transfer_id(point), Placement(POOL, Mode.NEW_VM))
-        transfer = Transfer(transfer_id(number), spec, self.clock.now())
+        transfer = Transfer(transfer_id(number), spec, self.clock.now(), attempt=attempt)
         return await self.restore_runner()(transfer, spec, board or Board(), cancel or Cancellation())
 
     def restored(self, number: int) -> dict[str, str]:

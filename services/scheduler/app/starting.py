@@ -13,6 +13,7 @@ from services.chassis.errors import (
 from services.chassis.ids import IdSource
 from services.scheduler.app.policies import known
 from services.scheduler.app.record import record
+from services.scheduler.domain.capture import complaints
 from services.scheduler.domain.policy import MOST_NAMES, Selector
 from services.scheduler.domain.run import (
     BackupRun,
@@ -89,7 +90,17 @@ class Starting:
                 reason="BACKUP_INVALID",
                 hint="Name the VMs by name or UUID, and the repository to back up to.",
             )
-        terms = BackupTerms(Selector(vms=spec.vms), spec.repository, spec.method, spec.full)
+        wrong = dict(complaints(spec.capture, spec.method.value))
+        if wrong:
+            raise InvalidInput(
+                "The backup cannot be made so: " + "; ".join(f"{k} {v}" for k, v in wrong.items()) + ".",
+                reason="BACKUP_INVALID",
+                hint="Correct these options and try again.",
+                metadata=wrong,
+            )
+        terms = BackupTerms(
+            Selector(vms=spec.vms), spec.repository, spec.method, spec.full, capture=spec.capture
+        )
         try:
             await self._repositories.find(spec.repository)
             check_by_hand(terms.selector, await self._vms.list_vms(""))

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from services.chassis.errors import FailedPrecondition, InvalidInput
+from services.scheduler.domain import capture as captures
 from services.scheduler.domain.calendar import check_schedule, next_firing, zone_of
+from services.scheduler.domain.capture import Capture
 
 ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 MOST_NAMES = 10_000
@@ -66,6 +68,7 @@ class Policy:
     retry: RetryRule = field(default_factory=RetryRule)
     limits: Limits = field(default_factory=Limits)
     paused: bool = False
+    capture: Capture = field(default_factory=Capture)
     next_run_time: datetime | None = None
     etag: str = ""
     create_time: datetime | None = None
@@ -128,6 +131,7 @@ def _complaints(policy: Policy) -> Iterator[tuple[str, str]]:
         yield "retry.retries", f"must be 0 to {MOST_RETRIES}"
     if not timedelta(0) <= policy.retry.delay <= LONGEST_DELAY:
         yield "retry.delay_duration", "must be 0 seconds to one day"
+    yield from captures.complaints(policy.capture, policy.method.value)
     limits = policy.limits
     for name, value, most in (
         ("tasks_per_run", limits.tasks_per_run, 256),

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import Enum
 
 from services.chassis.errors import FailedPrecondition
+from services.scheduler.domain.capture import Capture
 from services.scheduler.domain.notes import Failure, Notice
 from services.scheduler.domain.policy import Limits, Method, RetryRule, Selector
 from services.scheduler.domain.task import Task, TaskState, cancel_asked
@@ -40,6 +41,7 @@ class BackupRun:
     repository: str
     method: Method = Method.NORMAL
     full: bool = False
+    capture: Capture = field(default_factory=Capture)
 
 
 class PlacementMode(Enum):
@@ -88,6 +90,7 @@ class BackupTerms:
     retry: RetryRule = field(default_factory=RetryRule)
     limits: Limits = field(default_factory=Limits)
     site: str = ""
+    capture: Capture = field(default_factory=Capture)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,4 +14,5 @@ def terms_of_policy(policy: Policy, full: bool) -> BackupTerms:
         policy_id=policy.policy_id,
         retry=policy.retry,
         limits=policy.limits,
+        capture=policy.capture,
     )

@@ -7,6 +7,7 @@ from xenkeep.scheduler.v1 import policy_pb2
 
 from services.chassis.errors import InvalidInput
 from services.scheduler.domain.policy import Limits, Policy, RetryRule, Selector
+from services.scheduler.wire.capture import capture_from_proto, capture_to_proto
 from services.scheduler.wire.methods import method_from_proto, method_to_proto
 from services.scheduler.wire.names import id_in, policy_name
 from services.scheduler.wire.times import time_to_proto
@@ -39,6 +40,7 @@ def policy_to_proto(policy: Policy) -> policy_pb2.Policy:
         etag=policy.etag,
         create_time=time_to_proto(policy.create_time),
         paused=policy.paused,
+        options=capture_to_proto(policy.capture),
     )
 
 
@@ -65,6 +67,7 @@ def policy_from_proto(policy: policy_pb2.Policy) -> Policy:
             policy.limits.connections_per_disk,
         ),
         paused=policy.paused,
+        capture=capture_from_proto(policy.options),
         etag=policy.etag,
     )
 

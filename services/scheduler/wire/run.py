@@ -6,6 +6,7 @@ from xenkeep.scheduler.v1 import run_pb2
 from services.chassis.errors import InvalidInput
 from services.scheduler.domain.run import BackupRun, PolicyRun, RestoreRun, Run, RunSpec, RunState
 from services.scheduler.domain.task import Progress, Task, TaskState
+from services.scheduler.wire.capture import capture_from_proto, capture_to_proto
 from services.scheduler.wire.methods import method_from_proto, method_to_proto
 from services.scheduler.wire.names import id_in, policy_name, run_name
 from services.scheduler.wire.placement import placement_from_proto, placement_to_proto
@@ -52,9 +53,13 @@ def spec_to_proto(spec: RunSpec) -> run_pb2.RunSpec:
     match spec:
         case PolicyRun(policy_id, full):
             return run_pb2.RunSpec(policy=run_pb2.PolicyRun(policy=policy_name(policy_id), full=full))
-        case BackupRun(vms, repository, method, full):
+        case BackupRun(vms, repository, method, full, capture):
             backup = run_pb2.BackupRun(
-                vms=vms, repository=repository, method=method_to_proto(method), full=full
+                vms=vms,
+                repository=repository,
+                method=method_to_proto(method),
+                full=full,
+                options=capture_to_proto(capture),
             )
             return run_pb2.RunSpec(backup=backup)
         case RestoreRun(point, placement):
@@ -72,7 +77,9 @@ def spec_from_proto(spec: run_pb2.RunSpec) -> RunSpec:
         case "backup":
             backup = spec.backup
             method = method_from_proto(backup.method)
-            return BackupRun(tuple(dict.fromkeys(backup.vms)), backup.repository, method, backup.full)
+            vms = tuple(dict.fromkeys(backup.vms))
+            capture = capture_from_proto(backup.options)
+            return BackupRun(vms, backup.repository, method, backup.full, capture)
         case "restore":
             point = id_in(spec.restore.restore_point, "restorePoints")
             return RestoreRun(point, placement_from_proto(spec.restore.placement))

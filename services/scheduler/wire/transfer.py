@@ -4,6 +4,7 @@ from xenkeep.mover.v1 import transfer_pb2, work_pb2
 
 from services.scheduler.domain.run import BackupTerms, RestoreTerms, Run
 from services.scheduler.domain.task import Task
+from services.scheduler.wire.capture import capture_to_proto
 from services.scheduler.wire.methods import method_to_proto
 from services.scheduler.wire.names import run_name
 from services.scheduler.wire.placement import placement_to_proto
@@ -24,6 +25,7 @@ def _spec(run: Run, task: Task) -> transfer_pb2.TransferSpec:
                 policy=terms.policy_id,
                 run=run_name(run.run_id),
                 connections_per_disk=terms.limits.connections_per_disk,
+                options=capture_to_proto(terms.capture),
             )
             return transfer_pb2.TransferSpec(backup=backup)
         case RestoreTerms() as terms:

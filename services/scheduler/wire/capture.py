@@ -1,0 +1,79 @@
+"""Options of a capture."""
+
+from datetime import timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from xenkeep.common.v1 import capture_pb2
+
+from services.chassis.errors import InvalidInput
+from services.scheduler.domain.capture import Capture, DiskRules, Hook, Moment, Offline, Requirement
+
+
+def capture_to_proto(capture: Capture) -> capture_pb2.CaptureOptions:
+    options = capture_pb2.CaptureOptions(
+        hooks=map(_hook_to_proto, capture.hooks),
+        disks=capture_pb2.DiskRules(include=capture.disks.include, exclude=capture.disks.exclude),
+    )
+    if capture.offline is not None:
+        options.offline.CopyFrom(
+            capture_pb2.OfflineOptions(
+                shutdown_deadline_duration=_duration(capture.offline.shutdown_deadline),
+                force=capture.offline.force,
+                stay_off=capture.offline.stay_off,
+            )
+        )
+    if capture.quiesce is not None:
+        options.quiesce.requirement = capture_pb2.QuiesceOptions.Requirement.Value(
+            f"REQUIREMENT_{capture.quiesce.name}"
+        )
+    return options
+
+
+def capture_from_proto(options: capture_pb2.CaptureOptions) -> Capture:
+    """Raises InvalidInput for durations nobody can wait; it is not checked otherwise."""
+    offline = None
+    if options.HasField("offline"):
+        wait = _timedelta(options.offline.shutdown_deadline_duration)
+        offline = Offline(wait, options.offline.force, options.offline.stay_off)
+    quiesce = None
+    if options.HasField("quiesce"):
+        preferred = options.quiesce.requirement == capture_pb2.QuiesceOptions.REQUIREMENT_PREFER
+        quiesce = Requirement.PREFER if preferred else Requirement.REQUIRE
+    return Capture(
+        offline,
+        quiesce,
+        tuple(map(_hook_from_proto, options.hooks)),
+        DiskRules(tuple(options.disks.include), tuple(options.disks.exclude)),
+    )
+
+
+def _hook_to_proto(hook: Hook) -> capture_pb2.CaptureHook:
+    return capture_pb2.CaptureHook(
+        moment=capture_pb2.CaptureHook.Moment.Value(f"MOMENT_{hook.moment.name}"),
+        url=hook.url,
+        deadline_duration=_duration(hook.deadline),
+        optional=hook.optional,
+    )
+
+
+def _hook_from_proto(hook: capture_pb2.CaptureHook) -> Hook:
+    after = hook.moment == capture_pb2.CaptureHook.MOMENT_AFTER_SNAPSHOT
+    moment = Moment.AFTER_SNAPSHOT if after else Moment.BEFORE_SNAPSHOT
+    return Hook(moment, hook.url, _timedelta(hook.deadline_duration), hook.optional)
+
+
+def _duration(wait: timedelta) -> Duration:
+    made = Duration()
+    made.FromTimedelta(wait)
+    return made
+
+
+def _timedelta(duration: Duration) -> timedelta:
+    try:
+        return duration.ToTimedelta()
+    except (ValueError, OverflowError):
+        raise InvalidInput(
+            "A duration of the capture's options is out of range.",
+            reason="POLICY_INVALID",
+            hint="Choose 0 seconds to two hours.",
+        ) from None

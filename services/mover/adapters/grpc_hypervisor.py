@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 import grpc
+from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import (
     backup_source_pb2,
     backup_source_pb2_grpc,
@@ -35,7 +36,13 @@ class GrpcHypervisor:
         self._targets = restore_target_pb2_grpc.RestoreTargetServiceStub(channel)
 
     async def open_source(
-        self, source_id: str, vm: str, method: Method, bases: Sequence[Base], reason: FullReason
+        self,
+        source_id: str,
+        vm: str,
+        method: Method,
+        bases: Sequence[Base],
+        reason: FullReason,
+        options: bytes = b"",
     ) -> Source:
         request = backup_source_pb2.OpenBackupSourceRequest(
             vm=vm,
@@ -46,6 +53,7 @@ class GrpcHypervisor:
                 for base in bases
             ],
             full_reason=reason_to_proto(reason),
+            options=capture_pb2.CaptureOptions.FromString(options),
         )
         with translated("hypervisor"):
             return source_from_proto(await self._sources.OpenBackupSource(request, timeout=OPEN_SECONDS))

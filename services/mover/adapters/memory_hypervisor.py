@@ -40,7 +40,13 @@ class MemoryHypervisor:
     """Tracking ref to content."""
 
     async def open_source(
-        self, source_id: str, vm: str, method: Method, bases: Sequence[Base], reason: FullReason
+        self,
+        source_id: str,
+        vm: str,
+        method: Method,
+        bases: Sequence[Base],
+        reason: FullReason,
+        options: bytes = b"",
     ) -> Source:
         pool, _ = vm_ids(vm)
         name = source_name(pool, source_id)

@@ -21,10 +21,16 @@ class PatientHypervisor:
         self._patience = patience
 
     async def open_source(
-        self, source_id: str, vm: str, method: Method, bases: Sequence[Base], reason: FullReason
+        self,
+        source_id: str,
+        vm: str,
+        method: Method,
+        bases: Sequence[Base],
+        reason: FullReason,
+        options: bytes = b"",
     ) -> Source:
         return await self._patience.until_answered(
-            lambda: self._hypervisor.open_source(source_id, vm, method, bases, reason)
+            lambda: self._hypervisor.open_source(source_id, vm, method, bases, reason, options)
         )
 
     async def extents(self, source: str, disk_id: str) -> AsyncIterator[Extent]:

@@ -27,7 +27,10 @@ MOST_CONNECTIONS = 16
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """``vm`` is ``pools/{pool}/vms/{vm}``; ``connections`` per disk, 0 for the default."""
+    """``vm`` is ``pools/{pool}/vms/{vm}``; ``connections`` per disk, 0 for the default.
+
+    ``options`` is what the policy says about the capture: handed to the hypervisor service as it came.
+    """
 
     vm: str
     repository_id: str
@@ -36,6 +39,7 @@ class Backup:
     policy: str = ""
     run: str = ""
     connections: int = 0
+    options: bytes = b""
 
     def __post_init__(self) -> None:
         if not 0 <= self.connections <= MOST_CONNECTIONS:

@@ -18,7 +18,13 @@ class Hypervisor(Protocol):
     """
 
     async def open_source(
-        self, source_id: str, vm: str, method: Method, bases: Sequence[Base], reason: FullReason
+        self,
+        source_id: str,
+        vm: str,
+        method: Method,
+        bases: Sequence[Base],
+        reason: FullReason,
+        options: bytes = b"",
     ) -> Source:
         """FailedPrecondition SOURCE_CLOSED when a source of that id has been closed."""
         ...

@@ -1,5 +1,6 @@
 """What a transfer shall do."""
 
+from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import restore_target_pb2
 from xenkeep.mover.v1 import transfer_pb2
 
@@ -44,6 +45,7 @@ def spec_to_proto(spec: Spec) -> transfer_pb2.TransferSpec:
                 policy=spec.policy,
                 run=spec.run,
                 connections_per_disk=spec.connections,
+                options=capture_pb2.CaptureOptions.FromString(spec.options),
             )
             return transfer_pb2.TransferSpec(backup=backup)
         case Restore():
@@ -73,6 +75,7 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
                 policy=spec.backup.policy,
                 run=spec.backup.run,
                 connections=spec.backup.connections_per_disk,
+                options=spec.backup.options.SerializeToString(deterministic=True),
             )
         case "restore":
             return Restore(

@@ -10,7 +10,12 @@ from xenkeep.hypervisor.v1 import backup_source_pb2, backup_source_pb2_grpc
 from services.hypervisor.app.sources import Readable, Sources
 from services.hypervisor.domain.names import parse, require_uuid
 from services.hypervisor.domain.source import Base
-from services.hypervisor.wire.sources import method_from_proto, reason_from_proto, source_to_proto
+from services.hypervisor.wire.sources import (
+    method_from_proto,
+    reason_from_proto,
+    require_no_options,
+    source_to_proto,
+)
 
 EXTENTS_PER_MESSAGE = 8192
 
@@ -24,6 +29,7 @@ class BackupSourceApi(backup_source_pb2_grpc.BackupSourceServiceServicer):
     async def OpenBackupSource(
         self, request: backup_source_pb2.OpenBackupSourceRequest, context: Any
     ) -> backup_source_pb2.BackupSource:
+        require_no_options(request.options)
         pool_id, vm_id = parse(request.vm, "vms")
         readable = await self._sources.open(
             pool_id,

@@ -3,6 +3,7 @@
 from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import backup_source_pb2
 
+from services.chassis.errors import FailedPrecondition
 from services.hypervisor.domain.names import source_name, vm_name
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import Source, SourceDisk
@@ -40,6 +41,17 @@ def method_from_proto(method: capture_pb2.Method.ValueType) -> Method:
     if method == capture_pb2.METHOD_UNSPECIFIED:
         return Method.NORMAL
     return Method(capture_pb2.Method.Name(method).removeprefix("METHOD_"))
+
+
+def require_no_options(options: capture_pb2.CaptureOptions) -> None:
+    """Raises FailedPrecondition OPTIONS_UNSUPPORTED: what cannot be done is refused, never left out."""
+    asked = [field.name for field, value in options.ListFields() if value != type(value)()]
+    if asked:
+        raise FailedPrecondition(
+            f"Captures cannot be made with options for {', '.join(asked)} yet.",
+            reason="OPTIONS_UNSUPPORTED",
+            hint="Leave them out of the policy.",
+        )
 
 
 def reason_from_proto(reason: capture_pb2.FullReason.ValueType) -> FullReason:

@@ -1,5 +1,6 @@
 """Backup sources on the wire."""
 
+from google.protobuf.message import Message
 from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import backup_source_pb2
 
@@ -45,7 +46,11 @@ def method_from_proto(method: capture_pb2.Method.ValueType) -> Method:
 
 def require_no_options(options: capture_pb2.CaptureOptions) -> None:
     """Raises FailedPrecondition OPTIONS_UNSUPPORTED: what cannot be done is refused, never left out."""
-    asked = [field.name for field, value in options.ListFields() if value != type(value)()]
+    asked = [
+        field.name
+        for field, value in options.ListFields()
+        if not isinstance(value, Message) or value.ByteSize() > 0
+    ]
     if asked:
         raise FailedPrecondition(
             f"Captures cannot be made with options for {', '.join(asked)} yet.",

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from services.chassis.clock import Clock
 from services.hypervisor.adapters.xapi_allocation import XapiAllocation
 from services.hypervisor.adapters.xapi_cleanup import XapiCleanup
+from services.hypervisor.adapters.xapi_disks import XapiDisks
 from services.hypervisor.adapters.xapi_http import XapiHttp
 from services.hypervisor.adapters.xapi_objects import XapiObjects
 from services.hypervisor.adapters.xapi_readers import XapiReaders
-from services.hypervisor.adapters.xapi_restores import XapiDisks, XapiVms
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.adapters.xapi_snapshots import XapiSnapshots
+from services.hypervisor.adapters.xapi_vms import XapiVms
 from services.hypervisor.adapters.xapi_watch import XapiInventory
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.pool import Member, Picture

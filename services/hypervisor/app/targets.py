@@ -19,6 +19,7 @@ from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
 from services.hypervisor.domain.configuration import Configuration, unpack
 from services.hypervisor.domain.notice import Notice
+from services.hypervisor.domain.restore_rules import assert_alive, assert_known, not_restored, wanted
 from services.hypervisor.domain.target import (
     Mode,
     Placement,
@@ -53,7 +54,7 @@ class Targets:
         DISK_UNKNOWN, VM_CONFIGURATION_INVALID; FailedPrecondition TARGET_ABORTED; what the pool raises."""
         connection = self._pools.connection(placement.pool_id)
         configured = unpack(configuration)
-        _assert_known(configured, disks)
+        assert_known(configured, disks)
         async with self._locks.of(target_id):
             asked_for = Target(
                 target_id=target_id,
@@ -62,17 +63,17 @@ class Targets:
                 created=self._clock.now(),
                 disks=disks,
                 original_vm_id=configured.vm_id,
-                notices=_not_restored(configured, disks),
+                notices=not_restored(configured, disks),
             )
             target = await self._store.add(asked_for, configuration)
             self._passed("prepare:recorded")
-            if target.placement != placement or _wanted(target.disks) != _wanted(disks):
+            if target.placement != placement or wanted(target.disks) != wanted(disks):
                 raise InvalidInput(
                     f"The id {target_id} is that of another restore.",
                     reason="TARGET_ID_TAKEN",
                     hint="Choose a new UUID for each restore.",
                 )
-            _assert_alive(target)
+            assert_alive(target)
             if target.state is TargetState.PREPARING:
                 target = await self._make_disks(connection, target, configured)
             return await self._writable(connection, target)
@@ -91,7 +92,7 @@ class Targets:
     async def _commit(self, pool_id: str, target_id: str) -> Target:
         async with self._locks.of(target_id):
             target = await self._existing(pool_id, target_id)
-            _assert_alive(target)
+            assert_alive(target)
             if target.state is TargetState.PREPARING:
                 raise FailedPrecondition(
                     f"Restore target {target_id} has not been prepared completely.",
@@ -285,47 +286,3 @@ class Targets:
                 reason="RESTORE_COMMITTED",
                 hint="Commit it to the end; remove the VM in the pool if it is not wanted.",
             )
-
-
-def _wanted(disks: tuple[TargetDisk, ...]) -> list[tuple[str, int]]:
-    return [(disk.disk_id, disk.size_bytes) for disk in disks]
-
-
-def _assert_known(configured: Configuration, disks: tuple[TargetDisk, ...]) -> None:
-    known = {disk.disk_id for disk in configured.disks}
-    ids = [disk.disk_id for disk in disks]
-    for disk in disks:
-        if disk.disk_id not in known or ids.count(disk.disk_id) > 1:
-            raise InvalidInput(
-                f"Disk {disk.disk_id} is not in the VM's configuration, or is named twice.",
-                reason="DISK_UNKNOWN",
-                hint="Name each disk of the restore point once.",
-            )
-        if disk.size_bytes <= 0 or disk.size_bytes % 512:
-            raise InvalidInput(
-                f"Disk {disk.disk_id} cannot have {disk.size_bytes} bytes.",
-                reason="DISK_SIZE_INVALID",
-                hint="Give its size in the restore point, a multiple of 512.",
-            )
-
-
-def _not_restored(configured: Configuration, disks: tuple[TargetDisk, ...]) -> tuple[Notice, ...]:
-    given = {disk.disk_id for disk in disks}
-    return tuple(
-        Notice(
-            "DISK_NOT_RESTORED",
-            f"Disk {disk.display_name!r} ({disk.disk_id}) of the VM is not restored: the restore has no data "
-            "of it. The restored VM comes without it.",
-        )
-        for disk in configured.disks
-        if disk.disk_id not in given
-    )
-
-
-def _assert_alive(target: Target) -> None:
-    if target.state in (TargetState.ABORTING, TargetState.ABORTED):
-        raise FailedPrecondition(
-            f"Restore {target.target_id} was aborted.",
-            reason="TARGET_ABORTED",
-            hint="Start a new restore with a new id.",
-        )

@@ -38,7 +38,7 @@ async def copy(call: Call, vdi_ref: str, sr: str, base: str, into: str) -> str:
         uuid = db.row("VDI", into)["uuid"] if into != NULL_REF else call.pool.ids.new()
         source = call.pool.repository(vdi["SR"])
         node = await disk_work(source.copy, vdi["uuid"], target, uuid, base_uuid)
-    ref = into if into != NULL_REF else add_vdi(call.pool, target_sr, node, **_copied(vdi))
+    ref = into if into != NULL_REF else add_vdi(call.pool, target_sr, node, **copied_fields(vdi))
     await call.pool.disks[target_sr].follow()
     call.pool.tasks.progress(call.task, 1.0)
     return ref
@@ -66,11 +66,12 @@ async def _fork(call: Call, vdi_ref: str, kind: str) -> str:
         node = await disk_work(fork, vdi["uuid"], uuid, base)
         origin = {"is_a_snapshot": True, "snapshot_of": vdi_ref} if kind == "snapshot" else {}
         now = call.pool.now()
-        ref = add_vdi(call.pool, vdi["SR"], node, **_copied(vdi), **origin, snapshot_time=now)
+        ref = add_vdi(call.pool, vdi["SR"], node, **copied_fields(vdi), **origin, snapshot_time=now)
         await call.pool.disks[vdi["SR"]].follow()
     return ref
 
 
-def _copied(vdi: Row) -> dict[str, Any]:
+def copied_fields(vdi: Row) -> dict[str, Any]:
+    """What a disk made from another takes over."""
     kept = {key: value for key, value in vdi["sm_config"].items() if key == "image-format"}
     return {field: vdi[field] for field in _COPIED} | {"sm_config": kept}

@@ -9,10 +9,12 @@ from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool.mishaps import HalfMade
 from services.simulator.wire.datetimes import EPOCH
 
 DiskCopier = Callable[[str], Awaitable[str]]
 """Makes a disk from the disk of that reference."""
+DiskCheck = Callable[[int, int], None]
 _NEVER_COPIED = frozenset(
     {"uuid", "VBDs", "VIFs", "VTPMs", "VUSBs", "VGPUs", "consoles", "crash_dumps", "snapshots"}
 )
@@ -68,10 +70,18 @@ _VIF_FIELDS = (
 )
 
 
-async def copy_disks(call: Call, vm: Row, copier: DiskCopier, ignored: frozenset[str]) -> dict[str, str]:
+async def copy_disks(
+    call: Call,
+    vm: Row,
+    copier: DiskCopier,
+    ignored: frozenset[str],
+    check: DiskCheck = lambda made, wanted: None,
+) -> dict[str, str]:
     """A new VDI for every VBD with a disk that is not ignored; empty drives and CDs keep what they hold.
 
-    Progress is spread over the disks by size. When one fails, those made before are destroyed again.
+    Progress is spread over the disks by size. When one fails, those made before are destroyed again,
+    unless ``check`` raises ``HalfMade``: it is told before every disk, and after the last, how many there
+    are and will be.
     """
     copies: dict[str, str] = {}
     disks = [(vbd, vdi) for vbd, vdi in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"]
@@ -80,10 +90,14 @@ async def copy_disks(call: Call, vm: Row, copier: DiskCopier, ignored: frozenset
     done = 0
     try:
         for vbd, vdi in wanted:
+            check(len(copies), len(wanted))
             copies[vbd.ref] = await copier(vdi.ref)
             done += vdi["virtual_size"]
             call.pool.tasks.progress(call.task, done / total)
             call.pool.tasks.check(call.task)
+        check(len(copies), len(wanted))
+    except HalfMade:
+        raise
     except XapiFailure:
         await discard_disks(call, list(copies.values()))
         raise

@@ -7,6 +7,9 @@ from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool import allowed_operations, domains, vm_rules
 from services.simulator.pool.operations import vm_operation
 
+_NOT_CLEANLY = ("VM_LACKS_FEATURE", "VM_BAD_POWER_STATE", "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT")
+"""Failures of a clean shutdown after which a hard one may follow."""
+
 
 async def start(call: Call, vm_ref: str, start_paused: bool, force: bool) -> None:
     """On the best host. Raises ``NO_HOSTS_AVAILABLE``, ``HOST_NOT_ENOUGH_FREE_MEMORY``, ``VDI_IN_USE``."""
@@ -48,16 +51,25 @@ async def shutdown(call: Call, vm_ref: str) -> None:
     try:
         await _stop(call, vm_ref, "clean_shutdown")
     except XapiFailure as failure:
-        if failure.code not in ("VM_LACKS_FEATURE", "VM_BAD_POWER_STATE"):
+        if failure.code not in _NOT_CLEANLY:
             raise
         await _stop(call, vm_ref, "hard_shutdown")
 
 
 async def _stop(call: Call, vm_ref: str, name: str) -> None:
     async with vm_operation(call, vm_ref, name):
+        if name == "clean_shutdown":
+            await _ask_guest(call, vm_ref)
         call.db.set("VM", vm_ref, "ha_always_run", False)
         await stop_domain(call, vm_ref)
         tell(call, vm_ref, "VM_SHUTDOWN", "shutdown")
+
+
+async def _ask_guest(call: Call, vm_ref: str) -> None:
+    """Raises ``VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT``, ``TASK_CANCELLED``."""
+    uuid = call.db.row("VM", vm_ref)["uuid"]
+    await call.pool.mishaps.shut_down(vm_ref, uuid, call.pool.tasks.cancelled(call.task))
+    call.pool.tasks.check(call.task)
 
 
 async def stop_domain(call: Call, vm_ref: str) -> None:
@@ -80,6 +92,8 @@ async def clean_reboot(call: Call, vm_ref: str) -> None:
 async def _reboot(call: Call, vm_ref: str, name: str) -> None:
     async with vm_operation(call, vm_ref, name):
         host = call.db.row("VM", vm_ref)["resident_on"]
+        if name == "clean_reboot":
+            await _ask_guest(call, vm_ref)
         await domains.stopped(call.pool, vm_ref)
         await domains.attach_disks(call.pool, vm_ref)
         await domains.started(call.pool, vm_ref, host)
@@ -96,6 +110,10 @@ async def unpause(call: Call, vm_ref: str) -> None:
 
 async def _become(call: Call, vm_ref: str, name: str, state: str) -> None:
     async with vm_operation(call, vm_ref, name):
+        if state == "Paused":
+            await domains.hold_guest(call.pool, call.db.row("VM", vm_ref))
+        else:
+            domains.let_guest_go_on(call.pool, call.db.row("VM", vm_ref))
         call.db.set("VM", vm_ref, "power_state", state)
 
 

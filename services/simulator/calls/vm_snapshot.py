@@ -79,7 +79,14 @@ async def checkpoint(call: Call, vm_ref: str, new_name: str) -> str:
 async def _take(
     call: Call, vm: Row, new_name: str, ignored: frozenset[str], image: dict[str, Any], power_state: str = ""
 ) -> str:
-    disks = await copy_disks(call, vm, lambda vdi: vdi_copies.snapshot(call, vdi, {}), ignored)
+    mishaps = call.pool.mishaps
+    disks = await copy_disks(
+        call,
+        vm,
+        lambda vdi: vdi_copies.snapshot(call, vdi, {}),
+        ignored,
+        lambda made, wanted: mishaps.check_snapshot(vm["uuid"], made, wanted),
+    )
     ref = copy_record(
         call,
         vm,

@@ -49,7 +49,12 @@ async def suspend_domain(call: Call, vm_ref: str) -> None:
         "virtual_size": vm["memory_static_max"],
         "other_config": {"content_id": call.pool.ids.new()},
     }
-    image = await vdi.create(call, record)
+    await domains.hold_guest(call.pool, vm)
+    try:
+        image = await vdi.create(call, record)
+    except XapiFailure:
+        domains.let_guest_go_on(call.pool, vm)
+        raise
     disk = await disk_work(call.pool.repository(sr).disk, db.row("VDI", image)["uuid"])
     await disk_work(disk.write, 0, _HEADER)
     await call.pool.disks[sr].follow()
@@ -60,6 +65,8 @@ async def resume_domain(call: Call, vm_ref: str, host: str, power_state: str) ->
     """The VM runs on, and its image goes."""
     image = call.db.row("VM", vm_ref)["suspend_VDI"]
     await domains.started(call.pool, vm_ref, host, power_state)
+    if power_state == "Running":
+        domains.let_guest_go_on(call.pool, call.db.row("VM", vm_ref))
     call.db.set("VM", vm_ref, "suspend_VDI", NULL_REF)
     if image != NULL_REF:
         await vdi.destroy(call, image)

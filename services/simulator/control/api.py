@@ -7,23 +7,19 @@ from pathlib import Path
 
 import grpc
 from xenkeep.simulator.v1 import simulator_pb2 as pb
-from xenkeep.simulator.v1.simulator_pb2_grpc import SimulatorServiceServicer
 
+from services.simulator.control.disorder import DisorderApi
+from services.simulator.control.lookup import Context, named_host, open_disk
 from services.simulator.failure import XapiFailure
 from services.simulator.pool.host import Host
-from services.simulator.pool.pool import Pool
 from services.simulator.storage.errors import OutOfRange, StorageError
 from services.simulator.storage.ports import BLOCK, Disk
 
-Context = grpc.aio.ServicerContext[object, object]
 _PIECE = 16 * BLOCK
 
 
-class SimulatorApi(SimulatorServiceServicer):
+class SimulatorApi(DisorderApi):
     """Unpacks, calls, packs; hosts go by uuid or name, disks by uuid."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
 
     async def GetState(self, request: pb.GetStateRequest, context: Context) -> pb.GetStateResponse:
         hosts = [self._host(host) for host in self._pool.hosts.values()]
@@ -52,7 +48,7 @@ class SimulatorApi(SimulatorServiceServicer):
     async def CutConnections(
         self, request: pb.CutConnectionsRequest, context: Context
     ) -> pb.CutConnectionsResponse:
-        host = await self._named(context, request.host)
+        host = await named_host(self._pool, context, request.host)
         kinds = pb.CutConnectionsRequest
         count = 0
         if request.kind != kinds.KIND_NBD:
@@ -64,27 +60,27 @@ class SimulatorApi(SimulatorServiceServicer):
     async def SetLinkSpeed(
         self, request: pb.SetLinkSpeedRequest, context: Context
     ) -> pb.SetLinkSpeedResponse:
-        host = await self._named(context, request.host)
+        host = await named_host(self._pool, context, request.host)
         host.link.limit(request.bytes_per_second)
         return pb.SetLinkSpeedResponse()
 
     async def WriteGuest(self, request: pb.WriteGuestRequest, context: Context) -> pb.WriteGuestResponse:
-        disk = await self._disk(context, request.disk_id)
-        try:
-            await asyncio.to_thread(
-                _write, disk, [(write.offset_bytes, write.data) for write in request.writes]
-            )
-        except (OutOfRange, StorageError) as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"disk {request.disk_id}: {error}")
+        writes = [(write.offset_bytes, write.data) for write in request.writes]
+        async with self._pool.guests_may_write:
+            disk = await open_disk(self._pool, context, request.disk_id)
+            try:
+                await asyncio.to_thread(_write, disk, writes)
+            except (OutOfRange, StorageError) as error:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"disk {request.disk_id}: {error}")
         return pb.WriteGuestResponse(written_bytes=sum(len(write.data) for write in request.writes))
 
     async def HashDisk(self, request: pb.HashDiskRequest, context: Context) -> pb.HashDiskResponse:
-        disk = await self._disk(context, request.disk_id)
+        disk = await open_disk(self._pool, context, request.disk_id)
         digest = await asyncio.to_thread(_hash, disk)
         return pb.HashDiskResponse(sha256=digest, size_bytes=disk.virtual_size)
 
     async def CopyDisk(self, request: pb.CopyDiskRequest, context: Context) -> pb.CopyDiskResponse:
-        disk = await self._disk(context, request.disk_id)
+        disk = await open_disk(self._pool, context, request.disk_id)
         try:
             await asyncio.to_thread(_copy, disk, Path(request.path))
         except OSError as error:
@@ -105,26 +101,12 @@ class SimulatorApi(SimulatorServiceServicer):
             nbd_sent_bytes=host.nbd_sent_bytes,
         )
 
-    async def _named(self, context: Context, name: str) -> Host:
-        try:
-            return self._pool.host_named(name)
-        except KeyError:
-            known = ", ".join(host.name for host in self._pool.hosts.values())
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no host {name}; there are {known}")
-
     async def _do(self, context: Context, name: str, action: Callable[[Host], Awaitable[None]]) -> None:
-        host = await self._named(context, name)
+        host = await named_host(self._pool, context, name)
         try:
             await action(host)
         except (XapiFailure, OSError) as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"host {name}: {error}")
-
-    async def _disk(self, context: Context, uuid: str) -> Disk:
-        try:
-            vdi = self._pool.db.by_uuid("VDI", uuid)
-            return await asyncio.to_thread(self._pool.repositories[vdi["SR"]].disk, uuid)
-        except (XapiFailure, StorageError) as error:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"no disk {uuid} to open: {error}")
 
 
 def _write(disk: Disk, writes: list[tuple[int, bytes]]) -> None:

@@ -2,7 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,49 +13,87 @@ from xenkeep.simulator.v1 import simulator_pb2 as pb
 from xenkeep.simulator.v1.simulator_pb2_grpc import SimulatorServiceStub
 
 TIMEOUT_S = 600.0
-_HOST_COMMANDS = {
-    "kill-host": ("KillHost", pb.KillHostRequest, "a host loses power"),
-    "revive-host": ("ReviveHost", pb.ReviveHostRequest, "a dead host boots"),
-    "designate": ("DesignateCoordinator", pb.DesignateCoordinatorRequest, "a host becomes coordinator"),
-    "restart-toolstack": ("RestartToolstack", pb.RestartToolstackRequest, "sessions and tasks are gone"),
-    "cut": ("CutConnections", pb.CutConnectionsRequest, "all connections of a host break"),
-}
+
+
+@dataclass(frozen=True)
+class Argument:
+    """``field`` of the request; ``flag`` makes it an option that is either there or not."""
+
+    field: str
+    help: str
+    kind: Callable[[str], Any] = str
+    flag: bool = False
+
+
+@dataclass(frozen=True)
+class Command:
+    """One call of ``SimulatorService``."""
+
+    name: str
+    method: str
+    help: str
+    arguments: Sequence[Argument] = ()
+
+    def request(self, arguments: argparse.Namespace) -> Any:
+        values = {argument.field: getattr(arguments, argument.field) for argument in self.arguments}
+        return getattr(pb, f"{self.method}Request")(**values)
+
+
+HOST = Argument("host", "uuid or name of the host")
+VM = Argument("vm", "uuid or name of the VM")
+DISK = Argument("disk_id", "uuid of the disk")
+STORAGE = Argument("storage", "uuid or name of the storage repository")
+COMMANDS = (
+    Command("state", "GetState", "say what there is"),
+    Command("kill-host", "KillHost", "a host loses power", [HOST]),
+    Command("revive-host", "ReviveHost", "a dead host boots", [HOST]),
+    Command("designate", "DesignateCoordinator", "a host becomes coordinator", [HOST]),
+    Command("restart-toolstack", "RestartToolstack", "sessions and tasks are gone", [HOST]),
+    Command("cut", "CutConnections", "all connections of a host break", [HOST]),
+    Command("replace-certificate", "ReplaceCertificate", "a host gets a new certificate", [HOST]),
+    Command("expire-sessions", "ExpireSessions", "everybody was idle for too long"),
+    Command("hash-disk", "HashDisk", "SHA-256 of a disk", [DISK]),
+    Command("lose-cbt", "LoseChangedBlockTracking", "a disk's changed blocks are forgotten", [DISK]),
+    Command("attach-guest", "AttachGuest", "serve a running VM's disk on a socket, writable",
+            [DISK, Argument("socket_path", "the socket to make", lambda text: str(Path(text).absolute()))]),
+    Command("detach-guest", "DetachGuest", "take a disk from its guest", [DISK]),
+    Command("migrate-disk", "MigrateDisk", "move a running VM's disk", [DISK, STORAGE]),
+    Command("resize-storage", "ResizeStorage", "more or less room in a storage repository",
+            [STORAGE, Argument("size_bytes", "what there is from now on", int)]),
+    Command("fail-snapshot", "FailSnapshot", "the VM's next snapshot breaks off",
+            [VM, Argument("after_disks", "how many disks are made before", int)]),
+    Command("set-shutdown", "SetShutdown", "how a guest takes a request to shut down",
+            [VM, Argument("delay_milliseconds", "how long it takes", int),
+             Argument("refused", "it does not stop", flag=True)]),
+    Command("restrict", "SetRestriction", "withhold a feature of the licence, or give it back",
+            [Argument("name", "such as restrict_cbt"),
+             Argument("restricted", "withhold it", flag=True)]),
+    Command("forget-deletions", "ForgetDeletions", "older event tokens miss what was deleted",
+            [Argument("class_name", "such as VM")]),
+)  # fmt: skip
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """``state``, ``hash-disk`` and one command for each failure of a host."""
-    state = _command(commands, "state", "say what there is")
-    state.set_defaults(action=_sender("GetState", lambda arguments: pb.GetStateRequest()))
-    for name, (method, request, text) in _HOST_COMMANDS.items():
-        parser = _command(commands, name, text)
-        parser.add_argument("host", help="uuid or name")
-        parser.set_defaults(action=_sender(method, _of_host(request)))
-    hashing = _command(commands, "hash-disk", "SHA-256 of a disk")
-    hashing.add_argument("disk", help="uuid")
-    hashing.set_defaults(
-        action=_sender("HashDisk", lambda arguments: pb.HashDiskRequest(disk_id=arguments.disk))
-    )
+    """Every one of ``COMMANDS``, each with ``--control``."""
+    for command in COMMANDS:
+        parser = commands.add_parser(command.name, help=command.help)
+        parser.add_argument(
+            "--control", type=Path, required=True, metavar="SOCKET", help="control socket of the pool"
+        )
+        for argument in command.arguments:
+            if argument.flag:
+                parser.add_argument(f"--{argument.field}", action="store_true", help=argument.help)
+            else:
+                parser.add_argument(argument.field, type=argument.kind, help=argument.help)
+        parser.set_defaults(action=_sender(command))
 
 
-def _of_host(request: Callable[..., Any]) -> Callable[[argparse.Namespace], Any]:
-    return lambda arguments: request(host=arguments.host)
-
-
-def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=text)
-    parser.add_argument(
-        "--control", type=Path, required=True, metavar="SOCKET", help="control socket of the pool"
-    )
-    return parser
-
-
-def _sender(method: str, request: Callable[[argparse.Namespace], Any]) -> Callable[[argparse.Namespace], int]:
+def _sender(command: Command) -> Callable[[argparse.Namespace], int]:
     def send(arguments: argparse.Namespace) -> int:
         with grpc.insecure_channel(f"unix:{arguments.control.absolute()}") as channel:
+            call = getattr(SimulatorServiceStub(channel), command.method)
             try:
-                answer = getattr(SimulatorServiceStub(channel), method)(request(arguments), timeout=TIMEOUT_S)
+                answer = call(command.request(arguments), timeout=TIMEOUT_S)
             except grpc.RpcError as error:
                 sys.stderr.write(f"{error.details()}\n")
                 return 1

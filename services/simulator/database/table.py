@@ -76,6 +76,12 @@ class Table:
         self.generation = generation
         return row
 
+    def forget_deletions(self) -> int:
+        """As if more deletions had followed than are remembered; how many were forgotten."""
+        count = len(self._deletions)
+        self._deletions.clear()
+        return count
+
     def changed_since(self, generation: int) -> list[Row]:
         """Rows changed after ``generation``, the latest change last."""
         found: list[Row] = []

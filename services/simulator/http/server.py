@@ -28,7 +28,7 @@ class HttpServer:
 
     def __init__(self, handler: Handler, context: ssl.SSLContext | None) -> None:
         self._handler = handler
-        self._context = context
+        self.ssl_context = context
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
@@ -46,7 +46,7 @@ class HttpServer:
     async def start(self, address: str, port: int) -> None:
         """``port`` 0 takes any free one."""
         self._server = await asyncio.start_server(
-            self._serve, address, port, ssl=self._context, limit=READ_AHEAD, reuse_address=True
+            self._serve, address, port, ssl=self.ssl_context, limit=READ_AHEAD, reuse_address=True
         )
 
     def cut(self) -> int:

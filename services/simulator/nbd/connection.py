@@ -114,7 +114,7 @@ class Connection:
                 return True
 
     async def _read(self, export: Export, offset: int, view: memoryview) -> None:
-        if export.reads_block and len(view) > SMALL:
+        if len(view) > SMALL and export.reads_block():
             await asyncio.to_thread(export.disk.read_into, offset, view)
         else:
             export.disk.read_into(offset, view)

@@ -30,6 +30,7 @@ class GuestDisk:
         self._path = socket_path
         self._server: asyncio.Server | None = None
         self._guests: dict[asyncio.Task[None], Stream] = {}
+        self._gate = Gate()
 
     @property
     def uri(self) -> str:
@@ -49,11 +50,20 @@ class GuestDisk:
             self._path.unlink(missing_ok=True)
         for stream in self._guests.values():
             stream.abort()
+        self._gate.demolish()
         if self._guests:
             await asyncio.wait(self._guests)
 
+    async def hold(self) -> None:
+        """Let requests wait; those that were begun are done when this returns."""
+        await self._gate.shut()
+
+    def go_on(self) -> None:
+        """Answer again."""
+        self._gate.open()
+
     def _accept(self, stream: Stream) -> None:
-        task = asyncio.create_task(_Guest(stream, self._disk).serve())
+        task = asyncio.create_task(_Guest(stream, self._disk, self._gate).serve())
         self._guests[task] = stream
         task.add_done_callback(self._finished)
 
@@ -65,12 +75,51 @@ class GuestDisk:
             )
 
 
+class Gate:
+    """Lets requests through, or lets them wait."""
+
+    def __init__(self) -> None:
+        self._opened = asyncio.Event()
+        self._opened.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._inside = 0
+        self._demolished = False
+
+    async def __aenter__(self) -> None:
+        """Raises ``ConnectionAbortedError`` when nobody gets in any more."""
+        await self._opened.wait()
+        if self._demolished:
+            raise ConnectionAbortedError("the guest has no power")
+        self._inside += 1
+        self._empty.clear()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._inside -= 1
+        if not self._inside:
+            self._empty.set()
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def demolish(self) -> None:
+        """Turn away who waits, and who comes."""
+        self._demolished = True
+        self._opened.set()
+
+    async def shut(self) -> None:
+        """Nobody is inside when this returns."""
+        self._opened.clear()
+        await self._empty.wait()
+
+
 class _Guest:
     """One connection."""
 
-    def __init__(self, stream: Stream, disk: Disk) -> None:
+    def __init__(self, stream: Stream, disk: Disk, gate: Gate) -> None:
         self._stream = stream
         self._disk = disk
+        self._gate = gate
 
     async def serve(self) -> None:
         try:
@@ -108,7 +157,9 @@ class _Guest:
         payload = await self._stream.receive(request.length) if request.command == Command.WRITE else b""
         try:
             # In a thread: a snapshot or the end of a merge may hold writers up.
-            answer = protocol.reply(request.handle) + await asyncio.to_thread(self._do, request, payload)
+            async with self._gate:
+                done = await asyncio.to_thread(self._do, request, payload)
+            answer = protocol.reply(request.handle) + done
         except (StorageError, OutOfRange, OSError) as error:
             answer = protocol.reply(request.handle, _error_number(error))
         await self._stream.send(answer)

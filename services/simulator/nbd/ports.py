@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,13 +31,14 @@ class ExportRefused(Exception):
 class Export:
     """An export that was opened: the disk, and whatever the core needs to close it (its VBD).
 
-    `reads_block` False promises that the disk is read out of the page cache and never waits on purpose: reads
-    are then made on the event loop, which saves a third of the time. Otherwise large ones go to a thread.
+    `reads_block`, asked before each large read, answers False when the disk is read out of the page cache and
+    never waits on purpose: the read is then made on the event loop, which saves a third of the time.
+    Otherwise it goes to a thread.
     """
 
     disk: Disk
     token: object
-    reads_block: bool = True
+    reads_block: Callable[[], bool] = lambda: True
 
 
 class Door(Protocol):

@@ -52,8 +52,10 @@ def make_certificate(path: Path, hostname: str, address: str, now: datetime) -> 
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path.touch(mode=0o600)
-    path.write_bytes(secret + pem)
+    draft = path.with_suffix(".draft")
+    draft.touch(mode=0o600)
+    draft.write_bytes(secret + pem)
+    draft.replace(path)
     return HostCertificate(
         path,
         pem.decode(),

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from services.simulator.database.row import Row
+from services.simulator.failure import XapiFailure
 from services.simulator.pool import allowed_operations
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.ports import Node
@@ -75,11 +76,20 @@ class Disks:
         try:
             await self._pool.clock.sleep(COALESCING_PAUSE_S)
             repository = self._pool.repositories[self._sr]
-            while await disk_work(repository.coalesce_step):
-                pass
+            try:
+                while await disk_work(repository.coalesce_step):
+                    pass
+            except XapiFailure as failure:
+                self._tell_of(failure)
             await self.follow()
         finally:
             self._coalescing = False
+
+    def _tell_of(self, failure: XapiFailure) -> None:
+        """Chains stay as they are until the next try (sm: libs/sm/core/cleanup.py, SM_GC_NO_SPACE)."""
+        sr = self._pool.db.row("SR", self._sr)
+        body = f"Unable to perform data coalesce in SR {sr['name_label']}: {failure}"
+        self._pool.messages.create("SM_GC_NO_SPACE", "SR", sr["uuid"], body, 3)
 
 
 def _facts(node: Node, sm_config: dict[str, str]) -> dict[str, Any]:

@@ -103,17 +103,35 @@ async def attach(pool: Pool, vbd_ref: str) -> None:
     if vdi is None or vbd["mode"] != "RW" or not vdi["managed"]:
         return
     if vdi["cbt_enabled"] and not await disk_work(pool.repository(vdi["SR"]).activate, vdi["uuid"]):
-        pool.db.set("VDI", vdi.ref, "cbt_enabled", False)
-        body = f"Changed block tracking has been disabled: the log of VDI {vdi['uuid']} is inconsistent"
-        pool.messages.create("VDI_CBT_METADATA_INCONSISTENT", "VDI", vdi["uuid"], body)
+        tell_of_lost_tracking(pool, vdi)
+
+
+def tell_of_lost_tracking(pool: Pool, vdi: Row) -> None:
+    """The disk's log of changed blocks is gone."""
+    pool.db.set("VDI", vdi.ref, "cbt_enabled", False)
+    body = f"Changed block tracking has been disabled: the log of VDI {vdi['uuid']} is inconsistent"
+    pool.messages.create("VDI_CBT_METADATA_INCONSISTENT", "VDI", vdi["uuid"], body)
+
+
+def written_by_guest(pool: Pool, vdi: Row) -> bool:
+    """Whether a running VM may write to the disk."""
+    vbds = (pool.db.row("VBD", ref) for ref in vdi["VBDs"])
+    return any(
+        vbd["currently_attached"]
+        and vbd["mode"] == "RW"
+        and pool.db.row("VM", vbd["VM"])["power_state"] == "Running"
+        for vbd in vbds
+    )
 
 
 async def detach(pool: Pool, vbd_ref: str) -> None:
     """In good order: what was written is in the disk and its log."""
     vbd = pool.db.row("VBD", vbd_ref)
     was_attached = vbd["currently_attached"]
-    pool.db.update("VBD", vbd_ref, currently_attached=False)
     vdi = pool.db.find("VDI", vbd["VDI"])
+    if vdi is not None and vbd["mode"] == "RW":
+        await pool.guest_disks.detach(vdi["uuid"])
+    pool.db.update("VBD", vbd_ref, currently_attached=False)
     if was_attached and vdi is not None and vbd["mode"] == "RW" and vdi["cbt_enabled"]:
         await disk_work(pool.repository(vdi["SR"]).deactivate, vdi["uuid"])
 
@@ -156,6 +174,8 @@ async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") 
 async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
     """The domain is gone. ``crashed``: with its host, so nobody closed its disks."""
     row = pool.db.row("VM", vm)
+    if crashed:
+        await drop_guest(pool, row)
     for vbd in row["VBDs"]:
         if crashed:
             pool.db.set("VBD", vbd, "currently_attached", False)
@@ -175,6 +195,24 @@ async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
         requires_reboot=False,
     )
     allowed_operations.refresh_vm(pool.db, vm)
+
+
+async def drop_guest(pool: Pool, vm: Row) -> None:
+    """Whatever runs in the VM is gone, with its connections to its disks."""
+    for _, vdi in disks_in_use(pool, vm):
+        await pool.guest_disks.detach(vdi["uuid"])
+
+
+async def hold_guest(pool: Pool, vm: Row) -> None:
+    """The VM stands still; what its guest began to write is written."""
+    for _, vdi in disks_in_use(pool, vm):
+        await pool.guest_disks.hold(vdi["uuid"])
+
+
+def let_guest_go_on(pool: Pool, vm: Row) -> None:
+    """It runs on after a pause."""
+    for _, vdi in disks_in_use(pool, vm):
+        pool.guest_disks.go_on(vdi["uuid"])
 
 
 def add_guest_metrics(pool: Pool, vm: Row) -> str:

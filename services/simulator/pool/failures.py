@@ -28,6 +28,8 @@ class Failures:
             return
         led = host is self._pool.coordinator
         await host.power_off()
+        for vm in list(self._pool.db.row("host", host.ref)["resident_VMs"]):
+            await domains.drop_guest(self._pool, self._pool.db.row("VM", vm))
         if self._pool.db.only("pool")["ha_enabled"]:
             await self._recover(host, led)
         elif led:

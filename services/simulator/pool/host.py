@@ -14,6 +14,8 @@ from services.simulator.pool.link import Link
 class NbdListener(Protocol):
     """The NBD server of a host (``services.simulator.nbd.server.NbdServer``)."""
 
+    ssl_context: ssl.SSLContext
+
     @property
     def port(self) -> int:
         """The port it listens on."""
@@ -73,6 +75,13 @@ class Host:
             raise
         self.alive = True
         self.emergency = False
+
+    def replace_certificate(self, certificate: HostCertificate) -> None:
+        """Connections made from now on see it."""
+        self.certificate = certificate
+        for server in (self.https, self.nbd):
+            if server is not None and server.ssl_context is not None:
+                server.ssl_context.load_cert_chain(certificate.path)
 
     async def power_off(self) -> None:
         """Every listener and every connection is gone at once."""

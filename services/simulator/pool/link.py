@@ -21,6 +21,11 @@ class Link:
             self._speed = bytes_per_second
             self._free_at = self._monotonic()
 
+    @property
+    def limited(self) -> bool:
+        """Whether what passes has to wait."""
+        return self._speed > 0
+
     def cut_after(self, byte_count: int) -> None:
         """Let so many more bytes through, then none."""
         with self._lock:

@@ -46,7 +46,7 @@ class NbdDoor:
         except XapiFailure as failure:
             raise ExportRefused(f"VDI {uuid}: {failure.code}") from failure
         vbd = control_domain.plug(self._pool, self._host.ref, vdi.ref, "RO")
-        return Export(MeteredDisk(disk, self._host), vbd)
+        return Export(MeteredDisk(disk, self._host), vbd, lambda: self._host.link.limited)
 
     async def close_export(self, export: Export) -> None:
         control_domain.unplug(self._pool, str(export.token))

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
 from services.simulator.database.database import Database
+from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
 from services.simulator.model.schema import Model
+from services.simulator.pool.certificates import make_certificate
 from services.simulator.pool.description import PoolDescription
+from services.simulator.pool.guest_disks import GuestDisks
 from services.simulator.pool.host import Host
 from services.simulator.pool.messages import Messages
+from services.simulator.pool.mishaps import Mishaps
 from services.simulator.pool.registrations import Registrations
 from services.simulator.pool.sessions import Sessions, User
 from services.simulator.pool.tasks import Tasks
@@ -43,7 +47,9 @@ class Pool:
     """Database, hosts, storage, and the work in progress.
 
     ``repositories`` are the SRs' contents by SR reference, ``disks`` their records; ``guests``
-    are described VMs by uuid. All hosts live in this
+    are described VMs by uuid, ``guest_disks`` the disks that are written to from outside, ``mishaps`` what
+    shall go wrong. Who holds ``guests_may_write`` knows that no guest writes meanwhile, but those of
+    ``guest_disks``. All hosts live in this
     process and see one database, the coordinator's; that supporters refuse calls is the dispatcher's
     business.
     """
@@ -63,6 +69,9 @@ class Pool:
         self.repositories: dict[str, StorageRepository] = {}
         self.disks: dict[str, Disks] = {}
         self.guests: dict[str, Guest] = {}
+        self.guest_disks = GuestDisks()
+        self.mishaps = Mishaps(clock)
+        self.guests_may_write = asyncio.Lock()
         self.failures: Failures
         self.running = False
         self._work: set[asyncio.Task[None]] = set()
@@ -101,12 +110,33 @@ class Pool:
             raise XapiFailure("CANNOT_CONTACT_HOST", hosts[0])
         return self.repositories[sr]
 
+    def named(self, cls: str, name: str) -> Row:
+        """The only object of that uuid or name that is not a snapshot. Raises ``KeyError``."""
+        rows = (row for row in self.db.tables[cls] if name in (row["uuid"], row["name_label"]))
+        found = [row for row in rows if not row.get("is_a_snapshot")]
+        if len(found) != 1:
+            raise KeyError(name)
+        return found[0]
+
     def host_named(self, name: str) -> Host:
         """By uuid or name. Raises ``KeyError``."""
         for host in self.hosts.values():
             if name in (host.uuid, host.name):
                 return host
         raise KeyError(name)
+
+    async def replace_certificate(self, host: Host) -> str:
+        """A host gets a new certificate; its fingerprint."""
+        old = host.certificate.fingerprint
+        new = await asyncio.to_thread(
+            make_certificate, host.certificate.path, host.name, host.address, self.clock.now()
+        )
+        host.replace_certificate(new)
+        for row in self.db.rows("Certificate"):
+            if row["fingerprint"] == old:
+                times = {"not_before": self.now(), "not_after": DateTime.of(new.not_after)}
+                self.db.update("Certificate", row.ref, fingerprint=new.fingerprint, **times)
+        return new.fingerprint
 
     def work(self, job: Coroutine[Any, Any, None]) -> None:
         """Run ``job`` beside everything else, until it ends or the toolstack restarts."""
@@ -126,6 +156,7 @@ class Pool:
 
     async def close(self) -> None:
         """Break off everything, the hosts' own business too."""
+        await self.guest_disks.close()
         await _cancel(self._work | self._background)
 
 

@@ -18,6 +18,7 @@ FEATURES = {
     "data_destroy": "VDI_CONFIG_CBT",
     "list_changed_blocks": "VDI_CONFIG_CBT",
     "set_on_boot": "VDI_RESET_ON_BOOT",
+    "mirror": "VDI_MIRROR",
 }
 """What the storage manager must be able to do for each operation."""
 TYPE_NAMES = {
@@ -33,7 +34,7 @@ TYPE_NAMES = {
 }
 """Types of VDIs as failures name them (recorded)."""
 LISTED = ("generate_config", "update", "forget", "destroy", "snapshot", "resize", "copy", "clone")
-_WHILE_ATTACHED = frozenset({"snapshot", "clone", "enable_cbt", "disable_cbt", "data_destroy"})
+_WHILE_ATTACHED = frozenset({"snapshot", "clone", "enable_cbt", "disable_cbt", "data_destroy", "mirror"})
 _OF_METADATA = frozenset(
     {"data_destroy", "destroy", "list_changed_blocks", "forget", "generate_config", "update"}
 )

@@ -134,6 +134,9 @@ class StorageRepository(Protocol):
     def usage(self) -> Usage:
         """Space now."""
 
+    def resize_repository(self, physical_size: int) -> None:
+        """Bytes there are from now on; less than what is used means that the SR is full."""
+
     def disk(self, uuid: str) -> Disk:
         """Open a disk; DiskMissing when unknown, hidden or metadata only."""
 

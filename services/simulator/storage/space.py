@@ -28,6 +28,11 @@ class Space:
         """Bytes in use."""
         return self._total
 
+    def resize(self, size: int) -> None:
+        """More or less room from now on; what is in use stays."""
+        with self._lock:
+            self._size = size
+
     def used(self, layer: int) -> int:
         """Bytes in use by one layer."""
         return self._used.get(layer, 0)

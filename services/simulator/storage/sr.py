@@ -28,6 +28,14 @@ class Sr(Life, Coalescing, ChangedBlocks):
         """Take up the SR that `create` made in `folder`. FileNotFoundError."""
         return cls(folder)
 
+    def resize_repository(self, physical_size: int) -> None:
+        """More or less room from now on, whatever is in use."""
+        with self._lock:
+            state = self._state.copy()
+            state.physical_size = physical_size
+            self._commit(state)
+            self._space.resize(physical_size)
+
     def nodes(self) -> list[Node]:
         """Every disk and hidden parent."""
         with self._lock:

@@ -565,3 +565,480 @@ class CopyDiskResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CopyDiskResponse: _TypeAlias = CopyDiskResponse  # noqa: Y015
+
+@_typing.final
+class AttachGuestRequest(_message.Message):
+    """Request of AttachGuest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    SOCKET_PATH_FIELD_NUMBER: _builtins.int
+    disk_id: _builtins.str
+    """UUID of the disk."""
+    socket_path: _builtins.str
+    """Unix socket to make on the machine of the simulator."""
+    def __init__(
+        self,
+        *,
+        disk_id: _builtins.str = ...,
+        socket_path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "socket_path", b"socket_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachGuestRequest: _TypeAlias = AttachGuestRequest  # noqa: Y015
+
+@_typing.final
+class AttachGuestResponse(_message.Message):
+    """Response of AttachGuest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URI_FIELD_NUMBER: _builtins.int
+    uri: _builtins.str
+    """Where libnbd and qemu find the disk."""
+    def __init__(
+        self,
+        *,
+        uri: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["uri", b"uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachGuestResponse: _TypeAlias = AttachGuestResponse  # noqa: Y015
+
+@_typing.final
+class DetachGuestRequest(_message.Message):
+    """Request of DetachGuest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    disk_id: _builtins.str
+    """UUID of the disk."""
+    def __init__(
+        self,
+        *,
+        disk_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetachGuestRequest: _TypeAlias = DetachGuestRequest  # noqa: Y015
+
+@_typing.final
+class DetachGuestResponse(_message.Message):
+    """Response of DetachGuest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetachGuestResponse: _TypeAlias = DetachGuestResponse  # noqa: Y015
+
+@_typing.final
+class ResizeStorageRequest(_message.Message):
+    """Request of ResizeStorage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORAGE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    storage: _builtins.str
+    """UUID or name of the storage repository."""
+    size_bytes: _builtins.int
+    """Size from now on; less than what is used makes it full."""
+    def __init__(
+        self,
+        *,
+        storage: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["size_bytes", b"size_bytes", "storage", b"storage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResizeStorageRequest: _TypeAlias = ResizeStorageRequest  # noqa: Y015
+
+@_typing.final
+class ResizeStorageResponse(_message.Message):
+    """Response of ResizeStorage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USED_BYTES_FIELD_NUMBER: _builtins.int
+    used_bytes: _builtins.int
+    """What is used of it."""
+    def __init__(
+        self,
+        *,
+        used_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["used_bytes", b"used_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResizeStorageResponse: _TypeAlias = ResizeStorageResponse  # noqa: Y015
+
+@_typing.final
+class LoseChangedBlockTrackingRequest(_message.Message):
+    """Request of LoseChangedBlockTracking."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    disk_id: _builtins.str
+    """UUID of the disk."""
+    def __init__(
+        self,
+        *,
+        disk_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoseChangedBlockTrackingRequest: _TypeAlias = LoseChangedBlockTrackingRequest  # noqa: Y015
+
+@_typing.final
+class LoseChangedBlockTrackingResponse(_message.Message):
+    """Response of LoseChangedBlockTracking."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LoseChangedBlockTrackingResponse: _TypeAlias = LoseChangedBlockTrackingResponse  # noqa: Y015
+
+@_typing.final
+class FailSnapshotRequest(_message.Message):
+    """Request of FailSnapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VM_FIELD_NUMBER: _builtins.int
+    AFTER_DISKS_FIELD_NUMBER: _builtins.int
+    vm: _builtins.str
+    """UUID or name of the VM."""
+    after_disks: _builtins.int
+    """How many of its disks get their snapshot before it fails."""
+    def __init__(
+        self,
+        *,
+        vm: _builtins.str = ...,
+        after_disks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_disks", b"after_disks", "vm", b"vm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailSnapshotRequest: _TypeAlias = FailSnapshotRequest  # noqa: Y015
+
+@_typing.final
+class FailSnapshotResponse(_message.Message):
+    """Response of FailSnapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FailSnapshotResponse: _TypeAlias = FailSnapshotResponse  # noqa: Y015
+
+@_typing.final
+class SetShutdownRequest(_message.Message):
+    """Request of SetShutdown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VM_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    DELAY_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    vm: _builtins.str
+    """UUID or name of the VM."""
+    refused: _builtins.bool
+    """Whether the guest ignores the request, so that a clean shutdown fails."""
+    delay_milliseconds: _builtins.int
+    """How long the guest takes; with `refused`, until the toolstack gives up. 0 is at once."""
+    def __init__(
+        self,
+        *,
+        vm: _builtins.str = ...,
+        refused: _builtins.bool = ...,
+        delay_milliseconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_milliseconds", b"delay_milliseconds", "refused", b"refused", "vm", b"vm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetShutdownRequest: _TypeAlias = SetShutdownRequest  # noqa: Y015
+
+@_typing.final
+class SetShutdownResponse(_message.Message):
+    """Response of SetShutdown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetShutdownResponse: _TypeAlias = SetShutdownResponse  # noqa: Y015
+
+@_typing.final
+class SetRestrictionRequest(_message.Message):
+    """Request of SetRestriction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RESTRICTED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Key of the pool's restrictions, such as `restrict_cbt`."""
+    restricted: _builtins.bool
+    """Whether the feature is withheld."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        restricted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "restricted", b"restricted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRestrictionRequest: _TypeAlias = SetRestrictionRequest  # noqa: Y015
+
+@_typing.final
+class SetRestrictionResponse(_message.Message):
+    """Response of SetRestriction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRestrictionResponse: _TypeAlias = SetRestrictionResponse  # noqa: Y015
+
+@_typing.final
+class ReplaceCertificateRequest(_message.Message):
+    """Request of ReplaceCertificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """UUID or name of the host."""
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceCertificateRequest: _TypeAlias = ReplaceCertificateRequest  # noqa: Y015
+
+@_typing.final
+class ReplaceCertificateResponse(_message.Message):
+    """Response of ReplaceCertificate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    fingerprint: _builtins.str
+    """SHA-256 of the new certificate, upper-case hexadecimal in pairs."""
+    def __init__(
+        self,
+        *,
+        fingerprint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaceCertificateResponse: _TypeAlias = ReplaceCertificateResponse  # noqa: Y015
+
+@_typing.final
+class ExpireSessionsRequest(_message.Message):
+    """Request of ExpireSessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireSessionsRequest: _TypeAlias = ExpireSessionsRequest  # noqa: Y015
+
+@_typing.final
+class ExpireSessionsResponse(_message.Message):
+    """Response of ExpireSessions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExpireSessionsResponse: _TypeAlias = ExpireSessionsResponse  # noqa: Y015
+
+@_typing.final
+class ForgetDeletionsRequest(_message.Message):
+    """Request of ForgetDeletions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLASS_NAME_FIELD_NUMBER: _builtins.int
+    class_name: _builtins.str
+    """Class of the objects, such as `VM`."""
+    def __init__(
+        self,
+        *,
+        class_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_name", b"class_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetDeletionsRequest: _TypeAlias = ForgetDeletionsRequest  # noqa: Y015
+
+@_typing.final
+class ForgetDeletionsResponse(_message.Message):
+    """Response of ForgetDeletions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_FIELD_NUMBER: _builtins.int
+    count: _builtins.int
+    """How many were forgotten."""
+    def __init__(
+        self,
+        *,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForgetDeletionsResponse: _TypeAlias = ForgetDeletionsResponse  # noqa: Y015
+
+@_typing.final
+class MigrateDiskRequest(_message.Message):
+    """Request of MigrateDisk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    STORAGE_FIELD_NUMBER: _builtins.int
+    disk_id: _builtins.str
+    """UUID of the disk."""
+    storage: _builtins.str
+    """UUID or name of the storage repository to move it to."""
+    def __init__(
+        self,
+        *,
+        disk_id: _builtins.str = ...,
+        storage: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "storage", b"storage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MigrateDiskRequest: _TypeAlias = MigrateDiskRequest  # noqa: Y015
+
+@_typing.final
+class MigrateDiskResponse(_message.Message):
+    """Response of MigrateDisk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    disk_id: _builtins.str
+    """UUID of the disk that took its place."""
+    def __init__(
+        self,
+        *,
+        disk_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MigrateDiskResponse: _TypeAlias = MigrateDiskResponse  # noqa: Y015

@@ -85,6 +85,61 @@ class SimulatorServiceStub:
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.CopyDiskRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.CopyDiskResponse.FromString,
                 _registered_method=True)
+        self.AttachGuest = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/AttachGuest',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachGuestRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachGuestResponse.FromString,
+                _registered_method=True)
+        self.DetachGuest = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/DetachGuest',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestResponse.FromString,
+                _registered_method=True)
+        self.ResizeStorage = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/ResizeStorage',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ResizeStorageRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ResizeStorageResponse.FromString,
+                _registered_method=True)
+        self.LoseChangedBlockTracking = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/LoseChangedBlockTracking',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.LoseChangedBlockTrackingRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.LoseChangedBlockTrackingResponse.FromString,
+                _registered_method=True)
+        self.FailSnapshot = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/FailSnapshot',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.FailSnapshotRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.FailSnapshotResponse.FromString,
+                _registered_method=True)
+        self.SetShutdown = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/SetShutdown',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetShutdownRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetShutdownResponse.FromString,
+                _registered_method=True)
+        self.SetRestriction = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/SetRestriction',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetRestrictionRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetRestrictionResponse.FromString,
+                _registered_method=True)
+        self.ReplaceCertificate = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/ReplaceCertificate',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReplaceCertificateRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReplaceCertificateResponse.FromString,
+                _registered_method=True)
+        self.ExpireSessions = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/ExpireSessions',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ExpireSessionsRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ExpireSessionsResponse.FromString,
+                _registered_method=True)
+        self.ForgetDeletions = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/ForgetDeletions',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ForgetDeletionsRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ForgetDeletionsResponse.FromString,
+                _registered_method=True)
+        self.MigrateDisk = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/MigrateDisk',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskResponse.FromString,
+                _registered_method=True)
 
 
 class SimulatorServiceServicer:
@@ -161,6 +216,84 @@ class SimulatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttachGuest(self, request, context):
+        """Gives a disk of a running VM to a guest: a writable NBD export on a Unix socket, until it is detached or
+        the VM stops.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DetachGuest(self, request, context):
+        """Takes a disk away from its guest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResizeStorage(self, request, context):
+        """A storage repository becomes larger or smaller, or is full from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LoseChangedBlockTracking(self, request, context):
+        """The storage manager loses track of a disk's changed blocks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FailSnapshot(self, request, context):
+        """The next snapshot or checkpoint of a VM fails half-way and leaves disks behind.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetShutdown(self, request, context):
+        """How a guest takes a request to shut down, from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRestriction(self, request, context):
+        """A feature of the licence expires, or is bought.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplaceCertificate(self, request, context):
+        """A host gets a new certificate; connections that are made from now on see it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExpireSessions(self, request, context):
+        """Every session ends as if it had been idle for too long.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetDeletions(self, request, context):
+        """Deletions are forgotten as if more had followed than a pool remembers: older event tokens miss them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MigrateDisk(self, request, context):
+        """An administrator moves a disk to another storage repository (VDI.pool_migrate).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SimulatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +346,61 @@ def add_SimulatorServiceServicer_to_server(servicer, server):
                     servicer.CopyDisk,
                     request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.CopyDiskRequest.FromString,
                     response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.CopyDiskResponse.SerializeToString,
+            ),
+            'AttachGuest': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttachGuest,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachGuestRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachGuestResponse.SerializeToString,
+            ),
+            'DetachGuest': grpc.unary_unary_rpc_method_handler(
+                    servicer.DetachGuest,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestResponse.SerializeToString,
+            ),
+            'ResizeStorage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResizeStorage,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ResizeStorageRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ResizeStorageResponse.SerializeToString,
+            ),
+            'LoseChangedBlockTracking': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoseChangedBlockTracking,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.LoseChangedBlockTrackingRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.LoseChangedBlockTrackingResponse.SerializeToString,
+            ),
+            'FailSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.FailSnapshot,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.FailSnapshotRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.FailSnapshotResponse.SerializeToString,
+            ),
+            'SetShutdown': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetShutdown,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetShutdownRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetShutdownResponse.SerializeToString,
+            ),
+            'SetRestriction': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRestriction,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetRestrictionRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetRestrictionResponse.SerializeToString,
+            ),
+            'ReplaceCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplaceCertificate,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReplaceCertificateRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReplaceCertificateResponse.SerializeToString,
+            ),
+            'ExpireSessions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExpireSessions,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ExpireSessionsRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ExpireSessionsResponse.SerializeToString,
+            ),
+            'ForgetDeletions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetDeletions,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ForgetDeletionsRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ForgetDeletionsResponse.SerializeToString,
+            ),
+            'MigrateDisk': grpc.unary_unary_rpc_method_handler(
+                    servicer.MigrateDisk,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -486,6 +674,303 @@ class SimulatorService:
             '/xenkeep.simulator.v1.SimulatorService/CopyDisk',
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.CopyDiskRequest.SerializeToString,
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.CopyDiskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachGuest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/AttachGuest',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachGuestRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachGuestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DetachGuest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/DetachGuest',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResizeStorage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/ResizeStorage',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ResizeStorageRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ResizeStorageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LoseChangedBlockTracking(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/LoseChangedBlockTracking',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.LoseChangedBlockTrackingRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.LoseChangedBlockTrackingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FailSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/FailSnapshot',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.FailSnapshotRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.FailSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetShutdown(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/SetShutdown',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetShutdownRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetShutdownResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRestriction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/SetRestriction',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetRestrictionRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetRestrictionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaceCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/ReplaceCertificate',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReplaceCertificateRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReplaceCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExpireSessions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/ExpireSessions',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ExpireSessionsRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ExpireSessionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetDeletions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/ForgetDeletions',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ForgetDeletionsRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ForgetDeletionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MigrateDisk(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/MigrateDisk',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskResponse.FromString,
             options,
             channel_credentials,
             insecure,

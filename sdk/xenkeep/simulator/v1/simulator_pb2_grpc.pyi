@@ -53,6 +53,30 @@ class SimulatorServiceStub:
     """Hashes what a disk holds."""
     CopyDisk: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.CopyDiskRequest, _simulator_pb2.CopyDiskResponse]
     """Copies a disk's contents into a (sparse) file."""
+    AttachGuest: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.AttachGuestRequest, _simulator_pb2.AttachGuestResponse]
+    """Gives a disk of a running VM to a guest: a writable NBD export on a Unix socket, until it is detached or
+    the VM stops.
+    """
+    DetachGuest: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.DetachGuestRequest, _simulator_pb2.DetachGuestResponse]
+    """Takes a disk away from its guest."""
+    ResizeStorage: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.ResizeStorageRequest, _simulator_pb2.ResizeStorageResponse]
+    """A storage repository becomes larger or smaller, or is full from now on."""
+    LoseChangedBlockTracking: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.LoseChangedBlockTrackingRequest, _simulator_pb2.LoseChangedBlockTrackingResponse]
+    """The storage manager loses track of a disk's changed blocks."""
+    FailSnapshot: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.FailSnapshotRequest, _simulator_pb2.FailSnapshotResponse]
+    """The next snapshot or checkpoint of a VM fails half-way and leaves disks behind."""
+    SetShutdown: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SetShutdownRequest, _simulator_pb2.SetShutdownResponse]
+    """How a guest takes a request to shut down, from now on."""
+    SetRestriction: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SetRestrictionRequest, _simulator_pb2.SetRestrictionResponse]
+    """A feature of the licence expires, or is bought."""
+    ReplaceCertificate: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.ReplaceCertificateRequest, _simulator_pb2.ReplaceCertificateResponse]
+    """A host gets a new certificate; connections that are made from now on see it."""
+    ExpireSessions: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.ExpireSessionsRequest, _simulator_pb2.ExpireSessionsResponse]
+    """Every session ends as if it had been idle for too long."""
+    ForgetDeletions: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.ForgetDeletionsRequest, _simulator_pb2.ForgetDeletionsResponse]
+    """Deletions are forgotten as if more had followed than a pool remembers: older event tokens miss them."""
+    MigrateDisk: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.MigrateDiskRequest, _simulator_pb2.MigrateDiskResponse]
+    """An administrator moves a disk to another storage repository (VDI.pool_migrate)."""
 
 @_typing.type_check_only
 class SimulatorServiceAsyncStub(SimulatorServiceStub):
@@ -79,6 +103,30 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
     """Hashes what a disk holds."""
     CopyDisk: _aio.UnaryUnaryMultiCallable[_simulator_pb2.CopyDiskRequest, _simulator_pb2.CopyDiskResponse]  # type: ignore[assignment]
     """Copies a disk's contents into a (sparse) file."""
+    AttachGuest: _aio.UnaryUnaryMultiCallable[_simulator_pb2.AttachGuestRequest, _simulator_pb2.AttachGuestResponse]  # type: ignore[assignment]
+    """Gives a disk of a running VM to a guest: a writable NBD export on a Unix socket, until it is detached or
+    the VM stops.
+    """
+    DetachGuest: _aio.UnaryUnaryMultiCallable[_simulator_pb2.DetachGuestRequest, _simulator_pb2.DetachGuestResponse]  # type: ignore[assignment]
+    """Takes a disk away from its guest."""
+    ResizeStorage: _aio.UnaryUnaryMultiCallable[_simulator_pb2.ResizeStorageRequest, _simulator_pb2.ResizeStorageResponse]  # type: ignore[assignment]
+    """A storage repository becomes larger or smaller, or is full from now on."""
+    LoseChangedBlockTracking: _aio.UnaryUnaryMultiCallable[_simulator_pb2.LoseChangedBlockTrackingRequest, _simulator_pb2.LoseChangedBlockTrackingResponse]  # type: ignore[assignment]
+    """The storage manager loses track of a disk's changed blocks."""
+    FailSnapshot: _aio.UnaryUnaryMultiCallable[_simulator_pb2.FailSnapshotRequest, _simulator_pb2.FailSnapshotResponse]  # type: ignore[assignment]
+    """The next snapshot or checkpoint of a VM fails half-way and leaves disks behind."""
+    SetShutdown: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SetShutdownRequest, _simulator_pb2.SetShutdownResponse]  # type: ignore[assignment]
+    """How a guest takes a request to shut down, from now on."""
+    SetRestriction: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SetRestrictionRequest, _simulator_pb2.SetRestrictionResponse]  # type: ignore[assignment]
+    """A feature of the licence expires, or is bought."""
+    ReplaceCertificate: _aio.UnaryUnaryMultiCallable[_simulator_pb2.ReplaceCertificateRequest, _simulator_pb2.ReplaceCertificateResponse]  # type: ignore[assignment]
+    """A host gets a new certificate; connections that are made from now on see it."""
+    ExpireSessions: _aio.UnaryUnaryMultiCallable[_simulator_pb2.ExpireSessionsRequest, _simulator_pb2.ExpireSessionsResponse]  # type: ignore[assignment]
+    """Every session ends as if it had been idle for too long."""
+    ForgetDeletions: _aio.UnaryUnaryMultiCallable[_simulator_pb2.ForgetDeletionsRequest, _simulator_pb2.ForgetDeletionsResponse]  # type: ignore[assignment]
+    """Deletions are forgotten as if more had followed than a pool remembers: older event tokens miss them."""
+    MigrateDisk: _aio.UnaryUnaryMultiCallable[_simulator_pb2.MigrateDiskRequest, _simulator_pb2.MigrateDiskResponse]  # type: ignore[assignment]
+    """An administrator moves a disk to another storage repository (VDI.pool_migrate)."""
 
 class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Commands to the simulated pool: time, failures, and what its guests do."""
@@ -162,5 +210,95 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_pb2.CopyDiskResponse, _abc.Awaitable[_simulator_pb2.CopyDiskResponse]]:
         """Copies a disk's contents into a (sparse) file."""
+
+    @_abc_1.abstractmethod
+    def AttachGuest(
+        self,
+        request: _simulator_pb2.AttachGuestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.AttachGuestResponse, _abc.Awaitable[_simulator_pb2.AttachGuestResponse]]:
+        """Gives a disk of a running VM to a guest: a writable NBD export on a Unix socket, until it is detached or
+        the VM stops.
+        """
+
+    @_abc_1.abstractmethod
+    def DetachGuest(
+        self,
+        request: _simulator_pb2.DetachGuestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.DetachGuestResponse, _abc.Awaitable[_simulator_pb2.DetachGuestResponse]]:
+        """Takes a disk away from its guest."""
+
+    @_abc_1.abstractmethod
+    def ResizeStorage(
+        self,
+        request: _simulator_pb2.ResizeStorageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.ResizeStorageResponse, _abc.Awaitable[_simulator_pb2.ResizeStorageResponse]]:
+        """A storage repository becomes larger or smaller, or is full from now on."""
+
+    @_abc_1.abstractmethod
+    def LoseChangedBlockTracking(
+        self,
+        request: _simulator_pb2.LoseChangedBlockTrackingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.LoseChangedBlockTrackingResponse, _abc.Awaitable[_simulator_pb2.LoseChangedBlockTrackingResponse]]:
+        """The storage manager loses track of a disk's changed blocks."""
+
+    @_abc_1.abstractmethod
+    def FailSnapshot(
+        self,
+        request: _simulator_pb2.FailSnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.FailSnapshotResponse, _abc.Awaitable[_simulator_pb2.FailSnapshotResponse]]:
+        """The next snapshot or checkpoint of a VM fails half-way and leaves disks behind."""
+
+    @_abc_1.abstractmethod
+    def SetShutdown(
+        self,
+        request: _simulator_pb2.SetShutdownRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.SetShutdownResponse, _abc.Awaitable[_simulator_pb2.SetShutdownResponse]]:
+        """How a guest takes a request to shut down, from now on."""
+
+    @_abc_1.abstractmethod
+    def SetRestriction(
+        self,
+        request: _simulator_pb2.SetRestrictionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.SetRestrictionResponse, _abc.Awaitable[_simulator_pb2.SetRestrictionResponse]]:
+        """A feature of the licence expires, or is bought."""
+
+    @_abc_1.abstractmethod
+    def ReplaceCertificate(
+        self,
+        request: _simulator_pb2.ReplaceCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.ReplaceCertificateResponse, _abc.Awaitable[_simulator_pb2.ReplaceCertificateResponse]]:
+        """A host gets a new certificate; connections that are made from now on see it."""
+
+    @_abc_1.abstractmethod
+    def ExpireSessions(
+        self,
+        request: _simulator_pb2.ExpireSessionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.ExpireSessionsResponse, _abc.Awaitable[_simulator_pb2.ExpireSessionsResponse]]:
+        """Every session ends as if it had been idle for too long."""
+
+    @_abc_1.abstractmethod
+    def ForgetDeletions(
+        self,
+        request: _simulator_pb2.ForgetDeletionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.ForgetDeletionsResponse, _abc.Awaitable[_simulator_pb2.ForgetDeletionsResponse]]:
+        """Deletions are forgotten as if more had followed than a pool remembers: older event tokens miss them."""
+
+    @_abc_1.abstractmethod
+    def MigrateDisk(
+        self,
+        request: _simulator_pb2.MigrateDiskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.MigrateDiskResponse, _abc.Awaitable[_simulator_pb2.MigrateDiskResponse]]:
+        """An administrator moves a disk to another storage repository (VDI.pool_migrate)."""
 
 def add_SimulatorServiceServicer_to_server(servicer: SimulatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

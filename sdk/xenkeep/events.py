@@ -4,20 +4,22 @@ An event is the JSON form of a protobuf message; its type is the message's full 
 stub is needed to read one.
 """
 
+import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import nats
 import nats.errors
+from nats.aio.client import Client
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from xenkeep.errors import Error
 from xenkeep.home import Home
 
 STREAM = "XENKEEP_EVENTS"
+CONNECT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,7 @@ async def tail(
 
     ``since_start`` begins with the oldest event kept. Raises Error Unavailable when NATS cannot be reached.
     """
-    try:
-        connection = await nats.connect(
-            home.nats_url, tls=_context(home, identity), tls_handshake_first=True, connect_timeout=5
-        )
-    except (TimeoutError, OSError, nats.errors.Error) as error:
-        raise Error(
-            "Unavailable",
-            "NATS_UNREACHABLE",
-            f"NATS at {home.nats_url} does not answer: {error}.",
-            "Start it with `xenkeep up`.",
-        ) from None
+    connection = await _connected(home, identity)
     try:
         policy = DeliverPolicy.ALL if since_start else DeliverPolicy.NEW
         subscription = await connection.jetstream().subscribe(
@@ -67,6 +59,35 @@ async def tail(
             )
     finally:
         await connection.close()
+
+
+async def _connected(home: Home, identity: str) -> Client:
+    """Once connected, the client tries again for ever; the first time it is said why it cannot."""
+    why = "no answer"
+
+    async def note(error: Exception) -> None:
+        nonlocal why
+        why = str(error) or why
+
+    client = Client()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await client.connect(
+                home.nats_url,
+                tls=_context(home, identity),
+                tls_handshake_first=True,
+                error_cb=note,
+                max_reconnect_attempts=-1,
+            )
+    except (TimeoutError, OSError, nats.errors.Error) as error:
+        await client.close()
+        raise Error(
+            "Unavailable",
+            "NATS_UNREACHABLE",
+            f"NATS at {home.nats_url} does not answer: {str(error) or why}.",
+            "Start it with `xenkeep up`.",
+        ) from None
+    return client
 
 
 def _context(home: Home, identity: str) -> ssl.SSLContext:

@@ -1,6 +1,5 @@
 """Any process may be killed at any moment: it is started again, the work goes on, nothing is left behind."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -8,7 +7,7 @@ from xenkeep.home import SERVICES
 from xenkeep.hypervisor.v1 import restore_target_pb2
 from xenkeep.scheduler.v1 import run_pb2
 
-from tests.support.stack import MIB, PATIENCE_S, REPOSITORY, Stack
+from tests.support.stack import MIB, REPOSITORY, Stack
 
 PROGRAMS = [*SERVICES, "nats"]
 LINK_BYTES_PER_SECOND = MIB
@@ -28,12 +27,12 @@ def test_killed_in_the_middle_of_a_backup_it_is_started_again_and_the_run_succee
     before = stack.hashes("web")
     stack.control.limit(LINK_BYTES_PER_SECOND)
     run = stack.client.runs.backup(["web"], REPOSITORY, full=True)
-    _kill_in_the_middle(stack, program, run.name)
+    kill_in_the_middle(stack, program, run.name)
 
-    done = _ended(stack, run.name)
+    done = ended(stack, run.name)
 
     assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
-    _nothing_is_left(stack)
+    stack.wait_until_nothing_is_left()
     point = done.tasks[0].result.point.point_id
     restored = stack.data("restore", point, "--name", f"after {program}", "--wait")["tasks"][0]["result"][
         "vm"
@@ -49,16 +48,16 @@ def test_killed_in_the_middle_of_a_restore_it_is_started_again_and_the_vm_comes_
     stack.control.limit(LINK_BYTES_PER_SECOND)
     placement = restore_target_pb2.Placement(vm_display_name=f"db despite {program}")
     run = stack.client.runs.restore(f"restorePoints/{point}", placement)
-    _kill_in_the_middle(stack, program, run.name)
+    kill_in_the_middle(stack, program, run.name)
 
-    done = _ended(stack, run.name)
+    done = ended(stack, run.name)
 
     assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
     assert stack.hashes("db") == stack.hashes(done.tasks[0].result.vm)
-    _nothing_is_left(stack)
+    stack.wait_until_nothing_is_left()
 
 
-def _kill_in_the_middle(stack: Stack, program: str, run: str) -> None:
+def kill_in_the_middle(stack: Stack, program: str, run: str) -> None:
     state = stack.watch(run, lambda run: any(task.progress.done_bytes > MIB for task in run.tasks))
     assert run_pb2.Run.STATE_RUNNING == state.state, state
     dead = stack.pid(program)
@@ -67,14 +66,6 @@ def _kill_in_the_middle(stack: Stack, program: str, run: str) -> None:
     stack.wait_for_another(program, dead)
 
 
-def _ended(stack: Stack, name: str) -> run_pb2.Run:
+def ended(stack: Stack, name: str) -> run_pb2.Run:
     stack.wait_until_serving()
     return stack.watch(name)
-
-
-def _nothing_is_left(stack: Stack) -> None:
-    """No snapshot, no control-domain VBD, no disk without a VM, once what is being closed is closed."""
-    deadline = time.monotonic() + PATIENCE_S
-    while (left := stack.leftovers()) and time.monotonic() < deadline:
-        stack.wait_for_pool_event(5.0)
-    assert [] == left

@@ -1,5 +1,6 @@
 """The whole of Xenkeep as a user has it: `xenkeep up` in a process of its own, a simulated pool beside it."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,14 +14,19 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import nats
 import pytest
+from nats.js.api import StreamInfo
 from xenkeep.client import Client
+from xenkeep.demo.guests import GuestDisk
 from xenkeep.demo.pool import PoolControl
+from xenkeep.events import STREAM
 from xenkeep.home import SERVICES, Home
 from xenkeep.local.processes import leashed
 from xenkeep.local.setup import init
 from xenkeep.scheduler.v1 import run_pb2
 
+from services.chassis.tls import TlsFiles, nats_context
 from tests.support.hypervisor import sdk_call
 from tests.support.pool import PASSWORD, SimulatedPool
 
@@ -62,7 +68,9 @@ class Stack:
         self.control = PoolControl(pool.socket)
         self.password_file = _secret(folder / "pool-password", PASSWORD)
         self.passphrase_file = _secret(folder / "passphrase", PASSPHRASE)
+        self.recovery_key_file = folder / "recovery-key"
         self._up: subprocess.Popen[str] | None = None
+        self._said: list[str] = []
 
     def start(self) -> None:
         self._up = subprocess.Popen(
@@ -73,18 +81,18 @@ class Stack:
             text=True,
         )
         assert self._up.stdout is not None
-        said = []
         for line in self._up.stdout:
-            said.append(line)
+            self._said.append(line)
             if line.startswith("ready"):
                 return
-        raise AssertionError("".join(said))
+        raise AssertionError("".join(self._said))
 
     def stop(self) -> None:
         """As Ctrl-C does."""
         if self._up is not None:
             self._up.send_signal(signal.SIGINT)
             out, _ = self._up.communicate()
+            self._said.append(out)
             assert self._up.returncode == 0, out
             self._up = None
 
@@ -126,7 +134,8 @@ class Stack:
     def add_repository(self, name: str = REPOSITORY) -> Path:
         """In a directory of its own, which is returned."""
         place = self.folder / name
-        self.data("repo", "create", name, place, "--passphrase-file", self.passphrase_file)
+        made = self.data("repo", "create", name, place, "--passphrase-file", self.passphrase_file)
+        _secret(self.recovery_key_file, made["recovery_key"])
         return place
 
     def backup(self, vm: str, *options: str, repository: str = REPOSITORY) -> Any:
@@ -194,6 +203,49 @@ class Stack:
             left.remove(text)  # one for each disk is what the next incremental starts from
         return left
 
+    def wait_until_nothing_is_left(self) -> None:
+        """Fails when something is still there after PATIENCE_S; what is being closed takes a moment."""
+        deadline = time.monotonic() + PATIENCE_S
+        while (left := self.leftovers()) and time.monotonic() < deadline:
+            self.wait_for_pool_event(5.0)
+        assert [] == left
+
+    def guest_writes(self, disk: str, offset_bytes: int, data: bytes) -> None:
+        """Let a guest overwrite a part of its disk; both sizes are multiples of 512."""
+        self.control.write(GuestDisk(Path(), 0, disk), [(offset_bytes, data)])
+
+    async def stream(self) -> StreamInfo:
+        """What JetStream says of the events: how many there are, how many follow them."""
+        bus = await nats.connect(
+            self.home.nats_url, tls=nats_context(self._admin()), tls_handshake_first=True
+        )
+        try:
+            return await bus.jetstream().stream_info(STREAM)
+        finally:
+            await bus.close()
+
+    def pools_when(self, wanted: Callable[[Any], bool]) -> Any:
+        """The pools as soon as ``wanted`` holds for all of them."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not all(map(wanted, pools := self.data("pool", "list"))):
+            assert time.monotonic() < deadline, pools
+        return pools
+
+    def secrets_told(self) -> dict[str, str]:
+        """Where a secret is told to whoever reads logs, events, the process table: place to secret."""
+        recovery_key = self.recovery_key_file.read_text().strip() if self.recovery_key_file.exists() else ""
+        secrets = [PASSWORD, PASSPHRASE, recovery_key, "OpaqueRef:", "session_id=", "BEGIN PRIVATE KEY"]
+        count = asyncio.run(self.stream()).state.messages
+        places = {str(log): log.read_text() for log in (self.home.path / "logs").iterdir()}
+        places["what up printed"] = "".join(self._said)
+        places["events"] = self.ok("events", "tail", "--all", "--count", count, "--json")
+        assert self._up is not None
+        for number, command in commands_below(self._up.pid).items():
+            places[f"arguments of {number}"] = command
+        return {
+            place: secret for place, text in places.items() for secret in secrets if secret and secret in text
+        }
+
     def wait_for_pool_event(self, seconds: float) -> None:
         """Returns when something in the pool changes, or after ``seconds``."""
         session_free = ["vm", "vdi", "vbd"]
@@ -207,6 +259,9 @@ class Stack:
     def hashes(self, vm: str) -> list[str]:
         """SHA-256 of a VM's disks, by device, as the simulator says."""
         return [self.control.sha256(disk) for disk in self.disks(vm)]
+
+    def _admin(self) -> TlsFiles:
+        return TlsFiles(*self.home.certificate("admin"))
 
     def close(self) -> None:
         self.client.close()

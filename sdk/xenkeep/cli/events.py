@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated
 
@@ -33,9 +34,10 @@ def tail(
             if json_:
                 typer.echo(json.dumps(asdict(event)))
             else:
-                console.print(f"{event.time}  {event.type}  {event.subject}", markup=False, soft_wrap=True)
+                console.print(f"{event.time}  {event.type}  {event.subject}", soft_wrap=True)
             seen += 1
             if seen == count:
                 return
 
-    asyncio.run(run())
+    with suppress(KeyboardInterrupt):
+        asyncio.run(run())

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from xenkeep.errors import Error
 
@@ -30,11 +31,13 @@ def read(path: Path, model: type[ModelT], what: str) -> ModelT:
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        complaints = [
-            f"{'.'.join(map(str, each['loc'])) or what}: {each['msg'].removeprefix('Value error, ')}"
-            for each in error.errors()
-        ]
-        raise _wrong(path, what, "; ".join(complaints)) from None
+        raise _wrong(path, what, "; ".join(_complaint(each, what) for each in error.errors())) from None
+
+
+def _complaint(error: ErrorDetails, what: str) -> str:
+    """In our words where pydantic's are for programmers."""
+    text = {"extra_forbidden": "there is no such key", "missing": "it is missing"}.get(error["type"])
+    return f"{'.'.join(map(str, error['loc'])) or what}: {text or error['msg'].removeprefix('Value error, ')}"
 
 
 def _wrong(path: Path, what: str, why: str) -> Error:

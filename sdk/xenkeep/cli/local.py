@@ -86,7 +86,7 @@ def status(json_: Json = False) -> None:
 
 def _say(*, json_: bool) -> Callable[[str], None]:
     def say(line: str) -> None:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
     def keep_quiet(_line: str) -> None:
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xenkeep.cli import events, local, notify, point, policy, pool, repo, run, vm
-from xenkeep.cli.output import complaints
+from xenkeep.cli.output import complaints, printable
 from xenkeep.cli.session import choose_home
 from xenkeep.errors import Error
 
@@ -63,6 +63,7 @@ def _complain(error: Error) -> None:
         data = {"kind": error.kind, "reason": error.reason, "message": error.message, "hint": error.hint}
         typer.echo(json.dumps({"error": data}), err=True)
         return
-    complaints.print(f"[bold red]Error:[/] {error.message}", markup=True, soft_wrap=True)
+    complaints.print("Error:", style="bold red", end=" ")
+    complaints.print(printable(error.message), soft_wrap=True)
     if error.hint:
-        complaints.print(error.hint, markup=False, soft_wrap=True)
+        complaints.print(printable(error.hint), soft_wrap=True)

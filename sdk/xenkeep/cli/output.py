@@ -1,9 +1,10 @@
 """What a command prints: a table for people, the protobuf JSON mapping for scripts."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from google.protobuf.json_format import MessageToDict
@@ -17,8 +18,18 @@ from xenkeep.common.v1 import capture_pb2
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
-console = Console(highlight=False)
-complaints = Console(stderr=True, highlight=False)
+PIPE_COLUMNS = 1000
+"""Nobody looks at a pipe: what goes into one is not folded, so that it can be searched."""
+
+
+def _console(stream: TextIO) -> Console:
+    """Names come from pools and files: nothing in them is markup, or an emoji (``:AB:`` in a fingerprint)."""
+    width = None if stream.isatty() else PIPE_COLUMNS
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
+
+
+console = _console(sys.stdout)
+complaints = _console(sys.stderr)
 
 
 def as_data(message: Message) -> dict[str, Any]:
@@ -54,7 +65,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """A plain table; an empty one still shows what would be in it."""
     made = Table(*columns, box=box.SIMPLE_HEAD)
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*map(printable, row))
     return made
 
 
@@ -65,8 +76,15 @@ def details(rows: Iterable[tuple[str, str]]) -> Table:
     made.add_column(overflow="fold")
     for name, value in rows:
         if value:
-            made.add_row(name, value)
+            made.add_row(name, printable(value))
     return made
+
+
+def printable(text: str) -> str:
+    """``text`` without characters that would command the terminal; U+FFFD in their place."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
+    )
 
 
 def size(number: int) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from google.protobuf.json_format import MessageToDict
 
 from xenkeep.cli.files import read
 from xenkeep.cli.output import Json, console, details, last_part, moment, show, show_all, show_data, word
@@ -83,13 +84,20 @@ def remove(name: str, json_: Json = False) -> None:
         console.print(f"Removed policy {last_part(name)}.")
 
 
-def _said(policy: policy_pb2.Policy) -> policy_pb2.Policy:
-    """What a person wrote of it, without what the service adds or resolves."""
+def _said(policy: policy_pb2.Policy) -> object:
+    """What a person wrote of it, without what the service adds; what is empty is the same as left out."""
     bare = policy_pb2.Policy()
     bare.CopyFrom(policy)
     for field in ("next_run_time", "etag", "create_time"):
         bare.ClearField(field)
-    return bare
+    return _filled(MessageToDict(bare))
+
+
+def _filled(data: object) -> object:
+    if isinstance(data, dict):
+        filled = {key: _filled(value) for key, value in data.items()}
+        return {key: value for key, value in filled.items() if value not in ({}, [], "0s")}
+    return data
 
 
 def _which(selector: policy_pb2.VmSelector) -> str:

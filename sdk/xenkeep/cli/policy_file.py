@@ -26,6 +26,36 @@ class Limits(FileModel):
     connections_per_disk: int = Field(default=0, ge=0, le=16)
 
 
+class Offline(FileModel):
+    """For the method offline. ``shutdown_deadline`` is ISO 8601 or HH:MM:SS; 0 takes 5 minutes."""
+
+    shutdown_deadline: timedelta = timedelta(0)
+    force: bool = False
+    stay_off: bool = False
+
+
+class Quiesce(FileModel):
+    """For the method quiesced."""
+
+    requirement: Literal["require", "prefer"] = "require"
+
+
+class Hook(FileModel):
+    """Called over HTTPS; ``deadline`` 0 takes 60 seconds."""
+
+    url: str
+    moment: Literal["before_snapshot", "after_snapshot"] = "before_snapshot"
+    deadline: timedelta = timedelta(0)
+    optional: bool = False
+
+
+class Disks(FileModel):
+    """Rules: ``device:0``, ``name:<glob>``, ``tag:<tag>``, ``sr:<name or UUID>``, ``larger-than:<bytes>``."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
 class PolicyFile(FileModel):
     """One policy."""
 
@@ -37,6 +67,10 @@ class PolicyFile(FileModel):
     all: bool = False
     exclude: tuple[str, ...] = ()
     method: Literal["normal", "offline", "memory", "quiesced"] = "normal"
+    offline: Offline | None = None
+    quiesce: Quiesce | None = None
+    hooks: tuple[Hook, ...] = ()
+    disks: Disks = Disks()
     schedule: str = ""
     time_zone: str = "UTC"
     retry: Retry = Retry()
@@ -51,8 +85,6 @@ class PolicyFile(FileModel):
 
     def to_proto(self) -> policy_pb2.Policy:
         """The policy as the scheduler takes it."""
-        delay = Duration()
-        delay.FromTimedelta(self.retry.delay)
         return policy_pb2.Policy(
             name=f"policies/{self.name}",
             selector=policy_pb2.VmSelector(
@@ -62,11 +94,48 @@ class PolicyFile(FileModel):
             method=capture_pb2.Method.Value(f"METHOD_{self.method.upper()}"),
             schedule=self.schedule,
             time_zone=self.time_zone,
-            retry=policy_pb2.RetryRule(retries=self.retry.retries, delay_duration=delay),
+            retry=policy_pb2.RetryRule(
+                retries=self.retry.retries, delay_duration=_duration(self.retry.delay)
+            ),
             limits=policy_pb2.Limits(
                 tasks_per_run=self.limits.tasks_per_run,
                 tasks_per_host=self.limits.tasks_per_host,
                 connections_per_disk=self.limits.connections_per_disk,
             ),
             paused=self.paused,
+            options=self._options(),
         )
+
+    def _options(self) -> capture_pb2.CaptureOptions:
+        options = capture_pb2.CaptureOptions(
+            hooks=map(_hook, self.hooks),
+            disks=capture_pb2.DiskRules(include=self.disks.include, exclude=self.disks.exclude),
+        )
+        if self.offline:
+            options.offline.CopyFrom(
+                capture_pb2.OfflineOptions(
+                    shutdown_deadline_duration=_duration(self.offline.shutdown_deadline),
+                    force=self.offline.force,
+                    stay_off=self.offline.stay_off,
+                )
+            )
+        if self.quiesce:
+            options.quiesce.requirement = capture_pb2.QuiesceOptions.Requirement.Value(
+                f"REQUIREMENT_{self.quiesce.requirement.upper()}"
+            )
+        return options
+
+
+def _hook(hook: Hook) -> capture_pb2.CaptureHook:
+    return capture_pb2.CaptureHook(
+        url=hook.url,
+        moment=capture_pb2.CaptureHook.Moment.Value(f"MOMENT_{hook.moment.upper()}"),
+        deadline_duration=_duration(hook.deadline),
+        optional=hook.optional,
+    )
+
+
+def _duration(time: timedelta) -> Duration:
+    made = Duration()
+    made.FromTimedelta(time)
+    return made

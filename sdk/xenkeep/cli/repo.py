@@ -38,7 +38,7 @@ def create(name: str, where: Where, passphrase_file: SecretFile = None, json_: J
         return
     console.print(details(_lines(made.repository)))
     console.print("\nRecovery key (shown once; print it and keep it apart from this machine):")
-    console.print(f"  [bold]{made.recovery_key}[/]")
+    console.print(f"  {made.recovery_key}", style="bold", soft_wrap=True)
 
 
 @app.command("import")

@@ -1,11 +1,12 @@
 """``xenkeep run``, ``xenkeep backup``, ``xenkeep restore``."""
 
 import json
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Group, RenderableType
 
+from xenkeep.cli import offline
 from xenkeep.cli.following import follow_run, raise_unless_succeeded
 from xenkeep.cli.output import (
     Json,
@@ -22,13 +23,15 @@ from xenkeep.cli.output import (
     table,
     word,
 )
-from xenkeep.cli.session import client
+from xenkeep.cli.session import SecretFile, client
 from xenkeep.client import Client
+from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import restore_target_pb2
 from xenkeep.scheduler.v1 import run_pb2
 
 app = typer.Typer(help="Runs: executions of policies, backups by hand, restores.", no_args_is_help=True)
 Wait = Annotated[bool, typer.Option(help="Follow the run and end with its outcome.")]
+Method = Literal["normal", "offline", "memory", "quiesced"]
 Full = Annotated[bool, typer.Option(help="Read everything even where an incremental is possible.")]
 
 
@@ -43,17 +46,22 @@ def start(policy: str, full: Full = False, wait: Wait = False, json_: Json = Fal
 def backup(
     vms: Annotated[list[str], typer.Argument(metavar="VM...", help="VMs by name or UUID.")],
     to: Annotated[str, typer.Option(help="Repository.")],
+    method: Annotated[Method, typer.Option(help="How the VMs are captured.")] = "normal",
     full: Full = False,
     wait: Wait = False,
     json_: Json = False,
 ) -> None:
     """Back VMs up now, without a policy."""
     with client() as xenkeep:
-        _finish(xenkeep, xenkeep.runs.backup(vms, to, full=full), wait=wait, json_=json_)
+        how = capture_pb2.Method.Value(f"METHOD_{method.upper()}")
+        _finish(xenkeep, xenkeep.runs.backup(vms, to, method=how, full=full), wait=wait, json_=json_)
 
 
 def restore(
-    point: Annotated[str, typer.Argument(help="Restore point: its UUID or the beginning of it.")],
+    point: Annotated[str, typer.Argument(help="Restore point: its UUID or the beginning of it.")] = "",
+    repository: offline.Repository = None,
+    to_directory: offline.Directory = None,
+    secret_file: SecretFile = None,
     over_original: Annotated[
         bool, typer.Option(help="Replace the VM the point was taken from, keeping its identity.")
     ] = False,
@@ -65,7 +73,15 @@ def restore(
     wait: Wait = False,
     json_: Json = False,
 ) -> None:
-    """Put a VM back, as a new VM or over the original."""
+    """Put a VM back, as a new VM or over the original; or, with --repository, into a directory.
+
+    With --repository nothing else needs to run. Without a restore point it lists what is there.
+    """
+    if repository is not None:
+        in_pool = (over_original, name, pool, sr, keep_mac, start_vm, wait)
+        offline.restore(repository, point, to_directory, secret_file, json_=json_, in_pool=any(in_pool))
+        return
+    offline.require_repository_for(point, to_directory, secret_file)
     placement = restore_target_pb2.Placement(
         pool=pool,
         sr=sr,

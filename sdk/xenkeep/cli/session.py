@@ -12,7 +12,7 @@ from xenkeep.home import Home
 
 SecretFile = Annotated[
     Path | None,
-    typer.Option(exists=True, dir_okay=False, readable=True, help="File with the secret; asked for without."),
+    typer.Option(help="File with the secret; asked for without."),
 ]
 
 
@@ -38,7 +38,21 @@ def secret(file: Path | None, prompt: str, *, confirm: bool = False) -> str:
     """A secret from a file (its last line break removed) or typed unseen; never an argument."""
     if file is None:
         return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
-    text = file.read_text(encoding="utf-8").removesuffix("\n")
+    try:
+        text = file.read_text(encoding="utf-8").removesuffix("\n")
+    except OSError as error:
+        raise _unreadable(file, error.strerror or "it cannot be read") from None
+    except UnicodeDecodeError:
+        raise _unreadable(file, "it is not text in UTF-8") from None
     if not text:
         raise Error("InvalidInput", "SECRET_EMPTY", f"{file} is empty.", "Write the secret into it.")
     return text
+
+
+def _unreadable(file: Path, why: str) -> Error:
+    return Error(
+        "InvalidInput",
+        "SECRET_UNREADABLE",
+        f"The secret cannot be read from {file}: {why}.",
+        "Name a file that holds the secret and nothing else.",
+    )

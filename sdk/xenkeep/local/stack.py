@@ -36,7 +36,10 @@ async def _everything(
             await supervisor.start(program)
         with Client(home) as client:
             for name in SERVICES:
-                await asyncio.to_thread(client.wait_until_serving, name, READY_SECONDS)
+                try:
+                    await asyncio.to_thread(client.wait_until_serving, name, READY_SECONDS)
+                except Error as error:
+                    raise supervisor.not_ready(name, f"does not serve: {error.message}") from None
                 notify(f"{name} serves on {home.addresses[name]}")
         yield
     finally:

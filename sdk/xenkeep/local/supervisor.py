@@ -45,7 +45,7 @@ class Supervisor:
         try:
             await asyncio.wait_for(asyncio.shield(ready), timeout)
         except TimeoutError:
-            raise self._not_ready(program, f"was not ready after {timeout:.0f} s") from None
+            raise self.not_ready(program.name, f"was not ready after {timeout:.0f} s") from None
 
     def pid(self, name: str) -> int:
         """Process id of a program that runs now."""
@@ -85,7 +85,7 @@ class Supervisor:
                 self._notify(f"{program.name} was killed and is started again")
                 continue
             if not ready.done():
-                ready.set_exception(self._not_ready(program, f"ended with code {code}"))
+                ready.set_exception(self.not_ready(program.name, f"ended with code {code}"))
                 return
             pause = FIRST_PAUSE if loop.time() - started > STEADY_SECONDS else min(pause * 2, LONGEST_PAUSE)
             self._notify(f"{program.name} ended with code {code}; starting it again in {pause:.1f} s")
@@ -108,7 +108,7 @@ class Supervisor:
         if self._stopping.is_set():  # it was being started when ``stop`` looked
             self._signal(program, signal.SIGTERM)
         assert process.stdout is not None
-        with self._log(program).open("ab") as log:
+        with self._log(program.name).open("ab") as log:
             while line := await process.stdout.readline():
                 log.write(line)
                 log.flush()
@@ -116,15 +116,16 @@ class Supervisor:
                     ready.set_result(None)
         return await process.wait()
 
-    def _log(self, program: Program) -> Path:
-        return self._logs / f"{program.name}.log"
-
-    def _not_ready(self, program: Program, what: str) -> Error:
-        log = self._log(program)
+    def not_ready(self, name: str, what: str) -> Error:
+        """The error for a program that cannot be used, with the end of what it printed."""
+        log = self._log(name)
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:] if log.exists() else []
         return Error(
             "Unavailable",
             "PROGRAM_NOT_READY",
-            f"{program.name} {what}: {' | '.join(lines) or 'it printed nothing'}.",
+            f"{name} {what}: {' | '.join(lines) or 'it printed nothing'}.",
             f"Look into {log}.",
         )
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"

@@ -1,0 +1,130 @@
+"""``xenkeep restore --repository``: from a repository and one key, with nothing else running."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from xenkeep.cli.output import complaints, console, details, show_data, size, table
+from xenkeep.cli.session import secret
+from xenkeep.errors import Error
+
+PROGRAM = "services.mover.restore_offline"
+
+Repository = Annotated[
+    str | None,
+    typer.Option(help="Restore from this repository (directory or URL) alone; no service is asked."),
+]
+Directory = Annotated[
+    Path | None, typer.Option(help="New or empty directory for raw disk images and the VM's configuration.")
+]
+
+
+def url_of(where: str) -> str:
+    """A directory as a URL; a URL as it is."""
+    return where if "://" in where else Path(where).absolute().as_uri()
+
+
+def restore(
+    repository: str,
+    point: str,
+    to_directory: Path | None,
+    secret_file: Path | None,
+    *,
+    json_: bool,
+    in_pool: bool,
+) -> None:
+    """List the points of ``repository``, or write ``point`` into ``to_directory``."""
+    if in_pool or bool(point) != (to_directory is not None):
+        raise Error(
+            "InvalidInput",
+            "OPTIONS_INVALID",
+            "A restore from a repository alone is a restore point and --to-directory, or neither to list.",
+            "Options for a pool need the services: leave --repository out.",
+        )
+    key = secret(secret_file, "Passphrase or recovery key")
+    wanted = (
+        [] if to_directory is None else ["--point", point, "--to-directory", str(to_directory.absolute())]
+    )
+    answer: dict[str, Any] = {}
+    for answer in _told([url_of(repository), *wanted], key):
+        if "doing" in answer and not json_:
+            complaints.print(f"{answer['doing']} {answer['file']}, {size(int(answer['size_bytes']))}")
+    if json_:
+        show_data(answer)
+    elif "points" in answer:
+        console.print(table(("RESTORE POINT", "VM", "TAKEN", "SIZE", "DAMAGE"), map(_row, answer["points"])))
+    else:
+        _show(answer["restored"], to_directory)
+
+
+def require_repository_for(point: str, to_directory: Path | None, secret_file: Path | None) -> None:
+    """Raises Error InvalidInput for a restore by the services that is asked for half."""
+    if not point or to_directory is not None or secret_file is not None:
+        raise Error(
+            "InvalidInput",
+            "OPTIONS_INVALID",
+            "Which restore point?" if not point else "--to-directory and --secret-file need --repository.",
+            "`xenkeep point list` shows the points; --repository restores without services.",
+        )
+
+
+def _told(arguments: Sequence[str], key: str) -> Iterator[dict[str, Any]]:
+    """What the program says; the key goes to its standard input, where no process list shows it."""
+    command = [sys.executable, "-P", "-m", PROGRAM, *arguments]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+        process.stdin.write(key + "\n")
+        process.stdin.close()
+        for line in process.stdout:
+            yield json.loads(line)
+        complaint = process.stderr.read()
+    if process.returncode:
+        raise _error(complaint, process.returncode)
+
+
+def _error(complaint: str, code: int) -> Error:
+    last = complaint.strip().rpartition("\n")[2]
+    try:
+        told = json.loads(last)["error"]
+        return Error(told["kind"], told["reason"], told["message"], told["hint"])
+    except (ValueError, KeyError, TypeError):
+        said = last or "it said nothing"
+        return Error(
+            "Internal", "RESTORE_ENDED", f"The restore ended with {code}: {said}.", "Start it again."
+        )
+
+
+def _row(point: dict[str, Any]) -> Sequence[str]:
+    asset = point.get("asset", {})
+    return (
+        point["point"],
+        asset.get("name", ""),
+        point.get("snapshot_time", ""),
+        size(int(point.get("size_bytes", 0))),
+        point["damage"],
+    )
+
+
+def _show(restored: dict[str, Any], directory: Path | None) -> None:
+    console.print(
+        details(
+            [
+                ("Restored", restored["point"]),
+                ("VM", restored["asset"].get("name", "")),
+                ("Into", str(directory)),
+                *(
+                    (disk["file"], f"{disk['label']} {size(int(disk['size_bytes']))}")
+                    for disk in restored["disks"]
+                ),
+                ("Configuration", restored["vm_configuration"] or "none was stored"),
+                *(("Notice", notice["message"]) for notice in restored["notices"]),
+            ]
+        )
+    )

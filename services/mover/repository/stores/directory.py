@@ -56,7 +56,7 @@ class DirectoryStore:
         path = self._path(name)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                with translated("write", name):
+                with translated("write", name, self.location):
                     self._ensure_directory(path.parent)
                     self._put_once(path, name, parts)
                 return
@@ -73,7 +73,7 @@ class DirectoryStore:
                 self._notice("STORE_REWRITE", f"{error.message} It is written again to another file.")
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        with translated("read", name), self._path(name).open("rb", buffering=0) as file:
+        with translated("read", name, self.location), self._path(name).open("rb", buffering=0) as file:
             wanted = os.fstat(file.fileno()).st_size - offset if length is None else length
             data = _read(file.fileno(), offset, wanted) if wanted > 0 else b""
         if len(data) != wanted:
@@ -83,13 +83,13 @@ class DirectoryStore:
         return data
 
     def size(self, name: str) -> int:
-        with translated("find", name):
+        with translated("find", name, self.location):
             return self._path(name).stat().st_size
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         self._require_same_root()
         folder, _, start = prefix.rpartition("/")
-        with translated("list", prefix):
+        with translated("list", prefix, self.location):
             for path, entry in self._walk(self._root / folder, start):
                 if not entry.name.startswith("."):
                     with contextlib.suppress(FileNotFoundError):
@@ -97,20 +97,20 @@ class DirectoryStore:
 
     def delete(self, name: str) -> None:
         path = self._path(name)
-        with translated("delete", name):
+        with translated("delete", name, self.location):
             path.unlink()
             _sync_directory(path.parent)
 
     def sweep(self) -> int:
         swept = 0
-        with translated("sweep", "temporaries"):
+        with translated("sweep", "temporaries", self.location):
             for path, entry in self._walk(self._root, ""):
                 if entry.name.startswith(_TEMPORARY):
                     swept += _remove_if_abandoned(self._root / path)
         return swept
 
     def free_bytes(self) -> int | None:
-        with translated("measure", self.location):
+        with translated("measure", "its space", self.location):
             return shutil.disk_usage(self._root).free
 
     def _put_once(self, path: Path, name: str, parts: Sequence[Bytes]) -> None:
@@ -158,7 +158,7 @@ class DirectoryStore:
     def _opened_root(self, create: bool) -> os.stat_result:
         """The identity of the directory, which must stay the same: an unmounted one looks empty."""
         if create:
-            with translated("create", self.location):
+            with translated("create", "its directory", self.location):
                 _make_directories(self._root)
         try:
             found = self._root.stat()

@@ -11,11 +11,12 @@ _FILES = {errno.EMFILE, errno.ENFILE}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
-def translate(error: OSError, doing: str, name: str) -> XenkeepError:
-    """The leaf for ``error``; ``doing`` is a verb phrase that continues 'The store cannot'."""
+def translate(error: OSError, doing: str, name: str, place: str = "") -> XenkeepError:
+    """The leaf for ``error``; ``doing`` is a verb that continues 'The store at <place> cannot'."""
     cause = error.strerror or str(error)
     about = {"object": name}
-    message = f"The store cannot {doing} {name}: {cause}."
+    store = f"The store at {place}" if place else "The store"
+    message = f"{store} cannot {doing} {name}: {cause}."
     if error.errno in _FULL:
         hint = "Free or add space, or raise the quota; what was committed is intact."
         return ResourceExhausted(message, reason="STORE_FULL", hint=hint, metadata=about)
@@ -32,8 +33,8 @@ def translate(error: OSError, doing: str, name: str) -> XenkeepError:
 
 
 @contextmanager
-def translated(doing: str, name: str) -> Iterator[None]:
+def translated(doing: str, name: str, place: str = "") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise translate(error, doing, name) from error
+        raise translate(error, doing, name, place) from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidInput, NotFound
 from services.mover.repository.checkpoint import remove_checkpoints
+from services.mover.repository.compare import compare_disk
 from services.mover.repository.context import Context
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.epochs import learn_epochs, start_epoch
@@ -19,7 +20,7 @@ from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.indexing import compact_index, rebuild_index, sync_index
 from services.mover.repository.keyslots import add_passphrase, add_recovery_key, read_slots, remove_slot
 from services.mover.repository.opening import require_writable
-from services.mover.repository.ports import BlockTarget, ProgressListener
+from services.mover.repository.ports import BlockSource, BlockTarget, ProgressListener
 from services.mover.repository.request import BackupOptions
 from services.mover.repository.restore import (
     RestoreOptions,
@@ -167,6 +168,14 @@ class Repository:
         return restore_disk(
             self._context, point_id, disk, target, options or RestoreOptions(), listener, cancel
         )
+
+    def compare_disk(self, point_id: str, disk_id: str, source: BlockSource) -> int:
+        """Read what ``data_extents`` names from ``source``; bytes compared.
+
+        Raises DataLoss where it is not the disk's content. What lies between the extents is not looked at.
+        """
+        _, disk = self._disk(point_id, disk_id)
+        return compare_disk(self._context, point_id, disk, source)
 
     def require_restorable(self, point_id: str) -> None:
         """Raises DataLoss naming what is lost when any disk of the point is known not to be restorable."""

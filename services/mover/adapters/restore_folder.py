@@ -1,0 +1,118 @@
+"""The directory a point is restored into with nothing but its repository."""
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from services.chassis.errors import AlreadyExists, FailedPrecondition, ResourceExhausted
+from services.mover.repository.stores.os_errors import translated
+
+RESULT = "restored.json"
+WORK = ".xenkeep-restore"
+PARTIAL = ".partial"
+
+
+class RestoreFolder:
+    """One restore at a time, of one point. A file has its name only when it is complete and proven.
+
+    Killed at any moment: what is unfinished ends in ``.partial``, ``.xenkeep-restore`` says of which point,
+    and the same restore started again goes on with the next unfinished file. ``restored.json`` comes last.
+    """
+
+    def __init__(self, path: Path, claim: dict[str, str]) -> None:
+        """``claim`` says what is restored. Raises AlreadyExists when the directory holds something else."""
+        self.path = path.absolute()
+        self._claim = json.dumps(claim, sort_keys=True).encode()
+        with translated("make", str(self.path)):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._check_empty_or_ours()
+            (self.path / WORK).mkdir(mode=0o700, exist_ok=True)
+            self._lock = os.open(self.path / WORK / "claim", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            self._take(claim)
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    def __enter__(self) -> "RestoreFolder":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._lock)
+
+    def has(self, name: str) -> bool:
+        """Whether an earlier attempt finished this file."""
+        return (self.path / name).is_file()
+
+    def partial(self, name: str) -> Path:
+        return self.path / (name + PARTIAL)
+
+    def require_room(self, needed_bytes: int) -> None:
+        """Raises ResourceExhausted before anything is written."""
+        free = shutil.disk_usage(self.path).free
+        if free < needed_bytes:
+            raise ResourceExhausted(
+                f"{self.path} has {free} bytes free; the disks take {needed_bytes}.",
+                reason="NO_ROOM_TO_RESTORE",
+                hint="Give a directory on a larger file system.",
+            )
+
+    def complete(self, name: str) -> None:
+        """Give a finished file its name; durable on return."""
+        with translated("name", name):
+            os.replace(self.partial(name), self.path / name)
+            self._sync()
+
+    def write(self, name: str, data: bytes) -> None:
+        """A small file, whole or not at all."""
+        with translated("write", name):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            with os.fdopen(os.open(self.partial(name), flags, 0o600), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        self.complete(name)
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write ``restored.json`` and remove what was only needed on the way."""
+        self.write(RESULT, json.dumps(result, indent=2, ensure_ascii=False).encode() + b"\n")
+        shutil.rmtree(self.path / WORK)
+
+    def _check_empty_or_ours(self) -> None:
+        names = set(os.listdir(self.path)) - {"lost+found"}
+        if (names and WORK not in names) or RESULT in names:
+            what = "a finished restore" if RESULT in names else "something else"
+            raise AlreadyExists(
+                f"{self.path} holds {what} already; nothing is overwritten.",
+                reason="DIRECTORY_NOT_EMPTY",
+                hint="Give a new or empty directory.",
+            )
+
+    def _take(self, claim: dict[str, str]) -> None:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FailedPrecondition(
+                f"Another restore is writing to {self.path}.", reason="DIRECTORY_BUSY", hint="Wait for it."
+            ) from None
+        with translated("write", "claim"):
+            found = os.pread(self._lock, 1 << 16, 0)
+            if found and found != self._claim:
+                raise AlreadyExists(
+                    f"{self.path} holds an unfinished restore of something else than {claim['point']}.",
+                    reason="DIRECTORY_NOT_EMPTY",
+                    hint="Give a new or empty directory.",
+                )
+            os.pwrite(self._lock, self._claim, 0)
+            os.fsync(self._lock)
+            self._sync()
+
+    def _sync(self) -> None:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,99 @@
+"""Restoring from a repository with nothing else there: no catalog, no NATS, no pool, no other service.
+
+``python -m services.mover.restore_offline URL [--point ID --to-directory DIR]``; the passphrase or recovery
+key comes in on standard input. Standard output is one JSON object per line, the last one the result; an error
+is one JSON object on standard error, and its exit code is that of its kind.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xenkeep import status
+
+from services.chassis.errors import DataLoss, InvalidInput, XenkeepError
+from services.mover.adapters.offline_restore import chosen_point, restore_point
+from services.mover.adapters.restore_folder import RestoreFolder
+from services.mover.adapters.stores import Stores
+from services.mover.repository import Repository, RestoreOptions, Store, open_repository
+from services.mover.repository.stores.os_errors import translate
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        _run(options, sys.stdin.readline().removesuffix("\n"))
+    except XenkeepError as error:
+        return _complain(error)
+    except OSError as error:
+        return _complain(translate(error, "use", str(error.filename or "the working files")))
+    return 0
+
+
+def _run(options: argparse.Namespace, secret: str) -> None:
+    store = Stores().open(options.url)
+    if options.to_directory is None:
+        with tempfile.TemporaryDirectory() as cache, open_repository(store, secret, Path(cache)) as opened:
+            _say({"points": [_listed(opened, point) for point in opened.list_points()]})
+        return
+    if not options.point:
+        raise InvalidInput(
+            "No restore point was named.",
+            reason="POINT_MISSING",
+            hint="Leave the directory out to list them.",
+        )
+    _say({"restored": _restore(store, secret, options.point, options.to_directory)})
+
+
+def _restore(store: Store, secret: str, wanted: str, directory: Path) -> dict[str, Any]:
+    """The point is found with a cache that goes away; only then is the directory claimed for it."""
+    with tempfile.TemporaryDirectory() as cache, open_repository(store, secret, Path(cache)) as repository:
+        point = repository.get_point(chosen_point(repository, wanted))
+        claim = {"repository": repository.repository_id, "point": point.point_id}
+        with RestoreFolder(directory, claim) as folder:
+            options = RestoreOptions(workers=os.cpu_count() or 1)
+            return restore_point(repository, point, folder, options, _say)
+
+
+def _listed(repository: Repository, point_id: str) -> dict[str, Any]:
+    try:
+        point = repository.get_point(point_id)
+    except DataLoss as error:
+        return {"point": point_id, "damage": error.message}
+    return {
+        "point": point_id,
+        "asset": dict(point.asset),
+        "snapshot_time": point.snapshot_time,
+        "consistency": point.consistency,
+        "size_bytes": sum(disk.size_bytes for disk in point.disks),
+        "damage": repository.known_damage(point_id),
+    }
+
+
+def _say(told: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+
+
+def _complain(error: XenkeepError) -> int:
+    told = {"kind": error.kind, "reason": error.reason, "message": error.message, "hint": error.hint}
+    sys.stderr.write(json.dumps({"error": told}) + "\n")
+    return status.of_kind(error.kind).exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="restore_offline", description=__doc__)
+    parser.add_argument("url", help="where the repository is")
+    parser.add_argument("--point", default="", help="id of the restore point, or the beginning of it")
+    parser.add_argument("--to-directory", type=Path, help="new or empty; the points are listed without")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

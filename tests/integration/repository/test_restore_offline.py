@@ -1,0 +1,114 @@
+"""A repository and one key are enough: the command line restores with no service running."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.mover.repository import DirectoryStore
+from tests.unit.repository.world import (
+    BLOCK,
+    MIB,
+    OPTIONS,
+    PASSPHRASE,
+    add_disk,
+    back_up,
+    description,
+    new_repository,
+    noise,
+    overwritten,
+)
+
+FIRST = bytes(MIB) + noise(2 * MIB + 512) + bytes(5 * MIB)
+SECOND = overwritten(FIRST, {MIB: noise(BLOCK, 7), 3 * MIB: bytes(BLOCK), 6 * MIB: noise(BLOCK, 8)})
+CONFIGURATION = b"the words of the pool"
+PROGRAM = "from xenkeep.cli.main import main; main()"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a full point of two disks and an incremental whose chunks are patched."""
+    folder = tmp_path_factory.mktemp("place")
+    with new_repository(DirectoryStore(folder / "repository", create=True), folder / "cache") as repository:
+        with repository.begin_backup("aaaa-first", options=OPTIONS) as session:
+            add_disk(session, FIRST)
+            session.stream("vm-configuration", [CONFIGURATION])
+            session.commit(description())
+        changed = [(MIB, BLOCK), (3 * MIB, BLOCK), (6 * MIB, BLOCK)]
+        back_up(repository, "aabb-second", SECOND, base="aaaa-first", changed=changed)
+    (folder / "key").write_text(PASSPHRASE + "\n")
+    return folder
+
+
+def xenkeep(place: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """With the repository and the key of ``place``."""
+    command = [sys.executable, "-c", PROGRAM, "restore", "--json", *map(str, arguments)]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(place / "nobody")}
+    repository = ("--repository", str(place / "repository"), "--secret-file", str(place / "key"))
+    return subprocess.run(
+        [*command, *repository], env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize(("point", "content"), [("aaaa", FIRST), ("aabb-second", SECOND)])
+def test_a_point_becomes_sparse_images_that_are_the_disks(
+    place: Path, tmp_path: Path, point: str, content: bytes
+) -> None:
+    done = xenkeep(place, point, "--to-directory", tmp_path / "out")
+    assert 0 == done.returncode, done.stderr
+    image = tmp_path / "out" / "disk-0.raw"
+    assert sha256(content) == sha256(image.read_bytes())
+    assert image.stat().st_blocks * 512 < len(content)
+    restored = json.loads(done.stdout)["restored"]
+    assert restored == json.loads((tmp_path / "out" / "restored.json").read_text())
+    kept = {"disk-0.raw", "restored.json"} | ({"vm-configuration"} if content == FIRST else set())
+    assert kept == set(os.listdir(tmp_path / "out"))
+    if content == FIRST:
+        assert CONFIGURATION == (tmp_path / "out" / "vm-configuration").read_bytes()
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()}
+
+
+def test_without_a_point_the_points_are_listed(place: Path) -> None:
+    done = xenkeep(place)
+    assert 0 == done.returncode, done.stderr
+    points = json.loads(done.stdout)["points"]
+    assert [("aaaa-first", len(FIRST)), ("aabb-second", len(SECOND))] == [
+        (point["point"], point["size_bytes"]) for point in points
+    ]
+
+
+def test_an_ambiguous_or_unknown_point_is_told(place: Path, tmp_path: Path) -> None:
+    assert 2 == xenkeep(place, "aa", "--to-directory", tmp_path / "out").returncode
+    assert 4 == xenkeep(place, "zz", "--to-directory", tmp_path / "out").returncode
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_key_and_a_missing_repository_have_their_exit_codes(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("not the passphrase\n")
+    (tmp_path / "repository").symlink_to(place / "repository")
+    refused = xenkeep(tmp_path, "aaaa", "--to-directory", tmp_path / "out")
+    assert (7, "WRONG_SECRET") == (refused.returncode, json.loads(refused.stderr)["error"]["reason"])
+    (tmp_path / "repository").unlink()
+    (tmp_path / "repository").mkdir()
+    missing = xenkeep(tmp_path, "aaaa", "--to-directory", tmp_path / "out")
+    assert (4, "NOT_A_REPOSITORY") == (missing.returncode, json.loads(missing.stderr)["error"]["reason"])
+
+
+def test_what_lies_in_the_directory_is_never_overwritten(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk-0.raw").write_bytes(b"precious")
+    done = xenkeep(place, "aaaa", "--to-directory", tmp_path)
+    assert (5, "DIRECTORY_NOT_EMPTY") == (done.returncode, json.loads(done.stderr)["error"]["reason"])
+    assert b"precious" == (tmp_path / "disk-0.raw").read_bytes()
+
+
+def test_options_for_a_pool_are_refused_and_not_ignored(place: Path, tmp_path: Path) -> None:
+    done = xenkeep(place, "aaaa", "--to-directory", tmp_path / "out", "--start")
+    assert (2, "OPTIONS_INVALID") == (done.returncode, json.loads(done.stderr)["error"]["reason"])

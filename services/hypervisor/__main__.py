@@ -14,6 +14,9 @@ from xenkeep.hypervisor.v1 import (
 from services.chassis.program import Component
 from services.chassis.sealing import Sealer
 from services.chassis.serve import Base, serve
+from services.hypervisor.adapters.https_hooks import HttpsHooks
+from services.hypervisor.adapters.no_agents import NoAgents
+from services.hypervisor.adapters.sql_interventions import SqlInterventions
 from services.hypervisor.adapters.sql_pools import SqlPools
 from services.hypervisor.adapters.sql_sources import SqlSources
 from services.hypervisor.adapters.sql_targets import SqlTargets
@@ -21,6 +24,7 @@ from services.hypervisor.adapters.xapi_gateway import XapiGateway
 from services.hypervisor.api.pools import PoolApi, VmApi
 from services.hypervisor.api.sources import BackupSourceApi
 from services.hypervisor.api.targets import RestoreTargetApi
+from services.hypervisor.app.captures import Captures
 from services.hypervisor.app.janitor import Bell, Janitor
 from services.hypervisor.app.pools import Pools, Vms
 from services.hypervisor.app.sources import Sources
@@ -43,7 +47,9 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
     bell = Bell()
     passed = _dies_at(base.config.crash_at)
     pools = Pools(SqlPools(database, sealer), gateway, base.clock, bell.ring)
-    sources = Sources(source_store, pools, base.clock, passed)
+    hooks = HttpsHooks(base.clock, base.config.hook_ca)
+    captures = Captures(SqlInterventions(database, sealer), hooks, NoAgents(), passed)
+    sources = Sources(source_store, captures, pools, base.clock, passed)
     targets = Targets(target_store, pools, base.clock, passed)
     return [
         database,

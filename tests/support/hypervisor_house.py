@@ -12,15 +12,20 @@ from services.chassis.errors import Unavailable
 from services.chassis.sealing import Sealer
 from services.chassis.sql import Database
 from services.hypervisor.adapters.memory_pool import MemoryPool
+from services.hypervisor.adapters.no_agents import NoAgents
+from services.hypervisor.adapters.sql_interventions import SqlInterventions
 from services.hypervisor.adapters.sql_pools import SqlPools
 from services.hypervisor.adapters.sql_sources import SqlSources
 from services.hypervisor.adapters.sql_targets import SqlTargets
+from services.hypervisor.app.captures import Captures
 from services.hypervisor.app.janitor import Bell, Janitor
 from services.hypervisor.app.pools import Pools, Vms
 from services.hypervisor.app.sources import Sources
 from services.hypervisor.app.steps import nobody
 from services.hypervisor.app.targets import Targets
+from services.hypervisor.domain.capture import Hook
 from services.hypervisor.domain.pool import Certificate, Pool
+from services.hypervisor.ports.guests import GuestAgents, Hooks
 from services.hypervisor.ports.pool import Introduction, PoolConnection
 
 POOL_ID = "aaaaaaaa-0000-4000-8000-000000000000"
@@ -90,6 +95,13 @@ class MemoryGateway:
         return self._connection
 
 
+class NoHooks:
+    """``Hooks`` of a house that has none."""
+
+    async def call(self, hook: Hook, body: dict[str, str]) -> str:
+        raise AssertionError("nobody asked for a hook")
+
+
 @dataclass
 class House:
     """The use cases, wired as ``__main__`` wires them."""
@@ -110,6 +122,8 @@ async def house(
     pool: "MemoryPool | Faults",
     passed: Callable[[str], None] = nobody,
     clock: Clock | None = None,
+    hooks: Hooks | None = None,
+    agents: GuestAgents | None = None,
 ) -> AsyncIterator[House]:
     """What is stored in ``directory`` is there again the next time. The pool is added when it is new."""
     clock = clock or SystemClock()
@@ -123,7 +137,10 @@ async def house(
             if not pools.all():
                 await pool.pictures.put(pool.picture())
                 await pools.add("host-1", "root", Secret("secret"), "00")
-            sources = Sources(source_store, pools, clock, passed)
+            captures = Captures(
+                SqlInterventions(database, sealer), hooks or NoHooks(), agents or NoAgents(), passed
+            )
+            sources = Sources(source_store, captures, pools, clock, passed)
             targets = Targets(target_store, pools, clock, passed)
             janitor = Janitor(pools, sources, targets, source_store, target_store, clock, bell)
             yield House(database, pools, Vms(pools), sources, targets, janitor, source_store, target_store)

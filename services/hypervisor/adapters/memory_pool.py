@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 
 from services.chassis.clock import Clock
 from services.chassis.config import Secret
-from services.chassis.errors import Aborted, FailedPrecondition, InvalidInput, NotFound
+from services.chassis.errors import Aborted, FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
 from services.chassis.ids import IdSource
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.pool import Host, Member, Picture
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, Tracking, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
+from services.hypervisor.ports.guests import Guest
 from services.hypervisor.ports.pool import (
     Leftovers,
     NbdEndpoint,
@@ -50,7 +51,11 @@ class MemoryDisk:
 
 @dataclass
 class MemoryVm:
-    """``disks`` by device. Snapshots of ours have ``source_id``, VMs being restored ``target_id``."""
+    """``disks`` by device. Snapshots of ours have ``source_id``, VMs being restored ``target_id``.
+
+    ``reacts``: to a request to shut down; ``blocked_start``: why it does not start; ``quiesces``: the pool
+    can freeze it.
+    """
 
     vm_id: str
     name: str
@@ -60,6 +65,10 @@ class MemoryVm:
     source_id: str = ""
     target_id: str = ""
     reacts: bool = True
+    host_id: str = ""
+    blocked_start: str = ""
+    quiesces: bool = False
+    quiesced: bool = False
 
 
 @dataclass
@@ -130,7 +139,13 @@ class MemoryPool:
         disk.tracked = self.tracking is Tracking.SWITCHED_ON
         return TrackingOutcome(self.tracking)
 
-    async def take_snapshot(self, vm_id: str, source_id: str, leave_out: Collection[str]) -> Snapshot:
+    async def has_snapshot(self, vm_id: str, source_id: str) -> bool:
+        self._vm(vm_id)
+        return any(each.source_id == source_id for each in self.vms.values())
+
+    async def take_snapshot(
+        self, vm_id: str, source_id: str, leave_out: Collection[str], quiesce: bool = False
+    ) -> Snapshot:
         vm = self._vm(vm_id)
         snapshot = next((each for each in self.vms.values() if each.source_id == source_id), None)
         if snapshot is None:
@@ -145,7 +160,9 @@ class MemoryPool:
                         source_id=source_id,
                         blocks=dict(self.disks[disk_id].blocks),
                     )
-            snapshot = replace(vm, vm_id=self._ids.new(), disks=copies, source_id=source_id)
+            if quiesce and not vm.quiesces:
+                raise FailedPrecondition("It cannot be quiesced.", reason="QUIESCE_IMPOSSIBLE")
+            snapshot = replace(vm, vm_id=self._ids.new(), disks=copies, source_id=source_id, quiesced=quiesce)
             self.vms[snapshot.vm_id] = snapshot
         return Snapshot(
             snapshot_vm_id=snapshot.vm_id,
@@ -155,7 +172,37 @@ class MemoryPool:
                 SnapshotDisk(disk_id, device, self._facts(self.disks[disk_id]))
                 for device, disk_id in snapshot.disks.items()
             ),
+            quiesced=snapshot.quiesced,
         )
+
+    async def guest(self, vm_id: str) -> Guest:
+        vm = self._vm(vm_id)
+        runs = vm.power_state is PowerState.RUNNING
+        return Guest(
+            display_name=vm.name,
+            power_state=vm.power_state,
+            host_id=vm.host_id if runs else "",
+            shutdown_obstacle="" if runs else "it does not run",
+            quiesce_obstacle="" if runs and vm.quiesces else "the pool offers no quiesced snapshot of it",
+        )
+
+    async def ask_to_shut_down(self, vm_id: str, patience_s: float) -> str:
+        vm = self._vm(vm_id)
+        if vm.power_state is not PowerState.HALTED and not vm.reacts:
+            return f"it was still on after {patience_s:g} s"
+        vm.power_state = PowerState.HALTED
+        return ""
+
+    async def switch_off(self, vm_id: str) -> None:
+        self._vm(vm_id).power_state = PowerState.HALTED
+
+    async def start_again(self, vm_id: str, host_id: str) -> None:
+        vm = self.vms.get(vm_id)
+        if vm is None or vm.power_state is not PowerState.HALTED:
+            return
+        if vm.blocked_start:
+            raise ResourceExhausted(vm.blocked_start, reason="NO_MEMORY")
+        vm.power_state, vm.host_id = PowerState.RUNNING, host_id
 
     async def export_configuration(self, vm_id: str) -> bytes:
         vm = self._vm(vm_id)
@@ -332,7 +379,7 @@ class MemoryPool:
 
     def _vm_disk(self, device: str, disk: MemoryDisk) -> VmDisk:
         configured = ConfiguredDisk(disk.disk_id, device, disk.name, "", (), disk.sr_id)
-        return VmDisk(configured, disk.size_bytes, disk.tracked, disk.obstacle)
+        return VmDisk(configured, disk.size_bytes, disk.tracked, disk.obstacle, self.srs[disk.sr_id])
 
     def _facts(self, disk: MemoryDisk) -> TrackedDisk:
         origin = disk.snapshot_of if disk.snapshot_of in self.disks else ""

@@ -42,6 +42,14 @@ BITMAPS = Table(
     Column("bitmap", LargeBinary, nullable=False),
 )
 
+INTERVENTIONS = Table(
+    "interventions",
+    _METADATA,
+    # Until the source is closed.
+    Column("source_id", String(36), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
 TARGETS = Table(
     "targets",
     _METADATA,

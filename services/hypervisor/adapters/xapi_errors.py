@@ -217,6 +217,21 @@ _TABLE: dict[str, _Row] = {
     ),
 }
 
+_TABLE |= {
+    code: _Row(
+        FailedPrecondition,
+        "QUIESCE_IMPOSSIBLE",
+        f"The guest was not quiesced ({code}).",
+        "Look at the guest's tools and its VSS provider, or use another method.",
+    )
+    for code in (
+        "VM_SNAPSHOT_WITH_QUIESCE_FAILED",
+        "VM_SNAPSHOT_WITH_QUIESCE_TIMEOUT",
+        "VM_SNAPSHOT_WITH_QUIESCE_PLUGIN_DEOS_NOT_RESPOND",
+        "VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED",
+    )
+}
+
 CODES = frozenset(_TABLE)
 """Every code that has a sentence of its own."""
 

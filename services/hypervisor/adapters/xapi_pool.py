@@ -8,6 +8,7 @@ from services.hypervisor.adapters.xapi_cleanup import XapiCleanup
 from services.hypervisor.adapters.xapi_disks import XapiDisks
 from services.hypervisor.adapters.xapi_http import XapiHttp
 from services.hypervisor.adapters.xapi_objects import XapiObjects
+from services.hypervisor.adapters.xapi_power import XapiPower
 from services.hypervisor.adapters.xapi_readers import XapiReaders
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.adapters.xapi_snapshots import XapiSnapshots
@@ -17,6 +18,7 @@ from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredI
 from services.hypervisor.domain.pool import Member, Picture
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
+from services.hypervisor.ports.guests import Guest
 from services.hypervisor.ports.pool import Leftovers, NbdEndpoint, Snapshot, VmShape, WriteEndpoint
 
 
@@ -32,7 +34,8 @@ class XapiPool:
         self._readers = XapiReaders(session, objects)
         self._allocation = XapiAllocation(session, objects, self._readers)
         self._disks = XapiDisks(session, objects, self._readers, installation)
-        self._vms = XapiVms(session, objects, http, self._disks, clock, installation)
+        self._power = XapiPower(session, objects, clock)
+        self._vms = XapiVms(session, objects, http, self._disks, self._power, clock, installation)
         self._cleanup = XapiCleanup(objects, installation)
 
     async def close(self) -> None:
@@ -56,8 +59,25 @@ class XapiPool:
     async def track(self, disk_id: str) -> TrackingOutcome:
         return await self._snapshots.track(disk_id)
 
-    async def take_snapshot(self, vm_id: str, source_id: str, leave_out: Collection[str]) -> Snapshot:
-        return await self._snapshots.take_snapshot(vm_id, source_id, leave_out)
+    async def has_snapshot(self, vm_id: str, source_id: str) -> bool:
+        return await self._snapshots.has_snapshot(vm_id, source_id)
+
+    async def take_snapshot(
+        self, vm_id: str, source_id: str, leave_out: Collection[str], quiesce: bool = False
+    ) -> Snapshot:
+        return await self._snapshots.take_snapshot(vm_id, source_id, leave_out, quiesce)
+
+    async def guest(self, vm_id: str) -> Guest:
+        return await self._power.guest_of(await self._snapshots.protectable_vm(vm_id))
+
+    async def ask_to_shut_down(self, vm_id: str, patience_s: float) -> str:
+        return await self._power.ask_to_shut_down(vm_id, patience_s)
+
+    async def switch_off(self, vm_id: str) -> None:
+        await self._power.switch_off(vm_id)
+
+    async def start_again(self, vm_id: str, host_id: str) -> None:
+        await self._power.start_again(vm_id, host_id)
 
     async def export_configuration(self, vm_id: str) -> bytes:
         return await self._snapshots.export_configuration(vm_id)

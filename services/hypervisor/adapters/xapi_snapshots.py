@@ -24,6 +24,7 @@ from services.hypervisor.ports.pool import Snapshot, SnapshotDisk, VmDisk, VmSha
 _DESCRIPTION = "Snapshot of a backup that is under way. Xenkeep removes it."
 _TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z")
 
+_TAKING = frozenset({"snapshot", "snapshot_with_quiesce"})
 _SETTLING_LOOKS = 60
 _SETTLING_WAIT_S = 5.0
 
@@ -77,7 +78,20 @@ class XapiSnapshots:
             return TrackingOutcome(Tracking.REFUSED, failure.words)
         return TrackingOutcome(Tracking.SWITCHED_ON)
 
-    async def take_snapshot(self, vm_id: str, source_id: str, leave_out: Collection[str]) -> Snapshot:
+    async def protectable_vm(self, vm_id: str) -> Record:
+        """The record of a VM of somebody's; raises as ``shape``."""
+        with translating(f"reading VM {vm_id}"):
+            return (await self._vm(vm_id))[1]
+
+    async def has_snapshot(self, vm_id: str, source_id: str) -> bool:
+        """See ports.Snapshots."""
+        with translating(f"looking for the snapshot of VM {vm_id}"):
+            vm_ref, _ = await self._vm(vm_id)
+            return await self._find_settled(source_id, vm_ref) is not None
+
+    async def take_snapshot(
+        self, vm_id: str, source_id: str, leave_out: Collection[str], quiesce: bool = False
+    ) -> Snapshot:
         """See ports.Snapshots. The tags go on last; until then the name tells whose it is."""
         with translating(f"taking a snapshot of VM {vm_id}"):
             vm_ref, _ = await self._vm(vm_id)
@@ -86,17 +100,19 @@ class XapiSnapshots:
                 ignored = [ref for disk in leave_out if (ref := await self._objects.ref("VDI", disk))]
                 name = xapi_tags.snapshot_name(source_id)
                 args = [vm_ref, name, ignored] if ignored else [vm_ref, name]
-                [ref] = await xapi_tasks.run(self._session, "VM.snapshot", *args, repeatable=False)
+                method = "VM.snapshot_with_quiesce" if quiesce else "VM.snapshot"
+                [ref] = await xapi_tasks.run(self._session, method, *args, repeatable=False)
             snapshot = await self._objects.record("VM", ref)
             if snapshot is None:
                 raise XapiFailure("HANDLE_INVALID", ["VM", ref])
             disks = await self._tag(source_id, ref, snapshot)
-        info = snapshot["snapshot_info"].get("power-state-at-snapshot", "Running")
+        info = snapshot["snapshot_info"]
         return Snapshot(
             snapshot_vm_id=snapshot["uuid"],
             time=_moment(snapshot["snapshot_time"]),
-            power_state=PowerState(info.upper()),
+            power_state=PowerState(info.get("power-state-at-snapshot", "Running").upper()),
             disks=tuple(sorted(disks, key=lambda disk: device_order(disk.device))),
+            quiesced=info.get("disk-snapshot-type") == "quiesced",
         )
 
     async def export_configuration(self, vm_id: str) -> bytes:
@@ -172,6 +188,7 @@ class XapiSnapshots:
             size_bytes=int(vdi["virtual_size"]),
             tracked=bool(vdi["cbt_enabled"]),
             obstacle=obstacle,
+            sr_display_name=sr["name_label"],
         )
 
     async def _find_settled(self, source_id: str, vm_ref: str) -> str | None:
@@ -179,7 +196,7 @@ class XapiSnapshots:
         lost."""
         for _ in range(_SETTLING_LOOKS):
             vm = await self._objects.record("VM", vm_ref)
-            under_way = vm is not None and "snapshot" in vm["current_operations"].values()
+            under_way = vm is not None and _TAKING & set(vm["current_operations"].values())
             found = await self._find(source_id)
             if found or not under_way:
                 return found

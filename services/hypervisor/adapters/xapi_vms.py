@@ -10,6 +10,7 @@ from services.hypervisor.adapters.xapi_disks import XapiDisks
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_http import XapiHttp
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
+from services.hypervisor.adapters.xapi_power import XapiPower
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.domain.configuration import ConfiguredInterface
@@ -27,6 +28,7 @@ class XapiVms:
         objects: XapiObjects,
         http: XapiHttp,
         disks: XapiDisks,
+        power: XapiPower,
         clock: Clock,
         installation: str,
     ) -> None:
@@ -34,6 +36,7 @@ class XapiVms:
         self._objects = objects
         self._http = http
         self._disks = disks
+        self._power = power
         self._installation = installation
         self._clock = clock
 
@@ -57,11 +60,7 @@ class XapiVms:
                 return True
             if vm["power_state"] == "Running" and await self._shut_down_cleanly(ref, patience_s):
                 return True
-            try:
-                await xapi_tasks.run(self._session, "VM.hard_shutdown", ref, repeatable=True)
-            except XapiFailure as failure:
-                if failure.code != "VM_BAD_POWER_STATE" or failure.params[-1:] != ["halted"]:
-                    raise
+            await self._power.switch_off(vm_id)
         return False
 
     async def find_vm(self, target_id: str) -> str | None:

@@ -10,10 +10,10 @@ from xenkeep.hypervisor.v1 import backup_source_pb2, backup_source_pb2_grpc
 from services.hypervisor.app.sources import Readable, Sources
 from services.hypervisor.domain.names import parse, require_uuid
 from services.hypervisor.domain.source import Base
+from services.hypervisor.wire.options import options_from_proto
 from services.hypervisor.wire.sources import (
     method_from_proto,
     reason_from_proto,
-    require_no_options,
     source_to_proto,
 )
 
@@ -29,7 +29,6 @@ class BackupSourceApi(backup_source_pb2_grpc.BackupSourceServiceServicer):
     async def OpenBackupSource(
         self, request: backup_source_pb2.OpenBackupSourceRequest, context: Any
     ) -> backup_source_pb2.BackupSource:
-        require_no_options(request.options)
         pool_id, vm_id = parse(request.vm, "vms")
         readable = await self._sources.open(
             pool_id,
@@ -38,6 +37,7 @@ class BackupSourceApi(backup_source_pb2_grpc.BackupSourceServiceServicer):
             method_from_proto(request.method),
             tuple(Base(base.disk_id, base.tracking_ref) for base in request.bases),
             reason_from_proto(request.full_reason),
+            options_from_proto(request.options),
         )
         return _packed(readable)
 

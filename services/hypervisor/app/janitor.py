@@ -93,11 +93,15 @@ class Janitor:
     async def clean(self, pool_id: str, *, search: bool) -> None:
         """One round of one pool; ``search`` also looks for leftovers nothing is known of."""
         for source in await self._source_store.unfinished(pool_id):
+            if self._sources.busy(source.source_id):
+                continue
             abandoned = self._clock.now() - source.created > ABANDONED_AFTER
             if source.state is SourceState.CLOSING or abandoned:
                 await self._try(
                     "close a backup source", self._sources.close(pool_id, source.source_id, False)
                 )
+            else:
+                await self._try("put a VM right", self._sources.settle(pool_id, source.source_id))
         for target in await self._target_store.unfinished(pool_id):
             if target.state is TargetState.PREPARED:
                 await self._try("note what is written", self._targets.note_written(pool_id, target.target_id))

@@ -8,29 +8,22 @@ the janitor when the transfer is reported failed.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import structlog
-
 from services.chassis.clock import Clock
-from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
+from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable, XenkeepError
+from services.hypervisor.app.captures import HOOK_FAILED, Captures
+from services.hypervisor.app.disk_plans import plan
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
-from services.hypervisor.domain import tracking
+from services.hypervisor.domain.capture import Hook, Offline, Options, assert_fitting
 from services.hypervisor.domain.configuration import Configuration, pack
+from services.hypervisor.domain.disk_rules import Candidate, assert_rules, choose, nothing_to_capture
 from services.hypervisor.domain.extents import Extent, changed_extents
 from services.hypervisor.domain.notice import Notice
-from services.hypervisor.domain.source import (
-    Base,
-    Source,
-    SourceDisk,
-    SourceState,
-    consistency_of,
-)
-from services.hypervisor.domain.tracking import FullReason, TrackingOutcome
+from services.hypervisor.domain.source import Base, Source, SourceState
+from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
-from services.hypervisor.ports.pool import NbdEndpoint, PoolConnection, Snapshot, SnapshotDisk, VmShape
+from services.hypervisor.ports.pool import NbdEndpoint, PoolConnection, Snapshot, VmDisk, VmShape
 from services.hypervisor.ports.stores import SourceStore
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -45,8 +38,11 @@ class Readable:
 class Sources:
     """Opens and closes; ``passed`` is told each step that is done."""
 
-    def __init__(self, store: SourceStore, pools: Pools, clock: Clock, passed: Passed = nobody) -> None:
+    def __init__(
+        self, store: SourceStore, captures: Captures, pools: Pools, clock: Clock, passed: Passed = nobody
+    ) -> None:
         self._store = store
+        self._captures = captures
         self._pools = pools
         self._clock = clock
         self._passed = passed
@@ -61,15 +57,20 @@ class Sources:
         method: Method,
         bases: tuple[Base, ...],
         asked: FullReason,
+        options: Options,
     ) -> Readable:
-        """Raises FailedPrecondition METHOD_UNSUPPORTED, NBD_NOT_ENABLED, SOURCE_CLOSED; InvalidInput
-        SOURCE_ID_TAKEN; what the pool raises."""
-        if method is not Method.NORMAL:
+        """Raises FailedPrecondition METHOD_UNSUPPORTED, NBD_NOT_ENABLED, SOURCE_CLOSED, NOTHING_TO_CAPTURE;
+        InvalidInput SOURCE_ID_TAKEN, OPTIONS_INVALID, DISK_RULE_INVALID; what ``Captures.take`` raises.
+
+        The method and rules of the first opening hold when it is opened again."""
+        if method is Method.MEMORY:
             raise FailedPrecondition(
-                f"VMs cannot be captured with the method {method.value.lower()} yet.",
+                "VMs cannot be captured together with their memory yet.",
                 reason="METHOD_UNSUPPORTED",
-                hint="Use the method normal.",
+                hint="Use the method normal or offline.",
             )
+        assert_fitting(options, method)
+        assert_rules(options.disks)
         watch = self._pools.find(pool_id)
         asked_for = Source(
             source_id=source_id,
@@ -81,8 +82,9 @@ class Sources:
             state=SourceState.OPENING,
             created=self._clock.now(),
             pool_display_name=watch.pool.display_name,
+            options=replace(options, hooks=()),
         )
-        source = await self._ongoing.join(f"open {source_id}", lambda: self._opened(asked_for))
+        source = await self._ongoing.join(f"open {source_id}", lambda: self._opened(asked_for, options.hooks))
         if (source.pool_id, source.vm_id) != (pool_id, vm_id):
             raise InvalidInput(
                 f"The id {source_id} is that of another backup source.",
@@ -128,9 +130,33 @@ class Sources:
                 await self._store.save(source)
                 self._passed("close:recorded")
             connection = self._pools.connection(pool_id)
+            failed = await self._settled(connection, source)
             await connection.remove_snapshot(source_id, keep_tracking=source.committed)
             self._passed("close:removed")
+            if failed is not None:
+                raise failed
+            await self._captures.forget(source_id)
             await self._store.close(replace(source, state=SourceState.CLOSED))
+
+    def busy(self, source_id: str) -> bool:
+        """Whether it is being opened or closed: a VM may take minutes to shut down."""
+        return self._locks.of(source_id).locked()
+
+    async def settle(self, pool_id: str, source_id: str) -> None:
+        """Puts right what an opening that ended owes to its VM."""
+        async with self._locks.of(source_id):
+            source = await self._existing(pool_id, source_id)
+            offline = source.options.offline or Offline()
+            keep_off = source.state is SourceState.OPEN and offline.stay_off
+            await self._captures.settle(self._pools.connection(pool_id), source, keep_off=keep_off)
+
+    async def _settled(self, connection: PoolConnection, source: Source) -> XenkeepError | None:
+        """What keeps a VM from being started again; a hook that failed was called."""
+        try:
+            await self._captures.settle(connection, source, keep_off=False)
+        except XenkeepError as error:
+            return None if error.reason == HOOK_FAILED else error
+        return None
 
     async def _existing(self, pool_id: str, source_id: str) -> Source:
         source = await self._store.get(source_id)
@@ -142,29 +168,27 @@ class Sources:
             )
         return source
 
-    async def _opened(self, asked_for: Source) -> Source:
+    async def _opened(self, asked_for: Source, hooks: tuple[Hook, ...]) -> Source:
         """The source of that id: as it is, or opened now."""
         async with self._locks.of(asked_for.source_id):
             source = await self._store.add(asked_for)
             self._passed("open:recorded")
             _assert_not_closed(source)
             if source.state is SourceState.OPENING:
-                source = await self._open(self._pools.connection(source.pool_id), source)
+                source = await self._open(self._pools.connection(source.pool_id), source, hooks)
             return source
 
-    async def _open(self, connection: PoolConnection, source: Source) -> Source:
+    async def _open(self, connection: PoolConnection, source: Source, hooks: tuple[Hook, ...]) -> Source:
         await connection.assert_readable()
         shape = await connection.shape(source.vm_id)
-        skipped = [disk for disk in shape.disks if disk.obstacle]
-        outcomes = {
-            disk.configured.disk_id: await connection.track(disk.configured.disk_id)
-            for disk in shape.disks
-            if not disk.obstacle
-        }
+        choice = choose(source.options.disks, [_candidate(disk) for disk in shape.disks])
+        left_out = choice.left_out | {disk.configured.disk_id for disk in shape.disks if disk.obstacle}
+        chosen = [disk.configured.disk_id for disk in shape.disks if disk.configured.disk_id not in left_out]
+        if shape.disks and not chosen:
+            raise nothing_to_capture(shape.display_name)
+        outcomes = {disk_id: await connection.track(disk_id) for disk_id in chosen}
         self._passed("open:tracked")
-        leave_out = [disk.configured.disk_id for disk in skipped]
-        snapshot = await connection.take_snapshot(source.vm_id, source.source_id, leave_out)
-        self._passed("open:snapshot")
+        taken = await self._captures.take(connection, source, hooks, left_out)
         configuration = Configuration(
             pool_id=source.pool_id,
             vm_id=source.vm_id,
@@ -175,8 +199,8 @@ class Sources:
         )
         self._passed("open:configuration")
         disks, bitmaps = [], {}
-        for disk in snapshot.disks:
-            planned, bitmap = await self._plan(connection, source, shape, outcomes, disk)
+        for disk in taken.snapshot.disks:
+            planned, bitmap = await plan(connection, source, shape, outcomes, disk)
             disks.append(planned)
             if bitmap is not None:
                 bitmaps[planned.disk_id] = bitmap
@@ -184,70 +208,15 @@ class Sources:
             source,
             state=SourceState.OPEN,
             vm_display_name=shape.display_name,
-            snapshot_vm_id=snapshot.snapshot_vm_id,
-            snapshot_time=snapshot.time,
-            consistency=consistency_of(snapshot.power_state),
+            snapshot_vm_id=taken.snapshot.snapshot_vm_id,
+            snapshot_time=taken.snapshot.time,
+            consistency=taken.consistency,
             disks=tuple(disks),
-            notices=_notices(shape, snapshot),
+            notices=(*taken.notices, *choice.notices, *_skipped(shape, taken.snapshot, choice.left_out)),
         )
         await self._store.open(opened, pack(configuration), bitmaps)
         self._passed("open:stored")
         return opened
-
-    async def _plan(
-        self,
-        connection: PoolConnection,
-        source: Source,
-        shape: VmShape,
-        outcomes: dict[str, TrackingOutcome],
-        disk: SnapshotDisk,
-    ) -> tuple[SourceDisk, bytes | None]:
-        """How a disk is to be read, and the bitmap of what to read when there is one."""
-        facts = disk.facts
-        bases = {base.disk_id: base.tracking_ref for base in source.bases}
-        outcome = outcomes.get(facts.disk_id, TrackingOutcome(tracking.Tracking.ON))
-        base_ref = bases.get(facts.disk_id)
-        base = await connection.tracked_disk(base_ref) if base_ref else None
-        full = (
-            tracking.no_base(source.asked, others_have_bases=bool(bases))
-            if base_ref is None
-            else tracking.why_full(outcome, facts, base_ref, base)
-        )
-        bitmap: bytes | None = None
-        if full is None and base_ref is not None:
-            told = await connection.changed_blocks(base_ref, disk.snapshot_disk_id)
-            if isinstance(told, str):
-                full = tracking.refused(told)
-            else:
-                bitmap = told
-        base_size = base.size_bytes if base is not None and bitmap is not None else 0
-        changed = (
-            facts.size_bytes
-            if bitmap is None
-            else sum(each.length_bytes for each in changed_extents(bitmap, facts.size_bytes, base_size))
-        )
-        allocation = None
-        if bitmap is None and facts.size_bytes:
-            allocated = await connection.allocated_blocks(disk.snapshot_disk_id)
-            if isinstance(allocated, bytes):
-                allocation = allocated
-            else:
-                _log.info("everything is read", disk=facts.disk_id, because=allocated)
-        names = {each.configured.disk_id: each.configured.display_name for each in shape.disks}
-        planned = SourceDisk(
-            disk_id=facts.disk_id,
-            snapshot_disk_id=disk.snapshot_disk_id,
-            device=disk.device,
-            display_name=names.get(facts.disk_id, ""),
-            size_bytes=facts.size_bytes,
-            tracked=facts.tracked,
-            full_reason=full.reason if full else FullReason.UNSPECIFIED,
-            full_reason_message=full.message if full else "",
-            base_size_bytes=base_size,
-            changed_bytes=changed,
-            allocation_known=allocation is not None,
-        )
-        return planned, bitmap if bitmap is not None else allocation
 
     async def _readable(self, connection: PoolConnection, source: Source) -> Readable:
         snapshots = tuple(disk.snapshot_disk_id for disk in source.disks)
@@ -273,9 +242,13 @@ class Sources:
         )
 
 
-def _notices(shape: VmShape, snapshot: Snapshot) -> tuple[Notice, ...]:
-    """Which disks of the VM are not in the snapshot, and why."""
-    taken = {disk.facts.disk_id for disk in snapshot.disks}
+def _candidate(disk: VmDisk) -> Candidate:
+    return Candidate(disk.configured, disk.size_bytes, disk.sr_display_name)
+
+
+def _skipped(shape: VmShape, snapshot: Snapshot, excluded: frozenset[str]) -> tuple[Notice, ...]:
+    """Which disks of the VM are not in the snapshot although no rule says so, and why."""
+    taken = {disk.facts.disk_id for disk in snapshot.disks} | excluded
     notices = []
     for disk in shape.disks:
         if disk.configured.disk_id in taken:

@@ -14,7 +14,14 @@ from dataclasses import replace
 import structlog
 
 from services.chassis.clock import Clock
-from services.chassis.errors import DataLoss, FailedPrecondition, InvalidInput, NotFound, XenkeepError
+from services.chassis.errors import (
+    Aborted,
+    DataLoss,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    XenkeepError,
+)
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
 from services.hypervisor.domain.configuration import Configuration, unpack
@@ -189,7 +196,7 @@ class Targets:
             if disk.written:
                 continue
             if not await connection.ticket_state(disk.ticket):
-                raise FailedPrecondition(
+                raise Aborted(
                     f"Disk {disk.display_name!r} ({disk.disk_id}) has not been written completely.",
                     reason="DISK_NOT_WRITTEN",
                     hint="Finish writing every disk, then commit.",

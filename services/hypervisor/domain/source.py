@@ -4,10 +4,11 @@ OPENING -> OPEN -> CLOSING -> CLOSED, each stored before it is acted on. Killed 
 the same id goes on; in CLOSING, the janitor or the next close goes on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method, PowerState
@@ -24,6 +25,8 @@ class Consistency(Enum):
     """Names as in the contract."""
 
     POWERED_OFF = "POWERED_OFF"
+    APPLICATION = "APPLICATION"
+    FILESYSTEM = "FILESYSTEM"
     CRASH = "CRASH"
 
 
@@ -37,7 +40,8 @@ class Base:
 
 @dataclass(frozen=True)
 class SourceDisk:
-    """A disk to read. ``full_reason`` is UNSPECIFIED when it is read incrementally."""
+    """A disk to read. ``full_reason`` is UNSPECIFIED when it is read incrementally, relative to
+    ``base_tracking_ref``."""
 
     disk_id: str
     snapshot_disk_id: str
@@ -50,6 +54,7 @@ class SourceDisk:
     base_size_bytes: int
     changed_bytes: int
     allocation_known: bool = False
+    base_tracking_ref: str = ""
 
     @property
     def extents_known(self) -> bool:
@@ -68,7 +73,7 @@ class SourceDisk:
 
 @dataclass(frozen=True)
 class Source:
-    """One backup source. What is known only once it is OPEN is empty before."""
+    """One backup source. What is known only once it is OPEN is empty before. ``options`` hold no hooks."""
 
     source_id: str
     pool_id: str
@@ -86,6 +91,7 @@ class Source:
     consistency: Consistency = Consistency.CRASH
     disks: tuple[SourceDisk, ...] = ()
     notices: tuple[Notice, ...] = ()
+    options: Options = field(default_factory=Options)
 
 
 def consistency_of(power_state_at_snapshot: PowerState) -> Consistency:

@@ -47,7 +47,11 @@ class NetworkInterface:
 
 @dataclass(frozen=True)
 class Vm:
-    """A VM that can be protected. ``host_id`` is empty unless it runs."""
+    """A VM that can be protected. ``host_id`` is empty unless it runs.
+
+    ``can_shut_down``: its guest reacts to a request to shut down, should it run; ``can_quiesce``: it
+    can be quiesced now, or need not be because it is off.
+    """
 
     pool_id: str
     vm_id: str
@@ -62,8 +66,14 @@ class Vm:
     memory_bytes: int
     vcpus: int
     guest_os: str
+    can_shut_down: bool = False
+    can_quiesce: bool = False
 
     @property
     def methods(self) -> tuple[Method, ...]:
-        """How it can be captured now."""
-        return (Method.NORMAL,)
+        """How it can be captured now, with options as they are by default."""
+        offline = self.power_state is PowerState.HALTED or (
+            self.power_state is PowerState.RUNNING and self.can_shut_down
+        )
+        possible = {Method.NORMAL: True, Method.OFFLINE: offline, Method.QUIESCED: self.can_quiesce}
+        return tuple(method for method in Method if possible.get(method, False))

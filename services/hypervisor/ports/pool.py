@@ -19,6 +19,7 @@ from services.hypervisor.domain.pool import Certificate, Member, Picture, Pool
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
+from services.hypervisor.ports.guests import GuestPower
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class VmDisk:
     size_bytes: int
     tracked: bool
     obstacle: str
+    sr_display_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,13 @@ class SnapshotDisk:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot of ours; ``time`` by the pool's clock."""
+    """A snapshot of ours; ``time`` by the pool's clock. ``quiesced``: the guest was frozen by the pool."""
 
     snapshot_vm_id: str
     time: datetime
     power_state: PowerState
     disks: tuple[SnapshotDisk, ...]
+    quiesced: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,19 @@ class Snapshots(Protocol):
         """Makes the pool track changed blocks of a live disk; a refusal is an outcome, not an error."""
         ...
 
-    async def take_snapshot(self, vm_id: str, source_id: str, leave_out: Collection[str]) -> Snapshot:
+    async def has_snapshot(self, vm_id: str, source_id: str) -> bool:
+        """Whether the snapshot was taken; one that is being taken is waited for."""
+        ...
+
+    async def take_snapshot(
+        self, vm_id: str, source_id: str, leave_out: Collection[str], quiesce: bool = False
+    ) -> Snapshot:
         """The snapshot tagged with ``source_id``: the one that exists, or a new one without the live disks
-        ``leave_out``. Killed at any step, the next call finds what was made."""
+        ``leave_out``. Killed at any step, the next call finds what was made.
+
+        ``quiesce`` has the pool freeze the guest for it, which excludes ``leave_out``; raises
+        FailedPrecondition QUIESCE_IMPOSSIBLE.
+        """
         ...
 
     async def export_configuration(self, vm_id: str) -> bytes:
@@ -262,7 +275,7 @@ class Leavings(Protocol):
         ...
 
 
-class PoolConnection(Inventory, Snapshots, Restores, Leavings, Protocol):
+class PoolConnection(Inventory, Snapshots, GuestPower, Restores, Leavings, Protocol):
     """A pool we are logged in to, or will be at the first call."""
 
     async def close(self) -> None:

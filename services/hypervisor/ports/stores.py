@@ -5,6 +5,7 @@ from typing import Protocol
 
 from services.chassis.config import Secret
 from services.hypervisor.domain.events import PoolEvent
+from services.hypervisor.domain.intervention import Intervention
 from services.hypervisor.domain.pool import Picture, Pool
 from services.hypervisor.domain.reconcile import Changes
 from services.hypervisor.domain.source import Source
@@ -65,6 +66,18 @@ class SourceStore(Protocol):
     async def configuration(self, source_id: str) -> bytes: ...
 
     async def bitmap(self, source_id: str, disk_id: str) -> bytes: ...
+
+
+class InterventionStore(Protocol):
+    """What was done to VMs for their snapshots; hooks are secrets and sealed."""
+
+    async def save(self, intervention: Intervention) -> None: ...
+
+    async def get(self, source_id: str) -> Intervention | None:
+        """Raises DataLoss SECRET_UNREADABLE when the key file is not the one it was sealed with."""
+        ...
+
+    async def forget(self, source_id: str) -> None: ...
 
 
 class TargetStore(Protocol):

@@ -1,10 +1,8 @@
 """Backup sources on the wire."""
 
-from google.protobuf.message import Message
 from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import backup_source_pb2
 
-from services.chassis.errors import FailedPrecondition
 from services.hypervisor.domain.names import source_name, vm_name
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import Source, SourceDisk
@@ -44,21 +42,6 @@ def method_from_proto(method: capture_pb2.Method.ValueType) -> Method:
     return Method(capture_pb2.Method.Name(method).removeprefix("METHOD_"))
 
 
-def require_no_options(options: capture_pb2.CaptureOptions) -> None:
-    """Raises FailedPrecondition OPTIONS_UNSUPPORTED: what cannot be done is refused, never left out."""
-    asked = [
-        field.name
-        for field, value in options.ListFields()
-        if not isinstance(value, Message) or value.ByteSize() > 0
-    ]
-    if asked:
-        raise FailedPrecondition(
-            f"Captures cannot be made with options for {', '.join(asked)} yet.",
-            reason="OPTIONS_UNSUPPORTED",
-            hint="Leave them out of the policy.",
-        )
-
-
 def reason_from_proto(reason: capture_pb2.FullReason.ValueType) -> FullReason:
     return FullReason(capture_pb2.FullReason.Name(reason).removeprefix("FULL_REASON_"))
 
@@ -76,6 +59,7 @@ def _disk_to_proto(disk: SourceDisk, endpoints: tuple[NbdEndpoint, ...]) -> back
         tracking_ref=disk.tracking_ref,
         extents_known=disk.extents_known,
         changed_bytes=disk.changed_bytes,
+        base_tracking_ref=disk.base_tracking_ref,
     )
 
 

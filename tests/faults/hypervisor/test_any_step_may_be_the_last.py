@@ -16,6 +16,7 @@ from services.chassis.errors import Aborted, Unavailable
 from services.chassis.ids import RandomIds
 from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
 from services.hypervisor.app.sources import Readable
+from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.source import Base, SourceState
 from services.hypervisor.domain.target import Mode, Placement, TargetDisk, TargetState
 from services.hypervisor.domain.tracking import FullReason
@@ -65,7 +66,7 @@ class Stage:
 
     async def open(self, vm: MemoryVm, id: str, bases: tuple[Base, ...] = ()) -> Readable:
         return await self.inside.sources.open(
-            POOL_ID, vm.vm_id, id, Method.NORMAL, bases, FullReason.FIRST_BACKUP
+            POOL_ID, vm.vm_id, id, Method.NORMAL, bases, FullReason.FIRST_BACKUP, Options()
         )
 
     async def backup(self, vm: MemoryVm, id: str, committed: bool, bases: tuple[Base, ...] = ()) -> None:

@@ -151,7 +151,7 @@ async def test_a_commit_before_everything_is_written_is_refused(shared_lab: Lab)
     request = restore_target_pb2.CommitRestoreTargetRequest(name=prepared.name)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await shared_lab.targets.CommitRestoreTarget(request, timeout=PATIENCE_S)
-    assert grpc.StatusCode.FAILED_PRECONDITION == refused.value.code()
+    assert grpc.StatusCode.ABORTED == refused.value.code()
 
 
 async def test_an_unknown_storage_repository_is_named(shared_lab: Lab) -> None:

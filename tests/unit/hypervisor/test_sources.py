@@ -13,6 +13,7 @@ from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
 from services.chassis.ids import RandomIds
 from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
 from services.hypervisor.app.sources import Readable
+from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.pool import PoolState
 from services.hypervisor.domain.source import Base
 from services.hypervisor.domain.tracking import FullReason, Tracking
@@ -37,7 +38,8 @@ async def inside(pool: MemoryPool, tmp_path: Path) -> AsyncIterator[House]:
 
 
 async def _open(inside: House, vm: MemoryVm, id: str = "", **more: Any) -> Readable:
-    asked: dict[str, Any] = {"method": Method.NORMAL, "bases": (), "asked": FullReason.FIRST_BACKUP} | more
+    asked: dict[str, Any] = {"method": Method.NORMAL, "bases": (), "asked": FullReason.FIRST_BACKUP}
+    asked |= {"options": Options()} | more
     return await inside.sources.open(POOL_ID, vm.vm_id, id or str(uuid.uuid4()), **asked)
 
 
@@ -106,7 +108,7 @@ async def test_an_id_belongs_to_one_vm(inside: House, pool: MemoryPool, vm: Memo
 
 async def test_what_cannot_be_opened_is_told(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:
     with pytest.raises(FailedPrecondition):
-        await _open(inside, vm, method=Method.QUIESCED)
+        await _open(inside, vm, method=Method.MEMORY)
     with pytest.raises(NotFound):
         await inside.sources.get(POOL_ID, str(uuid.uuid4()))
     pool.readable = False

@@ -72,6 +72,7 @@ class HypervisorProcess:
             "XENKEEP_NATS_URL": self._nats.url,
             "XENKEEP_POOL_PATIENCE": "10s",
             "XENKEEP_CRASH_AT": crash_at,
+            "XENKEEP_HOOK_CA": str(tls.ca),
         }
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(

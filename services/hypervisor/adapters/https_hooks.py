@@ -67,7 +67,9 @@ def _judged(status: int) -> str:
 
 def _reason(error: Exception) -> str:
     """The kind of failure; a certificate's fault is told, because a person has to mend it."""
-    cause = error.__cause__ or error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {cause.verify_message}"
-    return type(cause).__name__
+    innermost: BaseException = error
+    while (cause := innermost.__cause__ or innermost.__context__) is not None:
+        innermost = cause
+        if isinstance(innermost, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {innermost.verify_message}"
+    return type(innermost).__name__

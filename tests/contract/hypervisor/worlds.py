@@ -35,6 +35,10 @@ class World(Protocol):
 
     async def start(self, vm_id: str) -> None: ...
 
+    async def refuses_to_shut_down(self, vm_id: str, after_s: float) -> None:
+        """The guest will not react, and the pool notices after so long."""
+        ...
+
     async def exists(self, disk_id: str) -> bool: ...
 
     async def has_vm(self, vm_id: str) -> bool: ...
@@ -61,6 +65,9 @@ class MemoryWorld:
 
     async def start(self, vm_id: str) -> None:
         self.pool.vms[vm_id].power_state = PowerState.RUNNING
+
+    async def refuses_to_shut_down(self, vm_id: str, after_s: float) -> None:
+        self.pool.vms[vm_id].reacts = False
 
     async def exists(self, disk_id: str) -> bool:
         return disk_id in self.pool.disks
@@ -95,6 +102,13 @@ class SimulatedWorld:
 
     async def start(self, vm_id: str) -> None:
         self._call("VM.start", self._call("VM.get_by_uuid", vm_id), False, False)
+
+    async def refuses_to_shut_down(self, vm_id: str, after_s: float) -> None:
+        request = simulator_pb2.SetShutdownRequest(
+            vm=vm_id, refused=True, delay_milliseconds=round(after_s * 1000)
+        )
+        async with self.simulated.control() as channel:
+            await simulator(channel).SetShutdown(request)
 
     async def exists(self, disk_id: str) -> bool:
         return any(vdi["uuid"] == disk_id for vdi in self._call("VDI.get_all_records").values())

@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH_GIB ?= 4
+BENCH_REPEAT ?= 3
 PROTOS = $(shell find protos -name '*.proto' | sort)
 
-.PHONY: help install proto format check test test-compose demo lock clean
+.PHONY: help install proto format check test test-compose bench bench-quick demo lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -46,6 +48,12 @@ test: install ## Run all tests
 
 test-compose: install ## Bring the containers up, try them from outside, take them down
 	XENKEEP_TEST_COMPOSE=1 tests/compose/with-engine $(BIN)/pytest tests/compose
+
+bench: install ## Measure beside restic, Borg and qemu-img; BENCH_GIB=4, BENCH_REPEAT=3 (build/bench/report.json)
+	$(BIN)/python -m tests.bench --install --gib $(BENCH_GIB) --repeat $(BENCH_REPEAT) --report build/bench/report.json
+
+bench-quick: ## The same with half a GiB, once
+	$(MAKE) bench BENCH_GIB=0.5 BENCH_REPEAT=1
 
 demo: install ## Run the whole story on this machine; KEEP=1 leaves it running
 	$(BIN)/xenkeep demo $(if $(KEEP),--keep)

@@ -1,0 +1,178 @@
+"""One repetition: everybody does the same to the same disks, turn by turn, and has to be right."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zstandard
+
+from services.chassis.errors import Internal
+from services.mover.repository import Extent
+from tests.bench import disks
+from tests.bench.contender import Contender, Disk
+from tests.bench.ours import Xenkeep
+from tests.bench.process import Cost, run, run_ours
+from tests.integration.mover_io.nbdkit import Nbdkit
+
+CHANGED_SHARE = 0.01
+Peers = Mapping[str, Callable[[Path], Contender]]
+
+
+@dataclass
+class Samples:
+    """What was measured, by ``disk.step`` and contender, one cost for each repetition; and other numbers."""
+
+    costs: dict[str, dict[str, list[Cost]]] = field(default_factory=dict)
+    numbers: dict[str, list[float]] = field(default_factory=dict)
+
+    def cost(self, step: str, who: str, cost: Cost) -> None:
+        self.costs.setdefault(step, {}).setdefault(who, []).append(cost)
+        print(f"{time.strftime('%H:%M:%S')} {step:18} {who:16} {cost.seconds:8.2f} s", file=sys.stderr)
+
+    def number(self, name: str, value: float) -> None:
+        self.numbers.setdefault(name, []).append(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """``work`` is a folder to fill and empty again; ``peers`` make contenders by name."""
+
+    work: Path
+    peers: Peers
+    samples: Samples
+
+    def run(self, kind: str, disk: Disk, repetition: int) -> None:
+        """What belongs to this kind of disk."""
+        if kind == "dense":
+            self.dense(disk, repetition)
+        elif kind == "sparse":
+            self.sparse(disk)
+        else:
+            self.no_change(disk)
+
+    def dense(self, disk: Disk, repetition: int) -> None:
+        """Full, restore, a change of 1 % of the disk in place, incremental, restore, verify."""
+        with self._contenders() as (ours, contenders):
+            self._full_and_restore("dense", disk, contenders)
+            self._floor(disk)
+            index = _size(ours.stored / "index")
+            self.samples.number("index_bytes_per_tib", index * disks.TIB / disk.size_bytes)
+            cache = _size(ours.cache) * disks.TIB / disk.size_bytes
+            self.samples.number("index_cache_bytes_per_tib", cache)
+            changed = disks.change(disk.image, CHANGED_SHARE, repetition)
+            self._incremental(disk, changed, ours, contenders)
+            self._restore("dense.again", disks.sha256(disk.image), contenders)
+            self.samples.cost("dense.verify", ours.name, ours.verify())
+            self.samples.number("verify_stored_bytes", ours.facts["checked_bytes"])
+            if ours.facts["findings"]:
+                raise _wrong("The verification of Xenkeep's repository found damage.")
+
+    def sparse(self, disk: Disk) -> None:
+        """Full and restore."""
+        with self._contenders() as (_, contenders):
+            self._full_and_restore("sparse", disk, contenders)
+
+    def no_change(self, disk: Disk) -> None:
+        """Ours alone: a disk of which a full is there and nothing has changed since."""
+        with self._contenders(Xenkeep) as (ours, _):
+            self.samples.cost("huge.full", ours.name, ours.full(disk))
+            before = _files(ours.stored)
+            self.samples.cost("huge.no_change", ours.name, ours.incremental(disk, ()))
+            self.samples.number("no_change_opening_seconds", ours.facts["opening_seconds"])
+            self.samples.number("no_change_written_bytes", _added(before, ours.stored))
+
+    def _full_and_restore(self, kind: str, disk: Disk, contenders: Sequence[Contender]) -> None:
+        expected = disks.sha256(disk.image)  # which also brings all of it into the page cache
+        for each in contenders:
+            self.samples.cost(f"{kind}.full", each.name, each.full(disk))
+            self.samples.number(f"{kind}.stored_bytes.{each.name}", _size(each.stored))
+        self._restore(f"{kind}.restore", expected, contenders)
+
+    def _incremental(
+        self, disk: Disk, changed: Sequence[Extent], ours: Xenkeep, contenders: Sequence[Contender]
+    ) -> None:
+        disks.sha256(disk.image)
+        before = _files(ours.stored)
+        for each in contenders:
+            self.samples.cost("dense.incremental", each.name, each.incremental(disk, changed))
+        self.samples.number("changed_bytes", sum(extent.length for extent in changed))
+        self.samples.number("compressed_changed_bytes", _compressed(disk.image, changed))
+        self.samples.number("opening_seconds", ours.facts["opening_seconds"])
+        self.samples.number("read_bytes", ours.facts["read_bytes"])
+        self.samples.number("stored_bytes", _added(before, ours.stored))
+
+    def _restore(self, step: str, expected: str, contenders: Sequence[Contender]) -> None:
+        for each in contenders:
+            with self._folder() as folder:
+                cost, image = each.restore(folder)
+                self.samples.cost(step, each.name, cost)
+                if disks.sha256(image) != expected:
+                    raise _wrong(f"What {each.name} restored is not what it was given.")
+
+    def _floor(self, disk: Disk) -> None:
+        work = [sys.executable, "-m", "tests.bench.floor_work"]
+        self.samples.cost("dense.full", "floor_transport", run(disk.nbdcopy("null:")))
+        cost, _ = run_ours([*work, "backup", str(disk.image)])
+        self.samples.cost("dense.full", "floor_compute", cost)
+        with self._folder() as folder:
+            cost, _ = run_ours([*work, "restore", str(disk.image), str(folder / "disk.raw")])
+        self.samples.cost("dense.restore", "floor_compute", cost)
+
+    @contextmanager
+    def _contenders(self, *only: type[Xenkeep]) -> Iterator[tuple[Xenkeep, list[Contender]]]:
+        with self._folder() as folder:
+            ours = Xenkeep(_made(folder / "xenkeep"))
+            peers = {} if only else self.peers
+            yield ours, [ours, *(make(_made(folder / name)) for name, make in peers.items())]
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        number = sum(1 for _ in self.work.iterdir())
+        folder = _made(self.work / f"folder-{number}")
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def served(image: Path, *, allocated: bool = False) -> Iterator[Disk]:
+    """The disk over NBD and TLS; ``allocated``: whoever asks is told which parts of it are no holes."""
+    with Nbdkit(image, host_id=image.stem, options=["--exit-with-parent"]) as server:
+        yield Disk(image, server, disks.data_extents(image) if allocated else None)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _files(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+
+
+def _size(path: Path) -> int:
+    return sum(_files(path).values()) if path.is_dir() else path.stat().st_size
+
+
+def _added(before: Mapping[Path, int], folder: Path) -> int:
+    """Bytes of the files that were not there; objects of a repository never change."""
+    return sum(size for path, size in _files(folder).items() if path not in before)
+
+
+def _compressed(image: Path, extents: Sequence[Extent]) -> int:
+    compressor = zstandard.ZstdCompressor(level=1)
+    with image.open("rb") as file:
+        total = 0
+        for extent in extents:
+            file.seek(extent.offset)
+            total += len(compressor.compress(file.read(extent.length)))
+    return total
+
+
+def _wrong(message: str) -> Internal:
+    return Internal(message, reason="BENCH_WRONG", hint="No figures are written of a run with wrong output.")

@@ -1,0 +1,134 @@
+"""The figures of a run: medians of its repetitions."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from statistics import median
+from typing import Any
+
+from tests.bench.course import Samples
+from tests.bench.disks import GIB, MIB
+from tests.bench.process import Cost
+
+OURS = "xenkeep"
+RIVALS = ("restic", "borg")
+CONTENDERS = (OURS, *RIVALS, "qemu_img")
+Figures = dict[str, Any]
+
+
+def figures(samples: Samples, disk_bytes: int, huge_bytes: int) -> Figures:
+    """``disk_bytes`` is the size of the dense and of the sparse disk. Null is what was not measured."""
+    full = samples.costs["dense.full"][OURS]
+    dense = _Speeds(samples, "dense", disk_bytes)
+    verify = _seconds(samples, "dense.verify", OURS)
+    verified = _middle(samples, "verify_stored_bytes")
+    return {
+        "full": dense.of("full") | {"stored_bytes": dense.stored()},
+        "restore": dense.of("restore"),
+        "incremental": _incremental(samples),
+        "sparse": _sparse(samples, disk_bytes) if "sparse.full" in samples.costs else None,
+        "verify_mib_s": _ratio(verified / MIB, verify),
+        "peak_rss_mib": max(cost.peak_rss_bytes for cost in _all_of_ours(samples)) / MIB,
+        "peak_rss_full_mib": max(cost.peak_rss_bytes for cost in full) / MIB,
+        "cpu_seconds_per_gib": median(cost.cpu_seconds for cost in full) * GIB / disk_bytes,
+        "index_bytes_per_tib": _middle(samples, "index_bytes_per_tib"),
+        "index_cache_bytes_per_tib": _middle(samples, "index_cache_bytes_per_tib"),
+        "prune_seconds": None,
+        "no_change_2tib": _no_change(samples, huge_bytes) if "huge.no_change" in samples.costs else None,
+        "samples": {
+            "costs": {
+                step: {who: [asdict(cost) for cost in costs] for who, costs in by_who.items()}
+                for step, by_who in samples.costs.items()
+            },
+            "numbers": samples.numbers,
+        },
+    }
+
+
+class _Speeds:
+    """MiB of the disk per second."""
+
+    def __init__(self, samples: Samples, disk: str, size_bytes: int) -> None:
+        self._samples = samples
+        self._disk = disk
+        self._size = size_bytes / MIB
+
+    def of(self, step: str) -> Figures:
+        key = f"{self._disk}.{step}"
+        speeds = {who: self._speed(key, who) for who in CONTENDERS}
+        ours = speeds[OURS]
+        result: Figures = {f"{who}_mib_s": speed for who, speed in speeds.items()}
+        rivals = [speed for who in RIVALS if (speed := speeds[who]) is not None]
+        result["ratio_best_peer"] = _ratio(ours, max(rivals, default=None))
+        result["ratio_qemu_img"] = _ratio(ours, speeds["qemu_img"])
+        floors = {who: self._speed(key, who) for who in ("floor_transport", "floor_compute")}
+        known = [speed for speed in floors.values() if speed is not None]
+        if not known:
+            return result
+        lowest, in_turn = min(known), 1 / sum(1 / speed for speed in known)
+        result |= {f"{who}_mib_s": speed for who, speed in floors.items()}
+        result |= {"floor_mib_s": lowest, "ratio_floor": _ratio(ours, lowest)}
+        return result | {"floor_in_turn_mib_s": in_turn, "ratio_floor_in_turn": _ratio(ours, in_turn)}
+
+    def stored(self) -> Mapping[str, float | None]:
+        prefix = f"{self._disk}.stored_bytes."
+        numbers = self._samples.numbers
+        return {who: median(numbers[prefix + who]) if prefix + who in numbers else None for who in CONTENDERS}
+
+    def _speed(self, key: str, who: str) -> float | None:
+        return _ratio(self._size, _seconds(self._samples, key, who))
+
+
+def _incremental(samples: Samples) -> Figures:
+    changed, read, stored = (
+        _middle(samples, name) for name in ("changed_bytes", "read_bytes", "stored_bytes")
+    )
+    seconds = {who: _seconds(samples, "dense.incremental", who) for who in CONTENDERS}
+    rivals = [each for who in RIVALS if (each := seconds[who]) is not None]
+    return {
+        "changed_bytes": changed,
+        "read_bytes": read,
+        "stored_bytes": stored,
+        "read_amplification": read / changed,
+        "stored_amplification": stored / _middle(samples, "compressed_changed_bytes"),
+        "stored_per_changed_byte": stored / changed,
+        "seconds": seconds[OURS],
+        "opening_seconds": _middle(samples, "opening_seconds"),
+        "peer_seconds": {who: each for who, each in seconds.items() if who != OURS},
+        "ratio_best_peer": _ratio(min(rivals, default=None), seconds[OURS]),
+        "ratio_qemu_img": _ratio(seconds["qemu_img"], seconds[OURS]),
+    }
+
+
+def _sparse(samples: Samples, size: int) -> Figures:
+    speeds = _Speeds(samples, "sparse", size)
+    return {
+        "disk_bytes": size,
+        "full": speeds.of("full") | {"stored_bytes": speeds.stored()},
+        "restore": speeds.of("restore"),
+    }
+
+
+def _no_change(samples: Samples, size: int) -> Figures:
+    return {
+        "disk_bytes": size,
+        "seconds": _seconds(samples, "huge.no_change", OURS),
+        "opening_seconds": _middle(samples, "no_change_opening_seconds"),
+        "written_bytes": _middle(samples, "no_change_written_bytes"),
+    }
+
+
+def _all_of_ours(samples: Samples) -> list[Cost]:
+    return [cost for by_who in samples.costs.values() for cost in by_who.get(OURS, ())]
+
+
+def _seconds(samples: Samples, step: str, who: str) -> float | None:
+    costs = samples.costs.get(step, {}).get(who)
+    return median(cost.seconds for cost in costs) if costs else None
+
+
+def _middle(samples: Samples, name: str) -> float:
+    return median(samples.numbers[name])
+
+
+def _ratio(above: float | None, below: float | None) -> float | None:
+    return above / below if above is not None and below else None

@@ -2,5 +2,6 @@
 
 from tests.support.nats import nats_server
 from tests.support.postgres import postgres_url
+from tests.support.seaweed import seaweed
 
-__all__ = ["nats_server", "postgres_url"]
+__all__ = ["nats_server", "postgres_url", "seaweed"]

@@ -58,7 +58,8 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
     channel = base.channel(config.hypervisor)
 
     books = SqlBooks(database, config.site)
-    shelf = Shelf(books, Sealer(config.data_dir / "sealing.key"), Stores(), config.data_dir / "cache")
+    stores = Stores(config.s3_credentials_dir, config.s3_ca)
+    shelf = Shelf(books, Sealer(config.data_dir / "sealing.key"), stores, config.data_dir / "cache")
     grpc_hypervisor = GrpcHypervisor(channel)
     patience = Patience(clock)
     hypervisor = PatientHypervisor(grpc_hypervisor, patience)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from services.chassis.bus.subjects import token
 from services.chassis.config import BaseConfig, is_address, option
@@ -51,4 +52,12 @@ class MoverConfig(BaseConfig):
             "how long a mover that died keeps its transfers from the others",
             check=lambda value: None if value >= SHORTEST_LEASE else "must be at least 2s",
         ),
+    )
+    s3_credentials_dir: Path | None = field(
+        default=None,
+        metadata=option("directory of files with S3 credentials; a repository's URL names the file"),
+    )
+    s3_ca: Path | None = field(
+        default=None,
+        metadata=option("PEM file with the authority of S3 servers; public authorities if left out"),
     )

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, secret: str) -> None:
-    store = Stores().open(options.url)
+    store = Stores(options.s3_credentials_dir, options.s3_ca).open(options.url)
     if options.to_directory is None:
         with tempfile.TemporaryDirectory() as cache, open_repository(store, secret, Path(cache)) as opened:
             _say({"points": [_listed(opened, point) for point in opened.list_points()]})
@@ -91,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="restore_offline", description=__doc__)
     parser.add_argument("url", help="where the repository is")
     parser.add_argument("--point", default="", help="id of the restore point, or the beginning of it")
+    parser.add_argument("--s3-credentials-dir", type=Path, help="directory of files with S3 credentials")
+    parser.add_argument("--s3-ca", type=Path, help="PEM file with the authority of the S3 server")
     parser.add_argument("--to-directory", type=Path, help="new or empty; the points are listed without")
     return parser
 

@@ -24,6 +24,18 @@ Directory = Annotated[
 ]
 
 
+S3CredentialsDir = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="XENKEEP_S3_CREDENTIALS_DIR", help="With --repository s3://...: directory of credential files."
+    ),
+]
+S3Ca = Annotated[
+    Path | None,
+    typer.Option(envvar="XENKEEP_S3_CA", help="With --repository s3://...: authority of the server, PEM."),
+]
+
+
 def url_of(where: str) -> str:
     """A directory as a URL; a URL as it is."""
     return where if "://" in where else Path(where).absolute().as_uri()
@@ -34,22 +46,28 @@ def restore(
     point: str,
     to_directory: Path | None,
     secret_file: Path | None,
+    s3: tuple[Path | None, Path | None],
     *,
     json_: bool,
     in_pool: bool,
 ) -> None:
-    """List the points of ``repository``, or write ``point`` into ``to_directory``."""
+    """List the points of ``repository``, or write ``point`` into ``to_directory``.
+
+    ``s3`` is the directory of S3 credentials and the file with the S3 server's authority.
+    """
     if in_pool or bool(point) != (to_directory is not None):
         raise Error(
             "InvalidInput",
             "OPTIONS_INVALID",
-            "A restore from a repository alone is a restore point and --to-directory, or neither to list.",
+            "A restore from a repository alone takes a restore point and --to-directory, or neither.",
             "Options for a pool need the services: leave --repository out.",
         )
     key = secret(secret_file, "Passphrase or recovery key")
     wanted = (
         [] if to_directory is None else ["--point", point, "--to-directory", str(to_directory.absolute())]
     )
+    for option, path in zip(("--s3-credentials-dir", "--s3-ca"), s3, strict=True):
+        wanted += [] if path is None else [option, str(path.absolute())]
     answer: dict[str, Any] = {}
     for answer in _told([url_of(repository), *wanted], key):
         if "doing" in answer and not json_:

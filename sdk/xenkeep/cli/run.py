@@ -62,6 +62,8 @@ def restore(
     repository: offline.Repository = None,
     to_directory: offline.Directory = None,
     secret_file: SecretFile = None,
+    s3_credentials_dir: offline.S3CredentialsDir = None,
+    s3_ca: offline.S3Ca = None,
     over_original: Annotated[
         bool, typer.Option(help="Replace the VM the point was taken from, keeping its identity.")
     ] = False,
@@ -79,7 +81,8 @@ def restore(
     """
     if repository is not None:
         in_pool = (over_original, name, pool, sr, keep_mac, start_vm, wait)
-        offline.restore(repository, point, to_directory, secret_file, json_=json_, in_pool=any(in_pool))
+        s3 = (s3_credentials_dir, s3_ca)
+        offline.restore(repository, point, to_directory, secret_file, s3, json_=json_, in_pool=any(in_pool))
         return
     offline.require_repository_for(point, to_directory, secret_file)
     placement = restore_target_pb2.Placement(

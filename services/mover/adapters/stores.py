@@ -1,21 +1,30 @@
 """Where repositories can be."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from services.chassis.errors import FailedPrecondition, InvalidInput
 from services.mover.repository import DirectoryStore, Store
+from services.mover.repository.stores.s3 import S3Store
+from services.mover.repository.stores.s3_place import parse_place
 
 
 class Stores:
-    """``app.shelf.Places``: directories, as ``file:///path``."""
+    """``app.shelf.Places``: directories, as ``file:///path``, and buckets, as ``s3://bucket/prefix?…``."""
+
+    def __init__(self, s3_credentials: Path | None = None, s3_ca: Path | None = None) -> None:
+        """``s3_credentials`` is the directory of credential files, ``s3_ca`` a PEM file of authorities."""
+        self._s3_credentials, self._s3_ca = s3_credentials, s3_ca
 
     def location(self, url: str) -> str:
         """See ``Places``; ``..`` and doubled slashes are resolved, symbolic links are not."""
-        return _path(url).as_uri()
+        return parse_place(url).url if _is_s3(url) else _path(url).as_uri()
 
     def open(self, url: str, *, create: bool = False) -> Store:
-        """See ``Places``."""
+        """See ``Places``. A bucket is never made: it is the administrator's to set up."""
+        if _is_s3(url):
+            return S3Store(parse_place(url), credentials=self._s3_credentials, ca=self._s3_ca)
         path = _path(url)
         there = next(each for each in (path, *path.parents) if each.exists())
         if not there.is_dir():
@@ -23,6 +32,10 @@ class Stores:
                 f"{there} is not a directory.", reason="NOT_A_DIRECTORY", hint="Give a directory."
             )
         return DirectoryStore(path, create=create)
+
+
+def _is_s3(url: str) -> bool:
+    return url.lower().startswith("s3:")
 
 
 def _path(url: str) -> Path:
@@ -43,12 +56,13 @@ def _path(url: str) -> Path:
         raise InvalidInput(
             f"{url[:200]!r} is not a place for a repository.",
             reason="REPOSITORY_URL_INVALID",
-            hint="Give a directory on the mover's machine, for example file:///srv/backup.",
+            hint="Give a directory on the mover's machine, for example file:///srv/backup, or a bucket, for"
+            " example s3://bucket/prefix?endpoint=https://s3.example.org.",
         )
     return Path("/", *_resolved(path.parts[1:]))
 
 
-def _resolved(parts: tuple[str, ...]) -> list[str]:
+def _resolved(parts: Sequence[str]) -> list[str]:
     kept: list[str] = []
     for part in parts:
         if part == "..":

@@ -10,7 +10,9 @@ import pytest
 from services.chassis.errors import AlreadyExists, DataLoss, NotFound
 from services.mover.repository import DirectoryStore, MemoryStore, Store
 from tests.faults.repository.faulty_store import FaultyStore
+from tests.support.seaweed import Seaweed
 
+S3 = "s3"
 MAKERS: dict[str, Callable[[Path], Store]] = {
     "directory": lambda path: DirectoryStore(path / "store", create=True),
     "memory": lambda path: MemoryStore(),
@@ -18,8 +20,11 @@ MAKERS: dict[str, Callable[[Path], Store]] = {
 }
 
 
-@pytest.fixture(params=sorted(MAKERS))
+@pytest.fixture(params=[*sorted(MAKERS), S3])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == S3:
+        seaweed: Seaweed = request.getfixturevalue("seaweed")
+        return seaweed.store(tmp_path.name)
     return MAKERS[request.param](tmp_path)
 
 

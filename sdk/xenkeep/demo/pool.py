@@ -1,6 +1,8 @@
 """The simulated pool of the story: three hosts, one shared SR, four VMs; and its controls."""
 
+import errno
 import json
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,13 +12,14 @@ from typing import TypeVar
 import grpc
 
 from xenkeep.demo.guests import GuestDisk
-from xenkeep.errors import translated
+from xenkeep.errors import Error, translated
 from xenkeep.local.processes import Program
 from xenkeep.simulator.v1 import simulator_pb2, simulator_pb2_grpc
 
 HOSTS = {"host-1": "127.0.0.11", "host-2": "127.0.0.12", "host-3": "127.0.0.13"}
-HTTPS_PORT = 8443
-NBD_PORT = 10809
+FIRST_HTTPS_PORT = 8443
+FIRST_NBD_PORT = 10809
+PORTS_TRIED = 200
 WRITE_BATCH_BYTES = 2 << 20
 Answer = TypeVar("Answer")
 
@@ -52,6 +55,36 @@ def description(folder: Path, guests: list[Guest], password: str, *, https_port:
     file = folder / "pool.json"
     file.write_text(json.dumps(data, indent=2), encoding="utf-8")
     return file
+
+
+def free_port(first: int) -> int:
+    """The first port from ``first`` on that nobody has on any host. Raises Error ResourceExhausted."""
+    for port in range(first, first + PORTS_TRIED):
+        if all(_is_free(address, port) for address in HOSTS.values()):
+            return port
+    raise Error(
+        "ResourceExhausted",
+        "NO_FREE_PORTS",
+        f"No port from {first} to {first + PORTS_TRIED - 1} is free on all of {', '.join(HOSTS.values())}.",
+        "Stop what holds them: `ss -ltnp` shows it.",
+    )
+
+
+def _is_free(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise Error(
+                "FailedPrecondition",
+                "NO_LOOPBACK_ADDRESS",
+                f"The simulated hosts need the address {address}: {error.strerror}.",
+                f"Linux has it from the start; elsewhere add it: `ifconfig lo0 alias {address}`.",
+            ) from None
+    return True
 
 
 def _vm(guest: Guest) -> dict[str, object]:

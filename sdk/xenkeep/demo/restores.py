@@ -10,52 +10,80 @@ from xenkeep.scheduler.v1 import run_pb2
 
 AS_NEW = "files"
 OVER_ORIGINAL = "db"
+Comparison = tuple[str, asyncio.Task[str], asyncio.Task[tuple[str, str]]]
+"""What is compared, the SHA-256 it must have, and the one it has with the complaints of e2fsck."""
+
+
+async def remember(stage: Stage) -> None:
+    """Keep what the VMs to be restored hold now; it is hashed while the story goes on."""
+    for guest in stage.guests:
+        if guest.name in (AS_NEW, OVER_ORIGINAL):
+            for disk in guest.disks:
+                copy = await asyncio.to_thread(disk.as_it_is, stage.folder)
+                stage.expected[disk.disk_id] = asyncio.create_task(asyncio.to_thread(_hash_once, copy))
 
 
 async def restore(stage: Stage) -> None:
     """Restore both and compare by means that know nothing of Xenkeep."""
     stage.report.data["restore"] = {"sha256_equal": True, "fsck_clean": True, "identity_equal": True}
-    await _restore(stage, AS_NEW, restore_target_pb2.Placement.MODE_NEW_VM)
-    await _restore(stage, OVER_ORIGINAL, restore_target_pb2.Placement.MODE_ORIGINAL)
+    comparisons = await _restore(stage, AS_NEW, restore_target_pb2.Placement.MODE_NEW_VM)
+    comparisons += await _restore(stage, OVER_ORIGINAL, restore_target_pb2.Placement.MODE_ORIGINAL)
+    figures = stage.report.data["restore"]
+    for name, expected, comparison in comparisons:
+        found, problems = await comparison
+        figures["sha256_equal"] &= stage.check(
+            found == await expected, f"{name} has SHA-256 {found[:16]}... as at the second run"
+        )
+        figures["fsck_clean"] &= stage.check(
+            not problems, f"{name}: e2fsck -fn finds nothing {problems}".strip()
+        )
 
 
-async def _restore(stage: Stage, name: str, mode: restore_target_pb2.Placement.Mode.ValueType) -> None:
+async def _restore(
+    stage: Stage, name: str, mode: restore_target_pb2.Placement.Mode.ValueType
+) -> list[Comparison]:
     before = stage.client.vms.get(name)
     point = _second_point(stage, name)
     placement = restore_target_pb2.Placement(mode=mode, keep_mac_addresses=True)
     run = stage.client.runs.restore(point.name, placement)
     run = await asyncio.to_thread(stage.client.runs.wait, run.name)
-    how = "as a new VM" if mode == restore_target_pb2.Placement.MODE_NEW_VM else "over the original"
+    as_new = mode == restore_target_pb2.Placement.MODE_NEW_VM
+    how = "as a new VM beside the original" if as_new else "over the original"
     figures = stage.report.data["restore"]
-    if not stage.check(
-        run.state == run_pb2.Run.STATE_SUCCEEDED, f"{name} came back {how} {complaints(run)}".strip()
-    ):
+    succeeded = run.state == run_pb2.Run.STATE_SUCCEEDED
+    if not stage.check(succeeded, f"{name} came back {how} {complaints(run)}".strip()):
         figures.update(sha256_equal=False, fsck_clean=False, identity_equal=False)
-        return
+        return []
     after = stage.client.vms.get(run.tasks[0].result.vm)
-    same_uuid = before.name == after.name
-    identity = _identity(before) == _identity(after) and same_uuid == (
-        mode == restore_target_pb2.Placement.MODE_ORIGINAL
-    )
+    kept = _identity(before) == _identity(after) and (before.name == after.name) != as_new
+    booting = f", {len(after.boot_parameters)} boot parameters" if after.boot_parameters else ""
+    uuid = "its UUID is new" if as_new else "so is its UUID"
     figures["identity_equal"] &= stage.check(
-        identity, "names, sizes, MAC addresses, boot parameters are as they were"
+        kept, f"its name, disks, MAC addresses{booting} are as they were; {uuid}"
     )
-    for old, new in zip(before.disks, after.disks, strict=True):
-        copy = stage.folder / f"restored-{new.disk_id}.img"
-        await asyncio.to_thread(stage.control.copy, new.disk_id, copy)
-        found = await asyncio.to_thread(GuestDisk(copy, new.size_bytes).sha256)
-        equal = found == stage.expected[_original_id(stage, name, old.device)]
-        figures["sha256_equal"] &= stage.check(
-            equal, f"disk {old.device} has SHA-256 {found[:16]}... as at the snapshot"
-        )
-        problems = await asyncio.to_thread(file_system_problems, copy)
-        figures["fsck_clean"] &= stage.check(not problems, f"e2fsck -fn is clean {problems}".strip())
-        copy.unlink()
-
-
-def _original_id(stage: Stage, name: str, device: str) -> str:
     guest = next(guest for guest in stage.guests if guest.name == name)
-    return guest.disks[int(device)].disk_id
+    return [
+        (
+            f"{name}, disk {new.device}",
+            stage.expected[guest.disks[int(new.device)].disk_id],
+            asyncio.create_task(asyncio.to_thread(_looked_at, stage, new)),
+        )
+        for new in after.disks
+    ]
+
+
+def _looked_at(stage: Stage, disk: vm_pb2.Disk) -> tuple[str, str]:
+    """SHA-256 of a disk of the pool and what e2fsck complains about."""
+    copy = stage.folder / f"restored-{disk.disk_id}.img"
+    stage.control.copy(disk.disk_id, copy)
+    problems = file_system_problems(copy)
+    return _hash_once(GuestDisk(copy, disk.size_bytes)), problems
+
+
+def _hash_once(disk: GuestDisk) -> str:
+    sha256 = disk.sha256()
+    disk.image.unlink()
+    return sha256
 
 
 def _second_point(stage: Stage, name: str) -> catalog_pb2.RestorePoint:

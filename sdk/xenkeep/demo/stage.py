@@ -22,23 +22,30 @@ POLICY = "demo"
 
 @dataclass
 class Report:
-    """``data`` is what ends in the file; a failed check keeps the story going and makes ``ok`` false."""
+    """``data`` is the report, ``details`` what else is worth keeping. A failed check lets the story go on,
+    and ``ok`` is false.
+    """
 
     data: dict[str, Any] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=lambda: {"vms": [], "notices": []})
 
     def write(self, path: Path, seconds: float) -> dict[str, Any]:
-        """Write the report and return it."""
+        """Write the report and, beside it, ``details.json``; returns the report."""
         whole = {"ok": not self.failed, "duration_seconds": round(seconds, 1), **self.data}
-        whole["failed_checks"] = self.failed
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+        _write(path, whole)
+        _write(path.with_name("details.json"), {"failed_checks": self.failed, **self.details})
         return whole
+
+
+def _write(path: Path, data: object) -> None:
+    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
 @dataclass
 class Stage:
-    """``say`` prints a line; ``expected`` maps a disk to its SHA-256 at the second run."""
+    """``say`` prints a line; ``expected`` maps a disk to its SHA-256 at the second run, being computed."""
 
     folder: Path
     client: Client
@@ -49,7 +56,8 @@ class Stage:
     rng: Random
     report: Report
     say: Callable[[str], None]
-    expected: dict[str, str] = field(default_factory=dict)
+    https_port: int
+    expected: dict[str, asyncio.Task[str]] = field(default_factory=dict)
 
     def check(self, holds: bool, what: str) -> bool:
         """Say whether something holds and remember when it does not."""

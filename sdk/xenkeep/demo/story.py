@@ -6,14 +6,14 @@ import secrets
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
 from typing import Any
 
 from xenkeep.client import Client
-from xenkeep.demo import backups, failures, guests, losses, pool, restores, told
+from xenkeep.demo import backups, failures, guests, losses, pool, restores, summary, told
 from xenkeep.demo.peers import peers
 from xenkeep.demo.pool import Guest, PoolControl
 from xenkeep.demo.stage import Report, Stage, stopwatch
@@ -24,41 +24,53 @@ from xenkeep.local.stack import stack
 MIB = 1 << 20
 GIB = 1 << 30
 SEED = 20260101
+DISKS = (
+    ("web", GIB, 110 * MIB),
+    ("db-0", GIB, 70 * MIB),
+    ("db-1", 512 * MIB, 60 * MIB),
+    ("app", GIB, 80 * MIB),
+    ("files", 20 * GIB, 60 * MIB),
+)
+"""Name, virtual size, bytes of files on it."""
+PROLOGUE = (
+    "This is the story of a XenServer pool whose backups survive what happens to it. The pool is simulated:",
+    "three hosts on 127.0.0.11 to 13 that speak XenAPI, HTTPS and NBD over TLS. The rest is what you would",
+    "run: NATS, five services, a repository; and syslog, mail and SMS servers that are told.",
+)
 
 
 def play(report_file: Path, *, keep: bool, say: Callable[[str], None]) -> dict[str, Any]:
-    """Play all scenes and write the report; with ``keep`` everything runs on until Ctrl-C."""
+    """Play all scenes and write the report; with ``keep`` everything runs on until Ctrl-C.
+
+    Raises Error when this machine cannot play it: tools, ports or addresses that are missing.
+    """
+    elapsed = stopwatch()
+    report_file.unlink(missing_ok=True)
+    guests.require_tools()
     folder = Path(mkdtemp(prefix="xenkeep-demo-"))
-    report, elapsed = Report(), stopwatch()
     logging.getLogger("smpp-app").setLevel(logging.ERROR)
-    logs = report_file.parent / "logs"
+    for line in PROLOGUE:
+        say(line)
+    say(f"Everything lies in {folder} and is removed at the end.")
     try:
-        return asyncio.run(_play(folder, report, elapsed, report_file, keep=keep, say=say))
+        return asyncio.run(_play(folder, elapsed, report_file, keep=keep, say=say))
     finally:
-        shutil.rmtree(logs, ignore_errors=True)
-        shutil.copytree(folder / "home" / "logs", logs)
+        _keep_logs(folder / "home" / "logs", report_file.parent / "logs")
         shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _play(
-    folder: Path,
-    report: Report,
-    elapsed: Callable[[], float],
-    report_file: Path,
-    *,
-    keep: bool,
-    say: Callable[[str], None],
+    folder: Path, elapsed: Callable[[], float], report_file: Path, *, keep: bool, say: Callable[[str], None]
 ) -> dict[str, Any]:
     pool_password, passphrase = secrets.token_urlsafe(12), secrets.token_urlsafe(24)
 
     def scene(text: str) -> None:
         say(f"[{elapsed():5.1f} s] {text}")
 
-    scene("1. Three hosts, a shared SR, four VMs with real ext4 disks")
-    cast = await asyncio.to_thread(_guests, folder, Random(SEED))  # noqa: S311 - a story, not a secret
-    async with _theatre(folder, cast, pool_password, report, say) as stage:
+    scene("1. Three hosts, a shared SR, four VMs with real ext4 disks; NATS and the five services start")
+    async with _theatre(folder, pool_password, say) as stage:
         try:
-            scene("2. The pool is added, its certificate pinned")
+            scene("2. The pool is added by one of its supporters, its certificate pinned")
             await asyncio.to_thread(backups.add_pool, stage, pool_password)
             await asyncio.to_thread(backups.make_policy, stage, passphrase)
             await asyncio.to_thread(told.make_channels, stage)
@@ -72,7 +84,7 @@ async def _play(
             await failures.coordinator_dies(stage)
             scene("6. Two VMs come back as they were at the second run")
             await restores.restore(stage)
-            scene("7a. The catalog's database is deleted")
+            scene("7a. The catalog's database is deleted; the repository is enough to make it again")
             await losses.lose_catalog(stage)
             scene("7b. One bit of the repository flips")
             await losses.damage_repository(stage)
@@ -80,42 +92,64 @@ async def _play(
             await told.count_messages(stage)
         except Error as error:
             stage.check(False, f"the story broke off: {error}")
-        data = report.write(report_file, elapsed())
-        held = "Everything held" if data["ok"] else "NOT everything held"
-        scene(f"{held}. Report: {report_file}; logs: {report_file.parent / 'logs'}")
+        data = stage.report.write(report_file, elapsed())
+        _epilogue(stage, data, report_file, scene)
         if keep:
             await _keep_running(stage)
     return data
 
 
+def _epilogue(stage: Stage, data: dict[str, Any], report_file: Path, scene: Callable[[str], None]) -> None:
+    stage.say("")
+    for line in summary.lines(stage.report.details["vms"]):
+        stage.say(f"    {line}")
+    stage.say("")
+    for failed in stage.report.failed:
+        stage.say(f"    FAIL {failed}")
+    held = "Everything held" if data["ok"] else "NOT everything held"
+    scene(f"{held}. Report: {report_file}; logs: {report_file.parent / 'logs'}")
+
+
+def _keep_logs(logs: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    if logs.exists():
+        shutil.copytree(logs, target)
+
+
 @asynccontextmanager
-async def _theatre(
-    folder: Path, cast: list[Guest], password: str, report: Report, say: Callable[[str], None]
-) -> AsyncIterator[Stage]:
+async def _theatre(folder: Path, password: str, say: Callable[[str], None]) -> AsyncIterator[Stage]:
+    """The disks are made while the services start."""
+    making = asyncio.create_task(_guests(folder))
     home = await asyncio.to_thread(init, folder / "home", "demo", any_port=True)
-    description = pool.description(folder, cast, password, https_port=pool.HTTPS_PORT, nbd_port=pool.NBD_PORT)
 
     def quietly(line: str) -> None:
         if "ended" in line or "killed" in line:
             say(f"    {line}")
 
     async with peers(home) as got, stack(home, quietly) as supervisor:
+        cast = await making
+        https_port, nbd_port = pool.free_port(pool.FIRST_HTTPS_PORT), pool.free_port(pool.FIRST_NBD_PORT)
+        description = pool.description(folder, cast, password, https_port=https_port, nbd_port=nbd_port)
         await supervisor.start(pool.program(description))
-        control = PoolControl(folder / "control.sock")
-        with Client(home) as client:
-            yield Stage(folder, client, control, supervisor, got, cast, Random(SEED + 1), report, say)  # noqa: S311
-        control.close()
+        with Client(home) as client, closing(PoolControl(folder / "control.sock")) as control:
+            rng, report = Random(SEED), Report()  # noqa: S311 - a story, not a secret
+            yield Stage(folder, client, control, supervisor, got, cast, rng, report, say, https_port)
 
 
-def _guests(folder: Path, rng: Random) -> list[Guest]:
-    def disk(name: str, size_bytes: int, payload_bytes: int) -> guests.GuestDisk:
-        return guests.make_disk(folder, name, size_bytes, payload_bytes, rng)
-
+async def _guests(folder: Path) -> list[Guest]:
+    await asyncio.to_thread(guests.find_files)
+    disks = await asyncio.gather(
+        *(
+            asyncio.to_thread(guests.make_disk, folder, name, size, payload, Random(f"{SEED} {name}"))  # noqa: S311
+            for name, size, payload in DISKS
+        )
+    )
+    web, db_0, db_1, app, files = disks
     return [
-        Guest("web", "host-1", [disk("web", GIB, 110 * MIB)], "bios"),
-        Guest("db", "host-2", [disk("db-0", GIB, 70 * MIB), disk("db-1", 512 * MIB, 60 * MIB)], "uefi"),
-        Guest("app", "host-3", [disk("app", GIB, 80 * MIB)], "bios"),
-        Guest("files", "host-2", [disk("files", 20 * GIB, 60 * MIB)], "uefi"),
+        Guest("web", "host-1", [web], "bios"),
+        Guest("db", "host-2", [db_0, db_1], "uefi"),
+        Guest("app", "host-3", [app], "bios"),
+        Guest("files", "host-2", [files], "uefi"),
     ]
 
 

@@ -1,20 +1,23 @@
 """The process dies while a VM is off for its backup."""
 
+import asyncio
 import uuid
 
 import grpc
 import pytest
 from xenkeep.common.v1 import capture_pb2
-from xenkeep.hypervisor.v1 import vm_pb2
+from xenkeep.hypervisor.v1 import events_pb2, vm_pb2
+from xenkeep.simulator.v1 import simulator_pb2
 
 from tests.faults.hypervisor.pool_view import snapshots
 from tests.support.hypervisor import Lab
 
 OFFLINE = capture_pb2.METHOD_OFFLINE
+HALTED, RUNNING = vm_pb2.Vm.POWER_STATE_HALTED, vm_pb2.Vm.POWER_STATE_RUNNING
 
 
 def _runs(vm: vm_pb2.Vm) -> bool:
-    return vm.power_state == vm_pb2.Vm.POWER_STATE_RUNNING
+    return vm.power_state == RUNNING
 
 
 async def _killed_at(lab: Lab, vm: vm_pb2.Vm, id: str, step: str) -> None:
@@ -39,3 +42,20 @@ async def test_killed_between_shutdown_and_start_the_vm_runs_again_by_itself(lab
         assert _runs(await lab.vm_with(vm.name, _runs))
         await lab.close(source.name, committed=False)
         assert {} == await snapshots(lab), step
+
+
+async def test_killed_while_the_guest_is_shutting_down_it_runs_again_by_itself(lab: Lab) -> None:
+    vm = await lab.vm("web")
+    await lab.simulator.SetShutdown(simulator_pb2.SetShutdownRequest(vm="web", delay_milliseconds=12_000))
+    [ref] = await lab.session_call("VM.get_by_name_label", "web")
+    opening = asyncio.ensure_future(lab.open(vm, method=OFFLINE))
+    while "clean_shutdown" not in (await lab.session_call("VM.get_current_operations", ref)).values():
+        await lab.session_call("event.from", [f"VM/{ref}"], "", 0.0)
+    await lab.process.kill()
+    with pytest.raises(grpc.aio.AioRpcError):
+        await opening
+    assert "Running" == await lab.session_call("VM.get_power_state", ref)
+    await lab.restarted()
+    await lab.event(events_pb2.VmPowerChanged, lambda event: event.new_power_state == HALTED)
+    await lab.event(events_pb2.VmPowerChanged, lambda event: event.new_power_state == RUNNING)
+    assert vm.host_id == (await lab.vm_with(vm.name, _runs)).host_id

@@ -53,7 +53,7 @@ class Captures:
         self, connection: PoolConnection, source: Source, hooks: tuple[Hook, ...], leave_out: Collection[str]
     ) -> Taken:
         """Raises FailedPrecondition SHUTDOWN_IMPOSSIBLE, SHUTDOWN_REFUSED, VM_BAD_POWER_STATE,
-        QUIESCE_IMPOSSIBLE, HOOK_FAILED; Aborted VM_STARTED_MEANWHILE; what the pool raises."""
+        QUIESCE_IMPOSSIBLE, HOOK_FAILED; Aborted VM_STARTED_MEANWHILE, SNAPSHOT_NOT_QUIESCED; what the pool raises."""
         if await connection.has_snapshot(source.vm_id, source.source_id):
             snapshot = await connection.take_snapshot(source.vm_id, source.source_id, leave_out)
         else:
@@ -168,11 +168,11 @@ class Captures:
             return
         await self._settle_if_possible(connection, source)
         await connection.remove_snapshot(source.source_id, keep_tracking=False)
-        raise Aborted(
-            f"Somebody started VM {source.vm_id} before its snapshot was taken.",
-            reason="VM_STARTED_MEANWHILE",
-            hint="Try again.",
-        )
+        if source.method is Method.QUIESCED:
+            told, reason = "The pool took a snapshot of VM {} that was not quiesced.", "SNAPSHOT_NOT_QUIESCED"
+        else:
+            told, reason = "Somebody started VM {} before its snapshot was taken.", "VM_STARTED_MEANWHILE"
+        raise Aborted(told.format(source.vm_id), reason=reason, hint="Try again.")
 
     async def _settle_after_snapshot(self, connection: PoolConnection, source: Source) -> None:
         offline = source.options.offline or Offline()

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from services.hypervisor.domain.source import Consistency, Source
 from services.hypervisor.domain.target import Mode, Placement, TargetDisk
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method, PowerState
+from services.hypervisor.ports.pool import Snapshot
 from tests.support.hypervisor_house import POOL_ID, House, house
 
 BEFORE = Hook(Moment.BEFORE_SNAPSHOT, "https://one/secret")
@@ -316,6 +318,22 @@ async def test_a_quiesced_snapshot_that_fails_counts_as_impossible(
         await scene.open(Method.QUIESCED)
     source = await scene.open(Method.QUIESCED, Options(quiesce_required=False))
     assert "VSS timed out" in source.notices[0].message
+
+
+async def test_a_snapshot_that_was_not_quiesced_after_all_is_not_called_so(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.vm.quiesces = True
+    take = scene.pool.take_snapshot
+
+    async def plain(*args: Any, quiesce: bool = False) -> Snapshot:
+        return replace(await take(*args), quiesced=False)
+
+    monkeypatch.setattr(scene.pool, "take_snapshot", plain)
+    with pytest.raises(Aborted) as refused:
+        await scene.open(Method.QUIESCED)
+    assert "SNAPSHOT_NOT_QUIESCED" == refused.value.reason
+    assert scene.untouched
 
 
 async def test_an_agent_freezes_the_guest_for_the_snapshot_alone(scene: Scene) -> None:

@@ -53,7 +53,8 @@ class Captures:
         self, connection: PoolConnection, source: Source, hooks: tuple[Hook, ...], leave_out: Collection[str]
     ) -> Taken:
         """Raises FailedPrecondition SHUTDOWN_IMPOSSIBLE, SHUTDOWN_REFUSED, VM_BAD_POWER_STATE,
-        QUIESCE_IMPOSSIBLE, HOOK_FAILED; Aborted VM_STARTED_MEANWHILE, SNAPSHOT_NOT_QUIESCED; what the pool raises."""
+        QUIESCE_IMPOSSIBLE, HOOK_FAILED; Aborted VM_STARTED_MEANWHILE, SNAPSHOT_NOT_QUIESCED; what the pool
+        raises."""
         if await connection.has_snapshot(source.vm_id, source.source_id):
             snapshot = await connection.take_snapshot(source.vm_id, source.source_id, leave_out)
         else:

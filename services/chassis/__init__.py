@@ -11,5 +11,6 @@
 - ``sql`` ``Database`` and ``Transaction``; ``tables`` the outbox and inbox every schema has
 - ``bus.*`` JetStream: subjects, CloudEvents, outbox and inbox, consumers, work queues, live tails
 - ``telemetry``, ``metrics`` logs without secrets, traces, and the /metrics listener
+- ``cancelled`` asked to end, and hearing it
 - ``program``, ``serve`` ordered start and stop, and the composition every ``__main__`` shares
 """

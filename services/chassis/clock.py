@@ -53,7 +53,16 @@ class SystemClock:
             await self.sleep(min(left, self.LONGEST_SLEEP_S))
 
     async def wait(self, awaitable: Awaitable[T], seconds: float) -> T:
-        return await asyncio.wait_for(awaitable, seconds)
+        # Not asyncio.wait_for: see chassis.cancelled.
+        work = asyncio.ensure_future(awaitable)
+        try:
+            await asyncio.wait({work}, timeout=seconds)
+            if work.done():
+                return work.result()
+            raise TimeoutError(f"{seconds} s passed")
+        finally:
+            if work.cancel():
+                await asyncio.gather(work, return_exceptions=True)
 
 
 class FakeClock:

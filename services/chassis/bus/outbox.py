@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import delete, func, select
 
 from services.chassis.bus.nats_bus import Bus
+from services.chassis.cancelled import raise_if_cancelled
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.errors import Unavailable, XenkeepError
 from services.chassis.metrics import OUTBOX_PUBLISHED, OUTBOX_WAITING
@@ -59,6 +60,7 @@ class Outbox:
         """Publish for ever; returns only by cancellation."""
         pause = 0.0
         while True:
+            raise_if_cancelled()
             self._database.outbox_written.clear()
             try:
                 published = await self.flush()

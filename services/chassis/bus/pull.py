@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 
 from services.chassis.bus.nats_bus import Bus
+from services.chassis.cancelled import is_cancelled, raise_if_cancelled
 from services.chassis.clock import Clock
 
 _ASK_S = 3.0
@@ -46,10 +47,14 @@ class Pull:
         closed.
         """
         while True:
+            raise_if_cancelled()
             await self._bus.connected.wait()
             try:
                 subscription = await self._subscribed()
                 message = (await subscription.fetch(1, timeout=_ASK_S))[0]
+                if is_cancelled():
+                    await self._bus.give_back(message)
+                    continue
                 self._last_seen = message.metadata.sequence.stream
                 return message
             except nats.errors.ConnectionClosedError as error:

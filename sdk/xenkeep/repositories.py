@@ -1,6 +1,6 @@
 """Repositories."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xenkeep.calls import Caller
 from xenkeep.common.v1 import point_pb2
@@ -58,6 +58,35 @@ class Repositories:
             depth = repository_pb2.VerifyRepositoryRequest.DEPTH_SCRUB
         request = repository_pb2.VerifyRepositoryRequest(name=name, depth=depth)
         return self._caller.unary(self._stub.VerifyRepository, request)
+
+    def probe(self, url: str) -> repository_pb2.ProbeRepositoryResponse:
+        """Try what a place for repositories can be trusted with."""
+        request = repository_pb2.ProbeRepositoryRequest(url=url)
+        return self._caller.unary(self._stub.ProbeRepository, request, SLOW_SECONDS)
+
+    def keys(self, name: str) -> Sequence[repository_pb2.RepositoryKey]:
+        """The keys that open a repository."""
+        request = repository_pb2.ListRepositoryKeysRequest(parent=name)
+        return self._caller.unary(self._stub.ListRepositoryKeys, request, SLOW_SECONDS).keys
+
+    def add_passphrase(
+        self, name: str, passphrase: str, label: str = "", *, use: bool = False
+    ) -> repository_pb2.AddRepositoryKeyResponse:
+        """Let another passphrase open a repository; with ``use`` the movers open it with this one."""
+        request = repository_pb2.AddRepositoryKeyRequest(
+            parent=name, passphrase=passphrase, label=label, use=use
+        )
+        return self._caller.unary(self._stub.AddRepositoryKey, request, SLOW_SECONDS)
+
+    def add_recovery_key(self, name: str, label: str = "") -> repository_pb2.AddRepositoryKeyResponse:
+        """Make another recovery key; the answer carries it, once."""
+        request = repository_pb2.AddRepositoryKeyRequest(parent=name, recovery=True, label=label)
+        return self._caller.unary(self._stub.AddRepositoryKey, request, SLOW_SECONDS)
+
+    def remove_key(self, name: str, key_id: str) -> Sequence[repository_pb2.RepositoryKey]:
+        """Make a key useless; the keys that are left."""
+        request = repository_pb2.RemoveRepositoryKeyRequest(parent=name, key_id=key_id)
+        return self._caller.unary(self._stub.RemoveRepositoryKey, request, SLOW_SECONDS).keys
 
     def rebuild(self, name: str) -> transfer_pb2.Transfer:
         """Start rebuilding the index from the packs alone; watch the transfer."""

@@ -24,6 +24,7 @@ from services.mover.adapters.transfer_queue import transfer_workers
 from services.mover.api.repositories import RepositoryApi
 from services.mover.api.transfers import TransferApi
 from services.mover.app.backup import BackupRunner
+from services.mover.app.keys import Keys
 from services.mover.app.repositories import Repositories
 from services.mover.app.restore import DISKS_AT_ONCE, RestoreRunner
 from services.mover.app.shelf import Shelf
@@ -99,7 +100,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
             [
                 (
                     add_RepositoryServiceServicer_to_server,
-                    RepositoryApi(repositories, transfers, config.site),
+                    RepositoryApi(repositories, Keys(books, shelf), transfers, config.site),
                     CALLERS,
                 ),
                 (add_TransferServiceServicer_to_server, TransferApi(transfers), CALLERS),

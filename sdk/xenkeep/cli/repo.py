@@ -1,11 +1,12 @@
 """``xenkeep repo``."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from xenkeep.cli import repo_keys
 from xenkeep.cli.following import follow_transfer
+from xenkeep.cli.offline import url_of
 from xenkeep.cli.output import (
     Json,
     as_data,
@@ -17,6 +18,7 @@ from xenkeep.cli.output import (
     show_all,
     show_data,
     size,
+    table,
     word,
 )
 from xenkeep.cli.session import SecretFile, client, secret
@@ -24,6 +26,7 @@ from xenkeep.errors import Error
 from xenkeep.mover.v1 import repository_pb2, transfer_pb2
 
 app = typer.Typer(help="Repositories: places with backup data.", no_args_is_help=True)
+app.add_typer(repo_keys.app, name="key")
 Where = Annotated[str, typer.Argument(help="Directory, or URL (file:///...).")]
 
 
@@ -32,7 +35,7 @@ def create(name: str, where: Where, passphrase_file: SecretFile = None, json_: J
     """Make a repository in an empty directory. Prints the recovery key once: keep it elsewhere."""
     passphrase = secret(passphrase_file, "Passphrase of the repository", confirm=True)
     with client() as xenkeep:
-        made = xenkeep.repositories.create(name, _url(where), passphrase)
+        made = xenkeep.repositories.create(name, url_of(where), passphrase)
     if json_:
         show_data(as_data(made))
         return
@@ -46,7 +49,7 @@ def import_(name: str, where: Where, secret_file: SecretFile = None, json_: Json
     """Take an existing repository into service, by passphrase or recovery key."""
     key = secret(secret_file, "Passphrase or recovery key")
     with client() as xenkeep:
-        repository = xenkeep.repositories.import_(name, _url(where), key)
+        repository = xenkeep.repositories.import_(name, url_of(where), key)
     show(repository, lambda: details(_lines(repository)), json_=json_)
 
 
@@ -102,6 +105,29 @@ def verify(
 
 
 @app.command()
+def probe(where: Where, json_: Json = False) -> None:
+    """Try what a place for repositories can be trusted with. Exit code 6 when it cannot be used."""
+    with client() as xenkeep:
+        report = xenkeep.repositories.probe(url_of(where))
+    if json_:
+        show_data(as_data(report))
+    else:
+        console.print(
+            table(
+                ("CHECK", "VERDICT", "MEANING"),
+                (
+                    (each.check, word(repository_pb2.ProbeFinding.Verdict, each.verdict), each.message)
+                    for each in report.findings
+                ),
+            )
+        )
+    if any(each.verdict == repository_pb2.ProbeFinding.VERDICT_BAD for each in report.findings):
+        raise Error(
+            "FailedPrecondition", "STORE_UNSUITABLE", f"No repository is safe at {where}.", "See what is bad."
+        )
+
+
+@app.command()
 def rebuild(name: str, json_: Json = False) -> None:
     """Make a repository's index again from its packs alone, then the catalog's view of it."""
     with client() as xenkeep:
@@ -114,10 +140,6 @@ def rebuild(name: str, json_: Json = False) -> None:
             f"{transfer.result.checked_objects} packs read, {synced.point_count} restore points,"
             f" {synced.added_count} of them new to the catalog."
         )
-
-
-def _url(where: str) -> str:
-    return where if "://" in where else Path(where).absolute().as_uri()
 
 
 def _lines(repository: repository_pb2.Repository) -> list[tuple[str, str]]:

@@ -58,6 +58,9 @@ class _Repositories:
         self._pages.registrations[registration.repository_id] = registration
         self._pages.secrets[registration.repository_id] = secret
 
+    async def change_secret(self, repository_id: str, secret: SealedSecret) -> None:
+        self._pages.secrets[repository_id] = secret
+
     async def secret(self, repository_id: str) -> SealedSecret:
         if repository_id not in self._pages.secrets:
             raise NotFound(

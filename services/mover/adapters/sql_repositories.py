@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from services.chassis.errors import AlreadyExists, NotFound
@@ -57,6 +57,10 @@ class SqlRepositories:
                 reason="REPOSITORY_EXISTS",
                 hint="See `xenkeep repo list`; choose another name.",
             ) from error
+
+    async def change_secret(self, repository_id: str, secret: SealedSecret) -> None:
+        chosen = update(REPOSITORIES).where(REPOSITORIES.c.repository_id == repository_id)
+        await self._reader.execute(chosen.values(sealed_secret=secret.value))
 
     async def secret(self, repository_id: str) -> SealedSecret:
         wanted = select(REPOSITORIES.c.sealed_secret).where(REPOSITORIES.c.repository_id == repository_id)

@@ -7,9 +7,11 @@ from xenkeep.mover.v1 import repository_pb2, repository_pb2_grpc, transfer_pb2
 
 from services.chassis.config import Secret
 from services.chassis.paging import page_size
+from services.mover.app.keys import Keys
 from services.mover.app.repositories import Repositories
 from services.mover.app.transfers import Transfers
 from services.mover.domain.names import repository_id
+from services.mover.wire.keys import key_to_proto, new_key, report_to_proto
 from services.mover.wire.point import point_to_proto
 from services.mover.wire.repository import status_to_proto
 from services.mover.wire.transfer import transfer_to_proto
@@ -18,8 +20,9 @@ from services.mover.wire.transfer import transfer_to_proto
 class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
     """Unpacks, calls once, packs."""
 
-    def __init__(self, repositories: Repositories, transfers: Transfers, site: str) -> None:
-        self._repositories, self._transfers, self._site = repositories, transfers, site
+    def __init__(self, repositories: Repositories, keys: Keys, transfers: Transfers, site: str) -> None:
+        self._repositories, self._keys = repositories, keys
+        self._transfers, self._site = transfers, site
 
     async def CreateRepository(
         self, request: repository_pb2.CreateRepositoryRequest, context: Any
@@ -69,3 +72,31 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
         self, request: repository_pb2.RebuildRepositoryRequest, context: Any
     ) -> transfer_pb2.Transfer:
         return transfer_to_proto(await self._transfers.rebuild(repository_id(request.name)))
+
+    async def ProbeRepository(
+        self, request: repository_pb2.ProbeRepositoryRequest, context: Any
+    ) -> repository_pb2.ProbeRepositoryResponse:
+        return report_to_proto(await self._keys.probe(request.url))
+
+    async def ListRepositoryKeys(
+        self, request: repository_pb2.ListRepositoryKeysRequest, context: Any
+    ) -> repository_pb2.ListRepositoryKeysResponse:
+        keys = await self._keys.list(repository_id(request.parent))
+        return repository_pb2.ListRepositoryKeysResponse(keys=map(key_to_proto, keys))
+
+    async def AddRepositoryKey(
+        self, request: repository_pb2.AddRepositoryKeyRequest, context: Any
+    ) -> repository_pb2.AddRepositoryKeyResponse:
+        name, printed = repository_id(request.parent), ""
+        wanted = new_key(request)
+        if wanted is None:
+            key, printed = await self._keys.add_recovery_key(name, request.label)
+        else:
+            key = await self._keys.add_passphrase(name, wanted, request.label, use=request.use)
+        return repository_pb2.AddRepositoryKeyResponse(key=key_to_proto(key), recovery_key=printed)
+
+    async def RemoveRepositoryKey(
+        self, request: repository_pb2.RemoveRepositoryKeyRequest, context: Any
+    ) -> repository_pb2.RemoveRepositoryKeyResponse:
+        keys = await self._keys.remove(repository_id(request.parent), request.key_id)
+        return repository_pb2.RemoveRepositoryKeyResponse(keys=map(key_to_proto, keys))

@@ -62,6 +62,12 @@ class Shelf:
     def seal(self, repository_id: str, secret: Secret) -> SealedSecret:
         return SealedSecret(self._sealing.seal(secret, _context(repository_id)))
 
+    async def secret(self, repository_id: str) -> Secret:
+        """What this site opens the repository with; raises NotFound."""
+        async with self._books.reading() as work:
+            sealed = await work.repositories.secret(repository_id)
+        return self._sealing.open(sealed.value, _context(repository_id))
+
     async def registration(self, name: str) -> Registration:
         """By id or display name; raises NotFound."""
         async with self._books.reading() as work:
@@ -90,9 +96,7 @@ class Shelf:
         async with self._opening[repository_id]:
             if repository_id not in self._open:
                 registration = await self.registration(repository_id)
-                async with self._books.reading() as work:
-                    sealed = await work.repositories.secret(repository_id)
-                secret = self._sealing.open(sealed.value, _context(repository_id))
+                secret = await self.secret(repository_id)
                 self.put(await asyncio.to_thread(self._open_at, registration, secret))
             return self._open[repository_id]
 

@@ -35,6 +35,10 @@ class RepositoryBook(Protocol):
 
     async def put(self, registration: Registration, secret: SealedSecret) -> None: ...
 
+    async def change_secret(self, repository_id: str, secret: SealedSecret) -> None:
+        """What the repository is opened with from now on."""
+        ...
+
     async def secret(self, repository_id: str) -> SealedSecret:
         """Raises NotFound."""
         ...

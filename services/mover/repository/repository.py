@@ -18,7 +18,13 @@ from services.mover.repository.format.slot import (
 )
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.indexing import compact_index, rebuild_index, sync_index
-from services.mover.repository.keyslots import add_passphrase, add_recovery_key, read_slots, remove_slot
+from services.mover.repository.keyslots import (
+    add_passphrase,
+    add_recovery_key,
+    read_slots,
+    remove_slot,
+    unlock,
+)
 from services.mover.repository.opening import require_writable
 from services.mover.repository.ports import BlockSource, BlockTarget, ProgressListener
 from services.mover.repository.request import BackupOptions
@@ -236,6 +242,12 @@ class Repository:
         """Id, kind and label of every key slot."""
         slots = read_slots(self._context.store, self._context.on_notice)
         return [(slot.slot_id, slot.kind, slot.label) for slot in slots]
+
+    def slot_of(self, secret: str) -> str:
+        """Id of the slot that ``secret`` opens; raises Unauthenticated when it opens none."""
+        context = self._context
+        slots = read_slots(context.store, context.on_notice)
+        return unlock(slots, secret, context.store.location, context.on_notice)[1].slot_id
 
     def add_passphrase(
         self, slot_id: str, passphrase: str, label: str = "", cost: Argon2Cost | None = None

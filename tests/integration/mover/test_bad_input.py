@@ -46,7 +46,12 @@ WRONG = {
     "no URL": Wrong("InvalidInput", "REPOSITORY_URL_INVALID", lambda home: ""),
     "a path": Wrong("InvalidInput", "REPOSITORY_URL_INVALID", lambda home: str(home / "new")),
     "a relative URL": Wrong("InvalidInput", "REPOSITORY_URL_INVALID", lambda home: "file:backup"),
-    "a bucket": Wrong("InvalidInput", "REPOSITORY_URL_INVALID", lambda home: "s3://bucket/prefix"),
+    "a bucket with the key in the URL": Wrong(
+        "InvalidInput", "REPOSITORY_URL_INVALID", lambda home: "s3://key:secret@bucket/prefix"
+    ),
+    "a bucket without credentials": Wrong(
+        "FailedPrecondition", "STORE_CREDENTIALS_MISSING", lambda home: "s3://bucket/prefix"
+    ),
     "another host": Wrong("InvalidInput", "REPOSITORY_URL_INVALID", lambda home: "file://nas/backup"),
     "a broken URL": Wrong("InvalidInput", "REPOSITORY_URL_INVALID", lambda home: "file://[/x"),
     "a zero byte": Wrong("InvalidInput", "REPOSITORY_URL_INVALID", lambda home: f"{home.as_uri()}/a%00b"),

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from xenkeep.common.v1 import point_pb2 as xenkeep_dot_common_dot_v1_dot_point__pb2
 from xenkeep.mover.v1 import transfer_pb2 as xenkeep_dot_mover_dot_v1_dot_transfer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!xenkeep/mover/v1/repository.proto\x12\x10xenkeep.mover.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dxenkeep/common/v1/point.proto\x1a\x1fxenkeep/mover/v1/transfer.proto\"\x8d\x03\n\nRepository\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0c\n\x04site\x18\x04 \x01(\t\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".xenkeep.mover.v1.Repository.State\x12\x15\n\rstate_message\x18\x06 \x01(\t\x12\x16\n\x0e\x66ormat_version\x18\x07 \x01(\x05\x12\x13\n\x0b\x63hunk_bytes\x18\x08 \x01(\r\x12\x13\n\x0bpoint_count\x18\t \x01(\x03\x12\x14\n\x0cstored_bytes\x18\n \x01(\x04\x12\x12\n\nfree_bytes\x18\x0b \x01(\x04\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_READY\x10\x01\x12\x15\n\x11STATE_UNAVAILABLE\x10\x02\x12\x11\n\rSTATE_DAMAGED\x10\x03\"j\n\x17\x43reateRepositoryRequest\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x17\n\npassphrase\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x0b\x63hunk_bytes\x18\x04 \x01(\r\"g\n\x18\x43reateRepositoryResponse\x12\x30\n\nrepository\x18\x01 \x01(\x0b\x32\x1c.xenkeep.mover.v1.Repository\x12\x19\n\x0crecovery_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"Q\n\x17ImportRepositoryRequest\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x13\n\x06secret\x18\x03 \x01(\tB\x03\x80\x01\x01\"$\n\x14GetRepositoryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x17ListRepositoriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"g\n\x18ListRepositoriesResponse\x12\x32\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1c.xenkeep.mover.v1.Repository\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x11ListPointsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\"U\n\x12ListPointsResponse\x12\'\n\x05point\x18\x01 \x01(\x0b\x32\x18.xenkeep.common.v1.Point\x12\x16\n\x0e\x64\x61mage_message\x18\x02 \x01(\t\"\xa8\x01\n\x17VerifyRepositoryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12>\n\x05\x64\x65pth\x18\x02 \x01(\x0e\x32/.xenkeep.mover.v1.VerifyRepositoryRequest.Depth\"?\n\x05\x44\x65pth\x12\x15\n\x11\x44\x45PTH_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x44\x45PTH_SCRUB\x10\x01\x12\x0e\n\nDEPTH_FULL\x10\x02\"(\n\x18RebuildRepositoryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xb0\x05\n\x11RepositoryService\x12i\n\x10\x43reateRepository\x12).xenkeep.mover.v1.CreateRepositoryRequest\x1a*.xenkeep.mover.v1.CreateRepositoryResponse\x12[\n\x10ImportRepository\x12).xenkeep.mover.v1.ImportRepositoryRequest\x1a\x1c.xenkeep.mover.v1.Repository\x12U\n\rGetRepository\x12&.xenkeep.mover.v1.GetRepositoryRequest\x1a\x1c.xenkeep.mover.v1.Repository\x12i\n\x10ListRepositories\x12).xenkeep.mover.v1.ListRepositoriesRequest\x1a*.xenkeep.mover.v1.ListRepositoriesResponse\x12Y\n\nListPoints\x12#.xenkeep.mover.v1.ListPointsRequest\x1a$.xenkeep.mover.v1.ListPointsResponse0\x01\x12Y\n\x10VerifyRepository\x12).xenkeep.mover.v1.VerifyRepositoryRequest\x1a\x1a.xenkeep.mover.v1.Transfer\x12[\n\x11RebuildRepository\x12*.xenkeep.mover.v1.RebuildRepositoryRequest\x1a\x1a.xenkeep.mover.v1.Transferb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!xenkeep/mover/v1/repository.proto\x12\x10xenkeep.mover.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dxenkeep/common/v1/point.proto\x1a\x1fxenkeep/mover/v1/transfer.proto\"\x8d\x03\n\nRepository\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0c\n\x04site\x18\x04 \x01(\t\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".xenkeep.mover.v1.Repository.State\x12\x15\n\rstate_message\x18\x06 \x01(\t\x12\x16\n\x0e\x66ormat_version\x18\x07 \x01(\x05\x12\x13\n\x0b\x63hunk_bytes\x18\x08 \x01(\r\x12\x13\n\x0bpoint_count\x18\t \x01(\x03\x12\x14\n\x0cstored_bytes\x18\n \x01(\x04\x12\x12\n\nfree_bytes\x18\x0b \x01(\x04\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"Y\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_READY\x10\x01\x12\x15\n\x11STATE_UNAVAILABLE\x10\x02\x12\x11\n\rSTATE_DAMAGED\x10\x03\"j\n\x17\x43reateRepositoryRequest\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x17\n\npassphrase\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x0b\x63hunk_bytes\x18\x04 \x01(\r\"g\n\x18\x43reateRepositoryResponse\x12\x30\n\nrepository\x18\x01 \x01(\x0b\x32\x1c.xenkeep.mover.v1.Repository\x12\x19\n\x0crecovery_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"Q\n\x17ImportRepositoryRequest\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x13\n\x06secret\x18\x03 \x01(\tB\x03\x80\x01\x01\"$\n\x14GetRepositoryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x17ListRepositoriesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"g\n\x18ListRepositoriesResponse\x12\x32\n\x0crepositories\x18\x01 \x03(\x0b\x32\x1c.xenkeep.mover.v1.Repository\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x11ListPointsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\"U\n\x12ListPointsResponse\x12\'\n\x05point\x18\x01 \x01(\x0b\x32\x18.xenkeep.common.v1.Point\x12\x16\n\x0e\x64\x61mage_message\x18\x02 \x01(\t\"\xa8\x01\n\x17VerifyRepositoryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12>\n\x05\x64\x65pth\x18\x02 \x01(\x0e\x32/.xenkeep.mover.v1.VerifyRepositoryRequest.Depth\"?\n\x05\x44\x65pth\x12\x15\n\x11\x44\x45PTH_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x44\x45PTH_SCRUB\x10\x01\x12\x0e\n\nDEPTH_FULL\x10\x02\"(\n\x18RebuildRepositoryRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"%\n\x16ProbeRepositoryRequest\x12\x0b\n\x03url\x18\x01 \x01(\t\"\xd0\x01\n\x17ProbeRepositoryResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x30\n\x08\x66indings\x18\x02 \x03(\x0b\x32\x1e.xenkeep.mover.v1.ProbeFinding\x12\x1e\n\x16write_bytes_per_second\x18\x03 \x01(\x01\x12\x1d\n\x15read_bytes_per_second\x18\x04 \x01(\x01\x12\x37\n\x14\x63lock_ahead_duration\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc3\x01\n\x0cProbeFinding\x12\r\n\x05\x63heck\x18\x01 \x01(\t\x12\x37\n\x07verdict\x18\x02 \x01(\x0e\x32&.xenkeep.mover.v1.ProbeFinding.Verdict\x12\x0f\n\x07message\x18\x03 \x01(\t\"Z\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_GOOD\x10\x01\x12\x13\n\x0fVERDICT_LIMITED\x10\x02\x12\x0f\n\x0bVERDICT_BAD\x10\x03\"\xb8\x01\n\rRepositoryKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x32\n\x04kind\x18\x02 \x01(\x0e\x32$.xenkeep.mover.v1.RepositoryKey.Kind\x12\r\n\x05label\x18\x03 \x01(\t\x12\x0e\n\x06in_use\x18\x04 \x01(\x08\"D\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fKIND_PASSPHRASE\x10\x01\x12\x11\n\rKIND_RECOVERY\x10\x02\"+\n\x19ListRepositoryKeysRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\"K\n\x1aListRepositoryKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.xenkeep.mover.v1.RepositoryKey\"p\n\x17\x41\x64\x64RepositoryKeyRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x17\n\npassphrase\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x10\n\x08recovery\x18\x03 \x01(\x08\x12\r\n\x05label\x18\x04 \x01(\t\x12\x0b\n\x03use\x18\x05 \x01(\x08\"c\n\x18\x41\x64\x64RepositoryKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.xenkeep.mover.v1.RepositoryKey\x12\x19\n\x0crecovery_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"<\n\x1aRemoveRepositoryKeyRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\"L\n\x1bRemoveRepositoryKeyResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.xenkeep.mover.v1.RepositoryKey2\xe8\x08\n\x11RepositoryService\x12i\n\x10\x43reateRepository\x12).xenkeep.mover.v1.CreateRepositoryRequest\x1a*.xenkeep.mover.v1.CreateRepositoryResponse\x12[\n\x10ImportRepository\x12).xenkeep.mover.v1.ImportRepositoryRequest\x1a\x1c.xenkeep.mover.v1.Repository\x12U\n\rGetRepository\x12&.xenkeep.mover.v1.GetRepositoryRequest\x1a\x1c.xenkeep.mover.v1.Repository\x12i\n\x10ListRepositories\x12).xenkeep.mover.v1.ListRepositoriesRequest\x1a*.xenkeep.mover.v1.ListRepositoriesResponse\x12Y\n\nListPoints\x12#.xenkeep.mover.v1.ListPointsRequest\x1a$.xenkeep.mover.v1.ListPointsResponse0\x01\x12Y\n\x10VerifyRepository\x12).xenkeep.mover.v1.VerifyRepositoryRequest\x1a\x1a.xenkeep.mover.v1.Transfer\x12[\n\x11RebuildRepository\x12*.xenkeep.mover.v1.RebuildRepositoryRequest\x1a\x1a.xenkeep.mover.v1.Transfer\x12\x66\n\x0fProbeRepository\x12(.xenkeep.mover.v1.ProbeRepositoryRequest\x1a).xenkeep.mover.v1.ProbeRepositoryResponse\x12o\n\x12ListRepositoryKeys\x12+.xenkeep.mover.v1.ListRepositoryKeysRequest\x1a,.xenkeep.mover.v1.ListRepositoryKeysResponse\x12i\n\x10\x41\x64\x64RepositoryKey\x12).xenkeep.mover.v1.AddRepositoryKeyRequest\x1a*.xenkeep.mover.v1.AddRepositoryKeyResponse\x12r\n\x13RemoveRepositoryKey\x12,.xenkeep.mover.v1.RemoveRepositoryKeyRequest\x1a-.xenkeep.mover.v1.RemoveRepositoryKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,32 +41,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEREPOSITORYRESPONSE'].fields_by_name['recovery_key']._serialized_options = b'\200\001\001'
   _globals['_IMPORTREPOSITORYREQUEST'].fields_by_name['secret']._loaded_options = None
   _globals['_IMPORTREPOSITORYREQUEST'].fields_by_name['secret']._serialized_options = b'\200\001\001'
-  _globals['_REPOSITORY']._serialized_start=153
-  _globals['_REPOSITORY']._serialized_end=550
-  _globals['_REPOSITORY_STATE']._serialized_start=461
-  _globals['_REPOSITORY_STATE']._serialized_end=550
-  _globals['_CREATEREPOSITORYREQUEST']._serialized_start=552
-  _globals['_CREATEREPOSITORYREQUEST']._serialized_end=658
-  _globals['_CREATEREPOSITORYRESPONSE']._serialized_start=660
-  _globals['_CREATEREPOSITORYRESPONSE']._serialized_end=763
-  _globals['_IMPORTREPOSITORYREQUEST']._serialized_start=765
-  _globals['_IMPORTREPOSITORYREQUEST']._serialized_end=846
-  _globals['_GETREPOSITORYREQUEST']._serialized_start=848
-  _globals['_GETREPOSITORYREQUEST']._serialized_end=884
-  _globals['_LISTREPOSITORIESREQUEST']._serialized_start=886
-  _globals['_LISTREPOSITORIESREQUEST']._serialized_end=950
-  _globals['_LISTREPOSITORIESRESPONSE']._serialized_start=952
-  _globals['_LISTREPOSITORIESRESPONSE']._serialized_end=1055
-  _globals['_LISTPOINTSREQUEST']._serialized_start=1057
-  _globals['_LISTPOINTSREQUEST']._serialized_end=1092
-  _globals['_LISTPOINTSRESPONSE']._serialized_start=1094
-  _globals['_LISTPOINTSRESPONSE']._serialized_end=1179
-  _globals['_VERIFYREPOSITORYREQUEST']._serialized_start=1182
-  _globals['_VERIFYREPOSITORYREQUEST']._serialized_end=1350
-  _globals['_VERIFYREPOSITORYREQUEST_DEPTH']._serialized_start=1287
-  _globals['_VERIFYREPOSITORYREQUEST_DEPTH']._serialized_end=1350
-  _globals['_REBUILDREPOSITORYREQUEST']._serialized_start=1352
-  _globals['_REBUILDREPOSITORYREQUEST']._serialized_end=1392
-  _globals['_REPOSITORYSERVICE']._serialized_start=1395
-  _globals['_REPOSITORYSERVICE']._serialized_end=2083
+  _globals['_ADDREPOSITORYKEYREQUEST'].fields_by_name['passphrase']._loaded_options = None
+  _globals['_ADDREPOSITORYKEYREQUEST'].fields_by_name['passphrase']._serialized_options = b'\200\001\001'
+  _globals['_ADDREPOSITORYKEYRESPONSE'].fields_by_name['recovery_key']._loaded_options = None
+  _globals['_ADDREPOSITORYKEYRESPONSE'].fields_by_name['recovery_key']._serialized_options = b'\200\001\001'
+  _globals['_REPOSITORY']._serialized_start=185
+  _globals['_REPOSITORY']._serialized_end=582
+  _globals['_REPOSITORY_STATE']._serialized_start=493
+  _globals['_REPOSITORY_STATE']._serialized_end=582
+  _globals['_CREATEREPOSITORYREQUEST']._serialized_start=584
+  _globals['_CREATEREPOSITORYREQUEST']._serialized_end=690
+  _globals['_CREATEREPOSITORYRESPONSE']._serialized_start=692
+  _globals['_CREATEREPOSITORYRESPONSE']._serialized_end=795
+  _globals['_IMPORTREPOSITORYREQUEST']._serialized_start=797
+  _globals['_IMPORTREPOSITORYREQUEST']._serialized_end=878
+  _globals['_GETREPOSITORYREQUEST']._serialized_start=880
+  _globals['_GETREPOSITORYREQUEST']._serialized_end=916
+  _globals['_LISTREPOSITORIESREQUEST']._serialized_start=918
+  _globals['_LISTREPOSITORIESREQUEST']._serialized_end=982
+  _globals['_LISTREPOSITORIESRESPONSE']._serialized_start=984
+  _globals['_LISTREPOSITORIESRESPONSE']._serialized_end=1087
+  _globals['_LISTPOINTSREQUEST']._serialized_start=1089
+  _globals['_LISTPOINTSREQUEST']._serialized_end=1124
+  _globals['_LISTPOINTSRESPONSE']._serialized_start=1126
+  _globals['_LISTPOINTSRESPONSE']._serialized_end=1211
+  _globals['_VERIFYREPOSITORYREQUEST']._serialized_start=1214
+  _globals['_VERIFYREPOSITORYREQUEST']._serialized_end=1382
+  _globals['_VERIFYREPOSITORYREQUEST_DEPTH']._serialized_start=1319
+  _globals['_VERIFYREPOSITORYREQUEST_DEPTH']._serialized_end=1382
+  _globals['_REBUILDREPOSITORYREQUEST']._serialized_start=1384
+  _globals['_REBUILDREPOSITORYREQUEST']._serialized_end=1424
+  _globals['_PROBEREPOSITORYREQUEST']._serialized_start=1426
+  _globals['_PROBEREPOSITORYREQUEST']._serialized_end=1463
+  _globals['_PROBEREPOSITORYRESPONSE']._serialized_start=1466
+  _globals['_PROBEREPOSITORYRESPONSE']._serialized_end=1674
+  _globals['_PROBEFINDING']._serialized_start=1677
+  _globals['_PROBEFINDING']._serialized_end=1872
+  _globals['_PROBEFINDING_VERDICT']._serialized_start=1782
+  _globals['_PROBEFINDING_VERDICT']._serialized_end=1872
+  _globals['_REPOSITORYKEY']._serialized_start=1875
+  _globals['_REPOSITORYKEY']._serialized_end=2059
+  _globals['_REPOSITORYKEY_KIND']._serialized_start=1991
+  _globals['_REPOSITORYKEY_KIND']._serialized_end=2059
+  _globals['_LISTREPOSITORYKEYSREQUEST']._serialized_start=2061
+  _globals['_LISTREPOSITORYKEYSREQUEST']._serialized_end=2104
+  _globals['_LISTREPOSITORYKEYSRESPONSE']._serialized_start=2106
+  _globals['_LISTREPOSITORYKEYSRESPONSE']._serialized_end=2181
+  _globals['_ADDREPOSITORYKEYREQUEST']._serialized_start=2183
+  _globals['_ADDREPOSITORYKEYREQUEST']._serialized_end=2295
+  _globals['_ADDREPOSITORYKEYRESPONSE']._serialized_start=2297
+  _globals['_ADDREPOSITORYKEYRESPONSE']._serialized_end=2396
+  _globals['_REMOVEREPOSITORYKEYREQUEST']._serialized_start=2398
+  _globals['_REMOVEREPOSITORYKEYREQUEST']._serialized_end=2458
+  _globals['_REMOVEREPOSITORYKEYRESPONSE']._serialized_start=2460
+  _globals['_REMOVEREPOSITORYKEYRESPONSE']._serialized_end=2536
+  _globals['_REPOSITORYSERVICE']._serialized_start=2539
+  _globals['_REPOSITORYSERVICE']._serialized_end=3667
 # @@protoc_insertion_point(module_scope)

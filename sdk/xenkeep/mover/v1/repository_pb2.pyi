@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -129,7 +130,7 @@ class CreateRepositoryRequest(_message.Message):
     display_name: _builtins.str
     """The name people will use; unique."""
     url: _builtins.str
-    """Where: "file:///path"; an empty or missing directory."""
+    """Where: "file:///path", an empty or missing directory, or "s3://bucket/prefix?endpoint=https://host"."""
     passphrase: _builtins.str
     """Passphrase of the first key slot."""
     chunk_bytes: _builtins.int
@@ -404,3 +405,343 @@ class RebuildRepositoryRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RebuildRepositoryRequest: _TypeAlias = RebuildRepositoryRequest  # noqa: Y015
+
+@_typing.final
+class ProbeRepositoryRequest(_message.Message):
+    """Request of ProbeRepository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Where; there may be a repository or nothing."""
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeRepositoryRequest: _TypeAlias = ProbeRepositoryRequest  # noqa: Y015
+
+@_typing.final
+class ProbeRepositoryResponse(_message.Message):
+    """Response of ProbeRepository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    WRITE_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    READ_BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    CLOCK_AHEAD_DURATION_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """Where, as it is kept."""
+    write_bytes_per_second: _builtins.float
+    """Bytes a second at which an object of 8 MiB was written; 0 when it was not tried."""
+    read_bytes_per_second: _builtins.float
+    """Bytes a second at which it was read."""
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProbeFinding]:
+        """What was tried, in order."""
+
+    @_builtins.property
+    def clock_ahead_duration(self) -> _duration_pb2.Duration:
+        """By how much the store's clock is ahead of the mover's; not set when the store does not tell."""
+
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        findings: _abc.Iterable[Global___ProbeFinding] | None = ...,
+        write_bytes_per_second: _builtins.float = ...,
+        read_bytes_per_second: _builtins.float = ...,
+        clock_ahead_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock_ahead_duration", b"clock_ahead_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock_ahead_duration", b"clock_ahead_duration", "findings", b"findings", "read_bytes_per_second", b"read_bytes_per_second", "url", b"url", "write_bytes_per_second", b"write_bytes_per_second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeRepositoryResponse: _TypeAlias = ProbeRepositoryResponse  # noqa: Y015
+
+@_typing.final
+class ProbeFinding(_message.Message):
+    """What one check of a probe found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Verdict:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ProbeFinding._Verdict.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        VERDICT_UNSPECIFIED: ProbeFinding._Verdict.ValueType  # 0
+        """Not known."""
+        VERDICT_GOOD: ProbeFinding._Verdict.ValueType  # 1
+        """As a repository needs it."""
+        VERDICT_LIMITED: ProbeFinding._Verdict.ValueType  # 2
+        """A repository can be kept here, with what the message says in mind."""
+        VERDICT_BAD: ProbeFinding._Verdict.ValueType  # 3
+        """No repository can be trusted to this place."""
+
+    class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
+        """How a check can end."""
+
+    VERDICT_UNSPECIFIED: ProbeFinding.Verdict.ValueType  # 0
+    """Not known."""
+    VERDICT_GOOD: ProbeFinding.Verdict.ValueType  # 1
+    """As a repository needs it."""
+    VERDICT_LIMITED: ProbeFinding.Verdict.ValueType  # 2
+    """A repository can be kept here, with what the message says in mind."""
+    VERDICT_BAD: ProbeFinding.Verdict.ValueType  # 3
+    """No repository can be trusted to this place."""
+
+    CHECK_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    check: _builtins.str
+    """What was tried, for example "create-only"."""
+    verdict: Global___ProbeFinding.Verdict.ValueType
+    """How it ended."""
+    message: _builtins.str
+    """What that means, for people."""
+    def __init__(
+        self,
+        *,
+        check: _builtins.str = ...,
+        verdict: Global___ProbeFinding.Verdict.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "message", b"message", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProbeFinding: _TypeAlias = ProbeFinding  # noqa: Y015
+
+@_typing.final
+class RepositoryKey(_message.Message):
+    """A key slot: one passphrase or recovery key that opens a repository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[RepositoryKey._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: RepositoryKey._Kind.ValueType  # 0
+        """Of a kind this release does not know."""
+        KIND_PASSPHRASE: RepositoryKey._Kind.ValueType  # 1
+        """A passphrase somebody chose."""
+        KIND_RECOVERY: RepositoryKey._Kind.ValueType  # 2
+        """A printed recovery key."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """Kinds of keys."""
+
+    KIND_UNSPECIFIED: RepositoryKey.Kind.ValueType  # 0
+    """Of a kind this release does not know."""
+    KIND_PASSPHRASE: RepositoryKey.Kind.ValueType  # 1
+    """A passphrase somebody chose."""
+    KIND_RECOVERY: RepositoryKey.Kind.ValueType  # 2
+    """A printed recovery key."""
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    IN_USE_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.str
+    """Its id within the repository, for example "passphrase-1"."""
+    kind: Global___RepositoryKey.Kind.ValueType
+    """What it is opened with."""
+    label: _builtins.str
+    """What people noted about it."""
+    in_use: _builtins.bool
+    """Whether this site's movers open the repository with it."""
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.str = ...,
+        kind: Global___RepositoryKey.Kind.ValueType = ...,
+        label: _builtins.str = ...,
+        in_use: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_use", b"in_use", "key_id", b"key_id", "kind", b"kind", "label", b"label"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepositoryKey: _TypeAlias = RepositoryKey  # noqa: Y015
+
+@_typing.final
+class ListRepositoryKeysRequest(_message.Message):
+    """Request of ListRepositoryKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRepositoryKeysRequest: _TypeAlias = ListRepositoryKeysRequest  # noqa: Y015
+
+@_typing.final
+class ListRepositoryKeysResponse(_message.Message):
+    """Response of ListRepositoryKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___RepositoryKey]:
+        """The keys that can be read; damaged ones are left out."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___RepositoryKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRepositoryKeysResponse: _TypeAlias = ListRepositoryKeysResponse  # noqa: Y015
+
+@_typing.final
+class AddRepositoryKeyRequest(_message.Message):
+    """Request of AddRepositoryKey."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PASSPHRASE_FIELD_NUMBER: _builtins.int
+    RECOVERY_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    USE_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    passphrase: _builtins.str
+    """The new passphrase; empty for a recovery key."""
+    recovery: _builtins.bool
+    """Make a recovery key."""
+    label: _builtins.str
+    """What to note about it."""
+    use: _builtins.bool
+    """Movers of this site open the repository with the new passphrase from now on."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        passphrase: _builtins.str = ...,
+        recovery: _builtins.bool = ...,
+        label: _builtins.str = ...,
+        use: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "parent", b"parent", "passphrase", b"passphrase", "recovery", b"recovery", "use", b"use"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddRepositoryKeyRequest: _TypeAlias = AddRepositoryKeyRequest  # noqa: Y015
+
+@_typing.final
+class AddRepositoryKeyResponse(_message.Message):
+    """Response of AddRepositoryKey."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    RECOVERY_KEY_FIELD_NUMBER: _builtins.int
+    recovery_key: _builtins.str
+    """The printable recovery key, if one was asked for. Shown once."""
+    @_builtins.property
+    def key(self) -> Global___RepositoryKey:
+        """The new key."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___RepositoryKey | None = ...,
+        recovery_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "recovery_key", b"recovery_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddRepositoryKeyResponse: _TypeAlias = AddRepositoryKeyResponse  # noqa: Y015
+
+@_typing.final
+class RemoveRepositoryKeyRequest(_message.Message):
+    """Request of RemoveRepositoryKey."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    key_id: _builtins.str
+    """Id of the key."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveRepositoryKeyRequest: _TypeAlias = RemoveRepositoryKeyRequest  # noqa: Y015
+
+@_typing.final
+class RemoveRepositoryKeyResponse(_message.Message):
+    """Response of RemoveRepositoryKey."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___RepositoryKey]:
+        """The keys that are left."""
+
+    def __init__(
+        self,
+        *,
+        keys: _abc.Iterable[Global___RepositoryKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveRepositoryKeyResponse: _TypeAlias = RemoveRepositoryKeyResponse  # noqa: Y015

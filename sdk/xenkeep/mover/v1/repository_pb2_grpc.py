@@ -71,6 +71,26 @@ class RepositoryServiceStub:
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RebuildRepositoryRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
                 _registered_method=True)
+        self.ProbeRepository = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/ProbeRepository',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryResponse.FromString,
+                _registered_method=True)
+        self.ListRepositoryKeys = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/ListRepositoryKeys',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryKeysRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryKeysResponse.FromString,
+                _registered_method=True)
+        self.AddRepositoryKey = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/AddRepositoryKey',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.AddRepositoryKeyRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.AddRepositoryKeyResponse.FromString,
+                _registered_method=True)
+        self.RemoveRepositoryKey = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/RemoveRepositoryKey',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyResponse.FromString,
+                _registered_method=True)
 
 
 class RepositoryServiceServicer:
@@ -126,6 +146,34 @@ class RepositoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProbeRepository(self, request, context):
+        """Tries what a place for repositories can be trusted with; leaves nothing behind.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRepositoryKeys(self, request, context):
+        """Lists the keys that open a repository.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddRepositoryKey(self, request, context):
+        """Lets another passphrase or recovery key open a repository; proven by opening it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveRepositoryKey(self, request, context):
+        """Makes a key useless. Two are left at least, and the one this site's movers open the repository with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RepositoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -163,6 +211,26 @@ def add_RepositoryServiceServicer_to_server(servicer, server):
                     servicer.RebuildRepository,
                     request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RebuildRepositoryRequest.FromString,
                     response_serializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.SerializeToString,
+            ),
+            'ProbeRepository': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProbeRepository,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryResponse.SerializeToString,
+            ),
+            'ListRepositoryKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRepositoryKeys,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryKeysRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryKeysResponse.SerializeToString,
+            ),
+            'AddRepositoryKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddRepositoryKey,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.AddRepositoryKeyRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.AddRepositoryKeyResponse.SerializeToString,
+            ),
+            'RemoveRepositoryKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveRepositoryKey,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -355,6 +423,114 @@ class RepositoryService:
             '/xenkeep.mover.v1.RepositoryService/RebuildRepository',
             xenkeep_dot_mover_dot_v1_dot_repository__pb2.RebuildRepositoryRequest.SerializeToString,
             xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProbeRepository(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/ProbeRepository',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRepositoryKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/ListRepositoryKeys',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryKeysRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddRepositoryKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/AddRepositoryKey',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.AddRepositoryKeyRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.AddRepositoryKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveRepositoryKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/RemoveRepositoryKey',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,14 @@ class RepositoryServiceStub:
     """Starts a verification; follow the transfer."""
     RebuildRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RebuildRepositoryRequest, _transfer_pb2.Transfer]
     """Starts rebuilding the index from the packs alone; follow the transfer."""
+    ProbeRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.ProbeRepositoryRequest, _repository_pb2.ProbeRepositoryResponse]
+    """Tries what a place for repositories can be trusted with; leaves nothing behind."""
+    ListRepositoryKeys: _grpc.UnaryUnaryMultiCallable[_repository_pb2.ListRepositoryKeysRequest, _repository_pb2.ListRepositoryKeysResponse]
+    """Lists the keys that open a repository."""
+    AddRepositoryKey: _grpc.UnaryUnaryMultiCallable[_repository_pb2.AddRepositoryKeyRequest, _repository_pb2.AddRepositoryKeyResponse]
+    """Lets another passphrase or recovery key open a repository; proven by opening it."""
+    RemoveRepositoryKey: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RemoveRepositoryKeyRequest, _repository_pb2.RemoveRepositoryKeyResponse]
+    """Makes a key useless. Two are left at least, and the one this site's movers open the repository with."""
 
 @_typing.type_check_only
 class RepositoryServiceAsyncStub(RepositoryServiceStub):
@@ -68,6 +76,14 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     """Starts a verification; follow the transfer."""
     RebuildRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.RebuildRepositoryRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
     """Starts rebuilding the index from the packs alone; follow the transfer."""
+    ProbeRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.ProbeRepositoryRequest, _repository_pb2.ProbeRepositoryResponse]  # type: ignore[assignment]
+    """Tries what a place for repositories can be trusted with; leaves nothing behind."""
+    ListRepositoryKeys: _aio.UnaryUnaryMultiCallable[_repository_pb2.ListRepositoryKeysRequest, _repository_pb2.ListRepositoryKeysResponse]  # type: ignore[assignment]
+    """Lists the keys that open a repository."""
+    AddRepositoryKey: _aio.UnaryUnaryMultiCallable[_repository_pb2.AddRepositoryKeyRequest, _repository_pb2.AddRepositoryKeyResponse]  # type: ignore[assignment]
+    """Lets another passphrase or recovery key open a repository; proven by opening it."""
+    RemoveRepositoryKey: _aio.UnaryUnaryMultiCallable[_repository_pb2.RemoveRepositoryKeyRequest, _repository_pb2.RemoveRepositoryKeyResponse]  # type: ignore[assignment]
+    """Makes a key useless. Two are left at least, and the one this site's movers open the repository with."""
 
 class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Repositories this site's movers can reach."""
@@ -127,5 +143,37 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_transfer_pb2.Transfer, _abc.Awaitable[_transfer_pb2.Transfer]]:
         """Starts rebuilding the index from the packs alone; follow the transfer."""
+
+    @_abc_1.abstractmethod
+    def ProbeRepository(
+        self,
+        request: _repository_pb2.ProbeRepositoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.ProbeRepositoryResponse, _abc.Awaitable[_repository_pb2.ProbeRepositoryResponse]]:
+        """Tries what a place for repositories can be trusted with; leaves nothing behind."""
+
+    @_abc_1.abstractmethod
+    def ListRepositoryKeys(
+        self,
+        request: _repository_pb2.ListRepositoryKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.ListRepositoryKeysResponse, _abc.Awaitable[_repository_pb2.ListRepositoryKeysResponse]]:
+        """Lists the keys that open a repository."""
+
+    @_abc_1.abstractmethod
+    def AddRepositoryKey(
+        self,
+        request: _repository_pb2.AddRepositoryKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.AddRepositoryKeyResponse, _abc.Awaitable[_repository_pb2.AddRepositoryKeyResponse]]:
+        """Lets another passphrase or recovery key open a repository; proven by opening it."""
+
+    @_abc_1.abstractmethod
+    def RemoveRepositoryKey(
+        self,
+        request: _repository_pb2.RemoveRepositoryKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.RemoveRepositoryKeyResponse, _abc.Awaitable[_repository_pb2.RemoveRepositoryKeyResponse]]:
+        """Makes a key useless. Two are left at least, and the one this site's movers open the repository with."""
 
 def add_RepositoryServiceServicer_to_server(servicer: RepositoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

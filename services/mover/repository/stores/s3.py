@@ -9,13 +9,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, Unavailable
+from services.chassis.errors import (
+    AlreadyExists,
+    DataLoss,
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+)
 from services.mover.repository.format.names import HEADER
+from services.mover.repository.probe import StoreFacts
 from services.mover.repository.store import StoredObject
 from services.mover.repository.stores.s3_errors import status_of, translate
 from services.mover.repository.stores.s3_place import S3Place, connect
@@ -99,6 +108,20 @@ class S3Store:
             self._delete(key)
         return len(old)
 
+    def facts(self) -> StoreFacts:
+        """What the bucket says of itself; what it does not know, or tell, counts as not there."""
+        versioned = self._told(lambda s3: s3.get_bucket_versioning(Bucket=self._place.bucket))
+        lock = self._told(lambda s3: s3.get_object_lock_configuration(Bucket=self._place.bucket))
+        theirs = str(versioned.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
+        ahead = None
+        with suppress(ValueError):
+            ahead = parsedate_to_datetime(theirs) - self._now()
+        return StoreFacts(
+            versioned=versioned.get("Status") == "Enabled",
+            object_lock=lock.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled",
+            clock_ahead=ahead,
+        )
+
     def free_bytes(self) -> int | None:
         return None
 
@@ -148,6 +171,13 @@ class S3Store:
 
     def _delete(self, name: str) -> None:
         self._try("delete", name, lambda s3: s3.delete_object(**self._at(name)))
+
+    def _told(self, call: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return self._try("describe", "the bucket", call)
+        except (NotFound, FailedPrecondition, PermissionDenied) as error:
+            cause = error.__cause__
+            return dict(cause.response) if isinstance(cause, ClientError) else {}
 
     def _is_ours(self, name: str, content: bytes, mark: str) -> bool:
         """Whether the name is taken by this very put, whose answer was lost."""

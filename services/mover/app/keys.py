@@ -3,27 +3,17 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from services.chassis.config import Secret
 from services.chassis.errors import FailedPrecondition, InvalidInput
 from services.mover.app.shelf import Shelf
+from services.mover.domain.repository import Key
 from services.mover.ports.books import Books
 from services.mover.repository import Repository
 from services.mover.repository.format.slot import PASSPHRASE, RECOVERY, checked_passphrase
 from services.mover.repository.probe import ProbeReport, probe
 
 LONGEST_LABEL = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key slot; ``in_use`` is the one this site opens the repository with."""
-
-    key_id: str
-    kind: str
-    label: str
-    in_use: bool
 
 
 class Keys:

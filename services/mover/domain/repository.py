@@ -42,6 +42,16 @@ class RepositoryStatus:
     free_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key slot; ``in_use`` is the one this site opens the repository with."""
+
+    key_id: str
+    kind: str
+    label: str
+    in_use: bool
+
+
 def check_display_name(name: str) -> None:
     """Raises InvalidInput unless ``name`` can be used in commands and messages."""
     if not _NAME.fullmatch(name):

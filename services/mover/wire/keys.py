@@ -5,7 +5,7 @@ from xenkeep.mover.v1 import repository_pb2
 
 from services.chassis.config import Secret
 from services.chassis.errors import InvalidInput
-from services.mover.app.keys import Key
+from services.mover.domain.repository import Key
 from services.mover.repository.probe import ProbeReport
 
 _KINDS = {

@@ -64,6 +64,10 @@ async def test_a_repository_is_found_by_id_name_and_place(books: Books) -> None:
         assert REGISTRATION == await look.repositories.at("file:///srv/backup")
         assert await look.repositories.get("main") is None
         assert SealedSecret(b"repository-1") == await look.repositories.secret("repository-1")
+    async with books.writing() as work:
+        await work.repositories.change_secret("repository-1", SealedSecret(b"another"))
+    async with books.reading() as look:
+        assert SealedSecret(b"another") == await look.repositories.secret("repository-1")
         with pytest.raises(NotFound):
             await look.repositories.secret("repository-2")
 

@@ -55,6 +55,12 @@ bench: install ## Measure beside restic, Borg and qemu-img; BENCH_GIB=4, BENCH_R
 bench-quick: ## The same with half a GiB, once
 	$(MAKE) bench BENCH_GIB=0.5 BENCH_REPEAT=1
 
+conformance: install ## Let independent clients try the simulator; build/conformance/report.json counts what they say
+	$(BIN)/python -m tests.conformance
+
+scale: install ## The simulator with 64 hosts and 5,000 VMs: start, memory, events
+	XENKEEP_TEST_SCALE=1 $(BIN)/pytest tests/integration/simulator/test_scale.py
+
 demo: install ## Run the whole story on this machine; KEEP=1 leaves it running
 	$(BIN)/xenkeep demo $(if $(KEEP),--keep)
 

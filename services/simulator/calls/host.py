@@ -43,6 +43,12 @@ async def get_uncooperative_resident_vms(call: Call, ref: str) -> list[str]:
     return []
 
 
+async def call_plugin(call: Call, ref: str, plugin: str, name: str, arguments: dict[str, str]) -> str:
+    """A control domain without plug-ins. Raises ``XENAPI_MISSING_PLUGIN``."""
+    call.db.row("host", ref)
+    raise XapiFailure("XENAPI_MISSING_PLUGIN", plugin)
+
+
 async def declare_dead(call: Call, ref: str) -> None:
     """Raises ``HOST_IS_LIVE``; the VMs that it ran count as halted."""
     host = call.db.row("host", ref)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from services.simulator.calls.guests import check_drivers
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
@@ -74,7 +75,7 @@ async def unplug(call: Call, ref: str) -> None:
         raise XapiFailure("DEVICE_ALREADY_DETACHED", ref)
     if not vbd["unpluggable"]:
         raise XapiFailure("VBD_NOT_UNPLUGGABLE", ref)
-    _check_drivers(call, vm)
+    check_drivers(call, vm)
     await domains.detach(call.pool, ref)
     _refresh(call, ref)
 
@@ -117,12 +118,6 @@ def _check_running(call: Call, vbd: Row) -> Row:
     if vm["power_state"] != "Running":
         raise XapiFailure("VM_BAD_POWER_STATE", vm.ref, "running", vm["power_state"].lower())
     return vm
-
-
-def _check_drivers(call: Call, vm: Row) -> None:
-    metrics = call.db.find("VM_guest_metrics", vm["guest_metrics"])
-    if not vm["is_control_domain"] and (metrics is None or not metrics["PV_drivers_detected"]):
-        raise XapiFailure("VM_MISSING_PV_DRIVERS", vm.ref)
 
 
 def _refresh(call: Call, ref: str) -> None:

@@ -118,5 +118,10 @@ async def get_nbd_info(call: Call, ref: str) -> list[dict[str, Any]]:
     return infos
 
 
+async def refuse_setting(call: Call, ref: str, value: bool) -> None:
+    """Fields that the storage manager alone writes. Raises ``PERMISSION_DENIED`` (recorded)."""
+    raise XapiFailure("PERMISSION_DENIED", "")
+
+
 async def update_allowed_operations(call: Call, ref: str) -> None:
     allowed_operations.refresh(call.db, "VDI", ref)

@@ -43,8 +43,9 @@ async def pool_migrate(call: Call, ref: str, sr: str, options: dict[str, str]) -
 
 
 def _user(call: Call, ref: str) -> tuple[Row, Row]:
-    """The VM that has the disk, and how."""
-    for vbd in (call.db.row("VBD", vbd_ref) for vbd_ref in call.db.row("VDI", ref)["VBDs"]):
+    """The VM that has the disk, and how; one that runs with it before others."""
+    vbds = [call.db.row("VBD", vbd_ref) for vbd_ref in call.db.row("VDI", ref)["VBDs"]]
+    for vbd in sorted(vbds, key=lambda vbd: not vbd["currently_attached"]):
         vm = call.db.row("VM", vbd["VM"])
         if not vm["is_control_domain"]:
             return vm, vbd

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from services.simulator.calls.guests import check_drivers
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
@@ -47,10 +48,11 @@ async def plug(call: Call, ref: str) -> None:
 
 
 async def unplug(call: Call, ref: str) -> None:
-    """Raises ``VM_BAD_POWER_STATE``, ``DEVICE_ALREADY_DETACHED``."""
+    """Raises ``VM_BAD_POWER_STATE``, ``DEVICE_ALREADY_DETACHED``, ``VM_MISSING_PV_DRIVERS``."""
     vif = _running(call, ref)
     if not vif["currently_attached"]:
         raise XapiFailure("DEVICE_ALREADY_DETACHED", ref)
+    check_drivers(call, call.db.row("VM", vif["VM"]))
     call.db.set("VIF", ref, "currently_attached", False)
 
 

@@ -25,6 +25,7 @@ _IGNORED_AT_CREATION = frozenset(
         "suspend_VDI",
     }
 )
+_HARDWARE_PLATFORM = 2
 _MAX_BIOS_STRING = 512
 _MAX_DEVICES = 255
 _MAX_VIFS = 7
@@ -47,11 +48,12 @@ async def create(call: Call, record: dict[str, Any]) -> str:
             "power_state": "Suspended" if suspended else "Halted",
             "suspend_VDI": image if suspended else NULL_REF,
             "other_config": {**record["other_config"], "mac_seed": seed},
-            "generation_id": record.get("generation_id") or domains.generation_id(call.pool),
+            "hardware_platform_version": record.get("hardware_platform_version") or _HARDWARE_PLATFORM,
             "metrics": call.pool.create("VM_metrics", current_domain_type="unspecified"),
             "domid": -1,
         },
     )
+    call.db.set("VM", ref, "memory_overhead", domains.memory_overhead(call.db.row("VM", ref)))
     allowed_operations.refresh_vm(call.db, ref)
     return ref
 
@@ -73,10 +75,10 @@ def destroy_record(call: Call, ref: str) -> None:
             vdi = db.row(cls, device)["VDI"] if cls == "VBD" else NULL_REF
             db.delete(cls, device)
             allowed_operations.refresh(db, "VDI", vdi)
+    db.delete("VM", ref)
     for cls, field in (("VM_metrics", "metrics"), ("VM_guest_metrics", "guest_metrics")):
         if db.find(cls, vm[field]) is not None:
             db.delete(cls, vm[field])
-    db.delete("VM", ref)
 
 
 async def set_is_a_template(call: Call, ref: str, value: bool) -> None:
@@ -150,6 +152,20 @@ async def set_bios_strings(call: Call, ref: str, value: dict[str, str]) -> None:
     call.db.set("VM", ref, "bios_strings", {**BIOS_STRINGS, **value})
 
 
+async def copy_bios_strings(call: Call, ref: str, host: str) -> None:
+    """Those of a host, once. Raises ``VM_BIOS_STRINGS_ALREADY_SET``."""
+    if call.db.row("VM", ref)["bios_strings"]:
+        raise XapiFailure("VM_BIOS_STRINGS_ALREADY_SET")
+    strings = {**BIOS_STRINGS, **call.db.row("host", host)["bios_strings"]}
+    call.db.set("VM", ref, "bios_strings", strings)
+
+
+async def get_srs_required_for_recovery(call: Call, ref: str, session_to: str) -> list[str]:
+    """SRs that hold copies of the pool's metadata: here none does."""
+    call.db.row("VM", ref)
+    return []
+
+
 async def get_allowed_vbd_devices(call: Call, ref: str) -> list[str]:
     """Free device numbers."""
     vm = call.db.row("VM", ref)
@@ -164,8 +180,8 @@ async def get_allowed_vif_devices(call: Call, ref: str) -> list[str]:
 
 
 async def maximise_memory(call: Call, ref: str, total: int, approximate: bool) -> int:
-    call.db.row("VM", ref)
-    return total - 2 * domains.VM_OVERHEAD_BYTES
+    vm = call.db.row("VM", ref)
+    return total - domains.memory_overhead({**vm, "memory_static_max": total})
 
 
 async def get_cooperative(call: Call, ref: str) -> bool:

@@ -126,7 +126,7 @@ def copy_record(call: Call, vm: Row, **values: Any) -> str:
 def copy_devices(call: Call, source: Row, target: str, disks: dict[str, str], *, keep_macs: bool) -> None:
     """VBDs and VIFs. VBDs with a disk that was not copied are left out."""
     db = call.db
-    for vbd_ref in reversed(source["VBDs"]):
+    for vbd_ref in list(source["VBDs"]):
         vbd = db.row("VBD", vbd_ref)
         if vbd["type"] != "CD" and vbd_ref not in disks:
             continue
@@ -136,7 +136,7 @@ def copy_devices(call: Call, source: Row, target: str, disks: dict[str, str], *,
             values["other_config"] = {**values["other_config"], "owner": ""}
         call.pool.create("VBD", VM=target, VDI=vdi, currently_attached=False, **values)
     seed = db.row("VM", target)["other_config"].get("mac_seed", "")
-    for vif_ref in reversed(source["VIFs"]):
+    for vif_ref in list(source["VIFs"]):
         vif = db.row("VIF", vif_ref)
         mac = vif["MAC"] if keep_macs else domains.mac_address(seed, vif["device"])
         values = {field: vif[field] for field in _VIF_FIELDS}

@@ -11,6 +11,9 @@ from services.simulator.failure import XapiFailure, handle_invalid, internal_err
 from services.simulator.model.defaults import NULL_REF
 from services.simulator.model.schema import Model
 
+FIRST_GENERATION = 16
+"""A new database has been written to before anybody sees it, so that token 1 is older than all of it."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -30,7 +33,7 @@ class Database:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.tables = {cls: Table(cls) for cls in model.classes}
-        self.generation = 0
+        self.generation = FIRST_GENERATION
         self._listeners: list[Callable[[Change], None]] = []
 
     def listen(self, listener: Callable[[Change], None]) -> Callable[[], None]:

@@ -38,6 +38,7 @@ _CANCELLABLE = frozenset(
     {
         "SR.scan",
         "VDI.copy",
+        "VDI.destroy",
         "VDI.list_changed_blocks",
         "VDI.snapshot",
         "VDI.clone",

@@ -23,6 +23,16 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+class PatientReader(asyncio.StreamReader):
+    """Gives out all that came before a connection broke; then it has simply ended.
+
+    A client that has sent everything may reset the connection at once, and xapi still reads what it sent.
+    """
+
+    def set_exception(self, exc: Exception) -> None:
+        self.feed_eof()
+
+
 class HttpServer:
     """One listening socket of a host, plain or TLS."""
 
@@ -45,8 +55,13 @@ class HttpServer:
 
     async def start(self, address: str, port: int) -> None:
         """``port`` 0 takes any free one."""
-        self._server = await asyncio.start_server(
-            self._serve, address, port, ssl=self.ssl_context, limit=READ_AHEAD, reuse_address=True
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: asyncio.StreamReaderProtocol(PatientReader(READ_AHEAD, loop), self._serve, loop),
+            address,
+            port,
+            ssl=self.ssl_context,
+            reuse_address=True,
         )
 
     def cut(self) -> int:
@@ -99,6 +114,8 @@ class HttpServer:
             exchange = Exchange(head, reader, writer)
             await self._handler(exchange)
         except BadRequest as error:
+            if exchange.final:
+                return False
             if exchange.answered:
                 await exchange.late_error(error.status, error.info)
             else:

@@ -89,6 +89,11 @@ class Model:
     internal: frozenset[str]
     message_priorities: dict[str, int]
 
+    @property
+    def has_qcow2(self) -> bool:
+        """Whether disks go over HTTP as QCOW2 (xapi: ocaml/xapi/importexport.ml, since 25.27)."""
+        return release(self.version) >= (25, 27)
+
     @cached_property
     def messages(self) -> dict[str, Message]:
         """Every message by its full name."""

@@ -43,6 +43,8 @@ def _vbd(db: Database, vbd: Row) -> list[str]:
     vm = db.find("VM", vbd["VM"])
     if vm is None or vm["is_a_snapshot"]:
         return []
+    if vm["is_control_domain"]:
+        return ["attach", "pause", "unpause", "unplug", "unplug_force"]
     names = ["attach"]
     if vm["power_state"] == "Running":
         names = [

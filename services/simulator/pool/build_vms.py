@@ -100,7 +100,7 @@ def _add_vm_row(pool: Pool, memory_bytes: int, vcpus: int, **values: Any) -> str
             "domain_type": "hvm",
             "domid": -1,
             "metrics": metrics,
-            "generation_id": domains.generation_id(pool),
+            "hardware_platform_version": 2,
             **values,
         },
     )

@@ -12,17 +12,20 @@ def plug(pool: Pool, host: str, vdi: str, mode: str) -> str:
     dom0 = pool.db.row("host", host)["control_domain"]
     taken = {pool.db.row("VBD", ref)["userdevice"] for ref in pool.db.row("VM", dom0)["VBDs"]}
     number = next(number for number in range(len(taken) + 1) if str(number) not in taken)
+    disk = pool.db.row("VDI", vdi)
+    sr = pool.db.row("SR", disk["SR"])
     vbd = pool.create(
         "VBD",
         VM=dom0,
         VDI=vdi,
         userdevice=str(number),
-        device=f"sm/backend/{number}",
+        device=f"sm/backend/{sr['uuid']}/{disk['uuid']}",
         mode=mode,
         type="Disk",
         unpluggable=True,
         currently_attached=True,
     )
+    allowed_operations.refresh(pool.db, "VBD", vbd)
     allowed_operations.refresh(pool.db, "VDI", vdi)
     return vbd
 

@@ -1,6 +1,7 @@
 """Running VMs: what changes in the database when a domain appears, stops, sleeps or dies with its host."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.simulator.database.row import Row
@@ -11,7 +12,9 @@ from services.simulator.pool.facts import BIOS_STRINGS
 from services.simulator.pool.pool import Guest, Pool, disk_work
 from services.simulator.wire.datetimes import EPOCH
 
-VM_OVERHEAD_BYTES = 5 * 1024**2
+_MIB = 1024**2
+UNSET_GENERATION = "0:0"
+"""The generation_id of a VM that never ran."""
 
 
 def mac_address(mac_seed: str, device: str) -> str:
@@ -27,6 +30,16 @@ def generation_id(pool: Pool) -> str:
     """Two 64-bit numbers; a guest sees that they changed when it was cloned or reverted."""
     number = hashlib.sha256(pool.ids.new().encode()).digest()
     return f"{int.from_bytes(number[:8]) >> 1}:{int.from_bytes(number[8:16]) >> 1}"
+
+
+def memory_overhead(vm: Mapping[str, Any]) -> int:
+    """Bytes that a VM costs beyond its memory: shadow pages and what the device model needs.
+
+    Source: xapi, ocaml/xapi/memory.ml; recorded for 1 VCPU and 256 MiB, HVM, PV, and with a multiplier.
+    """
+    shadow = vm["VCPUs_max"] + vm["memory_static_max"] // _MIB // 128
+    device_model = 1 if vm["domain_type"] != "pv" else 0
+    return (int(shadow * vm["HVM_shadow_multiplier"]) + 1 + device_model) * _MIB
 
 
 def disks_in_use(pool: Pool, vm: Row) -> list[tuple[Row, Row]]:
@@ -64,7 +77,7 @@ def choose_host(pool: Pool, vm: Row) -> str:
     hosts = possible_hosts(pool, vm)
     if not hosts:
         raise XapiFailure("NO_HOSTS_AVAILABLE")
-    needed = vm["memory_static_max"] + VM_OVERHEAD_BYTES
+    needed = vm["memory_static_max"] + memory_overhead(vm)
     with_room = [host for host in hosts if free_memory(pool, host) >= needed]
     if not with_room:
         available = max(free_memory(pool, host) for host in hosts)
@@ -78,19 +91,20 @@ async def attach_disks(pool: Pool, vm: str) -> None:
     """
     row = pool.db.row("VM", vm)
     for vbd, vdi in disks_in_use(pool, row):
-        check_exclusive(pool, vbd, vdi)
+        check_exclusive(pool, vbd, vdi, among=row["VBDs"])
     for vbd_ref in row["VBDs"]:
         await attach(pool, vbd_ref)
     for vif in row["VIFs"]:
         pool.db.set("VIF", vif, "currently_attached", True)
 
 
-def check_exclusive(pool: Pool, vbd: Row, vdi: Row) -> None:
-    """Raises ``VDI_IN_USE``."""
+def check_exclusive(pool: Pool, vbd: Row, vdi: Row, among: Sequence[str] = ()) -> None:
+    """Raises ``VDI_IN_USE`` when a VBD that is attached, or is ``among`` those to come, excludes this one."""
     if vdi["sharable"]:
         return
     others = [pool.db.row("VBD", ref) for ref in vdi["VBDs"] if ref != vbd.ref]
-    if any(other["currently_attached"] and "RW" in (other["mode"], vbd["mode"]) for other in others):
+    present = [other for other in others if other["currently_attached"] or other.ref in among]
+    if any("RW" in (other["mode"], vbd["mode"]) for other in present):
         raise XapiFailure("VDI_IN_USE", vdi.ref)
 
 
@@ -102,6 +116,10 @@ async def attach(pool: Pool, vbd_ref: str) -> None:
     vdi = pool.db.find("VDI", vbd["VDI"])
     if vdi is None or vbd["mode"] != "RW" or not vdi["managed"]:
         return
+    changed = {**vdi["other_config"], "content_id": pool.ids.new()}
+    pool.db.set(
+        "VDI", vdi.ref, "other_config", changed
+    )  # as xapi does for what will be written to (recorded)
     if vdi["cbt_enabled"] and not await disk_work(pool.repository(vdi["SR"]).activate, vdi["uuid"]):
         tell_of_lost_tracking(pool, vdi)
 
@@ -162,7 +180,11 @@ async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") 
         power_state=power_state,
         resident_on=host,
         domid=_next_domid(pool),
-        memory_overhead=VM_OVERHEAD_BYTES,
+        memory_overhead=memory_overhead(row),
+        generation_id=generation_id(pool)
+        if row["generation_id"] == UNSET_GENERATION
+        else row["generation_id"],
+        platform={"device-model": "qemu-upstream-compat", **row["platform"]} if hvm else row["platform"],
         memory_target=row["memory_static_max"],
         last_boot_CPU_flags={"vendor": "GenuineIntel", "features": ""},
         hardware_platform_version=2,

@@ -68,9 +68,8 @@ class Registrations:
             "class": change.row.cls.lower(),
             "operation": change.operation,
             "ref": change.row.ref,
+            "snapshot": dict(change.row),
         }
-        if change.operation != "del":
-            event["snapshot"] = dict(change.row)
         queue.next_id += 1
         queue.events.append(event)
         queue.woken.set()

@@ -75,6 +75,7 @@ _FEATURES = {
     "clean_shutdown": "feature-shutdown",
     "clean_reboot": "feature-reboot",
     "pool_migrate": "feature-suspend",
+    "migrate_send": "feature-suspend",
 }
 """What a running guest must be able to do."""
 _TOGETHER = (frozenset({"clone", "copy", "export"}), frozenset({"snapshot", "checkpoint"}))

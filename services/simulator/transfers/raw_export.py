@@ -8,16 +8,23 @@ from services.simulator.http.exchange import Exchange
 from services.simulator.pool import control_domain, domains, vdi_rules
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
-from services.simulator.storage.codecs import raw, vhd
+from services.simulator.storage.codecs import qcow2, raw, tar, vhd
 from services.simulator.storage.ports import Disk
 from services.simulator.transfers.access import Transfer, admitted, found
 from services.simulator.transfers.stream import in_thread, send
 
-CONTENT_TYPES = {"raw": "application/octet-stream", "vhd": "application/vhd"}
+CONTENT_TYPES = {
+    "raw": "application/octet-stream",
+    "vhd": "application/vhd",
+    "tar": "application/x-tar",
+    "qcow2": "application/x-qemu-disk",
+}
 
 
 class RawExport:
-    """A disk as a raw image or a VHD, whole or as differences to a base; its length is not announced."""
+    """A disk as a raw image, a tar, a VHD, or a QCOW2 where the release has it, whole or as differences to a
+    base; its length is not announced. An unknown base is found out after the ``200``.
+    """
 
     def __init__(self, pool: Pool, host: Host) -> None:
         self._pool = pool
@@ -32,14 +39,12 @@ class RawExport:
                 await redirect(transfer, vdi["SR"])
                 return
             kind = transfer.query.get("format", "raw")
-            if kind not in CONTENT_TYPES:
+            if kind not in CONTENT_TYPES or (kind == "qcow2" and not self._pool.model.has_qcow2):
                 await exchange.bare_status(404, "HTTP/1.0")
                 raise ocaml_failure(f"Unknown format {kind}")
             await self._send(transfer, vdi, kind)
 
     async def _send(self, transfer: Transfer, vdi: Row, kind: str) -> None:
-        base = transfer.query.get("base")
-        base_uuid = self._pool.db.row("VDI", found(self._pool, "VDI", base))["uuid"] if base else None
         if vdi["type"] == "cbt_metadata":
             raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
         disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
@@ -52,6 +57,8 @@ class RawExport:
                 ("content-disposition", f'attachment; filename="{vdi["uuid"]}.{kind}"'),
             ]
         )
+        base = transfer.query.get("base")
+        base_uuid = self._pool.db.row("VDI", found(self._pool, "VDI", base))["uuid"] if base else None
         sent = 0
         async with control_domain.plugged(self._pool, self._host.ref, vdi.ref, "RO"):
             async for piece in in_thread(self._pieces(disk, kind, base_uuid)):
@@ -65,7 +72,9 @@ class RawExport:
             if base is not None:
                 raise XapiFailure("INTERNAL_ERROR", "base is for differencing formats only")
             return raw.export(disk)
-        return vhd.export(disk, base, uuid=disk.uuid)
+        if kind == "tar":
+            return tar.export(disk)
+        return qcow2.export(disk, base) if kind == "qcow2" else vhd.export(disk, base, uuid=disk.uuid)
 
 
 async def redirect(transfer: Transfer, sr: str) -> None:

@@ -9,14 +9,14 @@ from services.simulator.http.exchange import Exchange
 from services.simulator.pool import control_domain, domains, vdi_rules
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
-from services.simulator.storage.codecs import chunked, raw, vhd
+from services.simulator.storage.codecs import chunked, qcow2, raw, vhd
 from services.simulator.storage.errors import BadImage, OutOfRange, StorageError
 from services.simulator.storage.ports import Disk, DiskImport
 from services.simulator.transfers.access import Transfer, admitted, found
 from services.simulator.transfers.raw_export import redirect
 from services.simulator.transfers.stream import received
 
-FORMATS = ("raw", "vhd")
+FORMATS = ("raw", "vhd", "qcow2")
 
 
 class RawImport:
@@ -29,9 +29,10 @@ class RawImport:
     async def handle(self, exchange: Exchange) -> None:
         name = "put_import_raw_vdi"
         async with admitted(self._pool, self._host, exchange, name, "Raw VDI import") as transfer:
-            if transfer.query.get("format", "raw") not in FORMATS:
+            kind = transfer.query.get("format", "raw")
+            if kind not in FORMATS or (kind == "qcow2" and not self._pool.model.has_qcow2):
                 await exchange.bare_status(404, "HTTP/1.0")
-                raise ocaml_failure(f"Unknown format {transfer.query['format']}")
+                raise ocaml_failure(f"Unknown format {kind}")
             if exchange.head.header("transfer-encoding") is not None:
                 await exchange.bare_status(404, "HTTP/1.0")
                 raise ocaml_failure("Cannot handle encoding")
@@ -113,8 +114,9 @@ class RawImport:
         if length is not None and came < length and not sink.complete:
             raise BadImage(f"the body ended after {came} of {length} bytes")
 
-    @staticmethod
-    def _sink(transfer: Transfer, disk: Disk) -> DiskImport:
+    def _sink(self, transfer: Transfer, disk: Disk) -> DiskImport:
+        if transfer.query.get("format") == "qcow2":
+            return qcow2.Qcow2Import(disk, self._pool.data_dir)
         if transfer.query.get("format", "raw") == "vhd":
             return vhd.VhdImport(disk)
         if "chunked" in transfer.query:

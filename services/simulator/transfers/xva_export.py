@@ -44,8 +44,8 @@ class XvaExport:
 
     def _vm(self, transfer: Transfer) -> Row | None:
         """None for an unknown reference; an unknown uuid is a bad request (recorded)."""
-        if "uuid" in transfer.query:
-            return self._pool.db.row("VM", found(self._pool, "VM", transfer.query["uuid"]))
+        if "uuid" in transfer.query or "ref" not in transfer.query:
+            return self._pool.db.row("VM", found(self._pool, "VM", transfer.query.get("uuid")))
         return self._pool.db.find("VM", transfer.query.get("ref", ""))
 
     def _hidden_sr(self, vm: Row) -> str | None:

@@ -46,8 +46,7 @@ class XvaImport:
     async def handle(self, exchange: Exchange) -> None:
         async with admitted(self._pool, self._host, exchange, "put_import", "VM.import") as transfer:
             if exchange.head.header("transfer-encoding") is not None:
-                await exchange.reply_error(403)
-                exchange.final, exchange.keep_open = True, False
+                await exchange.bare_status(403)
                 raise XapiFailure("IMPORT_ERROR_CANNOT_HANDLE_CHUNKED")
             sr = self._sr(transfer)
             await exchange.begin(

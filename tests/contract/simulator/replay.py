@@ -5,21 +5,32 @@ recorded.
 import asyncio
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from tests.contract.simulator.summaries import summary
+from tests.contract.simulator.identities import IDENTITY, at, parsed
+from tests.contract.simulator.summaries import record_summary, summary
 
 GOLDEN = Path(__file__).parent / "golden"
+_ALONE = (("xml", "Value"), ("json", "result"))
+"""Where an answer holds its only value."""
+OF_THIS_ANSWER = ("content-length", "task-id")
+"""Headers whose value nobody can foretell."""
+HUNG_S = 0.5
+"""For an answer that never ended when it was recorded."""
 ANSWER_TIMEOUT_S = 20.0
 
 
 @dataclass
 class Answer:
-    status: int
-    version: str
-    reason: str
+    """Without a status when the connection ended before one."""
+
+    status: int | None
+    version: str | None
+    reason: str | None
     headers: list[tuple[str, str]]
     body: str
     connection_after: str
@@ -39,17 +50,26 @@ class Replay:
         try:
             writer.write(self._request(exchange["request"]))
             await writer.drain()
+            if exchange["request"].get("half_closed"):
+                writer.write_eof()
+            hung = exchange["response"]["how_ended"].startswith("timeout")
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return await _read_answer(reader)
+                return await _read_answer(reader, HUNG_S if hung else ANSWER_TIMEOUT_S)
         finally:
             writer.close()
             await writer.wait_closed()
 
     def learn(self, exchange: dict[str, Any], answer: Answer) -> None:
-        made = exchange["response"].get("made")
-        ours = _single_reference(answer.body)
-        if made is not None and ours is not None:
-            self.names[made] = ours
+        """Remember what was made, unless it had a name already."""
+        made = exchange["response"].get("made", [])
+        pairs: list[tuple[str, Sequence[str | int]]] = (
+            [(made, path) for path in _ALONE] if isinstance(made, str) else made
+        )
+        value = parsed(answer.body)
+        for recorded, path in pairs:
+            ours = at(value, path)
+            if ours is not None:
+                self.names.setdefault(recorded, ours)
 
     def _request(self, request: dict[str, Any]) -> bytes:
         if "raw_head_base64" in request:
@@ -69,7 +89,7 @@ class Replay:
 
     def _translated(self, text: str) -> str:
         for recorded, ours in self.names.items():
-            text = text.replace(recorded, ours)
+            text = text.replace(recorded, ours).replace(quote(recorded), quote(ours))
         return text
 
 
@@ -77,8 +97,8 @@ def recordings(name: str) -> list[dict[str, Any]]:
     return list(json.loads((GOLDEN / f"{name}.json").read_text("utf-8")))
 
 
-def differences(exchange: dict[str, Any], answer: Answer) -> dict[str, tuple[Any, Any]]:
-    """What the pool answered otherwise: (recorded, ours) by name."""
+def head_differences(exchange: dict[str, Any], answer: Answer) -> dict[str, tuple[Any, Any]]:
+    """What the pool answered otherwise, but for the body: (recorded, ours) by name."""
     recorded = exchange["response"]
     pairs = {
         "status": (recorded["status"], answer.status),
@@ -86,32 +106,46 @@ def differences(exchange: dict[str, Any], answer: Answer) -> dict[str, tuple[Any
         "reason": (recorded["reason"], answer.reason),
         "headers": (_comparable(recorded["headers"]), _comparable(answer.headers)),
     }
-    if "summary" in recorded:
-        pairs["body"] = (recorded["summary"], json.loads(json.dumps(summary(answer.body))))
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def differences(exchange: dict[str, Any], answer: Answer) -> dict[str, tuple[Any, Any]]:
+    """What the pool answered otherwise: (recorded, ours) by name."""
+    recorded, found = exchange["response"], head_differences(exchange, answer)
+    if "summary" in recorded:
+        value = parsed(answer.body)
+        ours = summary(answer.body) if value is None else record_summary(value)
+        if "a record with" not in json.dumps(recorded["summary"]):
+            ours = summary(answer.body)
+        pair = (recorded["summary"], json.loads(json.dumps(ours)))
+        if pair[0] != pair[1]:
+            found["body"] = pair
+    return found
 
 
 def _comparable(headers: Any) -> list[list[str]]:
     """In order; lengths differ with identities."""
-    return [[name, "…" if name.lower() == "content-length" else value] for name, value in headers]
+    return [
+        [name, "…" if name.lower() in OF_THIS_ANSWER else IDENTITY.sub("…", value)] for name, value in headers
+    ]
 
 
-def _single_reference(body: str) -> str | None:
-    before, _, rest = body.partition("OpaqueRef:")
-    reference = f"OpaqueRef:{rest[:36]}"
-    alone = before.endswith(("<name>Value</name><value>", '"result":"'))
-    return reference if alone and rest else None
-
-
-async def _read_answer(reader: asyncio.StreamReader) -> Answer:
+async def _read_answer(reader: asyncio.StreamReader, body_patience_s: float) -> Answer:
+    """``body_patience_s``: a body that has not ended by then counts as empty."""
     status_line = (await reader.readline()).decode()
+    if not status_line:
+        return Answer(None, None, None, [], "", "closed")
     version, status, reason = status_line.strip().split(" ", 2)
     headers: list[tuple[str, str]] = []
     while line := (await reader.readline()).decode().strip():
         name, _, value = line.partition(":")
         headers.append((name, value.strip()))
     length = next((int(value) for name, value in headers if name.lower() == "content-length"), None)
-    body = await (reader.read() if length is None else reader.readexactly(length))
+    try:
+        async with asyncio.timeout(body_patience_s):
+            body = await (reader.read() if length is None else reader.readexactly(length))
+    except TimeoutError:
+        body = b""
     after = "closed" if await _ended(reader) else "open"
     return Answer(int(status), version, reason, headers, body.decode("utf-8", "replace"), after)
 

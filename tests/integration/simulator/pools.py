@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import XenAPI
 
-from services.chassis.clock import SystemClock
+from services.chassis.clock import Clock, SystemClock
 from services.chassis.ids import RandomIds
 from services.simulator.nbd.server import NbdServer
 from services.simulator.pool.description import (
@@ -53,8 +53,8 @@ def describe(data_dir: Path, hosts: int = 1, **values: Any) -> PoolDescription:
 
 
 @asynccontextmanager
-async def running(description: PoolDescription) -> AsyncIterator[Simulation]:
-    simulation = await Simulation.start(description, SystemClock(), RandomIds(), NbdServer)
+async def running(description: PoolDescription, clock: Clock | None = None) -> AsyncIterator[Simulation]:
+    simulation = await Simulation.start(description, clock or SystemClock(), RandomIds(), NbdServer)
     try:
         yield simulation
     finally:

@@ -4,16 +4,20 @@ Run: python -m tests.bench --gib 4 --repeat 3 --report build/bench/report.json [
 """
 
 import argparse
+import fcntl
 import json
 import os
+import shutil
+import signal
 import sys
 import sysconfig
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from services.chassis.errors import FailedPrecondition, XenkeepError
 from tests.bench import disks
 from tests.bench.course import Course, Peers, Samples, served
 from tests.bench.machine import machine, versions
@@ -38,9 +42,14 @@ class Plan:
     kinds: Sequence[str]
     tree: Path
 
+    @property
+    def sparse_bytes(self) -> int:
+        """Python's standard library needs some room."""
+        return max(self.size_bytes, disks.GIB)
+
 
 def bench(plan: Plan, report: Path, *, install: bool) -> None:
-    """Measure, and write ``report``; raises what goes wrong, and then leaves neither report nor disks."""
+    """Measure, and write ``report`` anew after each repetition; raises what goes wrong."""
     skipped = provide(install=install)
     for name, reason in skipped.items():
         print(f"{name} is skipped: {reason}.", file=sys.stderr)
@@ -48,21 +57,45 @@ def bench(plan: Plan, report: Path, *, install: bool) -> None:
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     started, load_before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), os.getloadavg()
-    with tempfile.TemporaryDirectory(dir=report.parent, prefix="work-") as folder:
-        work = Path(folder).resolve()
-        samples = _measure(work, plan, peers)
+    with _work_folder(report.parent.resolve() / "work") as work:
         about = {
             "started_time": started,
             "settings": asdict(plan) | {"tree": plan.tree.name},
             "machine": machine(work),
             "versions": versions(),
-            "load_average": {"before": load_before, "after": os.getloadavg()},
             "skipped": skipped,
         }
-    report.write_text(json.dumps(about | figures(samples, plan.size_bytes, HUGE), indent=2) + "\n")
+        for done, samples in enumerate(_measure(work, plan, peers), start=1):
+            load = {"before": load_before, "after": os.getloadavg()}
+            so_far = about | {"repetitions_done": done, "load_average": load}
+            found = figures(samples, plan.size_bytes, plan.sparse_bytes, HUGE)
+            report.write_text(json.dumps(so_far | found, indent=2) + "\n")
 
 
-def _measure(work: Path, plan: Plan, peers: Peers) -> Samples:
+@contextmanager
+def _work_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder, afterwards gone. What a run that was killed has left is removed by the next one."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FailedPrecondition(
+                f"Another benchmark uses {folder}.",
+                reason="BENCH_RUNS",
+                hint="Wait for it, or give --report in another folder.",
+            ) from None
+        if folder.exists():
+            print(f"removing what an earlier run left in {folder}", file=sys.stderr)
+            shutil.rmtree(folder)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+
+def _measure(work: Path, plan: Plan, peers: Peers) -> Iterator[Samples]:
+    """All samples so far, after each repetition."""
     print(f"making disks of {plan.size_bytes / disks.GIB:g} GiB", file=sys.stderr)
     images = {kind: work / f"{kind}.img" for kind in plan.kinds}
     for kind, image in images.items():
@@ -74,21 +107,23 @@ def _measure(work: Path, plan: Plan, peers: Peers) -> Samples:
         for kind, image in images.items():
             with served(image, allocated=kind != "dense") as disk:
                 course.run(kind, disk, repetition)
-    return course.samples
+        yield course.samples
 
 
 def _make(kind: str, image: Path, plan: Plan) -> None:
     if kind == "dense":
         disks.dense(image, plan.size_bytes)
     elif kind == "sparse":
-        disks.sparse_file_system(image, plan.size_bytes, plan.tree)
+        disks.sparse_file_system(image, plan.sparse_bytes, plan.tree)
     else:
         disks.huge(image, HUGE, max(disks.MIB, plan.size_bytes // HUGE_DATA_SHARE))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gib", type=float, default=4.0, help="size of the dense and of the sparse disk")
+    parser.add_argument(
+        "--gib", type=float, default=4.0, help="size of the dense disk, and of the sparse one if at least 1"
+    )
     parser.add_argument("--repeat", type=int, default=3, help="repetitions, of which the median is reported")
     parser.add_argument("--report", type=Path, default=Path("build/bench/report.json"))
     parser.add_argument("--tree", type=Path, default=TREE, help="what the sparse file system holds")
@@ -107,4 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("The benchmark was ended by SIGTERM."))
+    try:
+        main()
+    except XenkeepError as error:
+        sys.exit(f"{error.message} {error.hint}")

@@ -50,6 +50,10 @@ class Contender(Protocol):
         """The backup after ``changed``, which only those look at who can make use of it."""
         ...
 
-    def restore(self, folder: Path) -> tuple[Cost, Path]:
-        """The latest backup as a raw image somewhere in ``folder``, which is empty, and where."""
+    def restore(self, folder: Path) -> Cost:
+        """The latest backup as a raw image somewhere in ``folder``, which is empty."""
+        ...
+
+    def restored(self, folder: Path) -> Path:
+        """Where in the folder the image is."""
         ...

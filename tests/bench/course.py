@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import zstandard
@@ -50,13 +51,13 @@ class Course:
         if kind == "dense":
             self.dense(disk, repetition)
         elif kind == "sparse":
-            self.sparse(disk)
+            self.sparse(disk, repetition)
         else:
             self.no_change(disk)
 
     def dense(self, disk: Disk, repetition: int) -> None:
         """Full, restore, a change of 1 % of the disk in place, incremental, restore, verify."""
-        with self._contenders() as (ours, contenders):
+        with self._contenders(repetition, self.peers) as (ours, contenders):
             self._full_and_restore("dense", disk, contenders)
             self._floor(disk)
             index = _size(ours.stored / "index")
@@ -66,29 +67,29 @@ class Course:
             changed = disks.change(disk.image, CHANGED_SHARE, repetition)
             self._incremental(disk, changed, ours, contenders)
             self._restore("dense.again", disks.sha256(disk.image), contenders)
-            self.samples.cost("dense.verify", ours.name, ours.verify())
+            self._take("dense.verify", ours.name, ours.verify)
             self.samples.number("verify_stored_bytes", ours.facts["checked_bytes"])
             if ours.facts["findings"]:
                 raise _wrong("The verification of Xenkeep's repository found damage.")
 
-    def sparse(self, disk: Disk) -> None:
+    def sparse(self, disk: Disk, repetition: int) -> None:
         """Full and restore."""
-        with self._contenders() as (_, contenders):
+        with self._contenders(repetition, self.peers) as (_, contenders):
             self._full_and_restore("sparse", disk, contenders)
 
     def no_change(self, disk: Disk) -> None:
         """Ours alone: a disk of which a full is there and nothing has changed since."""
-        with self._contenders(Xenkeep) as (ours, _):
-            self.samples.cost("huge.full", ours.name, ours.full(disk))
+        with self._contenders(0, {}) as (ours, _):
+            self._take("huge.full", ours.name, partial(ours.full, disk))
             before = _files(ours.stored)
-            self.samples.cost("huge.no_change", ours.name, ours.incremental(disk, ()))
+            self._take("huge.no_change", ours.name, partial(ours.incremental, disk, ()))
             self.samples.number("no_change_opening_seconds", ours.facts["opening_seconds"])
             self.samples.number("no_change_written_bytes", _added(before, ours.stored))
 
     def _full_and_restore(self, kind: str, disk: Disk, contenders: Sequence[Contender]) -> None:
         expected = disks.sha256(disk.image)  # which also brings all of it into the page cache
         for each in contenders:
-            self.samples.cost(f"{kind}.full", each.name, each.full(disk))
+            self._take(f"{kind}.full", each.name, partial(each.full, disk))
             self.samples.number(f"{kind}.stored_bytes.{each.name}", _size(each.stored))
         self._restore(f"{kind}.restore", expected, contenders)
 
@@ -98,7 +99,7 @@ class Course:
         disks.sha256(disk.image)
         before = _files(ours.stored)
         for each in contenders:
-            self.samples.cost("dense.incremental", each.name, each.incremental(disk, changed))
+            self._take("dense.incremental", each.name, partial(each.incremental, disk, changed))
         self.samples.number("changed_bytes", sum(extent.length for extent in changed))
         self.samples.number("compressed_changed_bytes", _compressed(disk.image, changed))
         self.samples.number("opening_seconds", ours.facts["opening_seconds"])
@@ -108,26 +109,35 @@ class Course:
     def _restore(self, step: str, expected: str, contenders: Sequence[Contender]) -> None:
         for each in contenders:
             with self._folder() as folder:
-                cost, image = each.restore(folder)
-                self.samples.cost(step, each.name, cost)
-                if disks.sha256(image) != expected:
+                self._take(step, each.name, partial(each.restore, folder))
+                if disks.sha256(each.restored(folder)) != expected:
                     raise _wrong(f"What {each.name} restored is not what it was given.")
 
     def _floor(self, disk: Disk) -> None:
-        work = [sys.executable, "-m", "tests.bench.floor_work"]
-        self.samples.cost("dense.full", "floor_transport", run(disk.nbdcopy("null:")))
-        cost, _ = run_ours([*work, "backup", str(disk.image)])
-        self.samples.cost("dense.full", "floor_compute", cost)
+        def work(*arguments: str) -> Cost:
+            return run_ours([sys.executable, "-m", "tests.bench.floor_work", *arguments])[0]
+
+        image = str(disk.image)
+        self._take("dense.full", "floor_transport", lambda: run(disk.nbdcopy("null:")))
+        self._take("dense.full", "floor_compute", lambda: work("backup", image))
         with self._folder() as folder:
-            cost, _ = run_ours([*work, "restore", str(disk.image), str(folder / "disk.raw")])
-        self.samples.cost("dense.restore", "floor_compute", cost)
+            target = str(folder / "disk.raw")
+            self._take("dense.restore", "floor_compute", lambda: work("restore", image, target))
+
+    def _take(self, step: str, who: str, work: Callable[[], Cost]) -> None:
+        """Do the work when nothing that others wrote here is still on its way to the disk."""
+        for file in _files(self.work):
+            disks.settle(file)
+        self.samples.cost(step, who, work())
 
     @contextmanager
-    def _contenders(self, *only: type[Xenkeep]) -> Iterator[tuple[Xenkeep, list[Contender]]]:
+    def _contenders(self, repetition: int, peers: Peers) -> Iterator[tuple[Xenkeep, list[Contender]]]:
+        """Ours and all, each with an empty folder; whoever was first is last in the next repetition."""
         with self._folder() as folder:
             ours = Xenkeep(_made(folder / "xenkeep"))
-            peers = {} if only else self.peers
-            yield ours, [ours, *(make(_made(folder / name)) for name, make in peers.items())]
+            everybody = [ours, *(make(_made(folder / name)) for name, make in peers.items())]
+            turn = repetition % len(everybody)
+            yield ours, everybody[turn:] + everybody[:turn]
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

@@ -3,13 +3,13 @@
 import hashlib
 import os
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from services.mover.repository import Extent
+from tests.bench.process import run
 
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 BLOCK = 64 * KIB
@@ -28,7 +28,7 @@ def sparse_file_system(path: Path, size: int, tree: Path) -> None:
     """An ext4 file system with a copy of ``tree`` in it; what it does not use is a hole."""
     with path.open("wb") as file:
         file.truncate(size)
-    subprocess.run(["mkfs.ext4", "-q", "-F", "-d", str(tree), str(path)], check=True, capture_output=True)
+    run(["mkfs.ext4", "-q", "-F", "-d", str(tree), str(path)])
 
 
 def huge(path: Path, size: int, data_bytes: int) -> None:
@@ -49,7 +49,17 @@ def change(path: Path, share: float, seed: int) -> tuple[Extent, ...]:
         for block in chosen:
             file.seek(block * BLOCK)
             file.write(half_noise(BLOCK, (seed + 1) << 50 | block))
+    settle(path)
     return tuple(Extent(block * BLOCK, BLOCK) for block in chosen)
+
+
+def settle(path: Path) -> None:
+    """Return when all of the file is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def data_extents(path: Path) -> tuple[Extent, ...]:

@@ -33,9 +33,11 @@ class Xenkeep:
     def incremental(self, disk: Disk, changed: Sequence[Extent]) -> Cost:
         return self._backup(disk, f"point-{self._points}", changed)
 
-    def restore(self, folder: Path) -> tuple[Cost, Path]:
-        target = folder / "disk.raw"
-        return self._run("restore", size=self._size, target=str(target)), target
+    def restore(self, folder: Path) -> Cost:
+        return self._run("restore", size=self._size, target=str(self.restored(folder)))
+
+    def restored(self, folder: Path) -> Path:
+        return folder / "disk.raw"
 
     def verify(self) -> Cost:
         """Every object of the repository, decoded."""

@@ -44,9 +44,11 @@ class Restic:
     def incremental(self, disk: Disk, changed: Sequence[Extent]) -> Cost:
         return self._backup(self._fastest, disk)
 
-    def restore(self, folder: Path) -> tuple[Cost, Path]:
-        cost = self._run(self._fastest, "restore", "latest", f"--target={folder}")
-        return cost, folder / self._path_inside[self._fastest]
+    def restore(self, folder: Path) -> Cost:
+        return self._run(self._fastest, "restore", "latest", f"--target={folder}")
+
+    def restored(self, folder: Path) -> Path:
+        return folder / self._path_inside[self._fastest]
 
     def _backup(self, repository: Path, disk: Disk) -> Cost:
         how = ["backup", "--compression", self._compression]
@@ -80,9 +82,11 @@ class Borg:
     def incremental(self, disk: Disk, changed: Sequence[Extent]) -> Cost:
         return self._create(disk)
 
-    def restore(self, folder: Path) -> tuple[Cost, Path]:
-        cost = self._run("extract", "--sparse", self._archive, cwd=folder)
-        return cost, folder / self._path_inside
+    def restore(self, folder: Path) -> Cost:
+        return self._run("extract", "--sparse", self._archive, cwd=folder)
+
+    def restored(self, folder: Path) -> Path:
+        return folder / self._path_inside
 
     @property
     def stored(self) -> Path:
@@ -117,10 +121,12 @@ class QemuImg:
     def incremental(self, disk: Disk, changed: Sequence[Extent]) -> Cost:
         return self.full(disk)
 
-    def restore(self, folder: Path) -> tuple[Cost, Path]:
-        target = folder / "disk.raw"
+    def restore(self, folder: Path) -> Cost:
         how = ["-m", "16", "-W", "-f", "qcow2", "-O", "raw"]
-        return run(["qemu-img", "convert", *how, str(self.stored), str(target)]), target
+        return run(["qemu-img", "convert", *how, str(self.stored), str(self.restored(folder))])
+
+    def restored(self, folder: Path) -> Path:
+        return folder / "disk.raw"
 
 
 def _restic_compression() -> str:

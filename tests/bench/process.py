@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -35,9 +36,11 @@ def run(
     Raises Internal with the end of what the program said when it fails.
     """
     environ = os.environ | {"LC_ALL": "C.UTF-8"} | dict(environment or {})
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as said, ExitStack() as ending:
         started = time.perf_counter()
         feeder = subprocess.Popen(fed_by, stdout=subprocess.PIPE, stderr=said) if fed_by else None
+        if feeder is not None:
+            ending.callback(_end, feeder)
         process = subprocess.Popen(
             command,
             stdin=feeder.stdout if feeder else subprocess.DEVNULL,
@@ -46,6 +49,7 @@ def run(
             env=environ,
             cwd=cwd,
         )
+        ending.callback(_end, process)
         if feeder is not None and feeder.stdout is not None:
             feeder.stdout.close()
         _, status, usage = os.wait4(process.pid, 0)  # Popen would not tell the resources used
@@ -70,3 +74,10 @@ def run_ours(command: Sequence[str]) -> tuple[Cost, dict[str, Any]]:
         output.seek(0)
         facts: dict[str, Any] = json.load(output)
     return replace(cost, seconds=float(facts["seconds"])), facts
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Nothing goes on when the benchmark is ended in the middle."""
+    if process.poll() is None:
+        process.kill()
+        process.wait()

@@ -15,21 +15,21 @@ CONTENDERS = (OURS, *RIVALS, "qemu_img")
 Figures = dict[str, Any]
 
 
-def figures(samples: Samples, disk_bytes: int, huge_bytes: int) -> Figures:
-    """``disk_bytes`` is the size of the dense and of the sparse disk. Null is what was not measured."""
+def figures(samples: Samples, dense_bytes: int, sparse_bytes: int, huge_bytes: int) -> Figures:
+    """Sizes of the disks in bytes. Null is what was not measured."""
     full = samples.costs["dense.full"][OURS]
-    dense = _Speeds(samples, "dense", disk_bytes)
+    dense = _Speeds(samples, "dense", dense_bytes)
     verify = _seconds(samples, "dense.verify", OURS)
     verified = _middle(samples, "verify_stored_bytes")
     return {
         "full": dense.of("full") | {"stored_bytes": dense.stored()},
         "restore": dense.of("restore"),
         "incremental": _incremental(samples),
-        "sparse": _sparse(samples, disk_bytes) if "sparse.full" in samples.costs else None,
+        "sparse": _sparse(samples, sparse_bytes) if "sparse.full" in samples.costs else None,
         "verify_mib_s": _ratio(verified / MIB, verify),
         "peak_rss_mib": max(cost.peak_rss_bytes for cost in _all_of_ours(samples)) / MIB,
         "peak_rss_full_mib": max(cost.peak_rss_bytes for cost in full) / MIB,
-        "cpu_seconds_per_gib": median(cost.cpu_seconds for cost in full) * GIB / disk_bytes,
+        "cpu_seconds_per_gib": median(cost.cpu_seconds for cost in full) * GIB / dense_bytes,
         "index_bytes_per_tib": _middle(samples, "index_bytes_per_tib"),
         "index_cache_bytes_per_tib": _middle(samples, "index_cache_bytes_per_tib"),
         "prune_seconds": None,

@@ -8,12 +8,13 @@ import zstandard
 
 from services.chassis.errors import FailedPrecondition, Internal
 from tests.bench import disks, tools
-from tests.bench.__main__ import main
+from tests.bench.__main__ import _work_folder, main
 from tests.bench.contender import Disk
 from tests.bench.course import Course, Samples, served
 from tests.bench.process import Cost, run
 
 
+@pytest.mark.timeout(600)  # half a minute of work, in dozens of processes that a busy machine lets wait
 def test_a_small_run_reports_every_figure_of_those_who_took_part(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     main(["--gib", "0.0625", "--repeat", "1", "--disks", "dense,huge", "--report", str(report)])
@@ -33,7 +34,18 @@ def test_a_small_run_reports_every_figure_of_those_who_took_part(tmp_path: Path)
         assert found[figure] > 0
     assert found["no_change_2tib"]["written_bytes"] > 0
     assert found["prune_seconds"] is None and found["sparse"] is None
-    assert [report] == list(tmp_path.iterdir()), "the disks are gone"
+    assert {"report.json", "work.lock"} == {path.name for path in tmp_path.iterdir()}, "the disks are gone"
+
+
+def test_a_run_removes_what_a_killed_one_left_and_leaves_a_running_one_alone(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "left.img").write_bytes(b"left")
+    with _work_folder(work) as folder:
+        assert not list(folder.iterdir())
+        with pytest.raises(FailedPrecondition, match="Another benchmark"), _work_folder(work):
+            pass
+    assert not work.exists()
 
 
 def test_the_dense_disk_is_halved_by_zstd_and_has_no_two_chunks_alike(tmp_path: Path) -> None:
@@ -89,10 +101,12 @@ class Forger:
     def incremental(self, disk: Disk, changed: object) -> Cost:
         return Cost(0.001, 0.001, 1)
 
-    def restore(self, folder: Path) -> tuple[Cost, Path]:
-        image = folder / "disk.raw"
-        image.write_bytes(bytes(disks.MIB))
-        return Cost(0.001, 0.001, 1), image
+    def restore(self, folder: Path) -> Cost:
+        self.restored(folder).write_bytes(bytes(disks.MIB))
+        return Cost(0.001, 0.001, 1)
+
+    def restored(self, folder: Path) -> Path:
+        return folder / "disk.raw"
 
 
 def test_nobody_is_fast_by_being_wrong(tmp_path: Path) -> None:
@@ -100,7 +114,7 @@ def test_nobody_is_fast_by_being_wrong(tmp_path: Path) -> None:
     disks.dense(image, disks.MIB)
     scratch.mkdir()
     with served(image) as disk, pytest.raises(Internal, match="forger restored is not what it was given"):
-        Course(scratch, {"forger": Forger}, Samples()).sparse(disk)
+        Course(scratch, {"forger": Forger}, Samples()).sparse(disk, 0)
     assert not list(scratch.iterdir())
 
 

@@ -194,6 +194,15 @@ def test_points_are_listed_and_shown(stack: Stack, points: dict[str, str]) -> No
     assert [] == stack.data("point", "list", "--vm", str(uuid.UUID(int=0)))
 
 
+def test_a_vm_comes_back_as_a_new_one_beside_the_original(stack: Stack, points: dict[str, str]) -> None:
+    run = stack.data("restore", points["db"][:8], "--name", "db again", "--wait")
+
+    restored = run["tasks"][0]["result"]["vm"]
+    assert stack.hashes("db") == stack.hashes(restored)
+    assert stack.data("vm", "show", "db again")["name"] == restored
+    assert stack.data("vm", "show", "db")["name"] != restored
+
+
 def test_a_restore_over_the_original_keeps_its_uuid_and_its_interfaces(
     stack: Stack, points: dict[str, str]
 ) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from xenkeep.home import SERVICES
 from xenkeep.hypervisor.v1 import restore_target_pb2
+from xenkeep.mover.v1 import transfer_pb2
 from xenkeep.scheduler.v1 import run_pb2
 
 from tests.support.stack import MIB, REPOSITORY, Stack
@@ -33,6 +34,7 @@ def test_killed_in_the_middle_of_a_backup_it_is_started_again_and_the_run_succee
 
     assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
     stack.wait_until_nothing_is_left()
+    assert set() == unfinished_transfers(stack)
     point = done.tasks[0].result.point.point_id
     restored = stack.data("restore", point, "--name", f"after {program}", "--wait")["tasks"][0]["result"][
         "vm"
@@ -55,10 +57,35 @@ def test_killed_in_the_middle_of_a_restore_it_is_started_again_and_the_vm_comes_
     assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
     assert stack.hashes("db") == stack.hashes(done.tasks[0].result.vm)
     stack.wait_until_nothing_is_left()
+    assert set() == unfinished_transfers(stack)
+
+
+def test_killed_all_at_once_with_their_supervisor_they_go_on_when_it_is_started_again(stack: Stack) -> None:
+    stack.control.limit(LINK_BYTES_PER_SECOND)
+    run = stack.client.runs.backup(["web"], REPOSITORY, full=True)
+    stack.watch(run.name, has_moved)
+
+    stack.kill_everything()
+    stack.control.limit(0)
+    stack.start()
+    done = ended(stack, run.name)
+
+    assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
+    stack.wait_until_nothing_is_left()
+    assert set() == unfinished_transfers(stack)
+
+
+def has_moved(run: run_pb2.Run) -> bool:
+    return any(task.progress.done_bytes > MIB for task in run.tasks)
+
+
+def unfinished_transfers(stack: Stack) -> set[str]:
+    running = (transfer_pb2.Transfer.STATE_QUEUED, transfer_pb2.Transfer.STATE_RUNNING)
+    return {transfer.name for transfer in stack.client.transfers.list() if transfer.state in running}
 
 
 def kill_in_the_middle(stack: Stack, program: str, run: str) -> None:
-    state = stack.watch(run, lambda run: any(task.progress.done_bytes > MIB for task in run.tasks))
+    state = stack.watch(run, has_moved)
     assert run_pb2.Run.STATE_RUNNING == state.state, state
     dead = stack.pid(program)
     stack.kill(program)

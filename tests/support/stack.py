@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import nats
@@ -29,6 +28,7 @@ from xenkeep.scheduler.v1 import run_pb2
 from services.chassis.tls import TlsFiles, nats_context
 from tests.support.hypervisor import sdk_call
 from tests.support.pool import PASSWORD, SimulatedPool
+from tests.support.stack_parts import commands_below, described_vm, ext4_image, leftovers, runs
 
 PROGRAM = str(Path(sys.executable).with_name("xenkeep"))
 PASSPHRASE = "stands between everybody and the backups"
@@ -147,7 +147,7 @@ class Stack:
         """Of the service, or of ``nats``, that runs now."""
         assert self._up is not None
         for number, command in commands_below(self._up.pid).items():
-            if _is(program, command):
+            if runs(program, command):
                 return number
         raise AssertionError(f"{program} does not run")
 
@@ -155,13 +155,19 @@ class Stack:
         """With SIGKILL. It is started again by ``xenkeep up``."""
         os.kill(self.pid(program), signal.SIGKILL)
 
+    def kill_everything(self) -> None:
+        """The supervisor with SIGKILL; what it runs dies with it."""
+        assert self._up is not None
+        self._up.kill()
+        self._up.communicate()  # until the last one that holds the pipe is gone
+
     def wait_for_another(self, program: str, dead: int) -> None:
         """Returns when the program runs under another process id than ``dead``."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             assert self._up is not None
             running = commands_below(self._up.pid)
-            if any(_is(program, command) and number != dead for number, command in running.items()):
+            if any(runs(program, command) and number != dead for number, command in running.items()):
                 return
             time.sleep(0.05)  # the kernel tells nobody but the parent
         raise AssertionError(f"{program} was not started again")
@@ -188,25 +194,10 @@ class Stack:
         found: dict[str, dict[str, Any]] = self.xapi(f"{kind}.get_all_records")
         return found
 
-    def leftovers(self) -> list[str]:
-        """What a backup or restore of ours must not leave: snapshots, control-domain VBDs, lone disks."""
-        vms, vdis, vbds = self.records("VM"), self.records("VDI"), self.records("VBD")
-        left = [f"snapshot {vm['name_label']}" for vm in vms.values() if vm["is_a_snapshot"]]
-        left += [f"VM {vm['name_label']} half made" for vm in vms.values() if _is_marked(vm)]
-        domains = {ref for ref, vm in vms.items() if vm["is_control_domain"]}
-        left += [f"VBD {vbd['uuid']} of a control domain" for vbd in vbds.values() if vbd["VM"] in domains]
-        for vdi in vdis.values():
-            if vdi["managed"] and not vdi["is_tools_iso"] and (not vdi["VBDs"] or vdi["is_a_snapshot"]):
-                left.append(f"{vdi['type']} disk {vdi['name_label']} of {vdi['snapshot_of']}")
-        bases = {text for text in left if text.startswith("cbt_metadata")}
-        for text in bases:
-            left.remove(text)  # one for each disk is what the next incremental starts from
-        return left
-
     def wait_until_nothing_is_left(self) -> None:
         """Fails when something is still there after PATIENCE_S; what is being closed takes a moment."""
         deadline = time.monotonic() + PATIENCE_S
-        while (left := self.leftovers()) and time.monotonic() < deadline:
+        while (left := leftovers(self.records)) and time.monotonic() < deadline:
             self.wait_for_pool_event(5.0)
         assert [] == left
 
@@ -268,27 +259,14 @@ class Stack:
         self.control.close()
 
 
-def _is(program: str, command: str) -> bool:
-    return ("nats-server" if program == "nats" else f"services.{program}\0") in command
-
-
-def commands_below(parent: int) -> dict[int, str]:
-    """Command lines of the processes ``parent`` has started, and of those they have, by process id."""
-    below: dict[int, str] = {}
-    for child in map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split()):
-        below[child] = Path(f"/proc/{child}/cmdline").read_text()
-        below |= commands_below(child)
-    return below
-
-
 @contextmanager
 def running_stack(folder: Path, *, image_bytes: int = 64 * MIB) -> Iterator[Stack]:
     """Everything, with a pool of three hosts and three VMs and nothing added to Xenkeep yet."""
-    web, db, data = (_image(folder / f"{name}.img", image_bytes) for name in ("web", "db", "data"))
+    web, db, data = (ext4_image(folder / f"{name}.img", image_bytes) for name in ("web", "db", "data"))
     vms = [
-        _vm("web", "host0", [web], tags=["front"]),
-        _vm("db", "host1", [db, data], firmware="uefi"),
-        {**_vm("spare", None, []), "disks": [{"name": "spare disk 0", "size_bytes": 16 * MIB}]},
+        described_vm("web", "host0", [web], tags=["front"]),
+        described_vm("db", "host1", [db, data], firmware="uefi"),
+        {**described_vm("spare", None, []), "disks": [{"name": "spare disk 0", "size_bytes": 16 * MIB}]},
     ]
     (folder / "sim").mkdir()
     pool = SimulatedPool(folder / "sim", vms=vms)
@@ -310,33 +288,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.add_pool()
         running.add_repository()
         yield running
-
-
-def _vm(name: str, host: str | None, images: list[Path], **more: Any) -> dict[str, Any]:
-    disks = [
-        {"name": f"{name} disk {number}", "image": str(image), "bootable": number == 0}
-        for number, image in enumerate(images)
-    ]
-    return {"name": name, "host": host, "networks": ["Pool-wide network"], "disks": disks, **more}
-
-
-def _image(path: Path, size_bytes: int) -> Path:
-    """A real ext4 file system, a third of it filled with what cannot be compressed."""
-    tree = path.with_suffix(".tree")
-    tree.mkdir()
-    rng = Random(path.name)
-    for number in range(4):
-        (tree / f"records-{number}.bin").write_bytes(rng.randbytes(size_bytes // 12))
-    subprocess.run(
-        ["mke2fs", "-q", "-F", "-t", "ext4", "-J", "size=4", "-d", tree, path, f"{size_bytes // 1024}k"],
-        check=True,
-        capture_output=True,
-    )
-    return path
-
-
-def _is_marked(vm: dict[str, Any]) -> bool:
-    return any(key.startswith("xenkeep:restore_target") for key in vm["other_config"])
 
 
 def _secret(path: Path, text: str) -> Path:

@@ -1,6 +1,7 @@
 # Everything a newcomer needs: `make demo` and `make test`. `make help` lists the rest.
 PYTHON ?= python3
 VENV := .venv
+WORKERS ?= 3
 BIN := $(VENV)/bin
 BENCH_GIB ?= 4
 BENCH_REPEAT ?= 3
@@ -43,8 +44,8 @@ check: install ## Format, lint, types, import rules, contracts: everything but t
 	tools/check-breaking
 	tools/check-generated
 
-test: install ## Run all tests
-	$(BIN)/pytest
+test: install ## Run all tests, WORKERS files at a time (most of them wait more than they compute)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 test-compose: install ## Bring the containers up, try them from outside, take them down
 	XENKEEP_TEST_COMPOSE=1 tests/compose/with-engine $(BIN)/pytest tests/compose

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 from xenkeep.cli import output
@@ -80,6 +80,7 @@ def test_names_do_not_command_the_terminal() -> None:
     assert not {"\x1b", "\x07", "\r"} & set(told)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text())
 def test_printable_text_is_printable_and_as_long(text: str) -> None:
     shown = output.printable(text)

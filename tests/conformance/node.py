@@ -12,7 +12,7 @@ from typing import Any
 
 from xenkeep.simulator.v1 import simulator_pb2 as pb
 
-from tests.conformance.pool import HOSTS, RunningPool, running_pool
+from tests.conformance.pool import RunningPool, running_pool
 from tests.conformance.report import Skip, Tally
 from tests.integration.simulator.pools import PASSWORD
 
@@ -59,7 +59,7 @@ def _talk(tally: Tally, pool: RunningPool, program: Path) -> None:
     done = False
     try:
         assert process.stdin is not None and process.stdout is not None
-        _send(process, {"url": f"https://{pool.address}", "password": PASSWORD, "second": HOSTS[1]})
+        _send(process, {"url": f"https://{pool.address}", "password": PASSWORD, "second": pool.hosts[1]})
         for line in process.stdout:
             message = json.loads(line)
             if "order" in message:

@@ -25,8 +25,11 @@ HOSTS = ("127.0.0.41", "127.0.0.42", "127.0.0.43")
 
 @dataclass(frozen=True)
 class RunningPool:
-    """``control`` is the pool's side door; ``work_dir`` is the client's to use."""
+    """``hosts`` are addresses, the first coordinator's first; ``control`` is the pool's side door;
+    ``work_dir`` is the client's to use.
+    """
 
+    hosts: tuple[str, ...]
     port: int
     http_port: int
     control: SimulatorServiceStub
@@ -36,7 +39,7 @@ class RunningPool:
     @property
     def address(self) -> str:
         """Of the first coordinator, with its port."""
-        return f"{HOSTS[0]}:{self.port}"
+        return f"{self.hosts[0]}:{self.port}"
 
 
 @contextmanager
@@ -60,6 +63,7 @@ def running_pool(work_dir: Path, **changes: Any) -> Iterator[RunningPool]:
         json.loads(ready)
         with grpc.insecure_channel(f"unix:{description['control_socket']}") as channel:
             yield RunningPool(
+                tuple(host["address"] for host in description["hosts"]),
                 description["https_port"],
                 description["http_port"],
                 SimulatorServiceStub(channel),  # type: ignore[no-untyped-call,unused-ignore]

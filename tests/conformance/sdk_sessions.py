@@ -9,7 +9,7 @@ from typing import Any
 import XenAPI
 from xenkeep.simulator.v1 import simulator_pb2 as pb
 
-from tests.conformance.pool import HOSTS, RunningPool
+from tests.conformance.pool import RunningPool
 from tests.conformance.report import Tally
 from tests.integration.simulator.pools import PASSWORD
 
@@ -28,7 +28,7 @@ def check(tally: Tally, pool: RunningPool) -> None:
         assert failure[:2] == ["SESSION_AUTHENTICATION_FAILED", "root"]
     with tally.check("a supporter names the coordinator, whatever the password"), opened(pool, 2) as session:
         for password in (PASSWORD, "wrong"):
-            assert _login_refused(session, password) == ["HOST_IS_SLAVE", HOSTS[0]]
+            assert _login_refused(session, password) == ["HOST_IS_SLAVE", pool.hosts[0]]
     with tally.check("after the logout the session is invalid"), opened(pool) as session:
         session.xenapi.login_with_password("root", PASSWORD)
         handle = session.handle
@@ -48,7 +48,7 @@ def check(tally: Tally, pool: RunningPool) -> None:
 
 @contextmanager
 def opened(pool: RunningPool, host: int = 1) -> Iterator[Any]:
-    session = XenAPI.Session(f"https://{HOSTS[host - 1]}:{pool.port}", ignore_ssl=True)
+    session = XenAPI.Session(f"https://{pool.hosts[host - 1]}:{pool.port}", ignore_ssl=True)
     try:
         yield session
     finally:

@@ -98,6 +98,7 @@ CALLS: Mapping[str, CallFunction] = {
     "VM.set_memory_static_range": vm.set_memory_static_range,
     "VM.shutdown": vm_power.shutdown,
     "VM.snapshot": vm_snapshot.snapshot,
+    "VM.snapshot_with_quiesce": vm_snapshot.snapshot_with_quiesce,
     "VM.start": vm_power.start,
     "VM.start_on": vm_power.start_on,
     "VM.suspend": vm_suspend.suspend,

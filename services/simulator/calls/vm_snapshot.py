@@ -1,5 +1,6 @@
 """VM.snapshot, VM.checkpoint and VM.revert (xapi: ocaml/xapi/xapi_vm_snapshot.ml)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from services.simulator.calls import vdi, vdi_copies
@@ -12,6 +13,7 @@ from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool.mishaps import HalfMade
 from services.simulator.pool.operations import vm_operation
 
 _SURVIVE_A_REVERT = frozenset(
@@ -51,10 +53,28 @@ _SURVIVE_A_REVERT = frozenset(
 )
 
 
-async def snapshot(call: Call, vm_ref: str, new_name: str, ignored: list[str]) -> str:
+async def snapshot(call: Call, vm_ref: str, new_name: str, ignored: Sequence[str] = ()) -> str:
     """Disk by disk, in any power state: crash-consistent for each disk, not across them."""
     async with vm_operation(call, vm_ref, "snapshot"):
         return await _take(call, call.db.row("VM", vm_ref), new_name, frozenset(ignored), {})
+
+
+async def snapshot_with_quiesce(call: Call, vm_ref: str, new_name: str) -> str:
+    """The guest writes out what it holds and stands still for the moment of it; up to release 8.0.
+
+    Raises ``LICENCE_RESTRICTION``, ``VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED``, ``..._FAILED``.
+    """
+    if call.db.only("pool")["restrictions"].get("restrict_vss") == "true":
+        raise XapiFailure("LICENCE_RESTRICTION", "VSS")
+    async with vm_operation(call, vm_ref, "snapshot_with_quiesce"):
+        vm = call.db.row("VM", vm_ref)
+        await domains.hold_guest(call.pool, vm)
+        try:
+            return await _take(call, vm, new_name, frozenset(), {}, kind="quiesced")
+        except HalfMade as failure:
+            raise XapiFailure("VM_SNAPSHOT_WITH_QUIESCE_FAILED", vm_ref) from failure
+        finally:
+            domains.let_guest_go_on(call.pool, vm)
 
 
 async def checkpoint(call: Call, vm_ref: str, new_name: str) -> str:
@@ -77,7 +97,13 @@ async def checkpoint(call: Call, vm_ref: str, new_name: str) -> str:
 
 
 async def _take(
-    call: Call, vm: Row, new_name: str, ignored: frozenset[str], image: dict[str, Any], power_state: str = ""
+    call: Call,
+    vm: Row,
+    new_name: str,
+    ignored: frozenset[str],
+    image: dict[str, Any],
+    power_state: str = "",
+    kind: str = "crash_consistent",
 ) -> str:
     mishaps = call.pool.mishaps
     disks = await copy_disks(
@@ -96,7 +122,7 @@ async def _take(
         snapshot_of=vm.ref,
         snapshot_time=call.pool.now(),
         snapshot_info={
-            "disk-snapshot-type": "crash_consistent",
+            "disk-snapshot-type": kind,
             "power-state-at-snapshot": power_state or vm["power_state"],
         },
         snapshot_metadata=dump_fields(dict(vm)),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from services.simulator.database.relations import RELATIONS
+from services.simulator.database.relations import REFERENCES, RELATIONS
 from services.simulator.database.row import Row
 from services.simulator.database.table import Table
 from services.simulator.failure import XapiFailure, handle_invalid, internal_error, uuid_invalid
@@ -74,8 +74,8 @@ class Database:
         full = {name: values.get(name, _copy(field.default)) for name, field in fields.items()}
         self.generation += 1
         row = self.tables[cls].insert(ref, full, self.generation)
-        for field in fields:
-            self._mirror(row, field, NULL_REF, full[field])
+        for field in REFERENCES.get(cls, ()):
+            self._mirror(row, field, NULL_REF, full.get(field, NULL_REF))
         self._tell(Change(row, "add"))
         return row
 
@@ -132,8 +132,8 @@ class Database:
         row = self.row(cls, ref)
         self.generation += 1
         self.tables[cls].delete(ref, self.generation)
-        for field, value in row.items():
-            self._mirror(row, field, value, NULL_REF)
+        for field in REFERENCES.get(cls, ()):
+            self._mirror(row, field, row.get(field, NULL_REF), NULL_REF)
         self._tell(Change(row, "del"))
 
     def newest(self, classes: Iterable[str]) -> int:
@@ -149,8 +149,10 @@ class Database:
             other = self.find(cls, ref)
             if other is None or mirror not in other:
                 continue
-            others = [item for item in other[mirror] if item != row.ref]
-            other.values_by_field[mirror] = [row.ref, *others] if holds else others
+            held = other[mirror]
+            other.values_by_field[mirror] = (
+                [row.ref, *held] if holds else [item for item in held if item != row.ref]
+            )
             self._changed(other)
 
     def _changed(self, row: Row) -> None:

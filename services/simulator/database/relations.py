@@ -37,3 +37,8 @@ parent here.
 
 MIRRORED = frozenset(RELATIONS.values())
 """Set fields that only the database writes."""
+
+REFERENCES: dict[str, tuple[str, ...]] = {
+    cls: tuple(field for owner, field in RELATIONS if owner == cls) for cls, _ in RELATIONS
+}
+"""By class, its reference fields that are mirrored."""

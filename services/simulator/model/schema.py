@@ -8,6 +8,7 @@ from typing import Any
 
 from services.simulator.model.defaults import default_value, empty_value
 from services.simulator.model.lifecycle import Presence, Release, presence, release
+from services.simulator.model.releases import toolstack
 from services.simulator.model.types import Type, parse_type
 
 NOT_ON_THE_WIRE = {("pool", "repository_proxy_password")}
@@ -22,6 +23,12 @@ ALWAYS_ON_THE_WIRE = {
     ("task", "remove_from_other_config"),
 }
 """Messages that old releases answer although the model dates them later (recorded from xapi 23.1)."""
+
+
+PARAMETERS_SINCE = {("VM.snapshot", "ignore_vdis"): "21.4.0"}
+"""Parameters younger than their call: with too many an older toolstack answers
+``MESSAGE_PARAMETER_COUNT_MISMATCH`` (xapi: ocaml/idl/datamodel_vm.ml).
+"""
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,10 @@ class Class:
 
 @dataclass(frozen=True)
 class Model:
-    """``internal`` are the names of calls that exist but are for xapi itself."""
+    """``version`` is xapi's; ``internal`` are the names of calls that exist but are for xapi itself."""
 
     version: str
+    release: Release
     classes: dict[str, Class]
     enums: dict[str, frozenset[str]]
     internal: frozenset[str]
@@ -92,7 +100,11 @@ class Model:
     @property
     def has_qcow2(self) -> bool:
         """Whether disks go over HTTP as QCOW2 (xapi: ocaml/xapi/importexport.ml, since 25.27)."""
-        return release(self.version) >= (25, 27)
+        return self.release >= (25, 27)
+
+    def offers(self, call: str) -> bool:
+        """Whether a call is there and not merely remembered."""
+        return call in self.messages and not self.messages[call].removed
 
     @cached_property
     def messages(self) -> dict[str, Message]:
@@ -110,19 +122,22 @@ class Model:
 
 
 def load_model(version: str) -> Model:
-    """The model as xapi ``version`` (``23.1.0``) publishes it. Raises ``ValueError`` for a malformed
-    version.
+    """The model as ``version`` publishes it, a product (``8.2``) or xapi's own (``23.1.0``).
+
+    Raises ``ValueError`` for another.
     """
     facts = json.loads(_resource("datamodel.json"))
     order = json.loads(_resource("field_order.json"))
-    at = release(version)
+    chosen = toolstack(version)
+    at = chosen.release
     classes = {
         name: _class(name, cls, order.get(name, []), at)
         for name, cls in facts["classes"].items()
         if _presence(cls["lifecycle"], at) is not Presence.ABSENT
     }
     return Model(
-        version=version,
+        version=chosen.xapi,
+        release=at,
         classes=classes,
         enums={name: frozenset(values) for name, values in facts["enums"].items()},
         internal=frozenset(call.partition(" ")[0] for call in facts["undocumented_calls"]),
@@ -173,6 +188,7 @@ def _message(cls: str, name: str, facts: dict[str, Any], at: Release) -> Message
             default_value(param["default"], type_) if param.get("optional") else None,
         )
         for param in (declared[1:] if needs_session else declared)
+        if release(PARAMETERS_SINCE.get((f"{cls}.{name}", param["name"]), "rio")) <= at
     )
     return Message(
         cls,

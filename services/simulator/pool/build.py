@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
 from services.simulator.model.defaults import NULL_REF
+from services.simulator.model.releases import toolstack
 from services.simulator.model.schema import Model
 from services.simulator.pool.build_storage import add_storage
-from services.simulator.pool.build_vms import add_templates, add_vm
-from services.simulator.pool.certificates import make_certificate
+from services.simulator.pool.build_vms import add_templates, add_vms
+from services.simulator.pool.certificates import HostCertificate, make_certificate
 from services.simulator.pool.description import HostDescription, PoolDescription
 from services.simulator.pool.facts import (
     CPU_FEATURES,
     HOST_OPERATIONS,
     POOL_OPERATIONS,
     RESTRICTIONS,
-    api_version,
     software_version,
 )
 from services.simulator.pool.host import Host
@@ -53,23 +53,28 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
         )
         for index, network in enumerate(description.networks)
     ]
+    certificates = await asyncio.gather(*(_certificate(pool, host) for host in description.hosts))
     for index, host in enumerate(description.hosts):
-        await _add_host(pool, host, networks, index)
+        _add_host(pool, host, certificates[index], networks, index)
     pool.db.set("pool", pool_ref, "master", next(iter(pool.hosts)))
     if description.ha_enabled:
         pool.db.set("pool", pool_ref, "ha_host_failures_to_tolerate", 1)
     await add_storage(pool)
     add_templates(pool)
-    for vm in description.vms:
-        await add_vm(pool, vm)
+    await add_vms(pool, description.vms)
     return pool
 
 
-async def _add_host(pool: Pool, facts: HostDescription, networks: Sequence[str], index: int) -> None:
-    uuid = pool.ids.new()
+async def _certificate(pool: Pool, facts: HostDescription) -> HostCertificate:
     path = pool.data_dir / f"host-{facts.name}.pem"
-    certificate = await asyncio.to_thread(make_certificate, path, facts.name, facts.address, pool.clock.now())
-    major, minor = api_version(pool.model.version)
+    return await asyncio.to_thread(make_certificate, path, facts.name, facts.address, pool.clock.now())
+
+
+def _add_host(
+    pool: Pool, facts: HostDescription, certificate: HostCertificate, networks: Sequence[str], index: int
+) -> None:
+    uuid = pool.ids.new()
+    major, minor = 2, toolstack(pool.description.version).api_minor
     metrics = pool.create("host_metrics", memory_total=facts.memory_bytes, live=True, last_updated=pool.now())
     ref = pool.create(
         "host",
@@ -85,7 +90,7 @@ async def _add_host(pool: Pool, facts: HostDescription, networks: Sequence[str],
         API_version_major=major,
         API_version_minor=minor,
         API_version_vendor="XenSource",
-        software_version=software_version(pool.model.version),
+        software_version=software_version(toolstack(pool.description.version)),
         capabilities=["xen-3.0-x86_64", "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64"],
         sched_policy="credit",
         supported_bootloaders=["pygrub", "eliloader"],
@@ -106,14 +111,15 @@ async def _add_host(pool: Pool, facts: HostDescription, networks: Sequence[str],
         pool.create(
             "host_cpu", host=ref, number=number, vendor="GenuineIntel", speed=2400, modelname="Simulated CPU"
         )
-    pool.create(
-        "Certificate",
-        type="host",
-        host=ref,
-        fingerprint=certificate.fingerprint,
-        not_before=pool.now(),
-        not_after=DateTime.of(certificate.not_after),
-    )
+    if "Certificate" in pool.model.classes:
+        pool.create(
+            "Certificate",
+            type="host",
+            host=ref,
+            fingerprint=certificate.fingerprint,
+            not_before=pool.now(),
+            not_after=DateTime.of(certificate.not_after),
+        )
     for number, network in enumerate(networks):
         _add_pif(pool, ref, network, facts.address, number, index)
     _add_control_domain(pool, ref, facts)

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from services.simulator.model.releases import toolstack
 
 GIB = 1024**3
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The quick one, if PyYAML was built with it: a description may have thousands of VMs."""
 
 
 class _Part(BaseModel):
@@ -62,7 +66,9 @@ class DiskDescription(_Part):
 
 
 class VmDescription(_Part):
-    """``host`` (a name) runs it from the start; without one it is halted."""
+    """``host`` (a name) runs it from the start; without one it is halted. ``vss``: its tools can quiesce it,
+    which releases up to 8.0 make use of.
+    """
 
     name: str
     description: str = ""
@@ -72,6 +78,7 @@ class VmDescription(_Part):
     disks: list[DiskDescription] = []
     networks: list[str] = []
     guest_tools: bool = True
+    vss: bool = False
     firmware: Literal["bios", "uefi"] = "bios"
     os_name: str = "Debian GNU/Linux 12 (bookworm)"
     tags: list[str] = []
@@ -102,7 +109,8 @@ class UserDescription(_Part):
 class PoolDescription(_Part):
     """``data_dir`` must be empty or absent: a simulated pool starts anew. Port 0 takes a free one; then
     there must be one host only, because all hosts of a pool share their ports. ``restrictions`` are
-    features that a licence withholds (``restrict_cbt: "true"``)."""
+    features that a licence withholds (``restrict_cbt: "true"``). ``version`` is ``8.0``, ``8.1``, ``8.2``, or
+    that of xapi itself (``23.1.0``)."""
 
     name: str = "simulated"
     version: str = "23.1.0"
@@ -120,6 +128,12 @@ class PoolDescription(_Part):
     restrictions: dict[str, Literal["true", "false"]] = {}
     ha_enabled: bool = False
     refusal_delay_s: float = 2.0
+
+    @field_validator("version")
+    @classmethod
+    def _is_known(cls, version: str) -> str:
+        toolstack(version)
+        return version
 
     @model_validator(mode="after")
     def _names_fit(self) -> PoolDescription:
@@ -139,4 +153,4 @@ class PoolDescription(_Part):
 
 def read_description(path: Path) -> PoolDescription:
     """Raises ``pydantic.ValidationError`` naming every mistake."""
-    return PoolDescription.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    return PoolDescription.model_validate(yaml.load(path.read_text("utf-8"), Loader=_LOADER))

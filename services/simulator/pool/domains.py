@@ -179,7 +179,7 @@ async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") 
         vm,
         power_state=power_state,
         resident_on=host,
-        domid=_next_domid(pool),
+        domid=next(pool.domids),
         memory_overhead=memory_overhead(row),
         generation_id=generation_id(pool)
         if row["generation_id"] == UNSET_GENERATION
@@ -264,6 +264,7 @@ def add_guest_metrics(pool: Pool, vm: Row) -> str:
             "feature-poweroff": "1",
             "feature-vcpu-hotplug": "1",
             "has-vendor-device": "0",
+            **({"feature-quiesce": "1", "feature-snapshot": "1"} if guest.vss else {}),
         },
         "can_use_hotplug_vbd": "yes",
         "can_use_hotplug_vif": "yes",
@@ -276,10 +277,6 @@ def add_guest_metrics(pool: Pool, vm: Row) -> str:
         last_updated=pool.now(),
         **facts,
     )
-
-
-def _next_domid(pool: Pool) -> int:
-    return 1 + max(int(vm["domid"]) for vm in pool.db.tables["VM"])
 
 
 def _letters(number: int) -> str:

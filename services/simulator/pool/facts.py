@@ -1,5 +1,7 @@
 """What a host says of itself: versions, features, licence."""
 
+from services.simulator.model.releases import Toolstack
+
 _UNRESTRICTED = [
     "restrict_vlan",
     "restrict_qos",
@@ -90,32 +92,27 @@ BIOS_STRINGS = {
 """Of a VM that was started without strings of its own (recorded)."""
 
 
-def api_version(xapi: str) -> tuple[int, int]:
-    """API_version_major and minor: 2.20 up to 23.x, 2.21 from 24.x on."""
-    return 2, 20 if int(xapi.partition(".")[0]) < 24 else 21
-
-
-def software_version(xapi: str) -> dict[str, str]:
-    """host.software_version; ``xapi`` is its full version."""
-    short = ".".join(xapi.split(".")[:2])
+def software_version(toolstack: Toolstack) -> dict[str, str]:
+    """host.software_version."""
+    short = ".".join(toolstack.xapi.split(".")[:2])
     return {
-        "product_version": "8.2.50",
+        "product_version": toolstack.product,
         "product_version_text": "8",
         "product_version_text_short": "8",
         "platform_name": "XCP",
         "platform_version": "3.3.0",
         "product_brand": "XenServer",
-        "build_number": xapi,
+        "build_number": toolstack.xapi,
         "git_id": "0",
         "hostname": "localhost",
         "date": "20261122T07:48:38Z",
         "dbv": "0.0.1",
         "xapi": short,
-        "xapi_build": xapi,
+        "xapi_build": toolstack.xapi,
         "xen": "4.17.0",
         "linux": "4.19.0+1",
-        "xencenter_min": "2.20",
-        "xencenter_max": "2.20",
+        "xencenter_min": f"2.{toolstack.api_minor}",
+        "xencenter_max": f"2.{toolstack.api_minor}",
         "network_backend": "bridge",
         "db_schema": "5.759",
     }

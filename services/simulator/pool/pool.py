@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ class Guest:
 
     tools: bool
     os_name: str
+    vss: bool = False
 
 
 class Pool:
@@ -72,6 +74,7 @@ class Pool:
         self.guest_disks = GuestDisks()
         self.mishaps = Mishaps(clock)
         self.guests_may_write = asyncio.Lock()
+        self.domids = itertools.count(1)
         self.failures: Failures
         self.running = False
         self._work: set[asyncio.Task[None]] = set()
@@ -132,7 +135,7 @@ class Pool:
             make_certificate, host.certificate.path, host.name, host.address, self.clock.now()
         )
         host.replace_certificate(new)
-        for row in self.db.rows("Certificate"):
+        for row in self.db.rows("Certificate") if "Certificate" in self.db.tables else ():
             if row["fingerprint"] == old:
                 times = {"not_before": self.now(), "not_after": DateTime.of(new.not_after)}
                 self.db.update("Certificate", row.ref, fingerprint=new.fingerprint, **times)

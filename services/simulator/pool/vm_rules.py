@@ -41,6 +41,7 @@ POWER_STATES = {
     "clone": _HALTED,
     "copy": _HALTED,
     "snapshot": _ANY,
+    "snapshot_with_quiesce": _RUNNING,
     "metadata_export": _ANY,
 }
 """The power states in which each operation may begin."""
@@ -78,7 +79,8 @@ _FEATURES = {
     "migrate_send": "feature-suspend",
 }
 """What a running guest must be able to do."""
-_TOGETHER = (frozenset({"clone", "copy", "export"}), frozenset({"snapshot", "checkpoint"}))
+QUIESCED = "snapshot_with_quiesce"
+_TOGETHER = (frozenset({"clone", "copy", "export"}), frozenset({"snapshot", "checkpoint", QUIESCED}))
 _CANCELS_OTHERS = frozenset({"hard_shutdown"})
 
 
@@ -110,7 +112,13 @@ def check(db: Database, vm: Row, operation: str, task: str = NULL_REF) -> None:
 
 def allowed(db: Database, vm: Row) -> list[str]:
     """What allowed_operations should list now."""
-    return [name for name in POWER_STATES if name not in NOT_LISTED and _allows(db, vm, name)]
+    return [name for name in POWER_STATES if _is_listed(db, name) and _allows(db, vm, name)]
+
+
+def _is_listed(db: Database, operation: str) -> bool:
+    """Quiesced snapshots went with release 8.1."""
+    gone = operation == QUIESCED and not db.model.offers(f"VM.{QUIESCED}")
+    return operation not in NOT_LISTED and not gone
 
 
 def _allows(db: Database, vm: Row, operation: str) -> bool:
@@ -144,9 +152,19 @@ def _check_others(vm: Row, operation: str, task: str) -> None:
 
 
 def _check_feature(db: Database, vm: Row, operation: str) -> None:
+    if operation == QUIESCED:
+        _check_quiesce(db, vm)
     feature = _FEATURES.get(operation)
     if feature is None or vm["power_state"] != "Running":
         return
     metrics = db.find("VM_guest_metrics", vm["guest_metrics"])
     if metrics is None or metrics["other"].get(feature) != "1":
         raise XapiFailure("VM_LACKS_FEATURE", vm.ref)
+
+
+def _check_quiesce(db: Database, vm: Row) -> None:
+    """The guest's agent must offer it (xapi 8.0: ocaml/xapi/xapi_vm_lifecycle.ml)."""
+    metrics = db.find("VM_guest_metrics", vm["guest_metrics"])
+    offered = {} if metrics is None else metrics["other"]
+    if "1" not in (offered.get("feature-quiesce"), offered.get("feature-snapshot")):
+        raise XapiFailure("VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED", vm.ref, "the guest does not offer it")

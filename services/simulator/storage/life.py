@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +68,16 @@ class Life(Store):
             state.nodes[uuid] = NodeRecord(size, layer, image_format=image_format)
             self._commit(state)
             return self.node(uuid)
+
+    def create_disks(self, sizes: Mapping[str, int]) -> list[Node]:
+        """Empty disks by uuid, all at once or none."""
+        with self._paused() as state:
+            for uuid, virtual_size in sizes.items():
+                _check_new(state, uuid)
+                size = rounded(virtual_size, "vhd")
+                state.nodes[uuid] = NodeRecord(size, self._new_layer(state, size))
+            self._commit(state)
+            return [self.node(uuid) for uuid in sizes]
 
     def import_image(self, uuid: str, image: Path, virtual_size: int | None = None) -> Node:
         """A disk filled from a raw image file; on failure there is no disk."""

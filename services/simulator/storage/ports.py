@@ -18,7 +18,7 @@ Formats, in `services.simulator.storage.codecs` (run them in a thread, piece by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -144,6 +144,9 @@ class StorageRepository(Protocol):
 
     def create_disk(self, uuid: str, virtual_size: int, image_format: str = "vhd") -> Node:
         """An empty disk, its size rounded up to 2 MiB. BadSize, NoSpace."""
+
+    def create_disks(self, sizes: Mapping[str, int]) -> list[Node]:
+        """Empty VHDs by uuid and virtual size, all at once or none. BadSize, NoSpace."""
 
     def import_image(self, uuid: str, image: Path, virtual_size: int | None = None) -> Node:
         """A disk with the contents of a raw image file; its holes stay unallocated. BadSize, NoSpace."""

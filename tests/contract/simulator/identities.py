@@ -26,7 +26,10 @@ def parsed(body: str) -> Any:
             return {"fault": fault.faultString}
         return {"xml": value}
     if body.startswith("{"):
-        return {"json": json.loads(body)}
+        try:
+            return {"json": json.loads(body)}
+        except json.JSONDecodeError:
+            return None  # a disk that happens to begin so
     return None
 
 

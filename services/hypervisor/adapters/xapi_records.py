@@ -143,6 +143,7 @@ class Records:
             can_shut_down=not shutdown_obstacle(record, metrics),
             can_quiesce=record["power_state"] == "Halted"
             or "snapshot_with_quiesce" in record["allowed_operations"],
+            boot_parameters=_boot_parameters(record),
         )
 
     def _disks(self, vm: Record) -> tuple[Disk, ...]:
@@ -206,3 +207,26 @@ def device_order(device: str) -> tuple[int, str]:
 def _product(host: Record | None) -> str:
     version = host["software_version"] if host else {}
     return f"{version.get('product_brand', '')} {version.get('product_version', '')}".strip()
+
+
+_BOOT_FIELDS = (
+    "HVM_boot_policy",
+    "PV_args",
+    "PV_bootloader",
+    "PV_bootloader_args",
+    "PV_kernel",
+    "PV_legacy_args",
+    "PV_ramdisk",
+    "domain_type",
+)
+_BOOT_MAPS = ("HVM_boot_params", "bios_strings", "platform")
+
+
+def _boot_parameters(vm: Record) -> tuple[tuple[str, str], ...]:
+    """How a VM boots, in the pool's words; of its NVRAM only whether there is any."""
+    found = {name: str(vm.get(name) or "") for name in _BOOT_FIELDS}
+    for field in _BOOT_MAPS:
+        found |= {f"{field}/{key}": str(value) for key, value in (vm.get(field) or {}).items()}
+    if vm.get("NVRAM"):
+        found["NVRAM"] = "present"
+    return tuple(sorted((name, value) for name, value in found.items() if value))

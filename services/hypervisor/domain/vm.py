@@ -50,7 +50,7 @@ class Vm:
     """A VM that can be protected. ``host_id`` is empty unless it runs.
 
     ``can_shut_down``: its guest reacts to a request to shut down, should it run; ``can_quiesce``: it
-    can be quiesced now, or need not be because it is off.
+    can be quiesced now, or need not be because it is off. ``boot_parameters`` are sorted pairs.
     """
 
     pool_id: str
@@ -68,6 +68,7 @@ class Vm:
     guest_os: str
     can_shut_down: bool = False
     can_quiesce: bool = False
+    boot_parameters: tuple[tuple[str, str], ...] = ()
 
     @property
     def methods(self) -> tuple[Method, ...]:

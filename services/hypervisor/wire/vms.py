@@ -42,6 +42,7 @@ def vm_to_proto(vm: Vm, pool_display_name: str) -> vm_pb2.Vm:
         guest_os=vm.guest_os,
         pool_display_name=pool_display_name,
         methods=[method_to_proto(method) for method in vm.methods],
+        boot_parameters=dict(vm.boot_parameters),
     )
 
 

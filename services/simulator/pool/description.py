@@ -153,4 +153,4 @@ class PoolDescription(_Part):
 
 def read_description(path: Path) -> PoolDescription:
     """Raises ``pydantic.ValidationError`` naming every mistake."""
-    return PoolDescription.model_validate(yaml.load(path.read_text("utf-8"), Loader=_LOADER))
+    return PoolDescription.model_validate(yaml.load(path.read_text("utf-8"), Loader=_LOADER))  # noqa: S506 - it is a safe one

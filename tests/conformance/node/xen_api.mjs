@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { PassThrough, Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { CancelToken } from 'promise-toolbox'
 import { createClient } from 'xen-api'
@@ -42,6 +42,18 @@ function open(settings, options) {
 }
 
 const sha256 = data => createHash('sha256').update(data).digest('hex')
+// While one caller logs in again, xen-api asserts at all others (a race that its source tells of): they try again.
+async function patiently(call, patience = 10000) {
+  for (const end = Date.now() + patience; ; ) {
+    try {
+      return await call()
+    } catch (error) {
+      if (error.code !== 'ERR_ASSERTION' || Date.now() > end) throw error
+      await new Promise(resolve => setTimeout(resolve, 100))
+    }
+  }
+}
+
 const plain = record => Object.fromEntries(Object.entries(record))
 const byName = (xapi, type, name) =>
   Object.values(xapi.objects.all).find(object => object.$type === type && object.name_label === name)
@@ -203,25 +215,31 @@ await check('getResource: an XVA, ended by two zero blocks', async () => {
   assert.equal(xva.subarray(0, 7).toString(), 'ova.xml')
   assert.ok(xva.subarray(-1024).every(byte => byte === 0))
 })
-const imported = async length => {
+const imported = async (stream, task) => {
   const sr = byName(xapi, 'SR', 'Shared storage')
-  const body = length === undefined ? xva : [xva]
-  const stream = length === undefined ? new PassThrough() : Readable.from(body, { objectMode: false })
-  if (length === undefined) stream.end(body)
-  else stream.length = length
-  const result = await xapi.putResource(stream, '/import/', { query: { sr_id: sr.$ref }, task: true })
+  const result = await xapi.putResource(stream, '/import/', { query: { sr_id: sr.$ref }, task })
   const [ref] = Array.isArray(result) ? result : [result]
-  return xapi.barrier(ref)
+  const vm = await xapi.barrier(ref)
+  assert.equal(vm.name_label, 'db')
+  assert.equal(disksOf(vm).length, 2)
 }
 await check('putResource: the XVA with its length makes a VM', async () => {
-  const vm = await imported(xva.length)
-  assert.equal(vm.name_label, 'db')
-  assert.equal(disksOf(vm).length, 2)
+  const stream = Readable.from([xva], { objectMode: false })
+  stream.length = xva.length
+  await imported(stream, true)
 })
 await check('putResource: the XVA announced as 1 PiB and cut at its end makes a VM', async () => {
-  const vm = await imported(undefined)
-  assert.equal(vm.name_label, 'db')
-  assert.equal(disksOf(vm).length, 2)
+  // The client cuts the connection as soon as the stream has ended, whatever it has sent by then: end it late.
+  const task = await xapi.createTask('import', '')
+  const done = xapi.watchTask(task).catch(() => {})
+  const stream = Readable.from(
+    (async function* () {
+      yield xva
+      await done
+    })(),
+    { objectMode: false }
+  )
+  await imported(stream, task)
 })
 await check('the metadata of a running VM and the database of the pool are to be had', async () => {
   const metadata = await exported('/export_metadata/', { ref: byName(xapi, 'VM', 'web').$ref })
@@ -232,14 +250,14 @@ await check('the metadata of a running VM and the database of the pool are to be
 await check('an expired session is opened again, and events go on', async () => {
   const before = xapi.sessionId
   await order({ expire: true })
-  assert.ok(await xapi.call('VM.get_all'))
+  assert.ok(await patiently(() => xapi.call('VM.get_all')))
   assert.notEqual(xapi.sessionId, before)
   const vm = byName(xapi, 'VM', 'db')
-  await vm.set_name_description('after expiry')
+  await patiently(() => vm.set_name_description('after expiry'))
   assert.equal((await xapi.barrier(vm.$ref)).name_description, 'after expiry')
 })
 await check('missed deletions are no reason to stop', async () => {
-  const ref = await xapi.call('task.create', 'soon gone', '')
+  const ref = await patiently(() => xapi.call('task.create', 'soon gone', ''))
   await xapi.barrier()
   await xapi.call('task.set_status', ref, 'success')
   await xapi.call('task.destroy', ref)
@@ -250,10 +268,10 @@ await check('missed deletions are no reason to stop', async () => {
 })
 await check('after a change of the coordinator it follows, and events go on', async () => {
   await order({ designate: 'host-2' })
-  assert.ok(await xapi.call('VM.get_all'))
+  assert.ok(await patiently(() => xapi.call('VM.get_all')))
   assert.equal(xapi._url.hostname, settings.second)
   const vm = byName(xapi, 'VM', 'db')
-  await vm.set_name_description('after the change')
+  await patiently(() => vm.set_name_description('after the change'))
   assert.equal((await xapi.barrier(vm.$ref)).name_description, 'after the change')
 })
 await check('disconnects', () => xapi.disconnect())

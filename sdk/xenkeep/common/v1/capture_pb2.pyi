@@ -104,6 +104,8 @@ class _FullReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FullReason
     """The disk is not the one the base was taken from (reverted, restored, migrated)."""
     FULL_REASON_DISK_RESIZED: _FullReason.ValueType  # 10
     """The disk shrank, or its size changed in a way tracking cannot describe."""
+    FULL_REASON_SUSPEND_IMAGE: _FullReason.ValueType  # 11
+    """It is a suspend image: the memory of one moment, which no earlier one helps to read."""
 
 class FullReason(_FullReason, metaclass=_FullReasonEnumTypeWrapper):
     """Why a full was taken although an incremental was asked for. Stable codes: reports and policies rely on them."""
@@ -130,6 +132,8 @@ FULL_REASON_DISK_REPLACED: FullReason.ValueType  # 9
 """The disk is not the one the base was taken from (reverted, restored, migrated)."""
 FULL_REASON_DISK_RESIZED: FullReason.ValueType  # 10
 """The disk shrank, or its size changed in a way tracking cannot describe."""
+FULL_REASON_SUSPEND_IMAGE: FullReason.ValueType  # 11
+"""It is a suspend image: the memory of one moment, which no earlier one helps to read."""
 Global___FullReason: _TypeAlias = FullReason  # noqa: Y015
 
 class _Consistency:
@@ -167,6 +171,56 @@ CONSISTENCY_FILESYSTEM: Consistency.ValueType  # 4
 CONSISTENCY_CRASH: Consistency.ValueType  # 5
 """As after a power cut. Disks of one VM are snapshotted one after the other."""
 Global___Consistency: _TypeAlias = Consistency  # noqa: Y015
+
+class _DiskKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DiskKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiskKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISK_KIND_UNSPECIFIED: _DiskKind.ValueType  # 0
+    """A disk of the VM."""
+    DISK_KIND_SUSPEND_IMAGE: _DiskKind.ValueType  # 1
+    """The VM's memory and the state of its devices, as its pool writes them when it suspends the VM. Belongs to the other disks' moment."""
+
+class DiskKind(_DiskKind, metaclass=_DiskKindEnumTypeWrapper):
+    """What a disk of a restore point holds."""
+
+DISK_KIND_UNSPECIFIED: DiskKind.ValueType  # 0
+"""A disk of the VM."""
+DISK_KIND_SUSPEND_IMAGE: DiskKind.ValueType  # 1
+"""The VM's memory and the state of its devices, as its pool writes them when it suspends the VM. Belongs to the other disks' moment."""
+Global___DiskKind: _TypeAlias = DiskKind  # noqa: Y015
+
+@_typing.final
+class GroupMoment(_message.Message):
+    """The moment that restore points of several VMs share."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    VM_COUNT_FIELD_NUMBER: _builtins.int
+    SPREAD_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    group_id: _builtins.str
+    """Identity of the moment, a UUID: the points that have it were captured together, all of them or none."""
+    vm_count: _builtins.int
+    """How many VMs were captured."""
+    spread_milliseconds: _builtins.int
+    """How far the snapshots lie apart at most: from asking for the first one to having the last one."""
+    def __init__(
+        self,
+        *,
+        group_id: _builtins.str = ...,
+        vm_count: _builtins.int = ...,
+        spread_milliseconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_id", b"group_id", "spread_milliseconds", b"spread_milliseconds", "vm_count", b"vm_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupMoment: _TypeAlias = GroupMoment  # noqa: Y015
 
 @_typing.final
 class Notice(_message.Message):
@@ -264,6 +318,7 @@ class CaptureOptions(_message.Message):
     QUIESCE_FIELD_NUMBER: _builtins.int
     HOOKS_FIELD_NUMBER: _builtins.int
     DISKS_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def offline(self) -> Global___OfflineOptions:
         """For the method OFFLINE."""
@@ -280,6 +335,10 @@ class CaptureOptions(_message.Message):
     def disks(self) -> Global___DiskRules:
         """Which disks; all of them without."""
 
+    @_builtins.property
+    def memory(self) -> Global___MemoryOptions:
+        """For the method MEMORY."""
+
     def __init__(
         self,
         *,
@@ -287,10 +346,11 @@ class CaptureOptions(_message.Message):
         quiesce: Global___QuiesceOptions | None = ...,
         hooks: _abc.Iterable[Global___CaptureHook] | None = ...,
         disks: Global___DiskRules | None = ...,
+        memory: Global___MemoryOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "hooks", b"hooks", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "hooks", b"hooks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -372,6 +432,55 @@ class QuiesceOptions(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QuiesceOptions: _TypeAlias = QuiesceOptions  # noqa: Y015
+
+@_typing.final
+class MemoryOptions(_message.Message):
+    """How memory is captured together with the disks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Requirement:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _RequirementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[MemoryOptions._Requirement.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REQUIREMENT_UNSPECIFIED: MemoryOptions._Requirement.ValueType  # 0
+        """Not chosen: REQUIRE."""
+        REQUIREMENT_REQUIRE: MemoryOptions._Requirement.ValueType  # 1
+        """The backup fails."""
+        REQUIREMENT_PREFER: MemoryOptions._Requirement.ValueType  # 2
+        """A normal snapshot is taken, and the point says so."""
+
+    class Requirement(_Requirement, metaclass=_RequirementEnumTypeWrapper):
+        """What to do when a VM's memory cannot be captured."""
+
+    REQUIREMENT_UNSPECIFIED: MemoryOptions.Requirement.ValueType  # 0
+    """Not chosen: REQUIRE."""
+    REQUIREMENT_REQUIRE: MemoryOptions.Requirement.ValueType  # 1
+    """The backup fails."""
+    REQUIREMENT_PREFER: MemoryOptions.Requirement.ValueType  # 2
+    """A normal snapshot is taken, and the point says so."""
+
+    REQUIREMENT_FIELD_NUMBER: _builtins.int
+    DOMAIN_CONTROLLERS_FIELD_NUMBER: _builtins.int
+    requirement: Global___MemoryOptions.Requirement.ValueType
+    """What to do when it cannot be done."""
+    domain_controllers: _builtins.bool
+    """Also of a VM that seems to be a domain controller: its directory may diverge from its partners' when such a memory runs again."""
+    def __init__(
+        self,
+        *,
+        requirement: Global___MemoryOptions.Requirement.ValueType = ...,
+        domain_controllers: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["domain_controllers", b"domain_controllers", "requirement", b"requirement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MemoryOptions: _TypeAlias = MemoryOptions  # noqa: Y015
 
 @_typing.final
 class CaptureHook(_message.Message):

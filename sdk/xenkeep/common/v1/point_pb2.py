@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from xenkeep.common.v1 import capture_pb2 as xenkeep_dot_common_dot_v1_dot_capture__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dxenkeep/common/v1/point.proto\x12\x11xenkeep.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\"\x94\x04\n\x05Point\x12\x10\n\x08point_id\x18\x01 \x01(\t\x12\x15\n\rrepository_id\x18\x02 \x01(\t\x12\'\n\x05\x61sset\x18\x03 \x01(\x0b\x32\x18.xenkeep.common.v1.Asset\x12\x31\n\rsnapshot_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63ommit_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06method\x18\x06 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\'\n\x05level\x18\x07 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x33\n\x0b\x63onsistency\x18\x08 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x15\n\rbase_point_id\x18\t \x01(\t\x12+\n\x05\x64isks\x18\n \x03(\x0b\x32\x1c.xenkeep.common.v1.PointDisk\x12\x15\n\rlogical_bytes\x18\x0b \x01(\x04\x12\x12\n\nread_bytes\x18\x0c \x01(\x04\x12\x14\n\x0cstored_bytes\x18\r \x01(\x04\x12*\n\x07notices\x18\x0e \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\x12\x0e\n\x06policy\x18\x0f \x01(\t\x12\x0b\n\x03run\x18\x10 \x01(\t\"[\n\x05\x41sset\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07pool_id\x18\x03 \x01(\t\x12\x19\n\x11pool_display_name\x18\x04 \x01(\t\"\x8a\x02\n\tPointDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\'\n\x05level\x18\x05 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x32\n\x0b\x66ull_reason\x18\x06 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\x12\x12\n\nread_bytes\x18\x07 \x01(\x04\x12\x15\n\rchanged_bytes\x18\x08 \x01(\x04\x12\x14\n\x0ctracking_ref\x18\t \x01(\t\x12\x14\n\x0c\x63ontent_root\x18\n \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dxenkeep/common/v1/point.proto\x12\x11xenkeep.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\"\xc3\x04\n\x05Point\x12\x10\n\x08point_id\x18\x01 \x01(\t\x12\x15\n\rrepository_id\x18\x02 \x01(\t\x12\'\n\x05\x61sset\x18\x03 \x01(\x0b\x32\x18.xenkeep.common.v1.Asset\x12\x31\n\rsnapshot_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63ommit_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06method\x18\x06 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\'\n\x05level\x18\x07 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x33\n\x0b\x63onsistency\x18\x08 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x15\n\rbase_point_id\x18\t \x01(\t\x12+\n\x05\x64isks\x18\n \x03(\x0b\x32\x1c.xenkeep.common.v1.PointDisk\x12\x15\n\rlogical_bytes\x18\x0b \x01(\x04\x12\x12\n\nread_bytes\x18\x0c \x01(\x04\x12\x14\n\x0cstored_bytes\x18\r \x01(\x04\x12*\n\x07notices\x18\x0e \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\x12\x0e\n\x06policy\x18\x0f \x01(\t\x12\x0b\n\x03run\x18\x10 \x01(\t\x12-\n\x05group\x18\x11 \x01(\x0b\x32\x1e.xenkeep.common.v1.GroupMoment\"[\n\x05\x41sset\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07pool_id\x18\x03 \x01(\t\x12\x19\n\x11pool_display_name\x18\x04 \x01(\t\"\xb5\x02\n\tPointDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\'\n\x05level\x18\x05 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x32\n\x0b\x66ull_reason\x18\x06 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\x12\x12\n\nread_bytes\x18\x07 \x01(\x04\x12\x15\n\rchanged_bytes\x18\x08 \x01(\x04\x12\x14\n\x0ctracking_ref\x18\t \x01(\t\x12\x14\n\x0c\x63ontent_root\x18\n \x01(\t\x12)\n\x04kind\x18\x0b \x01(\x0e\x32\x1b.xenkeep.common.v1.DiskKindb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,9 +34,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'xenkeep.common.v1.point_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_POINT']._serialized_start=119
-  _globals['_POINT']._serialized_end=651
-  _globals['_ASSET']._serialized_start=653
-  _globals['_ASSET']._serialized_end=744
-  _globals['_POINTDISK']._serialized_start=747
-  _globals['_POINTDISK']._serialized_end=1013
+  _globals['_POINT']._serialized_end=698
+  _globals['_ASSET']._serialized_start=700
+  _globals['_ASSET']._serialized_end=791
+  _globals['_POINTDISK']._serialized_start=794
+  _globals['_POINTDISK']._serialized_end=1103
 # @@protoc_insertion_point(module_scope)

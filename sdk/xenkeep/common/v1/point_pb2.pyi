@@ -42,6 +42,7 @@ class Point(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     RUN_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     point_id: _builtins.str
     """Identity of the point, a UUID."""
     repository_id: _builtins.str
@@ -84,6 +85,10 @@ class Point(_message.Message):
     def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
         """Downgrades, skips, retries of this backup."""
 
+    @_builtins.property
+    def group(self) -> _capture_pb2.GroupMoment:
+        """The moment it shares with points of other VMs; unset when the VM was captured alone."""
+
     def __init__(
         self,
         *,
@@ -103,10 +108,11 @@ class Point(_message.Message):
         notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
         policy: _builtins.str = ...,
         run: _builtins.str = ...,
+        group: _capture_pb2.GroupMoment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "commit_time", b"commit_time", "snapshot_time", b"snapshot_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "commit_time", b"commit_time", "group", b"group", "snapshot_time", b"snapshot_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "base_point_id", b"base_point_id", "commit_time", b"commit_time", "consistency", b"consistency", "disks", b"disks", "level", b"level", "logical_bytes", b"logical_bytes", "method", b"method", "notices", b"notices", "point_id", b"point_id", "policy", b"policy", "read_bytes", b"read_bytes", "repository_id", b"repository_id", "run", b"run", "snapshot_time", b"snapshot_time", "stored_bytes", b"stored_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "base_point_id", b"base_point_id", "commit_time", b"commit_time", "consistency", b"consistency", "disks", b"disks", "group", b"group", "level", b"level", "logical_bytes", b"logical_bytes", "method", b"method", "notices", b"notices", "point_id", b"point_id", "policy", b"policy", "read_bytes", b"read_bytes", "repository_id", b"repository_id", "run", b"run", "snapshot_time", b"snapshot_time", "stored_bytes", b"stored_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -162,10 +168,11 @@ class PointDisk(_message.Message):
     CHANGED_BYTES_FIELD_NUMBER: _builtins.int
     TRACKING_REF_FIELD_NUMBER: _builtins.int
     CONTENT_ROOT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     disk_id: _builtins.str
     """The disk's UUID in its pool when the point was taken."""
     device: _builtins.str
-    """Position on the VM ("0", "1", ...)."""
+    """Position on the VM ("0", "1", ...); "memory" for a suspend image."""
     display_name: _builtins.str
     """Name when the point was taken."""
     size_bytes: _builtins.int
@@ -182,6 +189,8 @@ class PointDisk(_message.Message):
     """What the next incremental starts from; meaningful to the hypervisor service alone."""
     content_root: _builtins.str
     """Root of the disk's Merkle map in the repository, hexadecimal: equal roots are equal contents."""
+    kind: _capture_pb2.DiskKind.ValueType
+    """What it holds."""
     def __init__(
         self,
         *,
@@ -195,10 +204,11 @@ class PointDisk(_message.Message):
         changed_bytes: _builtins.int = ...,
         tracking_ref: _builtins.str = ...,
         content_root: _builtins.str = ...,
+        kind: _capture_pb2.DiskKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_bytes", b"changed_bytes", "content_root", b"content_root", "device", b"device", "disk_id", b"disk_id", "display_name", b"display_name", "full_reason", b"full_reason", "level", b"level", "read_bytes", b"read_bytes", "size_bytes", b"size_bytes", "tracking_ref", b"tracking_ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_bytes", b"changed_bytes", "content_root", b"content_root", "device", b"device", "disk_id", b"disk_id", "display_name", b"display_name", "full_reason", b"full_reason", "kind", b"kind", "level", b"level", "read_bytes", b"read_bytes", "size_bytes", b"size_bytes", "tracking_ref", b"tracking_ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -36,6 +36,7 @@ class BackupSource(_message.Message):
     VM_CONFIGURATION_FIELD_NUMBER: _builtins.int
     DISKS_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`pools/{pool}/backupSources/{backup_source}`."""
     vm: _builtins.str
@@ -62,6 +63,10 @@ class BackupSource(_message.Message):
     def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
         """Downgrades and skips, for instance an excluded disk."""
 
+    @_builtins.property
+    def group(self) -> _capture_pb2.GroupMoment:
+        """The moment it shares with other sources; unset when it was opened alone."""
+
     def __init__(
         self,
         *,
@@ -75,10 +80,11 @@ class BackupSource(_message.Message):
         vm_configuration: _builtins.bytes = ...,
         disks: _abc.Iterable[Global___SourceDisk] | None = ...,
         notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
+        group: _capture_pb2.GroupMoment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot_time", b"snapshot_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "snapshot_time", b"snapshot_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "disks", b"disks", "method", b"method", "name", b"name", "notices", b"notices", "pool_display_name", b"pool_display_name", "snapshot_time", b"snapshot_time", "vm", b"vm", "vm_configuration", b"vm_configuration", "vm_display_name", b"vm_display_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "disks", b"disks", "group", b"group", "method", b"method", "name", b"name", "notices", b"notices", "pool_display_name", b"pool_display_name", "snapshot_time", b"snapshot_time", "vm", b"vm", "vm_configuration", b"vm_configuration", "vm_display_name", b"vm_display_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -102,10 +108,11 @@ class SourceDisk(_message.Message):
     EXTENTS_KNOWN_FIELD_NUMBER: _builtins.int
     CHANGED_BYTES_FIELD_NUMBER: _builtins.int
     BASE_TRACKING_REF_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     disk_id: _builtins.str
     """The VM's disk (not its snapshot): the UUID that stays the same from point to point."""
     device: _builtins.str
-    """Position on the VM ("0", "1", ...)."""
+    """Position on the VM ("0", "1", ...); "memory" for a suspend image."""
     display_name: _builtins.str
     """Its name."""
     size_bytes: _builtins.int
@@ -124,6 +131,8 @@ class SourceDisk(_message.Message):
     """Changed since the base, in bytes; the whole size when not known."""
     base_tracking_ref: _builtins.str
     """INCREMENTAL: the base, of those given at the first opening, that the extents are relative to. Whoever finds a source open knows by it what to build upon."""
+    kind: _capture_pb2.DiskKind.ValueType
+    """What it holds."""
     @_builtins.property
     def nbd_endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___NbdEndpoint]:
         """Where it can be read now; any of them, several at once."""
@@ -143,14 +152,71 @@ class SourceDisk(_message.Message):
         extents_known: _builtins.bool = ...,
         changed_bytes: _builtins.int = ...,
         base_tracking_ref: _builtins.str = ...,
+        kind: _capture_pb2.DiskKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_tracking_ref", b"base_tracking_ref", "changed_bytes", b"changed_bytes", "device", b"device", "disk_id", b"disk_id", "display_name", b"display_name", "extents_known", b"extents_known", "full_reason", b"full_reason", "full_reason_message", b"full_reason_message", "level", b"level", "nbd_endpoints", b"nbd_endpoints", "size_bytes", b"size_bytes", "tracking_ref", b"tracking_ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_tracking_ref", b"base_tracking_ref", "changed_bytes", b"changed_bytes", "device", b"device", "disk_id", b"disk_id", "display_name", b"display_name", "extents_known", b"extents_known", "full_reason", b"full_reason", "full_reason_message", b"full_reason_message", "kind", b"kind", "level", b"level", "nbd_endpoints", b"nbd_endpoints", "size_bytes", b"size_bytes", "tracking_ref", b"tracking_ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SourceDisk: _TypeAlias = SourceDisk  # noqa: Y015
+
+@_typing.final
+class SourceGroup(_message.Message):
+    """Sources that are opened at one moment. All members name the same group with the same members, method and options; whichever comes first has the
+    snapshots of all of them taken, and the others find theirs. If one cannot be taken, those of the others are removed, and opening any of them fails.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_ID_FIELD_NUMBER: _builtins.int
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    group_id: _builtins.str
+    """Chosen by the caller, a UUID."""
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupMember]:
+        """All of them."""
+
+    def __init__(
+        self,
+        *,
+        group_id: _builtins.str = ...,
+        members: _abc.Iterable[Global___GroupMember] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_id", b"group_id", "members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceGroup: _TypeAlias = SourceGroup  # noqa: Y015
+
+@_typing.final
+class GroupMember(_message.Message):
+    """One of the sources of a group."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VM_FIELD_NUMBER: _builtins.int
+    BACKUP_SOURCE_ID_FIELD_NUMBER: _builtins.int
+    vm: _builtins.str
+    """The VM, `pools/{pool}/vms/{vm}`."""
+    backup_source_id: _builtins.str
+    """The id its source will be opened with."""
+    def __init__(
+        self,
+        *,
+        vm: _builtins.str = ...,
+        backup_source_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_source_id", b"backup_source_id", "vm", b"vm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupMember: _TypeAlias = GroupMember  # noqa: Y015
 
 @_typing.final
 class NbdEndpoint(_message.Message):
@@ -232,6 +298,7 @@ class OpenBackupSourceRequest(_message.Message):
     BASES_FIELD_NUMBER: _builtins.int
     FULL_REASON_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     vm: _builtins.str
     """The VM, `pools/{pool}/vms/{vm}`."""
     backup_source_id: _builtins.str
@@ -248,6 +315,10 @@ class OpenBackupSourceRequest(_message.Message):
     def options(self) -> _capture_pb2.CaptureOptions:
         """What the policy says about the capture."""
 
+    @_builtins.property
+    def group(self) -> Global___SourceGroup:
+        """The group it is a member of; unset when it is opened alone."""
+
     def __init__(
         self,
         *,
@@ -257,10 +328,11 @@ class OpenBackupSourceRequest(_message.Message):
         bases: _abc.Iterable[Global___DiskBase] | None = ...,
         full_reason: _capture_pb2.FullReason.ValueType = ...,
         options: _capture_pb2.CaptureOptions | None = ...,
+        group: Global___SourceGroup | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_source_id", b"backup_source_id", "bases", b"bases", "full_reason", b"full_reason", "method", b"method", "options", b"options", "vm", b"vm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_source_id", b"backup_source_id", "bases", b"bases", "full_reason", b"full_reason", "group", b"group", "method", b"method", "options", b"options", "vm", b"vm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

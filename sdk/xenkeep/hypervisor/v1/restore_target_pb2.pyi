@@ -187,6 +187,29 @@ class Placement(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Memory:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _MemoryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Placement._Memory.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        MEMORY_UNSPECIFIED: Placement._Memory.ValueType  # 0
+        """Not chosen: WITH, but refused for a VM that seems to be a domain controller."""
+        MEMORY_WITH: Placement._Memory.ValueType  # 1
+        """The VM is suspended with it, so that resuming it goes on at the moment of the point. Refused where no host of the pool can resume it."""
+        MEMORY_WITHOUT: Placement._Memory.ValueType  # 2
+        """It is left out: the VM is halted, its disks are as after a power cut."""
+
+    class Memory(_Memory, metaclass=_MemoryEnumTypeWrapper):
+        """What becomes of the memory in a restore point; without one nothing is to be chosen."""
+
+    MEMORY_UNSPECIFIED: Placement.Memory.ValueType  # 0
+    """Not chosen: WITH, but refused for a VM that seems to be a domain controller."""
+    MEMORY_WITH: Placement.Memory.ValueType  # 1
+    """The VM is suspended with it, so that resuming it goes on at the moment of the point. Refused where no host of the pool can resume it."""
+    MEMORY_WITHOUT: Placement.Memory.ValueType  # 2
+    """It is left out: the VM is halted, its disks are as after a power cut."""
+
     class _Mode:
         ValueType = _typing.NewType("ValueType", _builtins.int)
         V: _TypeAlias = ValueType  # noqa: Y015
@@ -216,6 +239,7 @@ class Placement(_message.Message):
     VM_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     KEEP_MAC_ADDRESSES_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
     pool: _builtins.str
     """`pools/{pool}`."""
     sr: _builtins.str
@@ -227,7 +251,9 @@ class Placement(_message.Message):
     keep_mac_addresses: _builtins.bool
     """Whether the new VM keeps its MAC addresses. Over the original they are always kept."""
     start: _builtins.bool
-    """Start it after the commit. Otherwise it stays halted."""
+    """Start it after the commit, or resume it. Otherwise it stays halted, or suspended with the memory of the restore point."""
+    memory: Global___Placement.Memory.ValueType
+    """What becomes of the memory in the restore point."""
     def __init__(
         self,
         *,
@@ -237,10 +263,11 @@ class Placement(_message.Message):
         vm_display_name: _builtins.str = ...,
         keep_mac_addresses: _builtins.bool = ...,
         start: _builtins.bool = ...,
+        memory: Global___Placement.Memory.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_mac_addresses", b"keep_mac_addresses", "mode", b"mode", "pool", b"pool", "sr", b"sr", "start", b"start", "vm_display_name", b"vm_display_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_mac_addresses", b"keep_mac_addresses", "memory", b"memory", "mode", b"mode", "pool", b"pool", "sr", b"sr", "start", b"start", "vm_display_name", b"vm_display_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -92,6 +92,8 @@ class Vm(_message.Message):
     POOL_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     METHODS_FIELD_NUMBER: _builtins.int
     BOOT_PARAMETERS_FIELD_NUMBER: _builtins.int
+    GUEST_FIELD_NUMBER: _builtins.int
+    METHOD_CHECKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`pools/{pool}/vms/{vm}`; both ids are UUIDs."""
     display_name: _builtins.str
@@ -132,6 +134,14 @@ class Vm(_message.Message):
     def boot_parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """How it boots, in XenAPI's words: "HVM_boot_policy", "HVM_boot_params/order", "HVM_boot_params/firmware", "PV_kernel", ..."""
 
+    @_builtins.property
+    def guest(self) -> Global___Guest:
+        """What its guest is, as far as it tells."""
+
+    @_builtins.property
+    def method_checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___MethodCheck]:
+        """Every method, and what comes of choosing it now with options as they are by default."""
+
     def __init__(
         self,
         *,
@@ -150,14 +160,112 @@ class Vm(_message.Message):
         pool_display_name: _builtins.str = ...,
         methods: _abc.Iterable[_capture_pb2.Method.ValueType] | None = ...,
         boot_parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        guest: Global___Guest | None = ...,
+        method_checks: _abc.Iterable[Global___MethodCheck] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["guest", b"guest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_parameters", b"boot_parameters", "description", b"description", "disks", b"disks", "display_name", b"display_name", "guest_os", b"guest_os", "host_display_name", b"host_display_name", "host_id", b"host_id", "memory_bytes", b"memory_bytes", "methods", b"methods", "name", b"name", "network_interfaces", b"network_interfaces", "pool_display_name", b"pool_display_name", "power_state", b"power_state", "tags", b"tags", "vcpus", b"vcpus"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_parameters", b"boot_parameters", "description", b"description", "disks", b"disks", "display_name", b"display_name", "guest", b"guest", "guest_os", b"guest_os", "host_display_name", b"host_display_name", "host_id", b"host_id", "memory_bytes", b"memory_bytes", "method_checks", b"method_checks", "methods", b"methods", "name", b"name", "network_interfaces", b"network_interfaces", "pool_display_name", b"pool_display_name", "power_state", b"power_state", "tags", b"tags", "vcpus", b"vcpus"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Vm: _TypeAlias = Vm  # noqa: Y015
+
+@_typing.final
+class Guest(_message.Message):
+    """What the guest of a VM is. What it last told is kept while it does not run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OS_NAME_FIELD_NUMBER: _builtins.int
+    DISTRIBUTION_FIELD_NUMBER: _builtins.int
+    OS_VERSION_FIELD_NUMBER: _builtins.int
+    DRIVERS_VERSION_FIELD_NUMBER: _builtins.int
+    DRIVERS_DETECTED_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    DOMAIN_CONTROLLER_HINT_FIELD_NUMBER: _builtins.int
+    VTPM_FIELD_NUMBER: _builtins.int
+    PASSTHROUGH_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    os_name: _builtins.str
+    """Operating system ("Windows Server 2022 Standard"); empty when the guest does not tell."""
+    distribution: _builtins.str
+    """Family or distribution ("debian", "windows")."""
+    os_version: _builtins.str
+    """Version of the operating system ("12.5")."""
+    drivers_version: _builtins.str
+    """Version of the paravirtual drivers ("9.4.0.146"); empty without."""
+    drivers_detected: _builtins.bool
+    """Whether the pool sees paravirtual drivers."""
+    agent: _builtins.bool
+    """Whether a management agent has reported since the VM was started."""
+    domain_controller_hint: _builtins.str
+    """Why it seems to be a domain controller; empty when nothing points to it. No guest tells: it is taken from tags, name and operating system."""
+    vtpm: _builtins.bool
+    """Whether it has a virtual TPM."""
+    @_builtins.property
+    def passthrough(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What of its host's hardware it uses ("vGPU", "PCI device 0000:3b:00.0", "USB device"), one entry each."""
+
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Addresses the agent reports."""
+
+    def __init__(
+        self,
+        *,
+        os_name: _builtins.str = ...,
+        distribution: _builtins.str = ...,
+        os_version: _builtins.str = ...,
+        drivers_version: _builtins.str = ...,
+        drivers_detected: _builtins.bool = ...,
+        agent: _builtins.bool = ...,
+        domain_controller_hint: _builtins.str = ...,
+        vtpm: _builtins.bool = ...,
+        passthrough: _abc.Iterable[_builtins.str] | None = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "agent", b"agent", "distribution", b"distribution", "domain_controller_hint", b"domain_controller_hint", "drivers_detected", b"drivers_detected", "drivers_version", b"drivers_version", "os_name", b"os_name", "os_version", b"os_version", "passthrough", b"passthrough", "vtpm", b"vtpm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Guest: _TypeAlias = Guest  # noqa: Y015
+
+@_typing.final
+class MethodCheck(_message.Message):
+    """What comes of a method for a VM."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    USABLE_FIELD_NUMBER: _builtins.int
+    OBSTACLE_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    method: _capture_pb2.Method.ValueType
+    """The method that was asked about."""
+    usable: _builtins.bool
+    """Whether it can be used. If not, a backup fails, or a policy that prefers it takes a normal snapshot."""
+    obstacle: _builtins.str
+    """Why it cannot be used."""
+    consistency: _capture_pb2.Consistency.ValueType
+    """What the point guarantees if it is used."""
+    def __init__(
+        self,
+        *,
+        method: _capture_pb2.Method.ValueType = ...,
+        usable: _builtins.bool = ...,
+        obstacle: _builtins.str = ...,
+        consistency: _capture_pb2.Consistency.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "method", b"method", "obstacle", b"obstacle", "usable", b"usable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MethodCheck: _TypeAlias = MethodCheck  # noqa: Y015
 
 @_typing.final
 class Disk(_message.Message):

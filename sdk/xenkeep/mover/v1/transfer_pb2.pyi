@@ -11,6 +11,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from xenkeep.common.v1 import capture_pb2 as _capture_pb2
 from xenkeep.common.v1 import point_pb2 as _point_pb2
+from xenkeep.hypervisor.v1 import backup_source_pb2 as _backup_source_pb2
 from xenkeep.hypervisor.v1 import restore_target_pb2 as _restore_target_pb2
 import builtins as _builtins
 import sys
@@ -182,6 +183,7 @@ class BackupSpec(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     CONNECTIONS_PER_DISK_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     vm: _builtins.str
     """`pools/{pool}/vms/{vm}`."""
     repository: _builtins.str
@@ -200,6 +202,10 @@ class BackupSpec(_message.Message):
     def options(self) -> _capture_pb2.CaptureOptions:
         """What the policy says about the capture."""
 
+    @_builtins.property
+    def group(self) -> _backup_source_pb2.SourceGroup:
+        """The VMs that are captured at the same moment; unset when it is captured alone."""
+
     def __init__(
         self,
         *,
@@ -211,10 +217,11 @@ class BackupSpec(_message.Message):
         run: _builtins.str = ...,
         connections_per_disk: _builtins.int = ...,
         options: _capture_pb2.CaptureOptions | None = ...,
+        group: _backup_source_pb2.SourceGroup | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections_per_disk", b"connections_per_disk", "full", b"full", "method", b"method", "options", b"options", "policy", b"policy", "repository", b"repository", "run", b"run", "vm", b"vm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections_per_disk", b"connections_per_disk", "full", b"full", "group", b"group", "method", b"method", "options", b"options", "policy", b"policy", "repository", b"repository", "run", b"run", "vm", b"vm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,8 @@ class Policy(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`policies/{policy}`; the id is the policy's own name: lower-case letters, digits and dashes."""
     repository: _builtins.str
@@ -54,6 +56,8 @@ class Policy(_message.Message):
     """Changes with every update; give it back with an update to be sure nobody else was faster."""
     paused: _builtins.bool
     """Does not run by itself while true."""
+    group: _builtins.bool
+    """Captures all VMs of a run at one moment."""
     @_builtins.property
     def selector(self) -> Global___VmSelector:
         """Which VMs."""
@@ -78,6 +82,10 @@ class Policy(_message.Message):
     def options(self) -> _capture_pb2.CaptureOptions:
         """What is said about the capture beyond the method."""
 
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___VmGroup]:
+        """VMs that are captured at one moment; the others each for itself. A VM in several of these is refused."""
+
     def __init__(
         self,
         *,
@@ -94,14 +102,50 @@ class Policy(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         paused: _builtins.bool = ...,
         options: _capture_pb2.CaptureOptions | None = ...,
+        group: _builtins.bool = ...,
+        groups: _abc.Iterable[Global___VmGroup] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limits", b"limits", "next_run_time", b"next_run_time", "options", b"options", "retry", b"retry", "selector", b"selector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "etag", b"etag", "limits", b"limits", "method", b"method", "name", b"name", "next_run_time", b"next_run_time", "options", b"options", "paused", b"paused", "repository", b"repository", "retry", b"retry", "schedule", b"schedule", "selector", b"selector", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "etag", b"etag", "group", b"group", "groups", b"groups", "limits", b"limits", "method", b"method", "name", b"name", "next_run_time", b"next_run_time", "options", b"options", "paused", b"paused", "repository", b"repository", "retry", b"retry", "schedule", b"schedule", "selector", b"selector", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class VmGroup(_message.Message):
+    """VMs that belong together, for instance the servers of one application. What the policy does not select is not added by it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    VMS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    display_name: _builtins.str
+    """Its name."""
+    @_builtins.property
+    def vms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """VMs by name or UUID."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """VMs with any of these tags."""
+
+    def __init__(
+        self,
+        *,
+        display_name: _builtins.str = ...,
+        vms: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "tags", b"tags", "vms", b"vms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VmGroup: _TypeAlias = VmGroup  # noqa: Y015
 
 @_typing.final
 class VmSelector(_message.Message):

@@ -199,12 +199,15 @@ class BackupRun(_message.Message):
     METHOD_FIELD_NUMBER: _builtins.int
     FULL_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """`repositories/{repository}` or its name."""
     method: _capture_pb2.Method.ValueType
     """How to capture."""
     full: _builtins.bool
     """Read everything even where an incremental is possible."""
+    group: _builtins.bool
+    """Captures the VMs at one moment, all of them or none."""
     @_builtins.property
     def vms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """VMs by name, UUID or `pools/{pool}/vms/{vm}`."""
@@ -221,10 +224,11 @@ class BackupRun(_message.Message):
         method: _capture_pb2.Method.ValueType = ...,
         full: _builtins.bool = ...,
         options: _capture_pb2.CaptureOptions | None = ...,
+        group: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "method", b"method", "options", b"options", "repository", b"repository", "vms", b"vms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "group", b"group", "method", b"method", "options", b"options", "repository", b"repository", "vms", b"vms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -316,6 +320,7 @@ class Task(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`runs/{run}/tasks/{task}`."""
     subject: _builtins.str
@@ -330,6 +335,8 @@ class Task(_message.Message):
     """1 for the first try."""
     transfer: _builtins.str
     """The current transfer, `transfers/{transfer}`."""
+    group: _builtins.str
+    """Name of the group it is captured with; empty when it is captured alone."""
     @_builtins.property
     def progress(self) -> _transfer_pb2.Progress:
         """How far it is."""
@@ -370,10 +377,11 @@ class Task(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
+        group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "failure", b"failure", "progress", b"progress", "result", b"result", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "attempt", b"attempt", "end_time", b"end_time", "failure", b"failure", "name", b"name", "notices", b"notices", "progress", b"progress", "result", b"result", "start_time", b"start_time", "state", b"state", "subject", b"subject", "subject_display_name", b"subject_display_name", "transfer", b"transfer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activity", b"activity", "attempt", b"attempt", "end_time", b"end_time", "failure", b"failure", "group", b"group", "name", b"name", "notices", b"notices", "progress", b"progress", "result", b"result", "start_time", b"start_time", "state", b"state", "subject", b"subject", "subject_display_name", b"subject_display_name", "transfer", b"transfer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -319,6 +319,7 @@ class CaptureOptions(_message.Message):
     HOOKS_FIELD_NUMBER: _builtins.int
     DISKS_FIELD_NUMBER: _builtins.int
     MEMORY_FIELD_NUMBER: _builtins.int
+    CARE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def offline(self) -> Global___OfflineOptions:
         """For the method OFFLINE."""
@@ -339,6 +340,10 @@ class CaptureOptions(_message.Message):
     def memory(self) -> Global___MemoryOptions:
         """For the method MEMORY."""
 
+    @_builtins.property
+    def care(self) -> Global___CareOptions:
+        """How much regard is had for the pool, with any method."""
+
     def __init__(
         self,
         *,
@@ -347,14 +352,68 @@ class CaptureOptions(_message.Message):
         hooks: _abc.Iterable[Global___CaptureHook] | None = ...,
         disks: Global___DiskRules | None = ...,
         memory: Global___MemoryOptions | None = ...,
+        care: Global___CareOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "disks", b"disks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disks", b"disks", "hooks", b"hooks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "disks", b"disks", "hooks", b"hooks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CaptureOptions: _TypeAlias = CaptureOptions  # noqa: Y015
+
+@_typing.final
+class CareOptions(_message.Message):
+    """How much regard a backup has for the pool it reads from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Migration:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _MigrationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CareOptions._Migration.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        MIGRATION_UNSPECIFIED: CareOptions._Migration.ValueType  # 0
+        """Not chosen: FOLLOW."""
+        MIGRATION_FOLLOW: CareOptions._Migration.ValueType  # 1
+        """They go on: the snapshot is read through whichever hosts see it."""
+        MIGRATION_BLOCK: CareOptions._Migration.ValueType  # 2
+        """They are blocked in the pool from the snapshot until the source is closed."""
+
+    class Migration(_Migration, metaclass=_MigrationEnumTypeWrapper):
+        """What happens to migrations during a backup."""
+
+    MIGRATION_UNSPECIFIED: CareOptions.Migration.ValueType  # 0
+    """Not chosen: FOLLOW."""
+    MIGRATION_FOLLOW: CareOptions.Migration.ValueType  # 1
+    """They go on: the snapshot is read through whichever hosts see it."""
+    MIGRATION_BLOCK: CareOptions.Migration.ValueType  # 2
+    """They are blocked in the pool from the snapshot until the source is closed."""
+
+    PATIENCE_DURATION_FIELD_NUMBER: _builtins.int
+    MIGRATION_FIELD_NUMBER: _builtins.int
+    migration: Global___CareOptions.Migration.ValueType
+    """Whether the VM may be migrated while it is backed up."""
+    @_builtins.property
+    def patience_duration(self) -> _duration_pb2.Duration:
+        """How long a VM may wait for storage that is not fit for a snapshot (a long chain, too much to coalesce, too little space) or for room on the
+        hosts; then it is skipped with the reason. 0 takes 30 minutes.
+        """
+
+    def __init__(
+        self,
+        *,
+        patience_duration: _duration_pb2.Duration | None = ...,
+        migration: Global___CareOptions.Migration.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["patience_duration", b"patience_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["migration", b"migration", "patience_duration", b"patience_duration"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CareOptions: _TypeAlias = CareOptions  # noqa: Y015
 
 @_typing.final
 class OfflineOptions(_message.Message):

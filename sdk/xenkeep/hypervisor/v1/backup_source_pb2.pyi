@@ -230,6 +230,7 @@ class NbdEndpoint(_message.Message):
     EXPORT_NAME_FIELD_NUMBER: _builtins.int
     CERTIFICATE_PEM_FIELD_NUMBER: _builtins.int
     SERVER_NAME_FIELD_NUMBER: _builtins.int
+    MAX_CONNECTIONS_FIELD_NUMBER: _builtins.int
     host_id: _builtins.str
     """The host's UUID."""
     address: _builtins.str
@@ -242,6 +243,10 @@ class NbdEndpoint(_message.Message):
     """The certificate the host will present, PEM."""
     server_name: _builtins.str
     """Name to ask for in TLS; may be empty."""
+    max_connections: _builtins.int
+    """Connections this source may have open at the host now, over all its disks: its share of the 16 a host takes. Shares change as sources are
+    opened and closed; ask again every minute. 0: the host says itself when it is full.
+    """
     def __init__(
         self,
         *,
@@ -251,10 +256,11 @@ class NbdEndpoint(_message.Message):
         export_name: _builtins.str = ...,
         certificate_pem: _builtins.str = ...,
         server_name: _builtins.str = ...,
+        max_connections: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_pem", b"certificate_pem", "export_name", b"export_name", "host_id", b"host_id", "port", b"port", "server_name", b"server_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_pem", b"certificate_pem", "export_name", b"export_name", "host_id", b"host_id", "max_connections", b"max_connections", "port", b"port", "server_name", b"server_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -410,3 +410,63 @@ class ChangeTrackingLost(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChangeTrackingLost: _TypeAlias = ChangeTrackingLost  # noqa: Y015
+
+@_typing.final
+class SnapshotHindered(_message.Message):
+    """A VM is not fit for a snapshot now: its backup was refused and should wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VM_FIELD_NUMBER: _builtins.int
+    VM_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    vm: _builtins.str
+    """`pools/{pool}/vms/{vm}`."""
+    vm_display_name: _builtins.str
+    """Its name."""
+    reason: _builtins.str
+    """Stable code: DISK_CHAIN_LONG, SR_COALESCING, SR_SPACE_LOW or NBD_CONNECTIONS_SPENT."""
+    message: _builtins.str
+    """One sentence for a person."""
+    def __init__(
+        self,
+        *,
+        vm: _builtins.str = ...,
+        vm_display_name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "reason", b"reason", "vm", b"vm", "vm_display_name", b"vm_display_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotHindered: _TypeAlias = SnapshotHindered  # noqa: Y015
+
+@_typing.final
+class SnapshotPossible(_message.Message):
+    """What hindered a snapshot of a VM is over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VM_FIELD_NUMBER: _builtins.int
+    VM_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    vm: _builtins.str
+    """`pools/{pool}/vms/{vm}`."""
+    vm_display_name: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        vm: _builtins.str = ...,
+        vm_display_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["vm", b"vm", "vm_display_name", b"vm_display_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotPossible: _TypeAlias = SnapshotPossible  # noqa: Y015

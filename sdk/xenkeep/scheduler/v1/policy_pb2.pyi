@@ -228,22 +228,26 @@ class Limits(_message.Message):
     TASKS_PER_RUN_FIELD_NUMBER: _builtins.int
     TASKS_PER_HOST_FIELD_NUMBER: _builtins.int
     CONNECTIONS_PER_DISK_FIELD_NUMBER: _builtins.int
+    TASKS_PER_SR_FIELD_NUMBER: _builtins.int
     tasks_per_run: _builtins.int
     """Tasks of one run at once."""
     tasks_per_host: _builtins.int
     """Tasks on VMs of one host at once, over all runs."""
     connections_per_disk: _builtins.int
     """NBD connections per disk."""
+    tasks_per_sr: _builtins.int
+    """Tasks on VMs with disks on one storage repository at once, over all runs."""
     def __init__(
         self,
         *,
         tasks_per_run: _builtins.int = ...,
         tasks_per_host: _builtins.int = ...,
         connections_per_disk: _builtins.int = ...,
+        tasks_per_sr: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections_per_disk", b"connections_per_disk", "tasks_per_host", b"tasks_per_host", "tasks_per_run", b"tasks_per_run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections_per_disk", b"connections_per_disk", "tasks_per_host", b"tasks_per_host", "tasks_per_run", b"tasks_per_run", "tasks_per_sr", b"tasks_per_sr"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ nats-py would otherwise go on in the clear with a server, or a man in the middle
 """
 
 import asyncio
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Self
@@ -27,6 +28,7 @@ DEAD_KEPT = timedelta(days=90)
 _STREAM_NOT_FOUND = 10059  # nats-server server/errors.json, JSStreamNotFoundErr
 _ANSWER_S = 3.0
 _ATTEMPT_S = 10.0
+_SETTLE_S = 1
 _log = structlog.get_logger("xenkeep.bus")
 
 
@@ -126,13 +128,19 @@ class Bus:
             _log.warning("acknowledgement lost; the message will come again", subject=message.subject)
 
     async def give_back(self, message: Msg, pause_s: float = 0.0) -> None:
-        """Have ``message`` delivered again after ``pause_s``; if that cannot be said, JetStream does so by
-        itself.
+        """Have ``message`` delivered again after ``pause_s``, to whoever has room. Unconfirmed, that happens
+        when its ``ack_wait`` ends, and that is logged.
         """
+        pause = b" " + json.dumps({"delay": int(pause_s * 1e9)}).encode() if pause_s else b""
+        if not await self._confirmed(message, Msg.Ack.Nak + pause):
+            _log.warning("could not give back; the message will come again later", subject=message.subject)
+
+    async def settle(self) -> None:
+        """Return when NATS has heard what we said and we what it had sent by then. Raises Unavailable."""
         try:
-            await message.nak(delay=pause_s)
-        except (nats.errors.Error, OSError) as error:
-            _log.warning("could not give back; it will come again", subject=message.subject, error=str(error))
+            await self._nats.flush(timeout=_SETTLE_S)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise self.unavailable(str(error) or type(error).__name__) from error
 
     async def _confirmed(self, message: Msg, answer: bytes, timeout_s: float = _ANSWER_S) -> bool:
         try:

@@ -194,18 +194,21 @@ async def test_refused_before_it_is_met_a_transfer_never_starts(
         assert 1 == lab.hypervisor.calls.count("OpenBackupSource")
 
 
-async def test_stopped_in_the_middle_a_mover_leaves_in_order_and_the_next_one_goes_on(
+async def test_stopped_in_the_middle_a_mover_leaves_in_order_and_another_one_goes_on_at_once(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    async with Lab(nats_server, tmp_path, large()).running() as lab:
+    longer_than_this_test = {"XENKEEP_TRANSFER_LEASE": "300s"}
+    async with Lab(nats_server, tmp_path, large()).running(longer_than_this_test) as lab:
         lab.hypervisor.hold_after = PACKS + 2 * MIB
         transfer_id = await lab.back_up()
         await held(lab, transfer_id)
         await lab.until(lambda: lab.checkpoints(transfer_id)[-1:] > [1])
+        heir = lab.another("mover-2")
+        heir.env |= longer_than_this_test
+        await heir.start()
         assert 0 == await asyncio.wait_for(lab.mover.end(signal.SIGTERM), 15)
         assert {} == lab.hypervisor.closed
         let_go(lab, transfer_id)
-        await lab.mover.start()
         result = await lab.finished(transfer_id)
         assert result.resumed_from_bytes > 16 * MIB
 

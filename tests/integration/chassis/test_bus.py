@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 from nats.errors import Error as NatsError
+from nats.js import api
 from xenkeep.catalog.v1.events_pb2 import RestorePointRemoved, RestorePointVerified
 from xenkeep.common.v1.bus_pb2 import MessageDeadLettered
 
@@ -16,10 +17,11 @@ from services.chassis.bus.cloudevents import Meta
 from services.chassis.bus.consumer import Consumer
 from services.chassis.bus.nats_bus import Bus
 from services.chassis.bus.outbox import Outbox
+from services.chassis.bus.pull import Pull
 from services.chassis.bus.redelivery import Redelivery
 from services.chassis.bus.subscribe import tail
-from services.chassis.bus.work import Outcome, WorkQueue
-from services.chassis.clock import FakeClock
+from services.chassis.bus.work import Outcome, Workers, WorkQueue
+from services.chassis.clock import FakeClock, SystemClock
 from services.chassis.errors import InvalidInput, ResourceExhausted, Unavailable, XenkeepError
 from services.chassis.sql import Database, Transaction
 from services.chassis.tls import TlsFiles
@@ -358,6 +360,68 @@ async def test_work_that_takes_longer_than_the_lease_is_not_given_to_another(
         for queue in queues:
             await queue.close()
     assert taken == ["restorePoints/w1"]
+
+
+async def test_work_whose_worker_is_stopped_is_taken_up_by_another_at_once(
+    nats_server: NatsServer, database: Database
+) -> None:
+    begun, deliveries = asyncio.Event(), []
+
+    async def endless(work: RestorePointRemoved, meta: Meta) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def finish(work: RestorePointRemoved, meta: Meta) -> None:
+        deliveries.append(meta.deliveries)
+
+    async with nats_server.bus() as bus, nats_server.bus() as another:
+        async with database.begin() as tx:
+            await tx.enqueue(removed("w1"), site="berlin", kind="transfer")
+        await Outbox(database, bus).flush()
+        stopped, heir = (
+            WorkQueue(each, "berlin", "transfer", RestorePointRemoved, lease_s=300) for each in (bus, another)
+        )
+        async with Workers(stopped, endless, 2), running(Workers(stopped, endless, 2).run()):
+            await begun.wait()
+        async with asyncio.timeout(20):
+            assert await heir.take(finish) is Outcome.DONE
+        await heir.close()
+    assert len(deliveries) == 1
+
+
+async def test_work_that_was_on_its_way_to_a_stopped_worker_is_taken_up_by_another_at_once(
+    nats_server: NatsServer, database: Database
+) -> None:
+    config = api.ConsumerConfig(
+        durable_name="workers",
+        filter_subject=subjects.of_work("berlin", "transfer"),
+        ack_policy=api.AckPolicy.EXPLICIT,
+        ack_wait=300,
+    )
+
+    async with nats_server.bus() as bus, nats_server.bus() as another:
+
+        async def consumer(wanted: Callable[[api.ConsumerInfo], bool]) -> None:
+            async with asyncio.timeout(20):
+                while not wanted(await bus.js.consumer_info(subjects.WORK, "workers")):  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+
+        await bus.js.add_consumer(subjects.WORK, config)
+        stopped, heir = (
+            Pull(each, subjects.WORK, lambda _: config, SystemClock()) for each in (bus, another)
+        )
+        asking = asyncio.create_task(stopped.next())
+        await consumer(lambda info: info.num_waiting == 1)
+        asking.cancel()
+        await asyncio.wait({asking})
+        async with database.begin() as tx:
+            await tx.enqueue(removed("w1"), site="berlin", kind="transfer")
+        await Outbox(database, another).flush()
+        await consumer(lambda info: info.num_ack_pending == 1)
+        await stopped.__aexit__()
+        async with heir, asyncio.timeout(20):
+            message = await heir.next()
+    assert message.metadata.num_delivered == 2
 
 
 async def test_a_worker_that_cannot_reach_the_bus_for_a_lease_stops_and_says_so(

@@ -23,6 +23,7 @@ from services.simulator.calls import (
     vm_power,
     vm_snapshot,
     vm_suspend,
+    vtpm,
 )
 from services.simulator.dispatch.call import CallFunction
 
@@ -106,6 +107,8 @@ CALLS: Mapping[str, CallFunction] = {
     "VM.update_allowed_operations": vm_power.update_allowed_operations,
     "VM_appliance.create": plain_records.creator("VM_appliance"),
     "VM_appliance.destroy": plain_records.destroyer("VM_appliance"),
+    "VTPM.create": vtpm.create,
+    "VTPM.destroy": vtpm.destroy,
     "event.from": event.from_,
     "event.get_current_id": event.get_current_id,
     "event.inject": event.inject,

@@ -74,6 +74,7 @@ def destroy_record(call: Call, ref: str) -> None:
         for device in list(vm[field]):
             vdi = db.row(cls, device)["VDI"] if cls == "VBD" else NULL_REF
             db.delete(cls, device)
+            call.pool.tpm_contents.pop(device, None)
             allowed_operations.refresh(db, "VDI", vdi)
     db.delete("VM", ref)
     for cls, field in (("VM_metrics", "metrics"), ("VM_guest_metrics", "guest_metrics")):

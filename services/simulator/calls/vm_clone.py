@@ -3,7 +3,7 @@
 from xml.etree import ElementTree
 
 from services.simulator.calls import vbd, vdi, vdi_copies
-from services.simulator.calls.vm_copies import copy_devices, copy_disks, copy_record
+from services.simulator.calls.vm_copies import copied_image, copy_devices, copy_disks, copy_record
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import ocaml_failure
 from services.simulator.model.defaults import NULL_REF
@@ -40,6 +40,7 @@ async def _duplicate(call: Call, vm_ref: str, new_name: str, kind: str, sr: str)
             vm,
             name_label=new_name,
             other_config={**vm["other_config"], "mac_seed": call.pool.ids.new()},
+            **await copied_image(vm, copy_one),
         )
         copy_devices(call, vm, ref, disks, keep_macs=False)
     return ref

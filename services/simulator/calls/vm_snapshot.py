@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.simulator.calls import vdi, vdi_copies
-from services.simulator.calls.vm_copies import copy_devices, copy_disks, copy_record
+from services.simulator.calls.vm_copies import copied_image, copy_devices, copy_disks, copy_record
 from services.simulator.calls.vm_power import stop_domain
 from services.simulator.calls.vm_suspend import resume_domain, suspend_domain
 from services.simulator.database.row import Row
@@ -78,22 +78,26 @@ async def snapshot_with_quiesce(call: Call, vm_ref: str, new_name: str) -> str:
 
 
 async def checkpoint(call: Call, vm_ref: str, new_name: str) -> str:
-    """A snapshot with memory: a running VM sleeps for the moment of it."""
+    """A snapshot with memory: a running VM sleeps for the moment of it; of a paused one, without memory.
+
+    Source: xapi, ocaml/xapi/xapi_vm_snapshot.ml ``checkpoint``, xapi_vm_clone.ml ``clone``.
+    """
     if call.db.only("pool")["restrictions"].get("restrict_checkpoint") == "true":
         raise XapiFailure("LICENCE_RESTRICTION", "Checkpoint")
     async with vm_operation(call, vm_ref, "checkpoint"):
         vm = call.db.row("VM", vm_ref)
         was, host = vm["power_state"], vm["resident_on"]
-        if was != "Suspended":
+        if was == "Paused":
+            return await _take(call, vm, new_name, frozenset(), {})
+        if was == "Running":
             await suspend_domain(call, vm_ref)
         try:
             memory = await vdi_copies.snapshot(call, vm["suspend_VDI"], {})
             image = {"power_state": "Suspended", "suspend_VDI": memory}
-            ref = await _take(call, vm, new_name, frozenset(), image, power_state=was)
+            return await _take(call, vm, new_name, frozenset(), image, power_state=was)
         finally:
-            if was != "Suspended":
+            if was == "Running":
                 await resume_domain(call, vm_ref, host, was)
-    return ref
 
 
 async def _take(
@@ -139,6 +143,8 @@ async def _take(
 async def revert(call: Call, snapshot_ref: str) -> None:
     """The VM as it was: its disks are replaced by clones of the snapshot's, a VM that is gone is made again.
 
+    To a checkpoint: it is suspended then, on a clone of the memory image.
+
     Raises ``VM_REVERT_FAILED`` for anything but a snapshot.
     """
     db = call.db
@@ -151,6 +157,7 @@ async def revert(call: Call, snapshot_ref: str) -> None:
         await _replace_devices(call, source, vm_ref)
         kept = {name: value for name, value in fields.items() if name not in _SURVIVE_A_REVERT}
         db.update("VM", vm_ref, **kept, parent=snapshot_ref, generation_id=domains.generation_id(call.pool))
+        db.update("VM", vm_ref, **await copied_image(source, lambda vdi: vdi_copies.clone(call, vdi, {})))
         allowed_operations.refresh_vm(db, vm_ref)
     vm = db.row("VM", vm_ref)
     body = f"VM '{vm['name_label']}' (uuid: {vm['uuid']}) reverted: {source['name_label']}"
@@ -179,9 +186,10 @@ async def _replace_devices(call: Call, source: Row, vm_ref: str) -> None:
     disks = await copy_disks(call, source, lambda vdi: vdi_copies.clone(call, vdi, {}), frozenset())
     vm = db.row("VM", vm_ref)
     old_disks = {disk.ref for vbd, disk in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"}
-    for cls, refs in (("VBD", vm["VBDs"]), ("VIF", vm["VIFs"])):
+    for cls, refs in (("VBD", vm["VBDs"]), ("VIF", vm["VIFs"]), ("VTPM", vm.get("VTPMs", []))):
         for ref in list(refs):
             db.delete(cls, ref)
+            call.pool.tpm_contents.pop(ref, None)
     for vbd_ref, clone in disks.items():
         original = db.row("VDI", db.row("VBD", vbd_ref)["VDI"])["snapshot_of"]
         _point_snapshots_at(call, original, clone)

@@ -5,11 +5,9 @@ from services.simulator.calls.vm_power import tell
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import domains
+from services.simulator.pool import domains, memory_image
 from services.simulator.pool.operations import vm_operation
 from services.simulator.pool.pool import disk_work
-
-_HEADER = b"XenSavedDomain simulated\n".ljust(512, b"\0")
 
 
 async def suspend(call: Call, vm_ref: str) -> None:
@@ -30,8 +28,17 @@ async def resume_on(call: Call, vm_ref: str, host: str, start_paused: bool, forc
 async def _resume(call: Call, vm_ref: str, name: str, host: str | None, paused: bool) -> None:
     async with vm_operation(call, vm_ref, name):
         chosen = host or domains.choose_host(call.pool, call.db.row("VM", vm_ref))
+        await _check_image(call, vm_ref)
+        await domains.attach_disks(call.pool, vm_ref)
         await resume_domain(call, vm_ref, chosen, "Paused" if paused else "Running")
         tell(call, vm_ref, "VM_RESUMED", "resumed")
+
+
+async def _check_image(call: Call, vm_ref: str) -> None:
+    """Raises ``HANDLE_INVALID`` without an image, ``INTERNAL_ERROR`` for one that is damaged."""
+    image = call.db.row("VDI", call.db.row("VM", vm_ref)["suspend_VDI"])
+    disk = await disk_work(call.pool.repository(image["SR"]).disk, image["uuid"])
+    await disk_work(memory_image.check, disk)
 
 
 async def suspend_domain(call: Call, vm_ref: str) -> None:
@@ -56,7 +63,7 @@ async def suspend_domain(call: Call, vm_ref: str) -> None:
         domains.let_guest_go_on(call.pool, vm)
         raise
     disk = await disk_work(call.pool.repository(sr).disk, db.row("VDI", image)["uuid"])
-    await disk_work(disk.write, 0, _HEADER)
+    await disk_work(memory_image.write, disk, f"{vm['uuid']} {vm['domid']} {image}")
     await call.pool.disks[sr].follow()
     db.update("VM", vm_ref, power_state="Suspended", suspend_VDI=image, resident_on=NULL_REF, domid=-1)
 

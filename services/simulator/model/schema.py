@@ -102,6 +102,11 @@ class Model:
         """Whether disks go over HTTP as QCOW2 (xapi: ocaml/xapi/importexport.ml, since 25.27)."""
         return self.release >= (25, 27)
 
+    @property
+    def excludes_devices(self) -> bool:
+        """Whether metadata goes without devices on request (xapi: ocaml/xapi/export.ml, since 24.13)."""
+        return self.release >= (24, 13)
+
     def offers(self, call: str) -> bool:
         """Whether a call is there and not merely remembered."""
         return call in self.messages and not self.messages[call].removed

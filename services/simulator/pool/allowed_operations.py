@@ -32,8 +32,9 @@ def refresh_vm(db: Database, vm: str) -> None:
     """Of a VM, its devices and its disks."""
     refresh(db, "VM", vm)
     row = db.row("VM", vm)
-    for vif in row["VIFs"]:
-        refresh(db, "VIF", vif)
+    for cls in ("VIF", "VTPM"):
+        for device in row.get(f"{cls}s", ()):
+            refresh(db, cls, device)
     for vbd in row["VBDs"]:
         refresh(db, "VBD", vbd)
         refresh(db, "VDI", db.row("VBD", vbd)["VDI"])
@@ -74,10 +75,16 @@ def _has_tools(db: Database, vm: Row) -> bool:
     return metrics is not None and bool(metrics["PV_drivers_detected"])
 
 
+def _vtpm(db: Database, vtpm: Row) -> list[str]:
+    vm = db.find("VM", vtpm["VM"])
+    return ["destroy"] if vm is not None and vm["power_state"] == "Halted" else []
+
+
 _RULES: Mapping[str, Callable[[Database, Row], list[str]]] = {
     "VM": vm_rules.allowed,
     "VDI": vdi_rules.allowed,
     "VBD": _vbd,
     "VIF": _vif,
     "SR": _sr,
+    "VTPM": _vtpm,
 }

@@ -1,5 +1,6 @@
 """Running VMs: what changes in the database when a domain appears, stops, sleeps or dies with its host."""
 
+import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from services.simulator.pool.pool import Guest, Pool, disk_work
 from services.simulator.wire.datetimes import EPOCH
 
 _MIB = 1024**2
+_TPM_STATE_SIZE = 4096
 UNSET_GENERATION = "0:0"
 """The generation_id of a VM that never ran."""
 
@@ -86,14 +88,15 @@ def choose_host(pool: Pool, vm: Row) -> str:
 
 
 async def attach_disks(pool: Pool, vm: str) -> None:
-    """Attach every disk and VIF. Raises ``VDI_IN_USE`` when another VM writes to a disk; then none is
-    attached.
+    """Attach every disk and VIF that is not. Raises ``VDI_IN_USE`` when another VM writes to a disk; then
+    none is attached.
     """
     row = pool.db.row("VM", vm)
     for vbd, vdi in disks_in_use(pool, row):
         check_exclusive(pool, vbd, vdi, among=row["VBDs"])
     for vbd_ref in row["VBDs"]:
-        await attach(pool, vbd_ref)
+        if not pool.db.row("VBD", vbd_ref)["currently_attached"]:
+            await attach(pool, vbd_ref)
     for vif in row["VIFs"]:
         pool.db.set("VIF", vif, "currently_attached", True)
 
@@ -190,6 +193,8 @@ async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") 
         hardware_platform_version=2,
         **({} if row["bios_strings"] else {"bios_strings": BIOS_STRINGS}),
     )
+    for tpm in row.get("VTPMs", ()):
+        pool.tpm_contents[tpm] = pool.tpm_contents.get(tpm) or _manufactured_tpm(pool)
     allowed_operations.refresh_vm(pool.db, vm)
 
 
@@ -277,6 +282,11 @@ def add_guest_metrics(pool: Pool, vm: Row) -> str:
         last_updated=pool.now(),
         **facts,
     )
+
+
+def _manufactured_tpm(pool: Pool) -> str:
+    """The state of a TPM after its first start: seeds that no other has."""
+    return base64.b64encode(hashlib.shake_256(pool.ids.new().encode()).digest(_TPM_STATE_SIZE)).decode()
 
 
 def _letters(number: int) -> str:

@@ -51,7 +51,7 @@ class Pool:
     ``repositories`` are the SRs' contents by SR reference, ``disks`` their records; ``guests``
     are described VMs by uuid, ``guest_disks`` the disks that are written to from outside, ``mishaps`` what
     shall go wrong. Who holds ``guests_may_write`` knows that no guest writes meanwhile, but those of
-    ``guest_disks``. All hosts live in this
+    ``guest_disks``. ``tpm_contents`` are those of virtual TPMs, base64, by reference. All hosts live in this
     process and see one database, the coordinator's; that supporters refuse calls is the dispatcher's
     business.
     """
@@ -72,6 +72,7 @@ class Pool:
         self.disks: dict[str, Disks] = {}
         self.guests: dict[str, Guest] = {}
         self.guest_disks = GuestDisks()
+        self.tpm_contents: dict[str, str] = {}
         self.mishaps = Mishaps(clock)
         self.guests_may_write = asyncio.Lock()
         self.domids = itertools.count(1)

@@ -22,12 +22,7 @@ class MetadataExport:
             self._pool, self._host, exchange, "get_export_metadata", "Export of VM metadata"
         ) as transfer:
             vms = self._vms(transfer)
-            document = ova.write(
-                self._pool,
-                vms,
-                with_snapshots=transfer.asks("export_snapshots", default=True),
-                preserve_power_state=True,
-            )
+            document = ova.write(self._pool, vms, self._scope(transfer))
             body = tar.header("ova.xml", len(document.text)) + tar.padded(document.text) + tar.END
             version = ".".join(self._pool.model.version.split(".")[:2])
             await exchange.begin(
@@ -43,6 +38,16 @@ class MetadataExport:
                 version="HTTP/1.0",
             )
             await send(transfer, body)
+
+    def _scope(self, transfer: Transfer) -> ova.Scope:
+        """Releases before 24.13 do not know ``excluded_device_types`` (recorded)."""
+        asked = transfer.query.get("excluded_device_types", "") if self._pool.model.excludes_devices else ""
+        return ova.Scope(
+            snapshots=transfer.asks("export_snapshots", default=True),
+            power_state=True,
+            disk_parents=transfer.asks("include_vhd_parents"),
+            without=frozenset(name.upper() for name in asked.split(",") if name),
+        )
 
     def _vms(self, transfer: Transfer) -> list[Row]:
         """Raises ``HANDLE_INVALID``, ``UUID_INVALID``, ``OPERATION_NOT_ALLOWED``."""

@@ -11,9 +11,11 @@ from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool.pool import Pool
 from services.simulator.wire import xmlrpc
 
-CLASSES = ("VM", "VM_guest_metrics", "VBD", "VIF", "network", "VDI", "SR", "VTPM")
+CLASSES = ("host", "VM", "VM_guest_metrics", "VBD", "VIF", "network", "VDI", "SR", "VTPM")
 """In this order; references to anything else become null."""
 EXPORT_VERSION = 2
+_OF_THE_POOL = {"network": "PIFs", "SR": "PBDs"}
+"""Sets that mean something only in the pool of origin."""
 _BLANKED: dict[str, Any] = {"allowed_operations": [], "current_operations": {}}
 
 
@@ -25,17 +27,29 @@ class Document:
     ids: dict[str, str]
 
 
-def write(pool: Pool, vms: Iterable[Row], *, with_snapshots: bool, preserve_power_state: bool) -> Document:
-    """Describe ``vms`` and, with them, their snapshots."""
+@dataclass(frozen=True)
+class Scope:
+    """What goes along with a VM. ``power_state``: as it is, with the memory of a suspended one, instead of
+    halted. ``without`` are classes of devices (xapi: importexport.ml ``Devicetype``).
+    """
+
+    snapshots: bool = False
+    power_state: bool = False
+    disk_parents: bool = False
+    without: frozenset[str] = frozenset()
+
+
+def write(pool: Pool, vms: Iterable[Row], scope: Scope) -> Document:
+    """Describe ``vms``. The contents of virtual TPMs are in the text: it is key material."""
     db = pool.db
     asked = list(vms)
     alone = {vm.ref for vm in asked}
-    rows = _collect(db, asked, with_snapshots)
+    rows = _collect(db, asked, scope)
     ids = {row.ref: f"Ref:{number}" for number, row in enumerate(rows)}
-    if with_snapshots and any(row["is_a_snapshot"] for row in rows if row.cls == "VM"):
+    if scope.snapshots and any(row["is_a_snapshot"] for row in rows if row.cls == "VM"):
         ids[NULL_REF] = f"Ref:{len(rows)}"
     objects = [
-        {"class": row.cls, "id": ids[row.ref], "snapshot": _record(row, ids, alone, preserve_power_state)}
+        {"class": row.cls, "id": ids[row.ref], "snapshot": _record(pool, row, ids, alone, scope)}
         for cls in CLASSES
         for row in rows
         if row.cls == cls
@@ -50,46 +64,71 @@ def write(pool: Pool, vms: Iterable[Row], *, with_snapshots: bool, preserve_powe
     return Document(xmlrpc.encode({"version": about, "objects": objects}).encode(), ids)
 
 
-def _collect(db: Database, vms: Iterable[Row], with_snapshots: bool) -> list[Row]:
+def _collect(db: Database, vms: Iterable[Row], scope: Scope) -> list[Row]:
     found: dict[str, Row] = {}
 
     def add(cls: str, ref: str) -> Row | None:
-        row = db.find(cls, ref)
+        row = db.find(cls, ref) if cls not in scope.without else None
         if row is not None:
             found.setdefault(ref, row)
         return row
 
+    def add_disk(ref: str) -> None:
+        vdi = add("VDI", ref)
+        if vdi is not None:
+            add("SR", vdi["SR"])
+            parent = db.tables["VDI"].by_uuid(vdi["sm_config"].get("vhd-parent", ""))
+            if scope.disk_parents and parent is not None and parent.ref not in found:
+                add_disk(parent.ref)
+
     for vm in vms:
-        for each in (vm, *(db.row("VM", ref) for ref in vm["snapshots"] if with_snapshots)):
+        for each in (vm, *(db.row("VM", ref) for ref in vm["snapshots"] if scope.snapshots)):
             add("VM", each.ref)
             add("VM_guest_metrics", each["guest_metrics"])
             for ref in each["VBDs"]:
                 vbd = add("VBD", ref)
-                vdi = add("VDI", vbd["VDI"]) if vbd is not None else None
-                if vdi is not None:
-                    add("SR", vdi["SR"])
+                if vbd is not None:
+                    add_disk(vbd["VDI"])
             for ref in each["VIFs"]:
                 vif = add("VIF", ref)
                 if vif is not None:
                     add("network", vif["network"])
             for ref in each["VTPMs"]:
                 add("VTPM", ref)
-            add("VDI", each["suspend_VDI"])
+            if scope.power_state and each["power_state"] == "Suspended":
+                add_disk(each["suspend_VDI"])
+            for host in (each["resident_on"], each["affinity"]):
+                add("host", host)
     return list(found.values())
 
 
-def _record(row: Row, ids: dict[str, str], alone: set[str], preserve_power_state: bool) -> dict[str, Any]:
+def _record(pool: Pool, row: Row, ids: dict[str, str], alone: set[str], scope: Scope) -> dict[str, Any]:
     """``alone`` are the VMs that were asked for: a snapshot among them stops being one."""
+    if row.cls == "VTPM":
+        return _tpm_record(pool, row, ids)
     record = {name: _translate(value, ids) for name, value in row.items()} | _blanked(row)
     if row.cls == "VM" and row.ref in alone and row["is_a_snapshot"]:
         record |= {"is_a_snapshot": False, "snapshot_of": NULL_REF}
     if row.cls == "VM":
         record |= {"metrics": NULL_REF, "consoles": [], "crash_dumps": [], "appliance": NULL_REF}
-        if not preserve_power_state:
+        if not scope.power_state:
             record |= {"power_state": "Halted", "suspend_VDI": NULL_REF}
-    if row.cls in ("network", "SR"):
-        record["PIFs" if row.cls == "network" else "PBDs"] = []
+    if row.cls in _OF_THE_POOL:
+        record[_OF_THE_POOL[row.cls]] = []
+    if row.cls == "host":
+        record |= {name: type(value)() for name, value in record.items() if isinstance(value, (list, dict))}
     return record
+
+
+def _tpm_record(pool: Pool, row: Row, ids: dict[str, str]) -> dict[str, Any]:
+    """In a shape of its own (xapi: ocaml/xapi/importexport.ml ``vtpm'``)."""
+    return {
+        "vTPM'_VM": ids.get(row["VM"], NULL_REF),
+        "vTPM'_uuid": row["uuid"],
+        "vTPM'_is_unique": row["is_unique"],
+        "vTPM'_is_protected": row["is_protected"],
+        "vTPM'_content": pool.tpm_contents.get(row.ref, ""),
+    }
 
 
 def _blanked(row: Row) -> dict[str, Any]:

@@ -54,12 +54,8 @@ class XvaExport:
         return next((sr for sr in srs if not domains.sees(self._pool, self._host.ref, sr)), None)
 
     async def _send(self, transfer: Transfer, vm: Row) -> None:
-        document = ova.write(
-            self._pool,
-            [vm],
-            with_snapshots=False,
-            preserve_power_state=transfer.asks("preserve_power_state"),
-        )
+        scope = ova.Scope(power_state=transfer.asks("preserve_power_state"))
+        document = ova.write(self._pool, [vm], scope)
         version = ".".join(self._pool.model.version.split(".")[:2])
         await transfer.exchange.begin(
             [
@@ -73,6 +69,9 @@ class XvaExport:
             version="HTTP/1.0",
         )
         disks = [vdi for vbd, vdi in domains.disks_in_use(self._pool, vm) if vbd["type"] != "CD"]
+        image = self._pool.db.find("VDI", vm["suspend_VDI"])
+        if image is not None and image.ref in document.ids:
+            disks.append(image)
         disks.sort(key=lambda vdi: document.ids[vdi.ref])
         total = sum(vdi["virtual_size"] for vdi in disks) or 1
         pack = _compressor(transfer.query.get("use_compression", ""))

@@ -111,7 +111,7 @@ class _Import:
             item.record["VDI"]
             for item in objects.values()
             if item.cls == "VBD" and item.record["type"] != "CD"
-        }
+        } | {item.id for item in objects.values() if item.cls == "VDI" and item.record["type"] == "suspend"}
         for id_ in sorted(wanted):
             vdi = objects.get(id_)
             if vdi is None or vdi.cls != "VDI":

@@ -8,6 +8,7 @@ from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES
 from services.mover.repository.format.names import FORMAT_VERSION
 from services.mover.repository.format.point import VM_CONFIGURATION, Disk, Notice, RestorePoint
 from services.mover.repository.format.slot import Argon2Cost
+from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.lifecycle import create_repository, open_repository
 from services.mover.repository.opening import repair_header
 from services.mover.repository.ports import BlockSource, BlockTarget, Progress
@@ -44,6 +45,7 @@ __all__ = [
     "Statistics",
     "Store",
     "StoredObject",
+    "StreamRef",
     "Verification",
     "create_repository",
     "open_repository",

@@ -22,6 +22,7 @@ class KeyRing:
             type_: hkdf(root, repository_id, b"xenkeep/1 id " + type_.name.lower().encode())
             for type_ in BlobType
         }
+        self.cut_key: Final = hkdf(root, repository_id, b"xenkeep/1 cut", 16)
         self._data_keys: dict[int, bytes] = {}
         self._lock = threading.Lock()
 

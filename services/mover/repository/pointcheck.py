@@ -6,7 +6,7 @@ from services.mover.repository.format.blob import BlobType
 from services.mover.repository.format.names import PAGE_ENTRIES, point_name
 from services.mover.repository.format.page import Entry
 from services.mover.repository.format.point import decode_body
-from services.mover.repository.stream import stream_ids
+from services.mover.repository.streamreader import stream_id_batches
 
 Culprits = dict[str, str]
 """Object name to problem."""
@@ -52,7 +52,8 @@ class PointChecker:
                 found[error.metadata.get("object", name)] = error.message
         for ref in point.streams.values():
             try:
-                found |= self._blobs(list(stream_ids(self._context.reader, ref)))
+                for ids in stream_id_batches(self._context.reader, ref):
+                    found |= self._blobs(ids)
             except DataLoss as error:
                 found[error.metadata.get("object", name)] = error.message
         return found

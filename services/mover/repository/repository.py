@@ -36,7 +36,7 @@ from services.mover.repository.restore import (
     restore_disk,
 )
 from services.mover.repository.session import BackupSession
-from services.mover.repository.stream import read_stream, require_stream
+from services.mover.repository.streamreader import read_stream, require_stream
 from services.mover.repository.verify import Verification, verify
 
 
@@ -140,12 +140,10 @@ class Repository:
         Reads the point; walks its maps only while some pack is known to be damaged.
         """
         try:
-            point = self.get_point(point_id)
             if self._context.index.has_damage():
-                for disk in point.disks:
-                    require_readable(self._context, point_id, disk, self._context.disk_map(disk))
-                for ref in point.streams.values():
-                    require_stream(self._context.reader, self._context.index, ref)
+                self.require_restorable(point_id)
+            else:
+                self.get_point(point_id)
         except DataLoss as error:
             return error.message
         return ""
@@ -184,18 +182,26 @@ class Repository:
         return compare_disk(self._context, point_id, disk, source)
 
     def require_restorable(self, point_id: str) -> None:
-        """Raises DataLoss naming what is lost when any disk of the point is known not to be restorable."""
+        """Raises DataLoss naming what is lost when a disk or stream is known not to be restorable."""
         point = self.get_point(point_id)
         for disk in point.disks:
             require_readable(self._context, point_id, disk, self._context.disk_map(disk))
+        for ref in point.streams.values():
+            require_stream(self._context.reader, self._context.index, ref)
 
     def read_disk(self, point_id: str, disk_id: str, offset: int, length: int) -> bytes:
         """Bytes of a disk; raises InvalidInput when the range is not on it."""
         _, disk = self._disk(point_id, disk_id)
         return read_range(self._context, disk, offset, length)
 
-    def read_stream(self, point_id: str, name: str) -> Iterator[bytes]:
-        """The bytes stored with the point under ``name``, in order."""
+    def read_stream(
+        self, point_id: str, name: str, offset: int = 0, length: int | None = None
+    ) -> Iterator[bytes]:
+        """Bytes of the point's stream ``name`` in order: ``length`` from ``offset``, or to the end.
+
+        Reads only the pieces it needs. Raises NotFound, InvalidInput when the range is not in the stream, and
+        DataLoss when a piece is damaged; what is given out before that is right.
+        """
         point = self.get_point(point_id)
         ref: StreamRef | None = point.streams.get(name)
         if ref is None:
@@ -204,7 +210,7 @@ class Repository:
                 reason="STREAM_MISSING",
                 hint=f"It has: {', '.join(sorted(point.streams)) or 'none'}.",
             )
-        return read_stream(self._context.reader, ref)
+        return self._quarantining(read_stream(self._context.reader, ref, offset, length))
 
     def verify(
         self,
@@ -265,6 +271,13 @@ class Repository:
         """Make a passphrase or recovery key useless; raises FailedPrecondition when too few would be left."""
         self._prepare_writing()
         remove_slot(self._context, slot_id)
+
+    def _quarantining(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+        try:
+            yield from parts
+        except DataLoss as error:
+            self._context.quarantine(error)
+            raise
 
     def _prepare_writing(self) -> None:
         """Refuse what this release must not write to; sweep once, since a sweep walks the whole store."""

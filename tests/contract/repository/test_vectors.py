@@ -6,10 +6,12 @@ added, never changed.
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from services.mover.repository.cutting import Cutter
 from services.mover.repository.format import canonical
 from services.mover.repository.format.blob import BlobEntry, BlobType, blob_aad, blob_id, blob_nonce
 from services.mover.repository.format.crypto import seal
@@ -35,6 +37,7 @@ ID_1, ID_2, ID_3 = (bytes([n]) * 32 for n in (0x11, 0x22, 0x33))
 PLAIN = b"the quick brown fox jumps over the lazy dog"
 
 
+@cache
 def computed() -> dict[str, str]:
     """Every vector by name, hexadecimal (text where it is text)."""
     keys = KeyRing(ROOT, U)
@@ -48,6 +51,8 @@ def computed() -> dict[str, str]:
     sealed = seal(key, blob_nonce(0), PLAIN, blob_aad(U, SALT, 0, entry))
     pack = pack_header.encode() + sealed + seal_end(key, pack_header, [entry])
     record = PackRecord(hashlib.sha256(pack).digest(), len(pack), "data", 1, SALT, (entry,))
+    cutter = Cutter(keys.cut_key)
+    stream = hashlib.shake_256(b"stream").digest(12 << 20)
     leaf = {
         0: Entry(ID_1),
         2: Entry(ID_1, (Patch(0b1010, ID_2, 3), Patch(0b1))),
@@ -88,6 +93,10 @@ def computed() -> dict[str, str]:
         "leaf page": encode_page(Page(0, leaf)).hex(),
         "leaf delta": encode_page(Page(0, {1: None, 1023: Entry(ID_2)}, 2, ID_3)).hex(),
         "inner page": encode_page(Page(1, {0: ID_1, 3: ID_2})).hex(),
+        "cut key": keys.cut_key.hex(),
+        "lengths of pieces of 12 MiB of SHAKE-256 of 'stream'": " ".join(
+            str(len(piece)) for piece in [*cutter.feed(stream), *cutter.rest()]
+        ),
         "list": encode_list(0, [ListItem(ID_1, 1 << 20), ListItem(ID_2, 5)]).hex(),
         "point": point.hex(),
         "recovery key": print_recovery_key(bytes(range(20))),

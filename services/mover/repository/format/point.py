@@ -105,11 +105,17 @@ def decode_body(data: bytes, what: str) -> RestorePoint:
 
 
 def stream_to_json(ref: StreamRef) -> dict[str, Any]:
-    return {"bytes": ref.length, "list": ref.list_id.hex() if ref.list_id is not None else None}
+    told: dict[str, Any] = {
+        "bytes": ref.length,
+        "list": ref.list_id.hex() if ref.list_id is not None else None,
+    }
+    return told | {"kind": ref.kind} if ref.kind else told
 
 
 def _stream_from_json(fields: canonical.Fields) -> StreamRef:
-    return StreamRef(fields.number("bytes"), fields.optional_raw("list", 32))
+    return StreamRef(
+        fields.number("bytes"), fields.optional_raw("list", 32), fields.optional_text("kind") or ""
+    )
 
 
 def _disk_to_json(disk: Disk) -> dict[str, Any]:

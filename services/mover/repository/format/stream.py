@@ -16,10 +16,14 @@ MAX_LEVEL: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class StreamRef:
-    """A stored stream: its length in bytes and the id of its top list (None when it is empty)."""
+    """A stored stream: its length in bytes, the id of its top list (None when it is empty), and what it is.
+
+    ``kind`` is the caller's word, such as ``memory``; empty for a document.
+    """
 
     length: int
     list_id: bytes | None
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """The one-shot ``init`` of docker-compose.yml: an authority, and for each a folder with only what it needs.
 
 ``/pki/authority`` keeps the keys; only this container mounts it. ``/pki/<service>`` gets ``ca.pem``,
-``cert.pem`` and ``key.pem``; ``/pki/admin`` is a home folder for a client outside. Each is a volume of its
-own. It runs at every ``up``: what stands is kept, what expires soon is issued again from the same key, and a
-run that was killed is completed by the next one.
+``cert.pem`` and ``key.pem``, and that of NATS ``authorization.conf`` too: what the bearer of each certificate
+may do there. ``/pki/admin`` is a home folder for a client outside. Each is a volume of its own. It runs at
+every ``up``: what stands is kept, what expires soon is issued again from the same key, and a run that was
+killed is completed by the next one.
 """
 
 import json
@@ -14,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xenkeep.home import IDENTITIES, SERVICES
+from xenkeep.local.nats_config import authorization
 
 from services.chassis import files, pki
+from services.chassis.bus import subjects
 from services.chassis.config import load, option
 from services.chassis.errors import XenkeepError
 
@@ -56,12 +59,14 @@ def main(environment: Mapping[str, str], root: Path = PKI) -> int:
 
 def hand_out(root: Path, config: InitConfig) -> None:
     """Issue what is missing into ``root/authority``; copy to each its own. Raises XenkeepError, OSError."""
+    users = authorization(subjects.token(config.site))
     authority = root / "authority"
     pki.create_authority(authority)
     for name in IDENTITIES:
         pki.issue(authority, name, [config.public_host])
     for name in (*SERVICES, "nats"):
         _give(authority, name, root / name, certificate="cert.pem", key="key.pem")
+    files.replace(root / "nats" / "authorization.conf", users.encode())
     admin = root / "admin"
     _give(authority, "admin", admin / "pki", certificate="admin.pem", key="admin.key")
     files.replace(admin / "xenkeep.json", _home(config))

@@ -1,8 +1,8 @@
 """The configuration of NATS: mutual TLS, nothing acknowledged before it is on disk, to each what it needs.
 
 A certificate's common name is its NATS user (docs.nats.io: ``verify_and_map``). A service that was taken over
-can tell lies of its own and no others: it publishes its own events, takes from its own consumers, and removes
-nothing. Deliveries come by ``_INBOX``, which the services of one site share.
+can tell lies of its own and no others: it publishes its own events, takes from its own consumers, hears only
+what is sent to it, and removes nothing. The containers include the same users (``deploy/certificates.py``).
 """
 
 import json
@@ -19,8 +19,6 @@ UPGRADES_STREAMS = "scheduler"
 def nats_config(home: Home, folder: Path) -> str:
     """The text of ``nats.conf``; ``folder`` gets the store."""
     ca, certificate, key = home.certificate("nats")
-    users = [user("admin", [">"], [">"])]
-    users += [user(name, may_publish(name, home.site), ["_INBOX.>"]) for name in SERVICES]
     return f"""# Written by xenkeep; changes are overwritten.
 server_name: xenkeep
 listen: "{home.nats_url.removeprefix("tls://")}"
@@ -37,15 +35,24 @@ tls {{
   handshake_first: true
   timeout: 5
 }}
-authorization {{
-  users: {json.dumps(users, indent=2)}
-}}
-"""
+{authorization(home.site)}"""
+
+
+def authorization(site: str) -> str:
+    """The ``authorization`` block for the services of ``site``, which must be one token of a subject."""
+    users = [user("admin", [">"], [">"])]
+    users += [user(name, may_publish(name, site), [f"{inbox(name)}.>"]) for name in SERVICES]
+    return f"authorization {{\n  users: {json.dumps(users, indent=2)}\n}}\n"
 
 
 def user(name: str, publish: list[str], subscribe: list[str]) -> dict[str, object]:
     """One whose certificate has this common name and nothing else in its subject."""
     return {"user": f"CN={name}", "permissions": {"publish": publish, "subscribe": subscribe}}
+
+
+def inbox(service: str) -> str:
+    """Where a service is answered, and JetStream delivers what it asked for."""
+    return f"_INBOX.{service}"
 
 
 def may_publish(service: str, site: str) -> list[str]:

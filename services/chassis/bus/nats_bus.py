@@ -75,6 +75,7 @@ class Bus:
                     tls=nats_context(self._tls),
                     tls_handshake_first=True,
                     name=self.service,
+                    inbox_prefix=subjects.inbox(self.service),
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=1,
                     connect_timeout=5,

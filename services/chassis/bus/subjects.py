@@ -54,6 +54,11 @@ def of_dead(consumer: str) -> str:
     return f"xenkeep.dead.{token(consumer)}"
 
 
+def inbox(service: str) -> str:
+    """The prefix of subjects at which ``service`` is answered; NATS lets nobody else listen there."""
+    return f"_INBOX.{token(service)}"
+
+
 def token(text: str) -> str:
     """``text`` if it can be one part of a subject and a consumer's name."""
     if not _TOKEN.fullmatch(text):

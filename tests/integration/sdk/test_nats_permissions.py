@@ -1,8 +1,9 @@
-"""A certificate is a NATS user that may do what its service needs, and no more."""
+"""A certificate is a NATS user that may do what its service needs, and no more; in containers, too."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,21 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 from xenkeep.home import SERVICES, Home
 from xenkeep.local import processes
-from xenkeep.local.nats_config import DEAD, EVENTS, WORK
+from xenkeep.local.nats_config import DEAD, EVENTS, WORK, inbox
 from xenkeep.local.setup import init
 from xenkeep.local.supervisor import Supervisor
 
+from deploy.certificates import InitConfig, hand_out
 from services.chassis.bus import subjects
 from services.chassis.bus.nats_bus import Bus
 from services.chassis.tls import TlsFiles, nats_context
 
 PATIENCE_S = 30.0
+CONTAINERS_FILE = Path(__file__).parents[3] / "deploy" / "nats.conf"
 
 
 class Server:
-    """NATS as `xenkeep up` runs it; ``refusals`` are its answers to what is not allowed."""
+    """NATS of a home; ``refusals`` are its answers to what is not allowed."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -40,6 +43,7 @@ class Server:
             self.home.nats_url,
             tls=nats_context(TlsFiles(*self.home.certificate(identity))),
             tls_handshake_first=True,
+            inbox_prefix=inbox(identity),
             allow_reconnect=False,
             error_cb=note,
         )
@@ -67,11 +71,39 @@ class Server:
             return not await self.refused(stream.publish(subject, b"{}"))
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    home = init(tmp_path / "home", "lab", any_port=True)
+def of_this_machine(folder: Path) -> tuple[Home, processes.Program]:
+    """NATS as `xenkeep up` runs it."""
+    home = init(folder / "home", "lab", any_port=True)
+    return home, processes.nats(home)
+
+
+def of_the_containers(folder: Path) -> tuple[Home, processes.Program]:
+    """NATS as docker-compose.yml runs it, with the container's folders and address exchanged for ours."""
+    home, program = of_this_machine(folder)
+    hand_out(folder / "pki", InitConfig(site="lab"))
+    (folder / "tls").symlink_to(folder / "pki" / "nats")
+    text = CONTAINERS_FILE.read_text("utf-8")
+    for theirs, ours in (
+        ("/etc/xenkeep", str(folder)),
+        ("/var/lib/xenkeep", str(folder)),
+        ("0.0.0.0:4222", home.nats_url.removeprefix("tls://")),
+        ('http: "127.0.0.1:8222"', ""),
+    ):
+        assert theirs in text
+        text = text.replace(theirs, ours)
+    file = folder / "nats.conf"
+    file.write_text(text, "utf-8")
+    home = replace(home, path=folder / "home of containers")
+    home.path.mkdir()
+    (home.path / "pki").symlink_to(folder / "pki" / "authority")
+    return home, replace(program, command=(program.command[0], "-c", str(file)))
+
+
+@pytest.fixture(params=[of_this_machine, of_the_containers])
+async def server(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    home, program = request.param(tmp_path)
     supervisor = Supervisor(tmp_path / "logs", print)
-    await supervisor.start(processes.nats(home))
+    await supervisor.start(program)
     async with Bus([home.nats_url], TlsFiles(*home.certificate("notifier")), "notifier"):
         pass  # any service makes the streams
     yield Server(home)
@@ -80,6 +112,10 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 def test_the_streams_are_those_of_the_chassis() -> None:
     assert (subjects.EVENTS, subjects.WORK, subjects.DEAD) == (EVENTS, WORK, DEAD)
+
+
+def test_services_are_answered_where_they_may_listen() -> None:
+    assert [subjects.inbox(name) for name in SERVICES] == [inbox(name) for name in SERVICES]
 
 
 async def test_a_service_publishes_its_own_events_and_no_others(server: Server) -> None:
@@ -120,12 +156,45 @@ async def test_a_notifier_can_neither_take_work_nor_remove_anything(server: Serv
         assert not await server.refused(stream.stream_info(EVENTS))
 
 
-async def test_a_service_does_not_listen_to_others(server: Server) -> None:
+@pytest.mark.parametrize(
+    "subject", ["xenkeep.>", ">", "_INBOX.>", "_INBOX.*.>", "_INBOX.mover.>", "_INBOX.mover", "$JS.>"]
+)
+async def test_a_service_does_not_listen_to_others(server: Server, subject: str) -> None:
     async with server.client("notifier") as client:
-        await client.subscribe("xenkeep.>")
+        await client.subscribe(subject)
         refusal = await asyncio.wait_for(server.refusals.get(), PATIENCE_S)
 
-    assert 'permissions violation for subscription to "xenkeep.>"' in refusal
+    assert f'permissions violation for subscription to "{subject.lower()}"' in refusal.lower()
+
+
+async def test_a_service_hears_its_own_answers_and_cannot_answer_for_another(server: Server) -> None:
+    async with server.client("mover") as mover, server.client("notifier") as notifier:
+        assert await mover.jetstream(timeout=PATIENCE_S).stream_info(EVENTS)
+        await notifier.publish(f"{inbox('mover')}.forged", b"{}")
+        refusal = await asyncio.wait_for(server.refusals.get(), PATIENCE_S)
+
+    assert "permissions violation for publish" in refusal
+
+
+async def test_what_jetstream_delivers_elsewhere_for_a_service_stays_that_services_own(
+    server: Server,
+) -> None:
+    """A request may name any subject for the answer; NATS stores it under the subject it was published at."""
+    event = "xenkeep.notifier.v1.Something"
+    config = ConsumerConfig(durable_name="notifier", ack_policy=AckPolicy.EXPLICIT)
+    async with server.client("notifier") as client, server.client("admin") as admin:
+        stream = client.jetstream(timeout=PATIENCE_S)
+        await stream.publish(event, b"{}")
+        await stream.add_consumer(EVENTS, config)
+        work = await admin.subscribe("xenkeep.work.>")
+        await admin.flush()
+        request = f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.notifier"
+        await client.publish(request, b'{"batch":1}', reply="xenkeep.work.lab.transfer")
+        message = await work.next_msg(timeout=PATIENCE_S)
+        stored = await admin.jetstream(timeout=PATIENCE_S).stream_info(WORK, subjects_filter=">")
+
+    assert event == message.subject
+    assert stored.state.subjects in (None, {event: 1})
 
 
 async def test_a_certificate_of_nobody_is_refused(server: Server) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from xenkeep.home import IDENTITIES, SERVICES, Home
+from xenkeep.local.nats_config import authorization
 
 from deploy.certificates import InitConfig, hand_out, main
 from services.chassis import files
@@ -19,7 +20,8 @@ def test_each_gets_its_own_key_and_nobody_the_authoritys(tmp_path: Path) -> None
     hand_out(tmp_path, InitConfig())
     for name in (*SERVICES, "nats"):
         folder = tmp_path / name
-        assert {"ca.pem", "cert.pem", "key.pem"} == {path.name for path in folder.iterdir()}
+        users = {"authorization.conf"} if name == "nats" else set()
+        assert {"ca.pem", "cert.pem", "key.pem", *users} == {path.name for path in folder.iterdir()}
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
         assert all(0o600 == path.stat().st_mode & 0o777 for path in folder.iterdir())
@@ -59,7 +61,7 @@ def test_another_public_host_means_other_certificates_for_the_same_keys(tmp_path
     assert not any(name.endswith(("key.pem", ".key", "ca.pem")) for name in changed)
 
 
-@pytest.mark.parametrize("killed_after", range(0, 29, 4))
+@pytest.mark.parametrize("killed_after", range(0, 30, 4))
 def test_a_run_that_was_killed_is_completed_by_the_next(
     tmp_path: Path, killed_after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +89,22 @@ def test_a_run_that_was_killed_is_completed_by_the_next(
 def test_a_wrong_port_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 1 == main({"XENKEEP_MOVER_PORT": "many"}, tmp_path)
     assert "XENKEEP_MOVER_PORT" in capsys.readouterr().err
+
+
+def test_nats_knows_what_the_movers_of_this_site_take(tmp_path: Path) -> None:
+    hand_out(tmp_path, InitConfig(site="north"))
+    text = (tmp_path / "nats" / "authorization.conf").read_text("utf-8")
+    assert authorization("north") == text
+    assert "$JS.API.CONSUMER.MSG.NEXT.XENKEEP_WORK.work-north-transfer" in text
+
+
+@pytest.mark.parametrize("site", ["a.b", ">", 'x"', "with space"])
+def test_a_site_that_is_more_than_a_name_gets_no_permissions(
+    tmp_path: Path, site: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 1 == main({"XENKEEP_SITE": site}, tmp_path)
+    assert "cannot be part of a subject" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
 
 
 def test_every_identity_is_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,15 +17,17 @@ def list_(
     pool: Annotated[str, typer.Option(help="Only of this pool.")] = "",
     json_: Json = False,
 ) -> None:
-    """List the VMs."""
+    """List the VMs, and the methods a backup of each could use now."""
     with client() as xenkeep:
         show_all(
             xenkeep.vms.list(pool),
-            ("NAME", "POWER", "HOST", "DISKS", "SIZE", "POOL", "UUID"),
+            ("NAME", "POWER", "HOST", "GUEST", "METHODS", "DISKS", "SIZE", "POOL", "UUID"),
             lambda vm: (
                 vm.display_name,
                 word(vm_pb2.Vm.PowerState, vm.power_state),
                 vm.host_display_name,
+                vm.guest_os,
+                " ".join(word(capture_pb2.Method, method) for method in vm.methods),
                 str(len(vm.disks)),
                 size(sum(disk.size_bytes for disk in vm.disks)),
                 vm.pool_display_name,
@@ -37,7 +39,7 @@ def list_(
 
 @app.command("show")
 def show_one(name: str, json_: Json = False) -> None:
-    """Show a VM, its disks and interfaces."""
+    """Show a VM, its guest, what comes of each method, its disks and interfaces."""
     with client() as xenkeep:
         vm = xenkeep.vms.get(name)
     show(vm, lambda: details(_lines(vm)), json_=json_)
@@ -51,12 +53,12 @@ def _lines(vm: vm_pb2.Vm) -> list[tuple[str, str]]:
         ("Pool", vm.pool_display_name),
         ("Power", word(vm_pb2.Vm.PowerState, vm.power_state)),
         ("Host", vm.host_display_name),
-        ("Guest", vm.guest_os),
+        *_guest(vm.guest),
         ("CPUs", str(vm.vcpus)),
         ("Memory", size(vm.memory_bytes)),
         ("Tags", ", ".join(vm.tags)),
-        ("Methods", ", ".join(word(capture_pb2.Method, method) for method in vm.methods)),
     ]
+    lines += [("Method", _method(check)) for check in vm.method_checks]
     for disk in vm.disks:
         tracking = "changes tracked" if disk.change_tracking else "changes not tracked"
         text = f"{disk.device}: {disk.display_name}  {size(disk.size_bytes)} on {disk.sr_display_name}"
@@ -64,3 +66,25 @@ def _lines(vm: vm_pb2.Vm) -> list[tuple[str, str]]:
     for vif in vm.network_interfaces:
         lines.append(("Interface", f"{vif.device}: {vif.mac} on {vif.network_display_name}"))
     return lines
+
+
+def _guest(guest: vm_pb2.Guest) -> list[tuple[str, str]]:
+    system = f"{guest.distribution} {guest.os_version}".strip()
+    hint = guest.domain_controller_hint
+    drivers = guest.drivers_version or ("yes" if guest.drivers_detected else "none")
+    return [
+        ("Guest", f"{guest.os_name} ({system})" if guest.os_name and system else guest.os_name),
+        ("Drivers", f"paravirtual drivers: {drivers}"),
+        ("Agent", "management agent reports" if guest.agent else "no management agent reports"),
+        ("Addresses", ", ".join(guest.addresses)),
+        ("Directory", f"may be a domain controller: {hint}" if hint else ""),
+        ("vTPM", "yes" if guest.vtpm else ""),
+        ("Passed on", ", ".join(guest.passthrough)),
+    ]
+
+
+def _method(check: vm_pb2.MethodCheck) -> str:
+    method = word(capture_pb2.Method, check.method)
+    if check.usable:
+        return f"{method}: {word(capture_pb2.Consistency, check.consistency)}"
+    return f"{method}: not now, because {check.obstacle}"

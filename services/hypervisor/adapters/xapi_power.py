@@ -7,14 +7,18 @@ import structlog
 from services.chassis.clock import Clock
 from services.hypervisor.adapters import xapi_tasks
 from services.hypervisor.adapters.xapi_errors import translating
+from services.hypervisor.adapters.xapi_guests import (
+    guest_facts,
+    memory_obstacle,
+    quiesce_obstacle,
+    shutdown_obstacle,
+)
 from services.hypervisor.adapters.xapi_objects import NULL, Record, XapiObjects
-from services.hypervisor.adapters.xapi_records import shutdown_obstacle
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.domain.vm import PowerState
 from services.hypervisor.ports.guests import Guest
 
-QUIESCED_SNAPSHOT = "snapshot_with_quiesce"
 _STOPPING = frozenset({"clean_shutdown", "hard_shutdown", "shutdown"})
 _WITHDRAWAL_S = 30.0
 _LOOKS = 6
@@ -35,13 +39,16 @@ class XapiPower:
         """What a VM's record says."""
         host = await self._objects.record("host", vm["resident_on"])
         metrics = await self._objects.record("VM_guest_metrics", vm["guest_metrics"])
-        offered = QUIESCED_SNAPSHOT in vm["allowed_operations"]
+        pools = await self._session.call("pool.get_all_records")
+        restrictions: dict[str, str] = next((pool["restrictions"] for pool in pools.values()), {})
         return Guest(
             display_name=vm["name_label"],
             power_state=PowerState(vm["power_state"].upper()),
             host_id=host["uuid"] if host else "",
             shutdown_obstacle=shutdown_obstacle(vm, metrics),
-            quiesce_obstacle="" if offered else "the pool offers no quiesced snapshot of it",
+            quiesce_obstacle=quiesce_obstacle(vm),
+            memory_obstacle=memory_obstacle(vm, metrics, restrictions),
+            domain_controller_hint=guest_facts(vm, metrics).domain_controller_hint,
         )
 
     async def ask_to_shut_down(self, vm_id: str, patience_s: float) -> str:

@@ -6,6 +6,12 @@ Only what an event touched is made anew: a batch about one disk of one VM costs 
 from collections import defaultdict
 from typing import Any
 
+from services.hypervisor.adapters.xapi_guests import (
+    guest_facts,
+    memory_obstacle,
+    quiesce_obstacle,
+    shutdown_obstacle,
+)
 from services.hypervisor.domain.pool import Host, Picture
 from services.hypervisor.domain.vm import Disk, NetworkInterface, PowerState, Vm
 
@@ -140,11 +146,15 @@ class Records:
             memory_bytes=int(record["memory_static_max"]),
             vcpus=int(record["VCPUs_max"]),
             guest_os=metrics.get("os_version", {}).get("name", ""),
-            can_shut_down=not shutdown_obstacle(record, metrics),
-            can_quiesce=record["power_state"] == "Halted"
-            or "snapshot_with_quiesce" in record["allowed_operations"],
+            shutdown_obstacle=shutdown_obstacle(record, metrics),
+            quiesce_obstacle=quiesce_obstacle(record),
+            memory_obstacle=memory_obstacle(record, metrics, self._restrictions()),
             boot_parameters=_boot_parameters(record),
+            guest=guest_facts(record, metrics),
         )
+
+    def _restrictions(self) -> dict[str, str]:
+        return next((pool["restrictions"] for pool in self._tables["pool"].values()), {})
 
     def _disks(self, vm: Record) -> tuple[Disk, ...]:
         disks = []
@@ -188,15 +198,6 @@ class Records:
 def protectable(vm: Record) -> bool:
     """Whether a VM record is a VM of somebody's, and not a template, a snapshot or a control domain."""
     return not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
-
-
-def shutdown_obstacle(vm: Record, guest_metrics: Record | None) -> str:
-    """Why a running VM cannot be asked to shut down, "" when it can (xapi: xapi_vm_lifecycle.ml)."""
-    if "clean_shutdown" in vm["blocked_operations"]:
-        return "somebody has blocked clean shutdowns of it"
-    if not guest_metrics or guest_metrics.get("other", {}).get("feature-shutdown") != "1":
-        return "its guest tools are missing or do not run"
-    return ""
 
 
 def device_order(device: str) -> tuple[int, str]:

@@ -25,6 +25,7 @@ class Consistency(Enum):
     """Names as in the contract."""
 
     POWERED_OFF = "POWERED_OFF"
+    MEMORY = "MEMORY"
     APPLICATION = "APPLICATION"
     FILESYSTEM = "FILESYSTEM"
     CRASH = "CRASH"

@@ -1,7 +1,9 @@
 """VMs as the inventory knows them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+
+from services.hypervisor.domain.guest import GuestFacts
 
 
 class PowerState(Enum):
@@ -49,8 +51,9 @@ class NetworkInterface:
 class Vm:
     """A VM that can be protected. ``host_id`` is empty unless it runs.
 
-    ``can_shut_down``: its guest reacts to a request to shut down, should it run; ``can_quiesce``: it
-    can be quiesced now, or need not be because it is off. ``boot_parameters`` are sorted pairs.
+    ``shutdown_obstacle``, ``quiesce_obstacle`` and ``memory_obstacle`` are why its guest cannot be asked to
+    shut down, why its pool cannot quiesce it, and why its memory cannot be captured; empty when it can.
+    ``boot_parameters`` are sorted pairs.
     """
 
     pool_id: str
@@ -66,15 +69,8 @@ class Vm:
     memory_bytes: int
     vcpus: int
     guest_os: str
-    can_shut_down: bool = False
-    can_quiesce: bool = False
+    shutdown_obstacle: str = ""
+    quiesce_obstacle: str = ""
+    memory_obstacle: str = ""
     boot_parameters: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def methods(self) -> tuple[Method, ...]:
-        """How it can be captured now, with options as they are by default."""
-        offline = self.power_state is PowerState.HALTED or (
-            self.power_state is PowerState.RUNNING and self.can_shut_down
-        )
-        possible = {Method.NORMAL: True, Method.OFFLINE: offline, Method.QUIESCED: self.can_quiesce}
-        return tuple(method for method in Method if possible.get(method, False))
+    guest: GuestFacts = field(default_factory=GuestFacts)

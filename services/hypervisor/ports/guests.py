@@ -11,8 +11,9 @@ from services.hypervisor.domain.vm import PowerState
 class Guest:
     """A VM as far as capturing it is concerned. ``host_id`` is empty unless it runs.
 
-    ``shutdown_obstacle`` and ``quiesce_obstacle`` are why it cannot be asked to shut down, or to freeze its
-    applications for a snapshot of the pool's; empty when it can.
+    ``shutdown_obstacle``, ``quiesce_obstacle`` and ``memory_obstacle`` are why it cannot be asked to shut
+    down, or to freeze its applications for a snapshot of the pool's, and why its memory cannot be captured;
+    empty when it can. ``domain_controller_hint`` is why it seems to be one.
     """
 
     display_name: str
@@ -20,6 +21,8 @@ class Guest:
     host_id: str
     shutdown_obstacle: str
     quiesce_obstacle: str
+    memory_obstacle: str = ""
+    domain_controller_hint: str = ""
 
 
 class GuestPower(Protocol):

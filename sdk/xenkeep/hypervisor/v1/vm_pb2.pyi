@@ -173,7 +173,7 @@ Global___Vm: _TypeAlias = Vm  # noqa: Y015
 
 @_typing.final
 class Guest(_message.Message):
-    """What the guest of a VM is. What it last told is kept while it does not run."""
+    """What the guest of a VM is, as its pool last heard it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -40,6 +40,13 @@ class Quiesce(FileModel):
     requirement: Literal["require", "prefer"] = "require"
 
 
+class Memory(FileModel):
+    """For the method memory. ``domain_controllers``: also of VMs that seem to be one."""
+
+    requirement: Literal["require", "prefer"] = "require"
+    domain_controllers: bool = False
+
+
 class Hook(FileModel):
     """Called over HTTPS; ``deadline`` 0 takes 60 seconds."""
 
@@ -69,6 +76,7 @@ class PolicyFile(FileModel):
     method: Literal["normal", "offline", "memory", "quiesced"] = "normal"
     offline: Offline | None = None
     quiesce: Quiesce | None = None
+    memory: Memory | None = None
     hooks: tuple[Hook, ...] = ()
     disks: Disks = Disks()
     schedule: str = ""
@@ -122,6 +130,11 @@ class PolicyFile(FileModel):
         if self.quiesce:
             options.quiesce.requirement = capture_pb2.QuiesceOptions.Requirement.Value(
                 f"REQUIREMENT_{self.quiesce.requirement.upper()}"
+            )
+        if self.memory:
+            options.memory.domain_controllers = self.memory.domain_controllers
+            options.memory.requirement = capture_pb2.MemoryOptions.Requirement.Value(
+                f"REQUIREMENT_{self.memory.requirement.upper()}"
             )
         return options
 

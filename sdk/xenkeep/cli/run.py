@@ -32,6 +32,7 @@ from xenkeep.scheduler.v1 import run_pb2
 app = typer.Typer(help="Runs: executions of policies, backups by hand, restores.", no_args_is_help=True)
 Wait = Annotated[bool, typer.Option(help="Follow the run and end with its outcome.")]
 Method = Literal["normal", "offline", "memory", "quiesced"]
+Memory = Literal["with", "without"]
 Full = Annotated[bool, typer.Option(help="Read everything even where an incremental is possible.")]
 
 
@@ -71,7 +72,15 @@ def restore(
     pool: Annotated[str, typer.Option(help="Another pool than the one it came from.")] = "",
     sr: Annotated[str, typer.Option(help="Another storage repository, by name or UUID.")] = "",
     keep_mac: Annotated[bool, typer.Option(help="The new VM keeps its MAC addresses.")] = False,
-    start_vm: Annotated[bool, typer.Option("--start", help="Start the VM afterwards.")] = False,
+    start_vm: Annotated[
+        bool, typer.Option("--start", help="Start the VM afterwards, or resume it with its memory.")
+    ] = False,
+    memory: Annotated[
+        Memory | None,
+        typer.Option(
+            help="What becomes of the memory in a point: with (also of domain controllers), without."
+        ),
+    ] = None,
     wait: Wait = False,
     json_: Json = False,
 ) -> None:
@@ -80,7 +89,7 @@ def restore(
     With --repository nothing else needs to run. Without a restore point it lists what is there.
     """
     if repository is not None:
-        in_pool = (over_original, name, pool, sr, keep_mac, start_vm, wait)
+        in_pool = (over_original, name, pool, sr, keep_mac, start_vm, memory, wait)
         s3 = (s3_credentials_dir, s3_ca)
         offline.restore(repository, point, to_directory, secret_file, s3, json_=json_, in_pool=any(in_pool))
         return
@@ -96,6 +105,7 @@ def restore(
         vm_display_name=name,
         keep_mac_addresses=keep_mac,
         start=start_vm,
+        memory=restore_target_pb2.Placement.Memory.Value(f"MEMORY_{(memory or 'unspecified').upper()}"),
     )
     with client() as xenkeep:
         found = xenkeep.restore_points.get(point)

@@ -43,6 +43,7 @@ class GrpcHypervisor:
         bases: Sequence[Base],
         reason: FullReason,
         options: bytes = b"",
+        group: bytes = b"",
     ) -> Source:
         request = backup_source_pb2.OpenBackupSourceRequest(
             vm=vm,
@@ -54,6 +55,7 @@ class GrpcHypervisor:
             ],
             full_reason=reason_to_proto(reason),
             options=capture_pb2.CaptureOptions.FromString(options),
+            group=backup_source_pb2.SourceGroup.FromString(group) if group else None,
         )
         with translated("hypervisor"):
             return source_from_proto(await self._sources.OpenBackupSource(request, timeout=OPEN_SECONDS))

@@ -47,6 +47,7 @@ class MemoryHypervisor:
         bases: Sequence[Base],
         reason: FullReason,
         options: bytes = b"",
+        group: bytes = b"",
     ) -> Source:
         pool, _ = vm_ids(vm)
         name = source_name(pool, source_id)

@@ -28,9 +28,10 @@ class PatientHypervisor:
         bases: Sequence[Base],
         reason: FullReason,
         options: bytes = b"",
+        group: bytes = b"",
     ) -> Source:
         return await self._patience.until_answered(
-            lambda: self._hypervisor.open_source(source_id, vm, method, bases, reason, options)
+            lambda: self._hypervisor.open_source(source_id, vm, method, bases, reason, options, group)
         )
 
     async def extents(self, source: str, disk_id: str) -> AsyncIterator[Extent]:

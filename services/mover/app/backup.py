@@ -95,7 +95,7 @@ class BackupRunner:
 
     async def _open(self, transfer: Transfer, spec: Backup, wish: Wish, cancel: Cancellation) -> Source:
         opening = self._hypervisor.open_source(
-            transfer.transfer_id, spec.vm, spec.method, wish.bases, wish.reason, spec.options
+            transfer.transfer_id, spec.vm, spec.method, wish.bases, wish.reason, spec.options, spec.group
         )
         try:
             return await unless_wanted(cancel, opening)

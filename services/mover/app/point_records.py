@@ -9,7 +9,15 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from services.mover.domain.capture import Consistency, FullReason, Level, Method, Remark
+from services.mover.domain.capture import (
+    Consistency,
+    DiskKind,
+    FullReason,
+    GroupMoment,
+    Level,
+    Method,
+    Remark,
+)
 from services.mover.domain.point import Asset, Point, PointDisk
 from services.mover.domain.source import Source
 from services.mover.domain.transfer import Backup
@@ -48,9 +56,11 @@ def describe(
         commit_time=now,
         document={
             "devices": {disk.disk_id: disk.device for disk in source.disks},
+            "kinds": {disk.disk_id: disk.kind.value for disk in source.disks if disk.kind != DiskKind.DATA},
             "changed_bytes": dict(changed_bytes),
             "policy": spec.policy,
             "run": spec.run,
+            **_group_words(source.group),
         },
         notices=tuple(RecordedNotice(remark.code, remark.message) for remark in remarks),
     )
@@ -64,6 +74,7 @@ def read_point(repository_id: str, point: RestorePoint) -> Point:
     document: Mapping[str, Any] = point.document if isinstance(point.document, dict) else {}
     devices = _mapping(document, "devices")
     changed = _mapping(document, "changed_bytes")
+    kinds = _mapping(document, "kinds")
     disks = [
         PointDisk(
             disk_id=disk.disk_id,
@@ -76,6 +87,7 @@ def read_point(repository_id: str, point: RestorePoint) -> Point:
             changed_bytes=_whole(changed.get(disk.disk_id)),
             tracking_ref=disk.tracking_ref,
             content_root=disk.root.hex() if disk.root else "",
+            kind=_word(DiskKind, str(kinds.get(disk.disk_id, "")), DiskKind.DATA),
         )
         for disk in point.disks
     ]
@@ -98,7 +110,20 @@ def read_point(repository_id: str, point: RestorePoint) -> Point:
         notices=tuple(Remark(notice.code, notice.message) for notice in point.notices),
         policy=str(document.get("policy", "")),
         run=str(document.get("run", "")),
+        group=_group(_mapping(document, "group")),
     )
+
+
+def _group_words(group: GroupMoment | None) -> dict[str, Any]:
+    if group is None:
+        return {}
+    return {"group": {"id": group.group_id, "vms": group.vm_count, "spread_ms": group.spread_ms}}
+
+
+def _group(words: Mapping[str, Any]) -> GroupMoment | None:
+    if not words.get("id"):
+        return None
+    return GroupMoment(str(words["id"]), _small(words.get("vms")), _small(words.get("spread_ms")))
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -121,3 +146,7 @@ def _moment(text: str) -> datetime:
 def _whole(value: object) -> int:
     """A JSON number that fits the contract."""
     return value if isinstance(value, int) and 0 <= value < 1 << 63 else 0
+
+
+def _small(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < 1 << 31 else 0

@@ -34,6 +34,14 @@ class FullReason(StrEnum):
     BASE_POINT_UNUSABLE = "base_point_unusable"
     DISK_REPLACED = "disk_replaced"
     DISK_RESIZED = "disk_resized"
+    SUSPEND_IMAGE = "suspend_image"
+
+
+class DiskKind(StrEnum):
+    """What a disk of a point holds: what the VM stores on it, or the VM's memory."""
+
+    DATA = "unspecified"
+    SUSPEND_IMAGE = "suspend_image"
 
 
 class Consistency(StrEnum):
@@ -45,6 +53,15 @@ class Consistency(StrEnum):
     APPLICATION = "application"
     FILESYSTEM = "filesystem"
     CRASH = "crash"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMoment:
+    """The moment that points of ``vm_count`` VMs share; ``spread_ms`` is how far they lie apart at most."""
+
+    group_id: str
+    vm_count: int
+    spread_ms: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,14 @@ class Mode(StrEnum):
     ORIGINAL = "original"
 
 
+class Memory(StrEnum):
+    """What becomes of the memory in a restore point."""
+
+    UNSPECIFIED = "unspecified"
+    WITH = "with"
+    WITHOUT = "without"
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """``pool`` is ``pools/{pool}``; ``sr`` empty for where the disks were."""
@@ -21,3 +29,4 @@ class Placement:
     vm_display_name: str = ""
     keep_mac_addresses: bool = False
     start: bool = False
+    memory: Memory = Memory.UNSPECIFIED

@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.mover.domain.capture import Consistency, FullReason, Level, Method, Remark
+from services.mover.domain.capture import (
+    Consistency,
+    DiskKind,
+    FullReason,
+    GroupMoment,
+    Level,
+    Method,
+    Remark,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +38,13 @@ class PointDisk:
     changed_bytes: int
     tracking_ref: str
     content_root: str
+    kind: DiskKind = DiskKind.DATA
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """``base_point_id`` is empty for a full; ``run`` is ``runs/{run}``."""
+    """``base_point_id`` is empty for a full; ``run`` is ``runs/{run}``; ``group`` is None for a VM captured
+    alone."""
 
     point_id: str
     repository_id: str
@@ -51,6 +61,7 @@ class Point:
     notices: tuple[Remark, ...]
     policy: str
     run: str
+    group: GroupMoment | None = None
 
     @property
     def logical_bytes(self) -> int:

@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.mover.domain.capture import Consistency, FullReason, Level, Method, Remark
+from services.mover.domain.capture import (
+    Consistency,
+    DiskKind,
+    FullReason,
+    GroupMoment,
+    Level,
+    Method,
+    Remark,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +31,7 @@ class SourceDisk:
     extents_known: bool
     changed_bytes: int
     base_tracking_ref: str = ""
+    kind: DiskKind = DiskKind.DATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Source:
     vm_configuration: bytes
     disks: tuple[SourceDisk, ...]
     notices: tuple[Remark, ...]
+    group: GroupMoment | None = None
 
     def __repr__(self) -> str:
         return f"Source({self.name})"

@@ -29,7 +29,8 @@ MOST_CONNECTIONS = 16
 class Backup:
     """``vm`` is ``pools/{pool}/vms/{vm}``; ``connections`` per disk, 0 for the default.
 
-    ``options`` is what the policy says about the capture: handed to the hypervisor service as it came.
+    ``options`` is what the policy says about the capture, ``group`` which VMs share its moment:
+    handed to the hypervisor service as they came.
     """
 
     vm: str
@@ -40,6 +41,7 @@ class Backup:
     run: str = ""
     connections: int = 0
     options: bytes = b""
+    group: bytes = b""
 
     def __post_init__(self) -> None:
         if not 0 <= self.connections <= MOST_CONNECTIONS:

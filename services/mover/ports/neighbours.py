@@ -25,6 +25,7 @@ class Hypervisor(Protocol):
         bases: Sequence[Base],
         reason: FullReason,
         options: bytes = b"",
+        group: bytes = b"",
     ) -> Source:
         """FailedPrecondition SOURCE_CLOSED when a source of that id has been closed."""
         ...

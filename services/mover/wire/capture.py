@@ -5,7 +5,16 @@ from typing import Any, TypeVar
 
 from xenkeep.common.v1 import capture_pb2
 
-from services.mover.domain.capture import Consistency, Failure, FullReason, Level, Method, Remark
+from services.mover.domain.capture import (
+    Consistency,
+    DiskKind,
+    Failure,
+    FullReason,
+    GroupMoment,
+    Level,
+    Method,
+    Remark,
+)
 
 WordT = TypeVar("WordT", bound=StrEnum)
 
@@ -34,6 +43,29 @@ def reason_to_proto(reason: FullReason) -> capture_pb2.FullReason.ValueType:
 
 def reason_from_proto(reason: capture_pb2.FullReason.ValueType) -> FullReason:
     return _word(FullReason, capture_pb2.FullReason, reason, FullReason.NONE)
+
+
+def kind_to_proto(kind: DiskKind) -> capture_pb2.DiskKind.ValueType:
+    return capture_pb2.DiskKind.Value(f"DISK_KIND_{kind.value.upper()}")
+
+
+def kind_from_proto(kind: capture_pb2.DiskKind.ValueType) -> DiskKind:
+    return _word(DiskKind, capture_pb2.DiskKind, kind, DiskKind.DATA)
+
+
+def group_to_proto(group: GroupMoment | None) -> capture_pb2.GroupMoment | None:
+    if group is None:
+        return None
+    return capture_pb2.GroupMoment(
+        group_id=group.group_id, vm_count=group.vm_count, spread_milliseconds=group.spread_ms
+    )
+
+
+def group_from_proto(group: capture_pb2.GroupMoment) -> GroupMoment | None:
+    """None when unset."""
+    if not group.group_id:
+        return None
+    return GroupMoment(group.group_id, group.vm_count, group.spread_milliseconds)
 
 
 def consistency_to_proto(consistency: Consistency) -> capture_pb2.Consistency.ValueType:

@@ -7,6 +7,10 @@ from services.mover.domain.point import Asset, Damage, Point, PointDisk
 from services.mover.wire.capture import (
     consistency_from_proto,
     consistency_to_proto,
+    group_from_proto,
+    group_to_proto,
+    kind_from_proto,
+    kind_to_proto,
     level_from_proto,
     level_to_proto,
     method_from_proto,
@@ -43,6 +47,7 @@ def point_to_proto(point: Point) -> point_pb2.Point:
         notices=map(remark_to_proto, point.notices),
         policy=point.policy,
         run=point.run,
+        group=group_to_proto(point.group),
     )
 
 
@@ -64,6 +69,7 @@ def point_from_proto(point: point_pb2.Point) -> Point:
         notices=tuple(map(remark_from_proto, point.notices)),
         policy=point.policy,
         run=point.run,
+        group=group_from_proto(point.group),
     )
 
 
@@ -79,6 +85,7 @@ def disk_to_proto(disk: PointDisk) -> point_pb2.PointDisk:
         changed_bytes=disk.changed_bytes,
         tracking_ref=disk.tracking_ref,
         content_root=disk.content_root,
+        kind=kind_to_proto(disk.kind),
     )
 
 
@@ -94,6 +101,7 @@ def disk_from_proto(disk: point_pb2.PointDisk) -> PointDisk:
         changed_bytes=disk.changed_bytes,
         tracking_ref=disk.tracking_ref,
         content_root=disk.content_root,
+        kind=kind_from_proto(disk.kind),
     )
 
 

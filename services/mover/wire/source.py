@@ -5,6 +5,8 @@ from xenkeep.hypervisor.v1 import backup_source_pb2, restore_target_pb2
 from services.mover.domain.source import Source, SourceDisk, Target, TargetDisk
 from services.mover.wire.capture import (
     consistency_from_proto,
+    group_from_proto,
+    kind_from_proto,
     level_from_proto,
     method_from_proto,
     reason_from_proto,
@@ -25,6 +27,7 @@ def source_from_proto(source: backup_source_pb2.BackupSource) -> Source:
         vm_configuration=source.vm_configuration,
         disks=tuple(map(_disk, source.disks)),
         notices=tuple(map(remark_from_proto, source.notices)),
+        group=group_from_proto(source.group),
     )
 
 
@@ -51,4 +54,5 @@ def _disk(disk: backup_source_pb2.SourceDisk) -> SourceDisk:
         extents_known=disk.extents_known,
         changed_bytes=disk.changed_bytes,
         base_tracking_ref=disk.base_tracking_ref,
+        kind=kind_from_proto(disk.kind),
     )

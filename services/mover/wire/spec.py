@@ -1,14 +1,16 @@
 """What a transfer shall do."""
 
 from xenkeep.common.v1 import capture_pb2
-from xenkeep.hypervisor.v1 import restore_target_pb2
+from xenkeep.hypervisor.v1 import backup_source_pb2, restore_target_pb2
 from xenkeep.mover.v1 import transfer_pb2
 
 from services.chassis.errors import InvalidInput
 from services.mover.domain.names import repository_id, repository_name
-from services.mover.domain.placement import Mode, Placement
+from services.mover.domain.placement import Memory, Mode, Placement
 from services.mover.domain.transfer import Backup, Rebuild, Restore, Spec, Verify
 from services.mover.wire.capture import method_from_proto, method_to_proto
+
+_MEMORY = {restore_target_pb2.Placement.Memory.Value(f"MEMORY_{each.name}"): each for each in Memory}
 
 
 def placement_to_proto(placement: Placement) -> restore_target_pb2.Placement:
@@ -19,6 +21,7 @@ def placement_to_proto(placement: Placement) -> restore_target_pb2.Placement:
         vm_display_name=placement.vm_display_name,
         keep_mac_addresses=placement.keep_mac_addresses,
         start=placement.start,
+        memory=restore_target_pb2.Placement.Memory.Value(f"MEMORY_{placement.memory.name}"),
     )
 
 
@@ -31,6 +34,7 @@ def placement_from_proto(placement: restore_target_pb2.Placement) -> Placement:
         vm_display_name=placement.vm_display_name,
         keep_mac_addresses=placement.keep_mac_addresses,
         start=placement.start,
+        memory=_MEMORY.get(placement.memory, Memory.UNSPECIFIED),
     )
 
 
@@ -46,6 +50,7 @@ def spec_to_proto(spec: Spec) -> transfer_pb2.TransferSpec:
                 run=spec.run,
                 connections_per_disk=spec.connections,
                 options=capture_pb2.CaptureOptions.FromString(spec.options),
+                group=backup_source_pb2.SourceGroup.FromString(spec.group) if spec.group else None,
             )
             return transfer_pb2.TransferSpec(backup=backup)
         case Restore():
@@ -76,6 +81,7 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
                 run=spec.backup.run,
                 connections=spec.backup.connections_per_disk,
                 options=spec.backup.options.SerializeToString(deterministic=True),
+                group=spec.backup.group.SerializeToString(deterministic=True),
             )
         case "restore":
             return Restore(

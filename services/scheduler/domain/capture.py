@@ -14,7 +14,8 @@ _RULE = re.compile(r"(device:[0-9]{1,3}|(name|tag|sr):.{1,256}|larger-than:[1-9]
 
 
 class Requirement(Enum):
-    """What to do when a guest cannot be quiesced: fail, or take a normal snapshot and say so."""
+    """What to do when a guest cannot be quiesced, or its memory not be captured: fail, or take a normal
+    snapshot and say so."""
 
     REQUIRE = "require"
     PREFER = "prefer"
@@ -34,6 +35,14 @@ class Offline:
     shutdown_deadline: timedelta = timedelta(0)
     force: bool = False
     stay_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """``domain_controllers``: also of VMs that seem to be one."""
+
+    requirement: Requirement = Requirement.REQUIRE
+    domain_controllers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,7 @@ class Capture:
     quiesce: Requirement | None = None
     hooks: tuple[Hook, ...] = ()
     disks: DiskRules = field(default_factory=DiskRules)
+    memory: Memory | None = None
 
 
 def complaints(capture: Capture, method: str) -> Iterator[tuple[str, str]]:
@@ -73,6 +83,8 @@ def complaints(capture: Capture, method: str) -> Iterator[tuple[str, str]]:
             yield "options.offline.shutdown_deadline_duration", "must be 0 seconds to two hours"
     if capture.quiesce is not None and method != "quiesced":
         yield "options.quiesce", "fits the method quiesced only"
+    if capture.memory is not None and method != "memory":
+        yield "options.memory", "fits the method memory only"
     if len(capture.hooks) > MOST_HOOKS:
         yield "options.hooks", f"are more than {MOST_HOOKS}"
     for hook in capture.hooks:

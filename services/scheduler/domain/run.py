@@ -51,6 +51,14 @@ class PlacementMode(Enum):
     ORIGINAL = "original"
 
 
+class RestoredMemory(Enum):
+    """What becomes of the memory in a restore point; DEFAULT is WITH, but not for domain controllers."""
+
+    DEFAULT = "default"
+    WITH = "with"
+    WITHOUT = "without"
+
+
 @dataclass(frozen=True, slots=True)
 class Placement:
     """How a VM is put back; an empty ``pool`` is the one it came from."""
@@ -61,6 +69,7 @@ class Placement:
     vm_display_name: str = ""
     keep_mac_addresses: bool = False
     start: bool = False
+    memory: RestoredMemory = RestoredMemory.DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

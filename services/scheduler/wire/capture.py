@@ -6,7 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from xenkeep.common.v1 import capture_pb2
 
 from services.chassis.errors import InvalidInput
-from services.scheduler.domain.capture import Capture, DiskRules, Hook, Moment, Offline, Requirement
+from services.scheduler.domain.capture import Capture, DiskRules, Hook, Memory, Moment, Offline, Requirement
 
 
 def capture_to_proto(capture: Capture) -> capture_pb2.CaptureOptions:
@@ -26,6 +26,15 @@ def capture_to_proto(capture: Capture) -> capture_pb2.CaptureOptions:
         options.quiesce.requirement = capture_pb2.QuiesceOptions.Requirement.Value(
             f"REQUIREMENT_{capture.quiesce.name}"
         )
+    if capture.memory is not None:
+        options.memory.CopyFrom(
+            capture_pb2.MemoryOptions(
+                requirement=capture_pb2.MemoryOptions.Requirement.Value(
+                    f"REQUIREMENT_{capture.memory.requirement.name}"
+                ),
+                domain_controllers=capture.memory.domain_controllers,
+            )
+        )
     return options
 
 
@@ -44,7 +53,14 @@ def capture_from_proto(options: capture_pb2.CaptureOptions) -> Capture:
         quiesce,
         tuple(map(_hook_from_proto, options.hooks)),
         DiskRules(tuple(options.disks.include), tuple(options.disks.exclude)),
+        _memory_from_proto(options.memory) if options.HasField("memory") else None,
     )
+
+
+def _memory_from_proto(memory: capture_pb2.MemoryOptions) -> Memory:
+    preferred = memory.requirement == capture_pb2.MemoryOptions.REQUIREMENT_PREFER
+    requirement = Requirement.PREFER if preferred else Requirement.REQUIRE
+    return Memory(requirement, memory.domain_controllers)
 
 
 def _hook_to_proto(hook: Hook) -> capture_pb2.CaptureHook:

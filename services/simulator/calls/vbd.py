@@ -80,6 +80,14 @@ async def unplug(call: Call, ref: str) -> None:
     _refresh(call, ref)
 
 
+async def assert_attachable(call: Call, ref: str) -> None:
+    """Raises ``VDI_IN_USE``."""
+    vbd = call.db.row("VBD", ref)
+    vdi = call.db.find("VDI", vbd["VDI"])
+    if vdi is not None:
+        domains.check_exclusive(call.pool, vbd, vdi)
+
+
 async def insert(call: Call, ref: str, vdi: str) -> None:
     """Raises ``VBD_NOT_REMOVABLE_MEDIA``, ``VBD_NOT_EMPTY``."""
     vbd = call.db.row("VBD", ref)

@@ -37,6 +37,33 @@ async def create(call: Call, record: dict[str, Any]) -> str:
     return ref
 
 
+async def introduce(
+    call: Call,
+    uuid: str,
+    name_label: str,
+    name_description: str,
+    sr: str,
+    type_: str,
+    sharable: bool,
+    read_only: bool,
+    other_config: dict[str, str],
+    location: str,
+    *_: object,
+) -> str:
+    """A record for a disk that its SR holds and the pool forgot.
+
+    Raises ``LOCATION_NOT_UNIQUE`` when it has one, ``SR_BACKEND_FAILURE_46`` for a disk that is none.
+    """
+    repository = call.pool.repository(sr)
+    if call.db.tables["VDI"].by_uuid(location) is not None:
+        raise XapiFailure("LOCATION_NOT_UNIQUE", sr, location)
+    node = await disk_work(repository.node, location)
+    about = {"name_label": name_label, "name_description": name_description, "other_config": other_config}
+    ref = add_vdi(call.pool, sr, node, type=type_, sharable=sharable, read_only=read_only, **about)
+    await call.pool.disks[sr].follow()
+    return ref
+
+
 async def destroy(call: Call, ref: str) -> None:
     """The disk, its record, and the VBDs that show it. Raises ``VDI_IN_USE``."""
     db = call.db
@@ -73,6 +100,17 @@ async def resize(call: Call, ref: str, size: int) -> None:
     async with vdi_operation(call, ref, "resize"):
         await disk_work(repository.resize, vdi["uuid"], size)
     await call.pool.disks[vdi["SR"]].follow()
+
+
+async def resize_online(call: Call, ref: str, size: int) -> None:
+    """No driver here can. Raises ``SR_OPERATION_NOT_SUPPORTED``."""
+    raise XapiFailure("SR_OPERATION_NOT_SUPPORTED", call.db.row("VDI", ref)["SR"])
+
+
+async def refuse_database(call: Call, ref: str) -> str:
+    """No disk here holds the database of a pool. Raises ``VDI_INCOMPATIBLE_TYPE``."""
+    type_ = call.db.row("VDI", ref)["type"]
+    raise XapiFailure("VDI_INCOMPATIBLE_TYPE", ref, vdi_rules.TYPE_NAMES.get(type_, type_))
 
 
 async def update(call: Call, ref: str) -> None:

@@ -64,6 +64,16 @@ def _running(call: Call, ref: str) -> Row:
     return vif
 
 
+async def move(call: Call, ref: str, network: str) -> None:
+    """To another network, while the VM runs or not."""
+    call.db.set("VIF", ref, "network", call.db.row("network", network).ref)
+
+
+async def configure_ipv6(call: Call, ref: str, mode: str, address: str, gateway: str) -> None:
+    values = {"ipv6_configuration_mode": mode, "ipv6_addresses": [address] if address else []}
+    call.db.update("VIF", ref, **values, ipv6_gateway=gateway)
+
+
 async def configure_ipv4(call: Call, ref: str, mode: str, address: str, gateway: str) -> None:
     values = {"ipv4_configuration_mode": mode, "ipv4_addresses": [address] if address else []}
     call.db.update("VIF", ref, **values, ipv4_gateway=gateway)

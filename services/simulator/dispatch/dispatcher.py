@@ -1,6 +1,7 @@
 """From a method name and wire arguments to a result or a failure, with xapi's checks in xapi's order."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from services.simulator.model.types import parse_type
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
 
+_log = logging.getLogger(__name__)
 EMERGENCY_CALLS = frozenset(
     {
         "session.slave_local_login_with_password",
@@ -104,7 +106,13 @@ class Dispatcher:
         call = Call(self._pool, host, message, session)
         if prefix:
             return self._start(call, message, values)
-        return await self._run(call, message, values)
+        try:
+            return await self._run(call, message, values)
+        except (XapiFailure, ConnectionError):
+            raise
+        except Exception as error:
+            _log.exception("defect in %s", message.full_name)
+            raise ocaml_failure(repr(error)) from error
 
     def _refusal(self, name: str, args: Sequence[Any]) -> XapiFailure:
         """Strangers learn nothing about names; calls of xapi's own are forbidden to others."""
@@ -181,6 +189,7 @@ class Dispatcher:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - a defect of ours must end the task, as in xapi
+            _log.exception("defect in %s", message.full_name)
             self._pool.tasks.fail(call.task, ocaml_failure(repr(error)))
         else:
             self._pool.tasks.succeed(call.task, result)

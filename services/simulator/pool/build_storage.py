@@ -3,43 +3,18 @@
 from services.simulator.pool import allowed_operations
 from services.simulator.pool.disks import Disks, add_vdi
 from services.simulator.pool.pool import Pool, disk_work
-from services.simulator.storage.sr import Sr
+from services.simulator.pool.shelf import Place
+from services.simulator.pool.storage_types import DRIVERS
 
 _MIB = 1024**2
 _TOOLS_SIZE = 64 * _MIB
-_COMMON = (
-    "SR_PROBE",
-    "SR_UPDATE",
-    "VDI_ATTACH",
-    "VDI_DETACH",
-    "VDI_ACTIVATE",
-    "VDI_DEACTIVATE",
-    "VDI_INTRODUCE",
-)
-_DISKS = (
-    "VDI_CREATE",
-    "VDI_DELETE",
-    "VDI_SNAPSHOT",
-    "VDI_CLONE",
-    "VDI_MIRROR",
-    "VDI_RESIZE",
-    "VDI_UPDATE",
-    "VDI_GENERATE_CONFIG",
-    "VDI_RESET_ON_BOOT",
-)
-_DRIVERS = {
-    "nfs": ("NFS VHD", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT", "THIN_PROVISIONING")),
-    "ext": ("Local EXT3 VHD", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT", "THIN_PROVISIONING")),
-    "lvm": ("Local VHD on LVM", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT")),
-    "iso": ("ISO", _COMMON),
-}
 
 
 async def add_storage(pool: Pool) -> None:
     """Drivers, the described SRs, and the SR of the guest tools; the first described one becomes the
     default.
     """
-    for type_, (label, features) in _DRIVERS.items():
+    for type_, (label, features) in DRIVERS.items():
         _add_driver(pool, type_, label, features)
     by_name: dict[str, str] = {}
     for storage in pool.description.storage:
@@ -80,24 +55,24 @@ async def _add_sr(pool: Pool, name: str, type_: str, size: int, host: str | None
         is_tools_sr=tools,
         physical_size=size,
     )
-    pool.repositories[sr] = await disk_work(Sr.create, pool.data_dir / f"sr-{uuid}", size)
+    config = _device_config(pool, type_, uuid)
+    where = Place(type_, config, host or "")
+    pool.repositories[sr] = await disk_work(pool.shelf.make, uuid, where, size)
     pool.disks[sr] = Disks(pool, sr)
     for ref in pool.hosts if host is None else (host,):
-        pool.create(
-            "PBD", host=ref, SR=sr, device_config=_device_config(type_, uuid), currently_attached=True
-        )
+        pool.create("PBD", host=ref, SR=sr, device_config=config, currently_attached=True)
     allowed_operations.refresh(pool.db, "SR", sr)
     await pool.disks[sr].follow()
     return sr
 
 
-def _device_config(type_: str, uuid: str) -> dict[str, str]:
+def _device_config(pool: Pool, type_: str, uuid: str) -> dict[str, str]:
     if type_ == "nfs":
         return {"server": "192.0.2.1", "serverpath": f"/exports/{uuid}"}
     return (
         {"location": "/opt/xensource/packages/iso", "legacy_mode": "true"}
         if type_ == "iso"
-        else {"device": "/dev/sda3"}
+        else {"device": f"/dev/sda{len(pool.repositories) + 3}"}
     )
 
 

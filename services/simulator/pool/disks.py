@@ -21,14 +21,18 @@ class Disks:
         self._sr = sr
         self._following = asyncio.Lock()
         self._coalescing = False
+        self._stalled = False
 
-    async def follow(self) -> None:
-        """Sizes and parents as they are, hidden parents as unmanaged VDIs, the SR's space."""
+    async def follow(self, *, adopt: bool = False) -> None:
+        """Sizes and parents as they are, hidden parents as unmanaged VDIs, the SR's space.
+
+        ``adopt``: also records for disks that have none, and none for disks that are gone.
+        """
         repository = self._pool.repository(self._sr)
         async with self._following:
             nodes = {node.uuid: node for node in await disk_work(repository.nodes)}
             usage = await disk_work(repository.usage)
-            self._follow_nodes(nodes)
+            self._follow_nodes(nodes, adopt)
             self._pool.db.update(
                 "SR",
                 self._sr,
@@ -39,20 +43,27 @@ class Disks:
 
     def coalesce_soon(self) -> None:
         """Let the storage manager merge what it can, in the background."""
-        if not self._coalescing:
+        if not self._coalescing and not self._stalled:
             self._coalescing = True
             self._pool.background(self._coalesce())
 
-    def _follow_nodes(self, nodes: dict[str, Node]) -> None:
+    def stall(self, stalled: bool) -> None:
+        """Chains are not merged any more, or again: a storage manager whose garbage collector hangs."""
+        self._stalled = stalled
+        self.coalesce_soon()
+
+    def _follow_nodes(self, nodes: dict[str, Node], adopt: bool) -> None:
         db = self._pool.db
         known: dict[str, Row] = {row["uuid"]: row for row in map(self._vdi, db.row("SR", self._sr)["VDIs"])}
         for uuid, row in known.items():
-            if not row["managed"] and uuid not in nodes:
+            if uuid not in nodes and (adopt or not row["managed"]):
                 db.delete("VDI", row.ref)
         for uuid, node in nodes.items():
             if uuid not in known:
                 if node.hidden:
                     self._add_hidden(node)
+                elif adopt:
+                    add_vdi(self._pool, self._sr, node, type="cbt_metadata" if node.metadata_only else "user")
             else:
                 db.update("VDI", known[uuid].ref, **_facts(node, known[uuid]["sm_config"]))
 
@@ -75,9 +86,12 @@ class Disks:
     async def _coalesce(self) -> None:
         try:
             await self._pool.clock.sleep(COALESCING_PAUSE_S)
-            repository = self._pool.repositories[self._sr]
             try:
-                while await disk_work(repository.coalesce_step):
+                repository = self._pool.repository(self._sr)
+            except XapiFailure:
+                return  # no host has the SR attached, so none cleans it up
+            try:
+                while not self._stalled and await disk_work(repository.coalesce_step):
                     pass
             except XapiFailure as failure:
                 self._tell_of(failure)

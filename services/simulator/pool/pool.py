@@ -23,6 +23,7 @@ from services.simulator.pool.messages import Messages
 from services.simulator.pool.mishaps import Mishaps
 from services.simulator.pool.registrations import Registrations
 from services.simulator.pool.sessions import Sessions, User
+from services.simulator.pool.shelf import Shelf
 from services.simulator.pool.tasks import Tasks
 from services.simulator.storage.errors import StorageError
 from services.simulator.storage.ports import StorageRepository
@@ -70,6 +71,7 @@ class Pool:
         self.hosts: dict[str, Host] = {}
         self.repositories: dict[str, StorageRepository] = {}
         self.disks: dict[str, Disks] = {}
+        self.shelf = Shelf(description.data_dir)
         self.guests: dict[str, Guest] = {}
         self.guest_disks = GuestDisks()
         self.tpm_contents: dict[str, str] = {}

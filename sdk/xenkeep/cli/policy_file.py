@@ -63,6 +63,13 @@ class Disks(FileModel):
     exclude: tuple[str, ...] = ()
 
 
+class Reading(FileModel):
+    """Disks whose changed blocks are not tracked, and disks that cannot be read."""
+
+    without_tracking: Literal["keep_snapshot", "read_all"] = "keep_snapshot"
+    disk_failures: Literal["fail", "skip"] = "fail"
+
+
 class PolicyFile(FileModel):
     """One policy."""
 
@@ -79,6 +86,7 @@ class PolicyFile(FileModel):
     memory: Memory | None = None
     hooks: tuple[Hook, ...] = ()
     disks: Disks = Disks()
+    reading: Reading = Reading()
     schedule: str = ""
     time_zone: str = "UTC"
     retry: Retry = Retry()
@@ -118,6 +126,7 @@ class PolicyFile(FileModel):
         options = capture_pb2.CaptureOptions(
             hooks=map(_hook, self.hooks),
             disks=capture_pb2.DiskRules(include=self.disks.include, exclude=self.disks.exclude),
+            reading=_reading(self.reading) if self.reading != Reading() else None,
         )
         if self.offline:
             options.offline.CopyFrom(
@@ -137,6 +146,14 @@ class PolicyFile(FileModel):
                 f"REQUIREMENT_{self.memory.requirement.upper()}"
             )
         return options
+
+
+def _reading(reading: Reading) -> capture_pb2.ReadingOptions:
+    kinds = capture_pb2.ReadingOptions
+    return kinds(
+        without_tracking=kinds.WithoutTracking.Value(f"WITHOUT_TRACKING_{reading.without_tracking.upper()}"),
+        disk_failures=kinds.DiskFailures.Value(f"DISK_FAILURES_{reading.disk_failures.upper()}"),
+    )
 
 
 def _hook(hook: Hook) -> capture_pb2.CaptureHook:

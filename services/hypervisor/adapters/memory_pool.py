@@ -7,12 +7,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from services.chassis.clock import Clock
 from services.chassis.config import Secret
 from services.chassis.errors import Aborted, FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
 from services.chassis.ids import IdSource
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
+from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.pool import Host, Member, Picture
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, Tracking, TrackingOutcome
@@ -29,11 +31,13 @@ from services.hypervisor.ports.pool import (
 )
 
 BLOCK_BYTES = 64 * 1024
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass
 class MemoryDisk:
-    """Snapshots of ours have ``snapshot_of`` and ``source_id``, disks being written ``target_id``."""
+    """Snapshots of ours have ``snapshot_of`` and ``source_id``, disks being written ``target_id``.
+    ``lineage`` is set on what stays of a snapshot for the next incremental; ``parents`` nearest first."""
 
     disk_id: str
     name: str
@@ -46,6 +50,9 @@ class MemoryDisk:
     made_for: str = ""
     data_kept: bool = True
     obstacle: str = ""
+    lineage: str | None = None
+    parents: tuple[str, ...] = ()
+    taken: datetime = _LONG_AGO
     blocks: dict[int, bytes] = field(default_factory=dict)
 
 
@@ -91,6 +98,7 @@ class MemoryPool:
         self.tickets: dict[str, MemoryTicket] = {}
         self.readable = True
         self.tracking = Tracking.SWITCHED_ON
+        self.layered = True
         self.pictures: asyncio.Queue[Picture] = asyncio.Queue()
         self.known_members: tuple[Member, ...] = ()
 
@@ -153,11 +161,14 @@ class MemoryPool:
             for device, disk_id in vm.disks.items():
                 if disk_id not in leave_out:
                     copies[device] = self._ids.new()
+                    if self.layered:
+                        self.disks[disk_id].parents = (self._ids.new(), *self.disks[disk_id].parents)
                     self.disks[copies[device]] = replace(
                         self.disks[disk_id],
                         disk_id=copies[device],
                         snapshot_of=disk_id,
                         source_id=source_id,
+                        taken=self._clock.now(),
                         blocks=dict(self.disks[disk_id].blocks),
                     )
             if quiesce and not vm.quiesces:
@@ -216,11 +227,7 @@ class MemoryPool:
         base, new = self.disks.get(base_disk_id), self.disks.get(snapshot_disk_id)
         if base is None or new is None or not (base.tracked and new.tracked):
             return "Source and target VDI are unrelated"
-        bitmap = bytearray((new.size_bytes // BLOCK_BYTES + 7) // 8)
-        for block in base.blocks.keys() | new.blocks.keys():
-            if base.blocks.get(block) != new.blocks.get(block):
-                bitmap[block // 8] |= 0x80 >> block % 8
-        return bytes(bitmap)
+        return _differences(base, new)
 
     async def allocated_blocks(self, snapshot_disk_id: str) -> bytes | str:
         disk = self.disks.get(snapshot_disk_id)
@@ -231,6 +238,16 @@ class MemoryPool:
             bitmap[block // 8] |= 0x80 >> block % 8
         return bytes(bitmap)
 
+    async def layers(self, snapshot_disk_id: str) -> Layers | None:
+        disk = self.disks.get(snapshot_disk_id)
+        return Layers(disk.parents, disk.data_kept, len(disk.blocks) * BLOCK_BYTES) if disk else None
+
+    async def differing_blocks(self, base_disk_id: str, snapshot_disk_id: str) -> bytes | str:
+        base, new = self.disks.get(base_disk_id), self.disks.get(snapshot_disk_id)
+        if base is None or new is None or not base.data_kept:
+            return "the snapshot to compare with is gone"
+        return _differences(base, new)
+
     async def nbd_endpoints(self, snapshot_disk_ids: tuple[str, ...]) -> dict[str, tuple[NbdEndpoint, ...]]:
         return {
             disk: (NbdEndpoint("host-1", "host-1", 10809, Secret(f"/{disk}"), "", ""),)
@@ -239,19 +256,22 @@ class MemoryPool:
             for disk in snapshot_disk_ids
         }
 
-    async def remove_snapshot(self, source_id: str, keep_tracking: bool) -> None:
+    async def remove_snapshot(
+        self, source_id: str, keep_tracking: bool, lineage: str = "", with_data: Collection[str] = ()
+    ) -> None:
         for vm in [each for each in self.vms.values() if each.source_id == source_id]:
             del self.vms[vm.vm_id]
-        kept = set()
+        lives = set()
         for disk in [each for each in self.disks.values() if each.source_id == source_id]:
-            if keep_tracking and disk.tracked:
-                disk.data_kept = False
-                kept.add(disk.snapshot_of)
+            lives.add(disk.snapshot_of)
+            if keep_tracking and (disk.tracked or disk.disk_id in with_data):
+                disk.data_kept, disk.lineage = not disk.tracked, lineage
             else:
                 del self.disks[disk.disk_id]
-        for disk in list(self.disks.values()):
-            if disk.snapshot_of in kept and not disk.data_kept and disk.source_id != source_id:
-                del self.disks[disk.disk_id]
+        if keep_tracking:
+            for disk in [each for each in self.disks.values() if each.lineage == lineage]:
+                if disk.snapshot_of in lives and disk.source_id != source_id:
+                    del self.disks[disk.disk_id]
 
     async def choose_sr(self, wanted: str, original_sr_id: str) -> str:
         if not wanted:
@@ -333,7 +353,7 @@ class MemoryPool:
         for gone in [disk for disk in disk_ids if disk in self.disks and disk not in used]:
             del self.disks[gone]
             for disk in [each for each in self.disks.values() if each.snapshot_of == gone]:
-                if not disk.data_kept:
+                if disk.lineage is not None:
                     del self.disks[disk.disk_id]
         return tuple(disk for disk in disk_ids if disk in used)
 
@@ -349,7 +369,7 @@ class MemoryPool:
                 del self.disks[disk.disk_id]
 
     async def leftovers(self) -> Leftovers:
-        disks = [disk for disk in self.disks.values() if disk.data_kept]
+        disks = [disk for disk in self.disks.values() if disk.lineage is None]
         vms = self.vms.values()
         sources = frozenset([*(vm.source_id for vm in vms), *(disk.source_id for disk in disks)]) - {""}
         targets = frozenset([*(vm.target_id for vm in vms), *(disk.target_id for disk in disks)]) - {""}
@@ -359,11 +379,21 @@ class MemoryPool:
         orphans = [
             disk
             for disk in self.disks.values()
-            if disk.source_id and not disk.data_kept and disk.snapshot_of not in self.disks
+            if disk.lineage is not None and disk.snapshot_of not in self.disks
         ]
         for disk in orphans:
             del self.disks[disk.disk_id]
         return len(orphans)
+
+    async def remove_stale(self, tracking_before: datetime, data_before: datetime) -> tuple[str, ...]:
+        stale = [
+            disk
+            for disk in self.disks.values()
+            if disk.lineage is not None and disk.taken < (data_before if disk.data_kept else tracking_before)
+        ]
+        for disk in stale:
+            del self.disks[disk.disk_id]
+        return tuple(disk.snapshot_of for disk in stale)
 
     def picture(self) -> Picture:
         """The pool without its VMs, for use cases that need only that it answers."""
@@ -384,3 +414,11 @@ class MemoryPool:
     def _facts(self, disk: MemoryDisk) -> TrackedDisk:
         origin = disk.snapshot_of if disk.snapshot_of in self.disks else ""
         return TrackedDisk(origin, disk.sr_id, disk.size_bytes, disk.tracked)
+
+
+def _differences(base: MemoryDisk, new: MemoryDisk) -> bytes:
+    bitmap = bytearray((new.size_bytes // BLOCK_BYTES + 7) // 8)
+    for block in base.blocks.keys() | new.blocks.keys():
+        if base.blocks.get(block) != new.blocks.get(block):
+            bitmap[block // 8] |= 0x80 >> block % 8
+    return bytes(bitmap)

@@ -1,8 +1,11 @@
 """Removing what is ours, and only that; every step may be repeated, and is after a crash."""
 
+from collections.abc import Collection
+
 import structlog
 
 from services.hypervisor.adapters import xapi_tags
+from services.hypervisor.adapters.xapi_bases import XapiBases, is_base
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
 from services.hypervisor.ports.pool import Leftovers
@@ -13,11 +16,14 @@ _log = structlog.get_logger()
 class XapiCleanup:
     """Removals on one session."""
 
-    def __init__(self, objects: XapiObjects, installation: str) -> None:
+    def __init__(self, objects: XapiObjects, bases: XapiBases, installation: str) -> None:
         self._installation = installation
         self._objects = objects
+        self._bases = bases
 
-    async def remove_snapshot(self, source_id: str, keep_tracking: bool) -> None:
+    async def remove_snapshot(
+        self, source_id: str, keep_tracking: bool, lineage: str, with_data: Collection[str]
+    ) -> None:
         """See ports.Snapshots. Disks of a snapshot that was never tagged are found through it: first the
         disks are gathered, then the snapshot goes, because its VBDs keep their data alive."""
         with translating(f"removing the snapshot of backup {source_id}"):
@@ -32,20 +38,17 @@ class XapiCleanup:
             for ref in mine:
                 await self._objects.destroy_vm(ref)
             for ref, vdi in disks.items():
-                await self._remove_disk(ref, vdi, keep_tracking, mine)
+                keep = lineage if keep_tracking else None
+                await self._remove_disk(ref, keep, vdi["uuid"] in with_data, mine)
             if keep_tracking:
-                kept = {vdi["snapshot_of"] for vdi in disks.values() if vdi["cbt_enabled"]}
-                await self._remove_older(everything, kept, source_id)
+                lives = {vdi["snapshot_of"] for vdi in disks.values()}
+                await self._bases.supersede(lives, lineage, source_id)
 
     async def leftovers(self) -> Leftovers:
         """See ports.Leavings."""
         with translating("looking for leftovers"):
             snapshots = [*(await self._objects.snapshot_vms()).values()]
-            snapshots += [
-                vdi
-                for vdi in (await self._objects.snapshot_disks()).values()
-                if vdi["type"] != "cbt_metadata"
-            ]
+            snapshots += [vdi for vdi in (await self._objects.snapshot_disks()).values() if not is_base(vdi)]
             made = [*(await self._objects.where("VM", 'field "is_a_snapshot"="false"')).values()]
             made += (await self._objects.where("VDI", 'field "is_a_snapshot"="false"')).values()
         return Leftovers(
@@ -56,18 +59,6 @@ class XapiCleanup:
             )
             - {""},
         )
-
-    async def remove_orphans(self) -> int:
-        """See ports.Leavings."""
-        removed = 0
-        with translating("removing tracking data of disks that are gone"):
-            for ref, vdi in (await self._objects.snapshot_disks()).items():
-                if not (xapi_tags.source_of(vdi) and vdi["type"] == "cbt_metadata"):
-                    continue
-                if await self._objects.record("VDI", vdi["snapshot_of"]) is None:
-                    await self._objects.destroy_disk(ref)
-                    removed += 1
-        return removed
 
     async def remove_target(self, target_id: str) -> None:
         """See ports.Restores."""
@@ -100,32 +91,22 @@ class XapiCleanup:
                     continue
                 await self._objects.destroy_disk(ref)
                 for other, snapshot in snapshots.items():
-                    if snapshot["snapshot_of"] == ref and _is_tracking_data(snapshot):
+                    if snapshot["snapshot_of"] == ref and is_base(snapshot):
                         await self._objects.destroy_disk(other)
         return tuple(kept)
 
     async def _remove_disk(
-        self, ref: str, vdi: Record, keep_tracking: bool, snapshots: dict[str, Record]
+        self, ref: str, lineage: str | None, with_data: bool, snapshots: dict[str, Record]
     ) -> None:
-        now = await self._objects.record("VDI", ref)
-        if now is None:
+        """``lineage`` None: nothing is kept."""
+        vdi = await self._objects.record("VDI", ref)
+        if vdi is None:
             return
-        if await self._objects.used_by_others(now, tuple(snapshots)):
+        if await self._objects.used_by_others(vdi, tuple(snapshots)):
             _log.warning("snapshot disk kept, a VM uses it", disk=vdi["uuid"])
-        elif keep_tracking and now["cbt_enabled"]:
-            await self._objects.reduce_disk(ref)
+        elif lineage is not None and vdi["cbt_enabled"]:
+            await self._bases.reduce(ref, vdi, lineage)
+        elif lineage is not None and with_data:
+            await self._bases.keep(ref, vdi, lineage)
         else:
             await self._objects.destroy_disk(ref)
-
-    async def _remove_older(self, snapshots: dict[str, Record], disks: set[str], source_id: str) -> None:
-        for ref, vdi in snapshots.items():
-            if (
-                vdi["snapshot_of"] in disks
-                and _is_tracking_data(vdi)
-                and xapi_tags.source_of(vdi) != source_id
-            ):
-                await self._objects.destroy_disk(ref)
-
-
-def _is_tracking_data(vdi: Record) -> bool:
-    return vdi["type"] == "cbt_metadata" and bool(xapi_tags.source_of(vdi))

@@ -1,9 +1,11 @@
 """A pool over XenAPI: the ports of ``ports.pool``, each answered by the adapter that knows its part."""
 
 from collections.abc import AsyncIterator, Collection, Mapping
+from datetime import datetime
 
 from services.chassis.clock import Clock
 from services.hypervisor.adapters.xapi_allocation import XapiAllocation
+from services.hypervisor.adapters.xapi_bases import XapiBases
 from services.hypervisor.adapters.xapi_cleanup import XapiCleanup
 from services.hypervisor.adapters.xapi_disks import XapiDisks
 from services.hypervisor.adapters.xapi_http import XapiHttp
@@ -15,6 +17,7 @@ from services.hypervisor.adapters.xapi_snapshots import XapiSnapshots
 from services.hypervisor.adapters.xapi_vms import XapiVms
 from services.hypervisor.adapters.xapi_watch import XapiInventory
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
+from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.pool import Member, Picture
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
@@ -36,7 +39,8 @@ class XapiPool:
         self._disks = XapiDisks(session, objects, self._readers, installation)
         self._power = XapiPower(session, objects, clock)
         self._vms = XapiVms(session, objects, http, self._disks, self._power, clock, installation)
-        self._cleanup = XapiCleanup(objects, installation)
+        self._bases = XapiBases(session, objects)
+        self._cleanup = XapiCleanup(objects, self._bases, installation)
 
     async def close(self) -> None:
         await self._session.close()
@@ -94,8 +98,16 @@ class XapiPool:
     async def nbd_endpoints(self, snapshot_disk_ids: tuple[str, ...]) -> dict[str, tuple[NbdEndpoint, ...]]:
         return await self._readers.nbd_endpoints(snapshot_disk_ids)
 
-    async def remove_snapshot(self, source_id: str, keep_tracking: bool) -> None:
-        await self._cleanup.remove_snapshot(source_id, keep_tracking)
+    async def layers(self, snapshot_disk_id: str) -> Layers | None:
+        return await self._bases.layers(snapshot_disk_id)
+
+    async def differing_blocks(self, base_disk_id: str, snapshot_disk_id: str) -> bytes | str:
+        return await self._allocation.differing_blocks(base_disk_id, snapshot_disk_id)
+
+    async def remove_snapshot(
+        self, source_id: str, keep_tracking: bool, lineage: str = "", with_data: Collection[str] = ()
+    ) -> None:
+        await self._cleanup.remove_snapshot(source_id, keep_tracking, lineage, with_data)
 
     async def choose_sr(self, wanted: str, original_sr_id: str) -> str:
         return await self._disks.choose_sr(wanted, original_sr_id)
@@ -148,4 +160,7 @@ class XapiPool:
         return await self._cleanup.leftovers()
 
     async def remove_orphans(self) -> int:
-        return await self._cleanup.remove_orphans()
+        return await self._bases.remove_orphans()
+
+    async def remove_stale(self, tracking_before: datetime, data_before: datetime) -> tuple[str, ...]:
+        return await self._bases.remove_stale(tracking_before, data_before)

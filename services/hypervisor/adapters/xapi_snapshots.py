@@ -2,13 +2,11 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Collection
-from datetime import UTC, datetime
 
 import structlog
 
-from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
+from services.chassis.errors import InvalidInput, NotFound
 from services.hypervisor.adapters import xapi_tags, xapi_tasks
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_http import XapiHttp
@@ -16,13 +14,13 @@ from services.hypervisor.adapters.xapi_objects import NULL, Record, XapiObjects
 from services.hypervisor.adapters.xapi_records import device_order, protectable
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
+from services.hypervisor.adapters.xapi_times import moment
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.tracking import TrackedDisk, Tracking, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
 from services.hypervisor.ports.pool import Snapshot, SnapshotDisk, VmDisk, VmShape
 
 _DESCRIPTION = "Snapshot of a backup that is under way. Xenkeep removes it."
-_TIME = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d+)?Z")
 
 _TAKING = frozenset({"snapshot", "snapshot_with_quiesce"})
 _SETTLING_LOOKS = 60
@@ -109,7 +107,7 @@ class XapiSnapshots:
         info = snapshot["snapshot_info"]
         return Snapshot(
             snapshot_vm_id=snapshot["uuid"],
-            time=_moment(snapshot["snapshot_time"]),
+            time=moment(snapshot["snapshot_time"]),
             power_state=PowerState(info.get("power-state-at-snapshot", "Running").upper()),
             disks=tuple(sorted(disks, key=lambda disk: device_order(disk.device))),
             quiesced=info.get("disk-snapshot-type") == "quiesced",
@@ -245,15 +243,3 @@ class XapiSnapshots:
             size_bytes=int(vdi["virtual_size"]),
             tracked=bool(vdi["cbt_enabled"]),
         )
-
-
-def _moment(text: str) -> datetime:
-    match = _TIME.fullmatch(text)
-    if match is None:
-        raise FailedPrecondition(
-            f"The pool told a time that cannot be read: {text!r}.",
-            reason="POOL_REFUSED",
-            hint="Report this with the pool's version.",
-        )
-    year, month, day, hour, minute, second = (int(group) for group in match.groups())
-    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)

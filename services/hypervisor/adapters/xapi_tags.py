@@ -12,6 +12,8 @@ TARGET = "xenkeep:restore_target"
 DISK = "xenkeep:disk"
 OBJECT = "xenkeep:object"
 INSTALLATION = "xenkeep:installation"
+LINEAGE = "xenkeep:lineage"
+"""On what stays of a snapshot for the next incremental: whose."""
 INTERFACE = "xenkeep:vif:"
 _OURS = "xenkeep:"
 _SNAPSHOT = re.compile(r"xenkeep-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")

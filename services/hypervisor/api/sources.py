@@ -38,6 +38,7 @@ class BackupSourceApi(backup_source_pb2_grpc.BackupSourceServiceServicer):
             tuple(Base(base.disk_id, base.tracking_ref) for base in request.bases),
             reason_from_proto(request.full_reason),
             options_from_proto(request.options),
+            request.lineage,
         )
         return _packed(readable)
 

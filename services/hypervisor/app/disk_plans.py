@@ -1,14 +1,38 @@
-"""How a disk of a snapshot is to be read: what changed since a base, what was ever written, or all of it."""
+"""How a disk of a snapshot is to be read: what changed since a base, what differs from a kept snapshot, what
+was ever written, or all of it.
+"""
+
+from dataclasses import dataclass
 
 import structlog
 
-from services.hypervisor.domain import tracking
+from services.hypervisor.domain import differences, tracking
+from services.hypervisor.domain.differences import Layers, WithoutTracking
 from services.hypervisor.domain.extents import changed_extents
+from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import Source, SourceDisk
-from services.hypervisor.domain.tracking import FullReason, TrackingOutcome
+from services.hypervisor.domain.tracking import Full, FullReason, TrackingOutcome
 from services.hypervisor.ports.pool import PoolConnection, SnapshotDisk, VmShape
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A disk, the bitmap of what to read when there is one, and what a person should know of it."""
+
+    disk: SourceDisk
+    bitmap: bytes | None
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Since:
+    """What to read since a base of so many bytes, or why all of it."""
+
+    full: Full | None
+    bitmap: bytes | None = None
+    base_size_bytes: int = 0
 
 
 async def plan(
@@ -17,33 +41,28 @@ async def plan(
     shape: VmShape,
     outcomes: dict[str, TrackingOutcome],
     disk: SnapshotDisk,
-) -> tuple[SourceDisk, bytes | None]:
-    """How a disk is to be read, and the bitmap of what to read when there is one."""
+) -> Planned:
+    """How a disk is to be read."""
     facts = disk.facts
     bases = {base.disk_id: base.tracking_ref for base in source.bases}
     outcome = outcomes.get(facts.disk_id, TrackingOutcome(tracking.Tracking.ON))
     base_ref = bases.get(facts.disk_id)
-    base = await connection.tracked_disk(base_ref) if base_ref else None
-    full = (
-        tracking.no_base(source.asked, others_have_bases=bool(bases))
-        if base_ref is None
-        else tracking.why_full(outcome, facts, base_ref, base)
-    )
-    bitmap: bytes | None = None
-    if full is None and base_ref is not None:
-        told = await connection.changed_blocks(base_ref, disk.snapshot_disk_id)
-        if isinstance(told, str):
-            full = tracking.refused(told)
-        else:
-            bitmap = told
-    base_size = base.size_bytes if base is not None and bitmap is not None else 0
+    if base_ref is None:
+        since = _Since(tracking.no_base(source.asked, others_have_bases=bool(bases)))
+    else:
+        since = await _since(connection, disk, base_ref, outcome)
     changed = (
         facts.size_bytes
-        if bitmap is None
-        else sum(each.length_bytes for each in changed_extents(bitmap, facts.size_bytes, base_size))
+        if since.bitmap is None
+        else sum(
+            each.length_bytes
+            for each in changed_extents(since.bitmap, facts.size_bytes, since.base_size_bytes)
+        )
     )
-    allocation = await _allocation(connection, disk) if bitmap is None and facts.size_bytes else None
+    allocation = await _allocation(connection, disk) if since.bitmap is None and facts.size_bytes else None
     names = {each.configured.disk_id: each.configured.display_name for each in shape.disks}
+    keep = not facts.tracked and source.options.without_tracking is WithoutTracking.KEEP_SNAPSHOT
+    layers = await connection.layers(disk.snapshot_disk_id) if keep else None
     planned = SourceDisk(
         disk_id=facts.disk_id,
         snapshot_disk_id=disk.snapshot_disk_id,
@@ -51,14 +70,41 @@ async def plan(
         display_name=names.get(facts.disk_id, ""),
         size_bytes=facts.size_bytes,
         tracked=facts.tracked,
-        full_reason=full.reason if full else FullReason.UNSPECIFIED,
-        full_reason_message=full.message if full else "",
-        base_size_bytes=base_size,
+        full_reason=since.full.reason if since.full else FullReason.UNSPECIFIED,
+        full_reason_message=since.full.message if since.full else "",
+        base_size_bytes=since.base_size_bytes,
         changed_bytes=changed,
         allocation_known=allocation is not None,
-        base_tracking_ref=base_ref if base_ref and full is None else "",
+        base_tracking_ref=base_ref if base_ref and since.full is None else "",
+        kept=layers is not None and layers.can_be_base,
     )
-    return planned, bitmap if bitmap is not None else allocation
+    notices = (_kept(planned, layers),) if planned.kept and layers else ()
+    return Planned(planned, since.bitmap if since.bitmap is not None else allocation, notices)
+
+
+async def _since(
+    connection: PoolConnection, disk: SnapshotDisk, base_ref: str, outcome: TrackingOutcome
+) -> _Since:
+    """Tracked changes; where there are none, differences to the base if it was kept with its data."""
+    base = await connection.tracked_disk(base_ref) if base_ref else None
+    full = tracking.why_full(outcome, disk.facts, base_ref, base)
+    if full is None and base is not None:
+        told = await connection.changed_blocks(base_ref, disk.snapshot_disk_id)
+        if isinstance(told, bytes):
+            return _Since(None, told, base.size_bytes)
+        full = tracking.refused(told)
+    old = await connection.layers(base_ref) if base is not None else None
+    if base is None or old is None or not old.has_data:
+        return _Since(full)
+    layers = await connection.layers(disk.snapshot_disk_id)
+    if layers is None:
+        return _Since(full)
+    if different := differences.why_not(disk.facts, layers, base, old):
+        return _Since(different)
+    told = await connection.differing_blocks(base_ref, disk.snapshot_disk_id)
+    if isinstance(told, bytes):
+        return _Since(None, told, base.size_bytes)
+    return _Since(tracking.refused(told))
 
 
 async def _allocation(connection: PoolConnection, disk: SnapshotDisk) -> bytes | None:
@@ -67,3 +113,12 @@ async def _allocation(connection: PoolConnection, disk: SnapshotDisk) -> bytes |
         return allocated
     _log.info("everything is read", disk=disk.facts.disk_id, because=allocated)
     return None
+
+
+def _kept(disk: SourceDisk, layers: Layers) -> Notice:
+    return Notice(
+        "SNAPSHOT_KEPT",
+        f"The pool cannot track changed blocks of disk {disk.display_name!r} ({disk.disk_id}): its snapshot "
+        f"{disk.snapshot_disk_id} stays until the next backup into this repository. It takes "
+        f"{layers.used_bytes} bytes now, and what the VM overwrites until then on top of that.",
+    )

@@ -15,7 +15,7 @@ from services.chassis.errors import XenkeepError
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.sources import Sources
 from services.hypervisor.app.targets import Targets
-from services.hypervisor.domain.source import SourceState
+from services.hypervisor.domain.source import Source, SourceState
 from services.hypervisor.domain.target import TargetState
 from services.hypervisor.ports.pool import PoolConnection
 from services.hypervisor.ports.stores import SourceStore, TargetStore
@@ -27,6 +27,9 @@ SETTLE_S = 1.0
 """From being told of an event until its transaction is certainly committed."""
 UNKNOWN_GRACE = timedelta(hours=1)
 ABANDONED_AFTER = timedelta(days=7)
+TRACKING_KEPT = timedelta(days=100)
+DATA_KEPT = timedelta(days=35)
+"""How long what the next incremental starts from waits for it; a whole snapshot costs space."""
 
 _log = structlog.get_logger()
 
@@ -124,13 +127,24 @@ class Janitor:
                 continue
             if source is None or source.state is SourceState.CLOSED:
                 _log.warning("removing a leftover snapshot", pool=pool_id, source=source_id)
-                keep = source is not None and source.committed
-                await connection.remove_snapshot(source_id, keep_tracking=keep)
+                await self._remove_snapshot(connection, source_id, source)
         for target_id in sorted(left.target_ids):
             await self._remove_target(connection, target_id, target_id in left.own_ids)
         removed = await connection.remove_orphans()
         if removed:
             _log.info("removed tracking data of disks that are gone", pool=pool_id, count=removed)
+        now = self._clock.now()
+        stale = await connection.remove_stale(now - TRACKING_KEPT, now - DATA_KEPT)
+        if stale:
+            _log.warning("no backup came for long: the next one is full", pool=pool_id, disks=stale)
+
+    async def _remove_snapshot(
+        self, connection: PoolConnection, source_id: str, source: Source | None
+    ) -> None:
+        if source is None:
+            await connection.remove_snapshot(source_id, keep_tracking=False)
+        else:
+            await connection.remove_snapshot(source_id, source.committed, source.lineage, source.kept_disks)
 
     async def _remove_target(self, connection: PoolConnection, target_id: str, own: bool) -> None:
         target = await self._target_store.get(target_id)

@@ -58,6 +58,7 @@ class Sources:
         bases: tuple[Base, ...],
         asked: FullReason,
         options: Options,
+        lineage: str = "",
     ) -> Readable:
         """Raises FailedPrecondition METHOD_UNSUPPORTED, NBD_NOT_ENABLED, SOURCE_CLOSED, NOTHING_TO_CAPTURE;
         InvalidInput SOURCE_ID_TAKEN, OPTIONS_INVALID, DISK_RULE_INVALID; what ``Captures.take`` raises.
@@ -83,6 +84,7 @@ class Sources:
             created=self._clock.now(),
             pool_display_name=watch.pool.display_name,
             options=replace(options, hooks=()),
+            lineage=lineage,
         )
         source = await self._ongoing.join(f"open {source_id}", lambda: self._opened(asked_for, options.hooks))
         if (source.pool_id, source.vm_id) != (pool_id, vm_id):
@@ -131,7 +133,7 @@ class Sources:
                 self._passed("close:recorded")
             connection = self._pools.connection(pool_id)
             failed = await self._settled(connection, source)
-            await connection.remove_snapshot(source_id, keep_tracking=source.committed)
+            await connection.remove_snapshot(source_id, source.committed, source.lineage, source.kept_disks)
             self._passed("close:removed")
             if failed is not None:
                 raise failed
@@ -198,12 +200,8 @@ class Sources:
             archive=await connection.export_configuration(source.vm_id),
         )
         self._passed("open:configuration")
-        disks, bitmaps = [], {}
-        for disk in taken.snapshot.disks:
-            planned, bitmap = await plan(connection, source, shape, outcomes, disk)
-            disks.append(planned)
-            if bitmap is not None:
-                bitmaps[planned.disk_id] = bitmap
+        plans = [await plan(connection, source, shape, outcomes, disk) for disk in taken.snapshot.disks]
+        bitmaps = {each.disk.disk_id: each.bitmap for each in plans if each.bitmap is not None}
         opened = replace(
             source,
             state=SourceState.OPEN,
@@ -211,8 +209,13 @@ class Sources:
             snapshot_vm_id=taken.snapshot.snapshot_vm_id,
             snapshot_time=taken.snapshot.time,
             consistency=taken.consistency,
-            disks=tuple(disks),
-            notices=(*taken.notices, *choice.notices, *_skipped(shape, taken.snapshot, choice.left_out)),
+            disks=tuple(each.disk for each in plans),
+            notices=(
+                *taken.notices,
+                *choice.notices,
+                *_skipped(shape, taken.snapshot, choice.left_out),
+                *(notice for each in plans for notice in each.notices),
+            ),
         )
         await self._store.open(opened, pack(configuration), bitmaps)
         self._passed("open:stored")

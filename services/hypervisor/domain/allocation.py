@@ -1,8 +1,8 @@
-"""Which parts of a disk were ever written, from the head of a dynamic VHD.
+"""Which parts of a disk were ever written, or differ from a base, from the head of a VHD.
 
 Source: Microsoft, Virtual Hard Disk Image Format Specification 1.0: a copy of the 512-byte footer, the 1,024
-byte dynamic header, and the block allocation table: a big-endian u32 per block, FFFFFFFF for one that was
-never written and reads as zeros.
+byte dynamic header, and the block allocation table: a big-endian u32 per block, FFFFFFFF for one that is not
+in the file: of a dynamic VHD it was never written and reads as zeros, of a differencing one it is the base's.
 """
 
 import struct
@@ -14,15 +14,15 @@ HEADER_BYTES = 1024
 HEAD_BYTES = FOOTER_BYTES + HEADER_BYTES
 MAX_TABLE_BYTES = 64 << 20
 _UNALLOCATED = b"\xff\xff\xff\xff"
-_DYNAMIC = 3
+_DYNAMIC, _DIFFERENCING = 3, 4
 
 
-def table_span(head: bytes) -> tuple[int, int]:
+def table_span(head: bytes, *, differencing: bool = False) -> tuple[int, int]:
     """(offset, length) in bytes of the table, from the first HEAD_BYTES. Raises ValueError with why not."""
     if len(head) < HEAD_BYTES or head[:8] != b"conectix":
         raise ValueError("it is not a VHD")
-    if struct.unpack_from(">I", head, 60)[0] != _DYNAMIC:
-        raise ValueError("it is not a dynamic VHD")
+    if struct.unpack_from(">I", head, 60)[0] != (_DIFFERENCING if differencing else _DYNAMIC):
+        raise ValueError(f"it is not a {'differencing' if differencing else 'dynamic'} VHD")
     header = head[FOOTER_BYTES:]
     if header[:8] != b"cxsparse":
         raise ValueError("its dynamic header is damaged")

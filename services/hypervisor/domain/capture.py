@@ -5,6 +5,7 @@ from enum import Enum
 from urllib.parse import urlsplit
 
 from services.chassis.errors import InvalidInput
+from services.hypervisor.domain.differences import WithoutTracking
 from services.hypervisor.domain.disk_rules import DiskRules
 from services.hypervisor.domain.vm import Method
 
@@ -55,6 +56,7 @@ class Options:
     quiesce_required: bool | None = None
     disks: DiskRules = field(default_factory=DiskRules)
     hooks: tuple[Hook, ...] = ()
+    without_tracking: WithoutTracking = WithoutTracking.KEEP_SNAPSHOT
 
 
 def assert_fitting(options: Options, method: Method) -> None:

@@ -42,7 +42,7 @@ class Base:
 @dataclass(frozen=True)
 class SourceDisk:
     """A disk to read. ``full_reason`` is UNSPECIFIED when it is read incrementally, relative to
-    ``base_tracking_ref``."""
+    ``base_tracking_ref``. ``kept``: its snapshot stays with its data, because it is not tracked."""
 
     disk_id: str
     snapshot_disk_id: str
@@ -56,6 +56,7 @@ class SourceDisk:
     changed_bytes: int
     allocation_known: bool = False
     base_tracking_ref: str = ""
+    kept: bool = False
 
     @property
     def extents_known(self) -> bool:
@@ -68,13 +69,14 @@ class SourceDisk:
 
     @property
     def tracking_ref(self) -> str:
-        """What the next incremental starts from: the snapshot's UUID, or nothing when it is not tracked."""
-        return self.snapshot_disk_id if self.tracked else ""
+        """What the next incremental starts from: the snapshot's UUID, or nothing when nothing stays of it."""
+        return self.snapshot_disk_id if self.tracked or self.kept else ""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One backup source. What is known only once it is OPEN is empty before. ``options`` hold no hooks."""
+    """One backup source. What is known only once it is OPEN is empty before. ``options`` hold no hooks;
+    ``lineage`` is the chain of restore points it goes on with."""
 
     source_id: str
     pool_id: str
@@ -93,6 +95,12 @@ class Source:
     disks: tuple[SourceDisk, ...] = ()
     notices: tuple[Notice, ...] = ()
     options: Options = field(default_factory=Options)
+    lineage: str = ""
+
+    @property
+    def kept_disks(self) -> frozenset[str]:
+        """UUIDs of the snapshots that stay with their data."""
+        return frozenset(disk.snapshot_disk_id for disk in self.disks if disk.kept)
 
 
 def consistency_of(power_state_at_snapshot: PowerState) -> Consistency:

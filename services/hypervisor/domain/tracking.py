@@ -90,18 +90,15 @@ def why_full(
     ``base_ref`` is what the base restore point noted ("" when it was taken without tracking), ``base`` what
     the pool has of it now.
     """
+    if base_ref and base is None:
+        return _gone(base_ref)
     if not snapshot.tracked:
         reason, message = _UNTRACKED.get(
             outcome.tracking, (FullReason.TRACKING_LOST, "The new snapshot is not tracked.")
         )
         return Full(reason, _with(message, outcome.words))
-    if not base_ref:
-        return Full(FullReason.TRACKING_WAS_OFF, "Tracking was off when the last restore point was taken.")
     if base is None:
-        return Full(
-            FullReason.BASE_SNAPSHOT_GONE,
-            f"The snapshot {base_ref} the last restore point was taken from is gone from the pool.",
-        )
+        return Full(FullReason.TRACKING_WAS_OFF, "Tracking was off when the last restore point was taken.")
     if base.disk_id != snapshot.disk_id or base.sr_id != snapshot.sr_id:
         return Full(
             FullReason.DISK_REPLACED, "The disk is not the one the last restore point was taken from."
@@ -121,6 +118,14 @@ def why_full(
             "Tracking was lost since the last restore point and has been switched on again.",
         )
     return None
+
+
+def _gone(base_ref: str) -> Full:
+    return Full(
+        FullReason.BASE_SNAPSHOT_GONE,
+        f"The snapshot {base_ref} the last restore point was taken from is gone from the pool: somebody "
+        "removed it, or Xenkeep did after a long time without a backup into this repository.",
+    )
 
 
 def refused(words: str) -> Full:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from services.chassis.config import Secret
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
+from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.pool import Certificate, Member, Picture, Pool
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
@@ -172,13 +173,26 @@ class Snapshots(Protocol):
         without it everything is read."""
         ...
 
+    async def layers(self, snapshot_disk_id: str) -> Layers | None:
+        """What the disk of a snapshot is made of, or None when it is gone."""
+        ...
+
+    async def differing_blocks(self, base_disk_id: str, snapshot_disk_id: str) -> bytes | str:
+        """The bitmap (as above) of blocks that may differ from a base that has its data still, or why nobody
+        can tell. It may say too much, never too little if the base's parent is one of the snapshot's."""
+        ...
+
     async def nbd_endpoints(self, snapshot_disk_ids: tuple[str, ...]) -> dict[str, tuple[NbdEndpoint, ...]]:
         """Where each disk can be read now, on live hosts only; empty when nowhere."""
         ...
 
-    async def remove_snapshot(self, source_id: str, keep_tracking: bool) -> None:
-        """Removes everything tagged with ``source_id``. With ``keep_tracking``, tracked disks of the snapshot
-        are reduced to their tracking data, and older tracking data of ours for the same disks is removed."""
+    async def remove_snapshot(
+        self, source_id: str, keep_tracking: bool, lineage: str = "", with_data: Collection[str] = ()
+    ) -> None:
+        """Removes everything tagged with ``source_id``. With ``keep_tracking``, disks of the snapshot stay as
+        what the next incremental of ``lineage`` starts from: tracked ones are reduced to their tracking data,
+        those in ``with_data`` (UUIDs) stay whole. What was kept before for the same disks and lineage goes,
+        and the oldest of other lineages when there are more than a disk may have."""
         ...
 
 
@@ -271,7 +285,12 @@ class Leavings(Protocol):
         ...
 
     async def remove_orphans(self) -> int:
-        """Removes tracking data of ours whose disk is gone; how many."""
+        """Removes what was kept for incrementals of disks that are gone; how many."""
+        ...
+
+    async def remove_stale(self, tracking_before: datetime, data_before: datetime) -> tuple[str, ...]:
+        """Removes what was kept for incrementals and is of a snapshot from before these moments (tracking
+        data, whole snapshots): the UUIDs of the disks that have to be read fully next time."""
         ...
 
 

@@ -11,7 +11,10 @@ from services.hypervisor.domain.capture import (
     Offline,
     Options,
 )
+from services.hypervisor.domain.differences import WithoutTracking
 from services.hypervisor.domain.disk_rules import DiskRules
+
+_READ_ALL = capture_pb2.ReadingOptions.WITHOUT_TRACKING_READ_ALL
 
 
 def options_from_proto(options: capture_pb2.CaptureOptions) -> Options:
@@ -28,6 +31,11 @@ def options_from_proto(options: capture_pb2.CaptureOptions) -> Options:
         quiesce_required=required,
         disks=DiskRules(tuple(options.disks.include), tuple(options.disks.exclude)),
         hooks=tuple(map(_hook, options.hooks)),
+        without_tracking=(
+            WithoutTracking.READ_ALL
+            if options.reading.without_tracking == _READ_ALL
+            else WithoutTracking.KEEP_SNAPSHOT
+        ),
     )
 
 

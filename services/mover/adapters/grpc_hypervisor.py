@@ -44,6 +44,7 @@ class GrpcHypervisor:
         reason: FullReason,
         options: bytes = b"",
         group: bytes = b"",
+        lineage: str = "",
     ) -> Source:
         request = backup_source_pb2.OpenBackupSourceRequest(
             vm=vm,
@@ -56,6 +57,7 @@ class GrpcHypervisor:
             full_reason=reason_to_proto(reason),
             options=capture_pb2.CaptureOptions.FromString(options),
             group=backup_source_pb2.SourceGroup.FromString(group) if group else None,
+            lineage=lineage,
         )
         with translated("hypervisor"):
             return source_from_proto(await self._sources.OpenBackupSource(request, timeout=OPEN_SECONDS))

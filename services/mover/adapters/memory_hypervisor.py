@@ -48,6 +48,7 @@ class MemoryHypervisor:
         reason: FullReason,
         options: bytes = b"",
         group: bytes = b"",
+        lineage: str = "",
     ) -> Source:
         pool, _ = vm_ids(vm)
         name = source_name(pool, source_id)

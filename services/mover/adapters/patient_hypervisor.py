@@ -29,9 +29,10 @@ class PatientHypervisor:
         reason: FullReason,
         options: bytes = b"",
         group: bytes = b"",
+        lineage: str = "",
     ) -> Source:
         return await self._patience.until_answered(
-            lambda: self._hypervisor.open_source(source_id, vm, method, bases, reason, options, group)
+            lambda: self._hypervisor.open_source(source_id, vm, method, bases, reason, options, group, lineage)
         )
 
     async def extents(self, source: str, disk_id: str) -> AsyncIterator[Extent]:

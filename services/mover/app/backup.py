@@ -66,7 +66,8 @@ class BackupRunner:
             known = await in_thread(cancel, points.now)
             board.doing("taking the snapshot")
             opening = True
-            opened = await self._open(transfer, spec, wish(known, vm_id, full=spec.full), cancel)
+            asked = wish(known, vm_id, full=spec.full)
+            opened = await self._open(transfer, spec, asked, registration, cancel)
             reading = await self._reading(opened, spec, known, vm_id, board, cancel)
             job = BackupJob(
                 repository=repository,
@@ -93,9 +94,23 @@ class BackupRunner:
         board.doing("removing the snapshot")
         return await self._outcome(registration, point, source, job.resumed_bytes)
 
-    async def _open(self, transfer: Transfer, spec: Backup, wish: Wish, cancel: Cancellation) -> Source:
+    async def _open(
+        self,
+        transfer: Transfer,
+        spec: Backup,
+        wish: Wish,
+        registration: Registration,
+        cancel: Cancellation,
+    ) -> Source:
         opening = self._hypervisor.open_source(
-            transfer.transfer_id, spec.vm, spec.method, wish.bases, wish.reason, spec.options, spec.group
+            transfer.transfer_id,
+            spec.vm,
+            spec.method,
+            wish.bases,
+            wish.reason,
+            spec.options,
+            spec.group,
+            registration.repository_id,
         )
         try:
             return await unless_wanted(cancel, opening)

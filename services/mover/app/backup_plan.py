@@ -61,7 +61,7 @@ def wish(known: Known, asset_id: str, *, full: bool) -> Wish:
     if newest is None:
         lost = FullReason.BASE_POINT_UNUSABLE if known.unreadable else FullReason.FIRST_BACKUP
         return Wish((), lost)
-    bases = tuple(Base(disk.disk_id, disk.tracking_ref) for disk in newest.disks if disk.tracking_ref)
+    bases = tuple(Base(disk.disk_id, disk.tracking_ref) for disk in newest.disks)
     return Wish(bases, FullReason.NONE)
 
 

@@ -26,8 +26,11 @@ class Hypervisor(Protocol):
         reason: FullReason,
         options: bytes = b"",
         group: bytes = b"",
+        lineage: str = "",
     ) -> Source:
-        """FailedPrecondition SOURCE_CLOSED when a source of that id has been closed."""
+        """``lineage`` names the chain of points that goes on: what is kept for others is left alone.
+
+        FailedPrecondition SOURCE_CLOSED when a source of that id has been closed."""
         ...
 
     def extents(self, source: str, disk_id: str) -> AsyncIterator[Extent]:

@@ -63,6 +63,28 @@ class DiskRules:
     exclude: tuple[str, ...] = ()
 
 
+class WithoutTracking(Enum):
+    """Of disks whose changed blocks are not tracked: keep the snapshot, or read all every time."""
+
+    KEEP_SNAPSHOT = "keep_snapshot"
+    READ_ALL = "read_all"
+
+
+class DiskFailures(Enum):
+    """When a disk cannot be read: the backup fails, or the others are backed up."""
+
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How disks are read."""
+
+    without_tracking: WithoutTracking = WithoutTracking.KEEP_SNAPSHOT
+    disk_failures: DiskFailures = DiskFailures.FAIL
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
     """What is not said is None or empty."""
@@ -72,6 +94,7 @@ class Capture:
     hooks: tuple[Hook, ...] = ()
     disks: DiskRules = field(default_factory=DiskRules)
     memory: Memory | None = None
+    reading: Reading = field(default_factory=Reading)
 
 
 def complaints(capture: Capture, method: str) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,17 @@ from google.protobuf.duration_pb2 import Duration
 from xenkeep.common.v1 import capture_pb2
 
 from services.chassis.errors import InvalidInput
-from services.scheduler.domain.capture import Capture, DiskRules, Hook, Memory, Moment, Offline, Requirement
+from services.scheduler.domain.capture import (
+    Capture,
+    DiskRules,
+    Hook,
+    Memory,
+    Moment,
+    Offline,
+    Reading,
+    Requirement,
+)
+from services.scheduler.wire.reading import reading_from_proto, reading_to_proto
 
 
 def capture_to_proto(capture: Capture) -> capture_pb2.CaptureOptions:
@@ -35,6 +45,8 @@ def capture_to_proto(capture: Capture) -> capture_pb2.CaptureOptions:
                 domain_controllers=capture.memory.domain_controllers,
             )
         )
+    if capture.reading != Reading():
+        options.reading.CopyFrom(reading_to_proto(capture.reading))
     return options
 
 
@@ -54,6 +66,7 @@ def capture_from_proto(options: capture_pb2.CaptureOptions) -> Capture:
         tuple(map(_hook_from_proto, options.hooks)),
         DiskRules(tuple(options.disks.include), tuple(options.disks.exclude)),
         _memory_from_proto(options.memory) if options.HasField("memory") else None,
+        reading_from_proto(options.reading),
     )
 
 

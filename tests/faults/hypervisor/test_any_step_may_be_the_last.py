@@ -19,7 +19,7 @@ from services.hypervisor.app.sources import Readable
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.source import Base, SourceState
 from services.hypervisor.domain.target import Mode, Placement, TargetDisk, TargetState
-from services.hypervisor.domain.tracking import FullReason
+from services.hypervisor.domain.tracking import FullReason, Tracking
 from services.hypervisor.domain.vm import Method, PowerState
 from tests.support.hypervisor_house import POOL_ID, Faults, House, Killed, house
 
@@ -103,7 +103,12 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield Stage(pool, inside, faults)
 
 
-async def test_a_backup_ends_with_one_base_per_disk_and_no_snapshot(stage: Stage) -> None:
+@pytest.mark.parametrize("tracking", [Tracking.SWITCHED_ON, Tracking.UNLICENSED])
+async def test_a_backup_ends_with_one_base_per_disk_and_no_snapshot(
+    stage: Stage, tracking: Tracking
+) -> None:
+    stage.pool.tracking = tracking
+
     async def scene() -> tuple[Story, Check]:
         vm, first, second = stage.new_vm(), str(uuid.uuid4()), str(uuid.uuid4())
         await stage.backup(vm, first, committed=True)
@@ -114,7 +119,7 @@ async def test_a_backup_ends_with_one_base_per_disk_and_no_snapshot(stage: Stage
             assert [vm] == list(stage.pool.vms.values())
             kept = [disk for disk in stage.pool.disks.values() if disk.snapshot_of]
             assert {(id, second) for id in vm.disks.values()} == {(d.snapshot_of, d.source_id) for d in kept}
-            assert not any(disk.data_kept for disk in kept)
+            assert {tracking is Tracking.UNLICENSED} == {disk.data_kept for disk in kept}
             source = await stage.inside.source_store.get(second)
             assert source is not None and all(disk.incremental for disk in source.disks)
 

@@ -81,6 +81,7 @@ async def test_a_disk_that_cannot_be_tracked_is_read_fully_each_time(
     inside: House, pool: MemoryPool, vm: MemoryVm
 ) -> None:
     pool.tracking = Tracking.UNSUPPORTED
+    pool.layered = False
     first = (await _open(inside, vm)).source
     assert {""} == {disk.tracking_ref for disk in first.disks}
     bases = tuple(Base(disk.disk_id, disk.tracking_ref) for disk in first.disks)

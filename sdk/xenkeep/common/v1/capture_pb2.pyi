@@ -320,6 +320,7 @@ class CaptureOptions(_message.Message):
     DISKS_FIELD_NUMBER: _builtins.int
     MEMORY_FIELD_NUMBER: _builtins.int
     CARE_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def offline(self) -> Global___OfflineOptions:
         """For the method OFFLINE."""
@@ -344,6 +345,10 @@ class CaptureOptions(_message.Message):
     def care(self) -> Global___CareOptions:
         """How much regard is had for the pool, with any method."""
 
+    @_builtins.property
+    def reading(self) -> Global___ReadingOptions:
+        """How disks are read, with any method."""
+
     def __init__(
         self,
         *,
@@ -353,10 +358,11 @@ class CaptureOptions(_message.Message):
         disks: Global___DiskRules | None = ...,
         memory: Global___MemoryOptions | None = ...,
         care: Global___CareOptions | None = ...,
+        reading: Global___ReadingOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "disks", b"disks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "disks", b"disks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce", "reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "disks", b"disks", "hooks", b"hooks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "disks", b"disks", "hooks", b"hooks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce", "reading", b"reading"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -414,6 +420,78 @@ class CareOptions(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CareOptions: _TypeAlias = CareOptions  # noqa: Y015
+
+@_typing.final
+class ReadingOptions(_message.Message):
+    """How disks are read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _WithoutTracking:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _WithoutTrackingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ReadingOptions._WithoutTracking.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        WITHOUT_TRACKING_UNSPECIFIED: ReadingOptions._WithoutTracking.ValueType  # 0
+        """Not chosen: KEEP_SNAPSHOT."""
+        WITHOUT_TRACKING_KEEP_SNAPSHOT: ReadingOptions._WithoutTracking.ValueType  # 1
+        """Its snapshot is kept until the next backup into the same repository: then only what differs is read. It takes space; the point says how much."""
+        WITHOUT_TRACKING_READ_ALL: ReadingOptions._WithoutTracking.ValueType  # 2
+        """Nothing is kept: all of it is read every time, and only what changed is stored."""
+
+    class WithoutTracking(_WithoutTracking, metaclass=_WithoutTrackingEnumTypeWrapper):
+        """Ways to back up a disk whose changed blocks are not tracked."""
+
+    WITHOUT_TRACKING_UNSPECIFIED: ReadingOptions.WithoutTracking.ValueType  # 0
+    """Not chosen: KEEP_SNAPSHOT."""
+    WITHOUT_TRACKING_KEEP_SNAPSHOT: ReadingOptions.WithoutTracking.ValueType  # 1
+    """Its snapshot is kept until the next backup into the same repository: then only what differs is read. It takes space; the point says how much."""
+    WITHOUT_TRACKING_READ_ALL: ReadingOptions.WithoutTracking.ValueType  # 2
+    """Nothing is kept: all of it is read every time, and only what changed is stored."""
+
+    class _DiskFailures:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DiskFailuresEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ReadingOptions._DiskFailures.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        DISK_FAILURES_UNSPECIFIED: ReadingOptions._DiskFailures.ValueType  # 0
+        """Not chosen: FAIL."""
+        DISK_FAILURES_FAIL: ReadingOptions._DiskFailures.ValueType  # 1
+        """The backup fails."""
+        DISK_FAILURES_SKIP: ReadingOptions._DiskFailures.ValueType  # 2
+        """The other disks are backed up; the point is incomplete and names the disk. A backup without any disk fails."""
+
+    class DiskFailures(_DiskFailures, metaclass=_DiskFailuresEnumTypeWrapper):
+        """What a disk that cannot be read means for the others."""
+
+    DISK_FAILURES_UNSPECIFIED: ReadingOptions.DiskFailures.ValueType  # 0
+    """Not chosen: FAIL."""
+    DISK_FAILURES_FAIL: ReadingOptions.DiskFailures.ValueType  # 1
+    """The backup fails."""
+    DISK_FAILURES_SKIP: ReadingOptions.DiskFailures.ValueType  # 2
+    """The other disks are backed up; the point is incomplete and names the disk. A backup without any disk fails."""
+
+    WITHOUT_TRACKING_FIELD_NUMBER: _builtins.int
+    DISK_FAILURES_FIELD_NUMBER: _builtins.int
+    without_tracking: Global___ReadingOptions.WithoutTracking.ValueType
+    """What to do where the pool cannot track changed blocks of a disk."""
+    disk_failures: Global___ReadingOptions.DiskFailures.ValueType
+    """What to do when a disk cannot be read."""
+    def __init__(
+        self,
+        *,
+        without_tracking: Global___ReadingOptions.WithoutTracking.ValueType = ...,
+        disk_failures: Global___ReadingOptions.DiskFailures.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_failures", b"disk_failures", "without_tracking", b"without_tracking"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadingOptions: _TypeAlias = ReadingOptions  # noqa: Y015
 
 @_typing.final
 class OfflineOptions(_message.Message):

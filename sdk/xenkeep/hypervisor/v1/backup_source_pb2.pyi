@@ -305,6 +305,7 @@ class OpenBackupSourceRequest(_message.Message):
     FULL_REASON_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    LINEAGE_FIELD_NUMBER: _builtins.int
     vm: _builtins.str
     """The VM, `pools/{pool}/vms/{vm}`."""
     backup_source_id: _builtins.str
@@ -313,6 +314,8 @@ class OpenBackupSourceRequest(_message.Message):
     """How to capture."""
     full_reason: _capture_pb2.FullReason.ValueType
     """Why there are no bases (REQUESTED, FIRST_BACKUP, BASE_POINT_UNUSABLE)."""
+    lineage: _builtins.str
+    """Which chain of restore points the backup goes on with: the repository's id. What is kept in the pool for other lineages stays untouched."""
     @_builtins.property
     def bases(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiskBase]:
         """Bases per disk; a disk without one is read fully."""
@@ -335,10 +338,11 @@ class OpenBackupSourceRequest(_message.Message):
         full_reason: _capture_pb2.FullReason.ValueType = ...,
         options: _capture_pb2.CaptureOptions | None = ...,
         group: Global___SourceGroup | None = ...,
+        lineage: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_source_id", b"backup_source_id", "bases", b"bases", "full_reason", b"full_reason", "group", b"group", "method", b"method", "options", b"options", "vm", b"vm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup_source_id", b"backup_source_id", "bases", b"bases", "full_reason", b"full_reason", "group", b"group", "lineage", b"lineage", "method", b"method", "options", b"options", "vm", b"vm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -427,7 +431,7 @@ class CloseBackupSourceRequest(_message.Message):
     name: _builtins.str
     """`pools/{pool}/backupSources/{backup_source}`."""
     committed: _builtins.bool
-    """Whether a restore point was committed from it; only then is tracking data kept, and that of older points of the VM removed."""
+    """Whether a restore point was committed from it; only then is kept what the next incremental starts from, and that of older points of the same lineage removed."""
     def __init__(
         self,
         *,

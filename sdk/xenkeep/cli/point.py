@@ -46,7 +46,7 @@ def list_(
                 word(capture_pb2.Consistency, each.point.consistency),
                 size(each.point.logical_bytes),
                 size(each.point.stored_bytes),
-                word(catalog_pb2.RestorePoint.State, each.state),
+                _state(each),
                 each.repository_display_name,
             ),
             json_=json_,
@@ -75,6 +75,11 @@ def sync(
         console.print(f"{done.point_count} points; {done.added_count} added, {done.removed_count} removed.")
 
 
+def _state(found: catalog_pb2.RestorePoint) -> str:
+    state = word(catalog_pb2.RestorePoint.State, found.state)
+    return f"{state}, incomplete" if found.point.missing_disks else state
+
+
 def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
     point = found.point
     head = details(
@@ -82,7 +87,7 @@ def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
             ("Point", last_part(found.name)),
             ("VM", f"{point.asset.display_name} ({point.asset.asset_id})"),
             ("Pool", point.asset.pool_display_name),
-            ("State", word(catalog_pb2.RestorePoint.State, found.state)),
+            ("State", _state(found)),
             ("", found.state_message),
             ("Taken", moment(point.snapshot_time)),
             ("Committed", moment(point.commit_time)),
@@ -93,6 +98,10 @@ def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
             ("Stored", size(point.stored_bytes)),
             ("Policy", point.policy),
             ("Verified", moment(found.verify_time)),
+            *[
+                ("Missing", f"Disk {disk.device} ({disk.display_name}, {disk.disk_id}): {disk.message}")
+                for disk in point.missing_disks
+            ],
             *[("Notice", notice.message) for notice in point.notices],
         ]
     )

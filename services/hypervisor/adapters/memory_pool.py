@@ -50,6 +50,7 @@ class MemoryDisk:
     made_for: str = ""
     data_kept: bool = True
     obstacle: str = ""
+    failed: bool = False
     lineage: str | None = None
     parents: tuple[str, ...] = ()
     taken: datetime = _LONG_AGO
@@ -409,7 +410,9 @@ class MemoryPool:
 
     def _vm_disk(self, device: str, disk: MemoryDisk) -> VmDisk:
         configured = ConfiguredDisk(disk.disk_id, device, disk.name, "", (), disk.sr_id)
-        return VmDisk(configured, disk.size_bytes, disk.tracked, disk.obstacle, self.srs[disk.sr_id])
+        return VmDisk(
+            configured, disk.size_bytes, disk.tracked, disk.obstacle, self.srs[disk.sr_id], disk.failed
+        )
 
     def _facts(self, disk: MemoryDisk) -> TrackedDisk:
         origin = disk.snapshot_of if disk.snapshot_of in self.disks else ""

@@ -172,8 +172,11 @@ class XapiSnapshots:
             obstacle = "sharable disks cannot be snapshotted"
         elif vdi["on_boot"] == "reset":
             obstacle = "it is reset at every boot"
-        elif vdi["missing"]:
-            obstacle = "its storage repository does not find it"
+        failed = ""
+        if vdi["missing"]:
+            failed = "its storage repository does not find it"
+        elif sr["uuid"] and not await self._plugged(sr):
+            failed = f"its storage repository {sr['name_label']!r} is not plugged in on any host"
         return VmDisk(
             configured=ConfiguredDisk(
                 disk_id=vdi["uuid"],
@@ -185,9 +188,17 @@ class XapiSnapshots:
             ),
             size_bytes=int(vdi["virtual_size"]),
             tracked=bool(vdi["cbt_enabled"]),
-            obstacle=obstacle,
+            obstacle=failed or obstacle,
             sr_display_name=sr["name_label"],
+            failed=bool(failed),
         )
+
+    async def _plugged(self, sr: Record) -> bool:
+        for ref in sr["PBDs"]:
+            pbd = await self._objects.record("PBD", ref)
+            if pbd is not None and pbd["currently_attached"]:
+                return True
+        return False
 
     async def _find_settled(self, source_id: str, vm_ref: str) -> str | None:
         """The snapshot, or None once none is being taken: it may be ours, begun by a call whose answer was

@@ -19,7 +19,7 @@ from services.hypervisor.domain.configuration import Configuration, pack
 from services.hypervisor.domain.disk_rules import Candidate, assert_rules, choose, nothing_to_capture
 from services.hypervisor.domain.extents import Extent, changed_extents
 from services.hypervisor.domain.notice import Notice
-from services.hypervisor.domain.source import Base, Source, SourceState
+from services.hypervisor.domain.source import Base, MissingDisk, Source, SourceState
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
 from services.hypervisor.ports.pool import NbdEndpoint, PoolConnection, Snapshot, VmDisk, VmShape
@@ -184,6 +184,7 @@ class Sources:
         await connection.assert_readable()
         shape = await connection.shape(source.vm_id)
         choice = choose(source.options.disks, [_candidate(disk) for disk in shape.disks])
+        _assert_whole(source, shape, choice.left_out)
         left_out = choice.left_out | {disk.configured.disk_id for disk in shape.disks if disk.obstacle}
         chosen = [disk.configured.disk_id for disk in shape.disks if disk.configured.disk_id not in left_out]
         if shape.disks and not chosen:
@@ -202,6 +203,7 @@ class Sources:
         self._passed("open:configuration")
         plans = [await plan(connection, source, shape, outcomes, disk) for disk in taken.snapshot.disks]
         bitmaps = {each.disk.disk_id: each.bitmap for each in plans if each.bitmap is not None}
+        missing = _missing(shape, taken.snapshot, choice.left_out)
         opened = replace(
             source,
             state=SourceState.OPEN,
@@ -210,10 +212,11 @@ class Sources:
             snapshot_time=taken.snapshot.time,
             consistency=taken.consistency,
             disks=tuple(each.disk for each in plans),
+            missing_disks=missing,
             notices=(
                 *taken.notices,
                 *choice.notices,
-                *_skipped(shape, taken.snapshot, choice.left_out),
+                *_skipped(missing),
                 *(notice for each in plans for notice in each.notices),
             ),
         )
@@ -225,7 +228,7 @@ class Sources:
         snapshots = tuple(disk.snapshot_disk_id for disk in source.disks)
         endpoints = await connection.nbd_endpoints(snapshots)
         for disk in source.disks:
-            if endpoints.get(disk.snapshot_disk_id):
+            if endpoints.get(disk.snapshot_disk_id) or source.options.skips_failed_disks:
                 continue
             if await connection.tracked_disk(disk.snapshot_disk_id) is None:
                 raise FailedPrecondition(
@@ -241,7 +244,7 @@ class Sources:
         return Readable(
             source=source,
             configuration=await self._store.configuration(source.source_id),
-            endpoints={disk.disk_id: endpoints[disk.snapshot_disk_id] for disk in source.disks},
+            endpoints={disk.disk_id: endpoints.get(disk.snapshot_disk_id, ()) for disk in source.disks},
         )
 
 
@@ -249,17 +252,41 @@ def _candidate(disk: VmDisk) -> Candidate:
     return Candidate(disk.configured, disk.size_bytes, disk.sr_display_name)
 
 
-def _skipped(shape: VmShape, snapshot: Snapshot, excluded: frozenset[str]) -> tuple[Notice, ...]:
+def _missing(shape: VmShape, snapshot: Snapshot, excluded: frozenset[str]) -> tuple[MissingDisk, ...]:
     """Which disks of the VM are not in the snapshot although no rule says so, and why."""
     taken = {disk.facts.disk_id for disk in snapshot.disks} | excluded
-    notices = []
+    return tuple(
+        MissingDisk(
+            disk.configured.disk_id,
+            disk.configured.device,
+            disk.configured.display_name,
+            disk.obstacle or "it was attached after the snapshot was taken",
+        )
+        for disk in shape.disks
+        if disk.configured.disk_id not in taken
+    )
+
+
+def _skipped(missing: tuple[MissingDisk, ...]) -> tuple[Notice, ...]:
+    return tuple(
+        Notice(
+            "DISK_SKIPPED",
+            f"Disk {disk.display_name!r} ({disk.disk_id}) was not backed up: {disk.message}.",
+        )
+        for disk in missing
+    )
+
+
+def _assert_whole(source: Source, shape: VmShape, excluded: frozenset[str]) -> None:
+    """A disk that fails now fails the backup, unless the policy has the others go on."""
     for disk in shape.disks:
-        if disk.configured.disk_id in taken:
-            continue
-        why = disk.obstacle or "it was attached after the snapshot was taken"
-        name = f"{disk.configured.display_name!r} ({disk.configured.disk_id})"
-        notices.append(Notice("DISK_SKIPPED", f"Disk {name} was not backed up: {why}."))
-    return tuple(notices)
+        if disk.failed and disk.configured.disk_id not in excluded and not source.options.skips_failed_disks:
+            raise FailedPrecondition(
+                f"Disk {disk.configured.display_name!r} ({disk.configured.disk_id}) of VM "
+                f"{shape.display_name!r} cannot be backed up: {disk.obstacle}.",
+                reason="DISK_FAILED",
+                hint="Repair its storage, leave it out by a rule, or let the policy skip failed disks.",
+            )
 
 
 def _assert_not_closed(source: Source) -> None:

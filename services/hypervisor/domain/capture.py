@@ -57,6 +57,7 @@ class Options:
     disks: DiskRules = field(default_factory=DiskRules)
     hooks: tuple[Hook, ...] = ()
     without_tracking: WithoutTracking = WithoutTracking.KEEP_SNAPSHOT
+    skips_failed_disks: bool = False
 
 
 def assert_fitting(options: Options, method: Method) -> None:

@@ -74,6 +74,16 @@ class SourceDisk:
 
 
 @dataclass(frozen=True)
+class MissingDisk:
+    """A disk that no rule leaves out and that cannot be read, and why."""
+
+    disk_id: str
+    device: str
+    display_name: str
+    message: str
+
+
+@dataclass(frozen=True)
 class Source:
     """One backup source. What is known only once it is OPEN is empty before. ``options`` hold no hooks;
     ``lineage`` is the chain of restore points it goes on with."""
@@ -96,6 +106,7 @@ class Source:
     notices: tuple[Notice, ...] = ()
     options: Options = field(default_factory=Options)
     lineage: str = ""
+    missing_disks: tuple[MissingDisk, ...] = ()
 
     @property
     def kept_disks(self) -> frozenset[str]:

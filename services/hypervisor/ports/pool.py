@@ -37,13 +37,15 @@ class Introduction:
 
 @dataclass(frozen=True)
 class VmDisk:
-    """A disk of a live VM. ``obstacle`` is why it cannot be snapshotted, empty when it can."""
+    """A disk of a live VM. ``obstacle`` is why it cannot be snapshotted, empty when it can; ``failed``: it
+    should be possible, and is not now."""
 
     configured: ConfiguredDisk
     size_bytes: int
     tracked: bool
     obstacle: str
     sr_display_name: str = ""
+    failed: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from services.hypervisor.domain.capture import (
 from services.hypervisor.domain.differences import WithoutTracking
 from services.hypervisor.domain.disk_rules import DiskRules
 
+_SKIP = capture_pb2.ReadingOptions.DISK_FAILURES_SKIP
 _READ_ALL = capture_pb2.ReadingOptions.WITHOUT_TRACKING_READ_ALL
 
 
@@ -36,6 +37,7 @@ def options_from_proto(options: capture_pb2.CaptureOptions) -> Options:
             if options.reading.without_tracking == _READ_ALL
             else WithoutTracking.KEEP_SNAPSHOT
         ),
+        skips_failed_disks=options.reading.disk_failures == _SKIP,
     )
 
 

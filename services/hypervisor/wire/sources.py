@@ -1,6 +1,6 @@
 """Backup sources on the wire."""
 
-from xenkeep.common.v1 import capture_pb2
+from xenkeep.common.v1 import capture_pb2, point_pb2
 from xenkeep.hypervisor.v1 import backup_source_pb2
 
 from services.hypervisor.domain.names import source_name, vm_name
@@ -25,6 +25,15 @@ def source_to_proto(
         vm_configuration=configuration,
         disks=[_disk_to_proto(disk, endpoints[disk.disk_id]) for disk in source.disks],
         notices=[notice_to_proto(notice) for notice in source.notices],
+        missing_disks=[
+            point_pb2.MissingDisk(
+                disk_id=disk.disk_id,
+                device=disk.device,
+                display_name=disk.display_name,
+                message=disk.message,
+            )
+            for disk in source.missing_disks
+        ],
     )
     if source.snapshot_time is not None:
         message.snapshot_time.FromDatetime(source.snapshot_time)

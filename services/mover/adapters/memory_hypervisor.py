@@ -133,7 +133,7 @@ class MemoryHypervisor:
             display_name=f"disk {number}",
             size_bytes=len(content),
             level=Level.INCREMENTAL if incremental else Level.FULL,
-            full_reason=FullReason.NONE if incremental else reason,
+            full_reason=FullReason.NONE if incremental else _why_full(reason),
             full_reason_message="",
             tracking_ref=ref,
             extents_known=incremental,
@@ -143,6 +143,11 @@ class MemoryHypervisor:
 
     def _disk(self, source: str, disk_id: str) -> SourceDisk:
         return next(disk for disk in self.sources[source].disks if disk.disk_id == disk_id)
+
+
+def _why_full(asked: FullReason) -> FullReason:
+    """Among disks that have a base, one without is new."""
+    return FullReason.FIRST_BACKUP if asked == FullReason.NONE else asked
 
 
 class MemoryDisks:

@@ -32,7 +32,9 @@ class PatientHypervisor:
         lineage: str = "",
     ) -> Source:
         return await self._patience.until_answered(
-            lambda: self._hypervisor.open_source(source_id, vm, method, bases, reason, options, group, lineage)
+            lambda: self._hypervisor.open_source(
+                source_id, vm, method, bases, reason, options, group, lineage
+            )
         )
 
     async def extents(self, source: str, disk_id: str) -> AsyncIterator[Extent]:

@@ -9,6 +9,7 @@ from services.mover.app.backup_job import BackupJob, Reading
 from services.mover.app.backup_plan import DiskPlan, Wish, plan, wish
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation, in_thread, unless_wanted
+from services.mover.app.failed_disks import DiskFailed, told, without
 from services.mover.app.failing import cleaned_up
 from services.mover.app.known_points import Known
 from services.mover.app.point_records import read_point
@@ -68,20 +69,27 @@ class BackupRunner:
             opening = True
             asked = wish(known, vm_id, full=spec.full)
             opened = await self._open(transfer, spec, asked, registration, cancel)
-            reading = await self._reading(opened, spec, known, vm_id, board, cancel)
-            job = BackupJob(
-                repository=repository,
-                transfer_id=transfer.transfer_id,
-                spec=spec,
-                asset=Asset(vm_id, opened.vm_display_name, pool_id, opened.pool_display_name),
-                reading=reading,
-                options=self._options(spec.connections or DEFAULT_CONNECTIONS),
-                clock=self._clock,
-                board=board,
-                cancellation=cancel,
-                remarks=[*opened.notices, *_unreadable(known)],
-            )
-            point = await in_thread(cancel, job.run)
+            remarks = [*opened.notices, *_unreadable(known)]
+            while True:
+                job = BackupJob(
+                    repository=repository,
+                    transfer_id=transfer.transfer_id,
+                    spec=spec,
+                    asset=Asset(vm_id, opened.vm_display_name, pool_id, opened.pool_display_name),
+                    reading=await self._reading(opened, spec, known, vm_id, board, cancel),
+                    options=self._options(spec.connections or DEFAULT_CONNECTIONS),
+                    clock=self._clock,
+                    board=board,
+                    cancellation=cancel,
+                    remarks=remarks,
+                )
+                try:
+                    point = await in_thread(cancel, job.run)
+                    break
+                except DiskFailed as failed:
+                    opened = _left_of(opened, spec, failed)
+                    remarks.append(told(failed))
+                    board.forget(failed.disk.disk_id)
         except Exception as error:
             if job is not None and (done := await self._committed_after_all(repository, transfer, cancel)):
                 return await self._outcome(registration, done, source, job.resumed_bytes)
@@ -176,6 +184,14 @@ class BackupRunner:
         """A source that is not known is closed."""
         with contextlib.suppress(NotFound):
             await self._hypervisor.close_source(source, committed=committed)
+
+
+def _left_of(opened: Source, spec: Backup, failed: DiskFailed) -> Source:
+    """Begun again with the other disks, a backup goes on at its checkpoint. Raises the disk's error when that
+    is not wanted."""
+    if not spec.skips_failed_disks:
+        raise failed.error from failed
+    return without(opened, failed)
 
 
 def _committed(repository: Repository, point_id: str) -> RestorePoint | None:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from services.chassis.clock import Clock
-from services.chassis.errors import FailedPrecondition
+from services.chassis.errors import FailedPrecondition, XenkeepError
 from services.mover.app.backup_plan import DiskPlan, Plan, without_base
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation
+from services.mover.app.failed_disks import DiskFailed, Watched
 from services.mover.app.point_records import describe, rfc3339
 from services.mover.domain.capture import Remark
 from services.mover.domain.point import Asset
@@ -55,7 +56,8 @@ class BackupJob:
     _session: BackupSession | None = field(default=None, init=False)
 
     def run(self) -> RestorePoint:
-        """Raises what the source and the engine raise; the disks are closed in any case."""
+        """Raises DiskFailed for what a disk raises, and what the engine raises; the disks are closed in any
+        case."""
         try:
             with self._begin() as session:
                 return self._fill(session)
@@ -118,8 +120,13 @@ class BackupJob:
             self.board.moved(disk.disk_id, total=progress.total, read=progress.read, resumed=progress.resumed)
             self.board.stored(progress.stored)
 
+        watched = Watched(connected)
         try:
-            session.disk(request, connected, listen)
+            session.disk(request, watched, listen)
+        except XenkeepError as error:
+            if watched.failure is None or self.cancellation.wanted:
+                raise
+            raise DiskFailed(disk, watched.failure) from error
         finally:
             connected.close()
             self.remarks.extend(Remark(notice.code, notice.text) for notice in connected.notices())

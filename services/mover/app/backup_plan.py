@@ -72,7 +72,7 @@ def plan(source: Source, points: Sequence[RestorePoint]) -> Plan:
     extents are relative to decides what to build upon, not what is newest now.
     """
     base = _base(source, points)
-    disks = tuple(_disk_plan(disk, base) for disk in source.disks)
+    disks = tuple(_explained(_disk_plan(disk, base), points) for disk in source.disks)
     used = any(disk.level == Level.INCREMENTAL for disk in disks)
     return Plan(base if used else None, disks)
 
@@ -109,6 +109,19 @@ def _disk_plan(disk: SourceDisk, base: RestorePoint | None) -> DiskPlan:
     if found.size_bytes > disk.size_bytes:
         return _full(offered, FullReason.DISK_RESIZED, "it is smaller than it was.")
     return offered
+
+
+def _explained(planned: DiskPlan, points: Sequence[RestorePoint]) -> DiskPlan:
+    """A disk that an older point has and the newest has not is no first backup: it failed or was left out."""
+    disk = planned.disk
+    known = any(point.disk(disk.disk_id) is not None for point in points)
+    if planned.reason != FullReason.FIRST_BACKUP or not known:
+        return planned
+    why = (
+        f"Disk {disk.device} ({disk.display_name}) is read fully: the newest restore point does not have it."
+    )
+    remark = Remark(f"FULL_{FullReason.BASE_POINT_UNUSABLE.name}", why)
+    return DiskPlan(disk, Level.FULL, FullReason.BASE_POINT_UNUSABLE, remark)
 
 
 def _full(planned: DiskPlan, reason: FullReason, why: str) -> DiskPlan:

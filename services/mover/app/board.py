@@ -29,6 +29,11 @@ class Board:
         """So many bytes are to be moved for a disk."""
         self.moved(disk_id, total=total_bytes)
 
+    def forget(self, disk_id: str) -> None:
+        """Nothing more comes of a disk."""
+        with self._lock:
+            self._disks.pop(disk_id, None)
+
     def moved(self, disk_id: str, *, total: int, read: int = 0, resumed: int = 0) -> None:
         """``read`` and ``resumed`` count towards ``total``."""
         with self._lock:

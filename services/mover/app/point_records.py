@@ -4,7 +4,8 @@ The engine keeps words and figures of its own; what only Xenkeep knows (devices,
 the point's document, so that a clean machine with the repository alone knows it too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from services.mover.domain.capture import (
     Method,
     Remark,
 )
-from services.mover.domain.point import Asset, Point, PointDisk
+from services.mover.domain.point import Asset, MissingDisk, Point, PointDisk
 from services.mover.domain.source import Source
 from services.mover.domain.transfer import Backup
 from services.mover.repository import Notice as RecordedNotice
@@ -61,8 +62,13 @@ def describe(
             "policy": spec.policy,
             "run": spec.run,
             **_group_words(source.group),
+            **(
+                {"missing_disks": [asdict(disk) for disk in source.missing_disks]}
+                if source.missing_disks
+                else {}
+            ),
         },
-        notices=tuple(RecordedNotice(remark.code, remark.message) for remark in remarks),
+        notices=tuple(RecordedNotice(remark.code, remark.message) for remark in dict.fromkeys(remarks)),
     )
 
 
@@ -111,6 +117,7 @@ def read_point(repository_id: str, point: RestorePoint) -> Point:
         policy=str(document.get("policy", "")),
         run=str(document.get("run", "")),
         group=_group(_mapping(document, "group")),
+        missing_disks=tuple(_missing_disks(document.get("missing_disks"))),
     )
 
 
@@ -124,6 +131,14 @@ def _group(words: Mapping[str, Any]) -> GroupMoment | None:
     if not words.get("id"):
         return None
     return GroupMoment(str(words["id"]), _small(words.get("vms")), _small(words.get("spread_ms")))
+
+
+def _missing_disks(listed: object) -> Iterator[MissingDisk]:
+    for disk in listed if isinstance(listed, list) else ():
+        if isinstance(disk, dict):
+            yield MissingDisk(
+                *(str(disk.get(key, "")) for key in ("disk_id", "device", "display_name", "message"))
+            )
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:

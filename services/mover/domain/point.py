@@ -42,6 +42,16 @@ class PointDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class MissingDisk:
+    """A disk that should be in the point and is not, and why in one sentence."""
+
+    disk_id: str
+    device: str
+    display_name: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """``base_point_id`` is empty for a full; ``run`` is ``runs/{run}``; ``group`` is None for a VM captured
     alone."""
@@ -62,6 +72,7 @@ class Point:
     policy: str
     run: str
     group: GroupMoment | None = None
+    missing_disks: tuple[MissingDisk, ...] = ()
 
     @property
     def logical_bytes(self) -> int:

@@ -12,6 +12,7 @@ from services.mover.domain.capture import (
     Method,
     Remark,
 )
+from services.mover.domain.point import MissingDisk
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,7 @@ class Source:
     disks: tuple[SourceDisk, ...]
     notices: tuple[Remark, ...]
     group: GroupMoment | None = None
+    missing_disks: tuple[MissingDisk, ...] = ()
 
     def __repr__(self) -> str:
         return f"Source({self.name})"

@@ -31,6 +31,7 @@ class Backup:
 
     ``options`` is what the policy says about the capture, ``group`` which VMs share its moment:
     handed to the hypervisor service as they came.
+    ``skips_failed_disks``: part of it, that a disk which cannot be read does not fail the others.
     """
 
     vm: str
@@ -42,6 +43,7 @@ class Backup:
     connections: int = 0
     options: bytes = b""
     group: bytes = b""
+    skips_failed_disks: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.connections <= MOST_CONNECTIONS:

@@ -3,7 +3,7 @@
 from xenkeep.common.v1 import point_pb2
 from xenkeep.mover.v1 import transfer_pb2
 
-from services.mover.domain.point import Asset, Damage, Point, PointDisk
+from services.mover.domain.point import Asset, Damage, MissingDisk, Point, PointDisk
 from services.mover.wire.capture import (
     consistency_from_proto,
     consistency_to_proto,
@@ -48,6 +48,7 @@ def point_to_proto(point: Point) -> point_pb2.Point:
         policy=point.policy,
         run=point.run,
         group=group_to_proto(point.group),
+        missing_disks=map(missing_to_proto, point.missing_disks),
     )
 
 
@@ -70,6 +71,7 @@ def point_from_proto(point: point_pb2.Point) -> Point:
         policy=point.policy,
         run=point.run,
         group=group_from_proto(point.group),
+        missing_disks=tuple(map(missing_from_proto, point.missing_disks)),
     )
 
 
@@ -103,6 +105,16 @@ def disk_from_proto(disk: point_pb2.PointDisk) -> PointDisk:
         content_root=disk.content_root,
         kind=kind_from_proto(disk.kind),
     )
+
+
+def missing_to_proto(disk: MissingDisk) -> point_pb2.MissingDisk:
+    return point_pb2.MissingDisk(
+        disk_id=disk.disk_id, device=disk.device, display_name=disk.display_name, message=disk.message
+    )
+
+
+def missing_from_proto(disk: point_pb2.MissingDisk) -> MissingDisk:
+    return MissingDisk(disk.disk_id, disk.device, disk.display_name, disk.message)
 
 
 def damage_to_proto(damage: Damage) -> transfer_pb2.Damage:

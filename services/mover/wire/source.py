@@ -12,6 +12,7 @@ from services.mover.wire.capture import (
     reason_from_proto,
     remark_from_proto,
 )
+from services.mover.wire.point import missing_from_proto
 from services.mover.wire.times import time_from_proto
 
 
@@ -28,6 +29,7 @@ def source_from_proto(source: backup_source_pb2.BackupSource) -> Source:
         disks=tuple(map(_disk, source.disks)),
         notices=tuple(map(remark_from_proto, source.notices)),
         group=group_from_proto(source.group),
+        missing_disks=tuple(map(missing_from_proto, source.missing_disks)),
     )
 
 

@@ -82,6 +82,8 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
                 connections=spec.backup.connections_per_disk,
                 options=spec.backup.options.SerializeToString(deterministic=True),
                 group=spec.backup.group.SerializeToString(deterministic=True),
+                skips_failed_disks=spec.backup.options.reading.disk_failures
+                == capture_pb2.ReadingOptions.DISK_FAILURES_SKIP,
             )
         case "restore":
             return Restore(

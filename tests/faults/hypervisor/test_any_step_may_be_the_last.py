@@ -104,9 +104,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 
 @pytest.mark.parametrize("tracking", [Tracking.SWITCHED_ON, Tracking.UNLICENSED])
-async def test_a_backup_ends_with_one_base_per_disk_and_no_snapshot(
-    stage: Stage, tracking: Tracking
-) -> None:
+async def test_a_backup_ends_with_one_base_per_disk_and_no_snapshot(stage: Stage, tracking: Tracking) -> None:
     stage.pool.tracking = tracking
 
     async def scene() -> tuple[Story, Check]:

@@ -77,6 +77,28 @@ async def test_one_bad_disk_does_not_spoil_the_others(inside: House, pool: Memor
     assert ["DISK_SKIPPED"] == [notice.code for notice in source.notices]
 
 
+async def test_a_disk_that_fails_now_fails_the_backup_unless_the_policy_skips_it(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    failed = pool.disks[vm.disks["0"]]
+    failed.failed, failed.obstacle = True, "its storage repository does not find it"
+    with pytest.raises(FailedPrecondition) as told:
+        await _open(inside, vm)
+    assert "DISK_FAILED" == told.value.reason
+    source = (await _open(inside, vm, options=Options(skips_failed_disks=True))).source
+    assert ["1"] == [disk.device for disk in source.disks]
+    assert [failed.disk_id] == [disk.disk_id for disk in source.missing_disks]
+
+
+async def test_a_disk_nobody_serves_does_not_keep_the_others_from_being_read(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    source = (await _open(inside, vm, options=Options(skips_failed_disks=True))).source
+    del pool.disks[source.disks[0].snapshot_disk_id]
+    readable = await inside.sources.get(POOL_ID, source.source_id)
+    assert [False, True] == [bool(readable.endpoints[disk.disk_id]) for disk in source.disks]
+
+
 async def test_a_disk_that_cannot_be_tracked_is_read_fully_each_time(
     inside: House, pool: MemoryPool, vm: MemoryVm
 ) -> None:

@@ -104,9 +104,24 @@ class World:
         return RestoreRunner(self.shelf, self.hypervisor, self.disks, RestoreOptions(), self.clock)
 
     async def back_up(
-        self, number: int = 1, *, full: bool = False, cancel: Cancellation | None = None, attempt: int = 1
+        self,
+        number: int = 1,
+        *,
+        full: bool = False,
+        cancel: Cancellation | None = None,
+        attempt: int = 1,
+        skips: bool = False,
     ) -> Outcome:
-        spec = Backup(VM, "main", Method.NORMAL, full=full, policy="nightly", run="runs/1", connections=2)
+        spec = Backup(
+            VM,
+            "main",
+            Method.NORMAL,
+            full=full,
+            policy="nightly",
+            run="runs/1",
+            connections=2,
+            skips_failed_disks=skips,
+        )
         transfer = Transfer(transfer_id(number), spec, self.clock.now(), attempt=attempt)
         return await self.backup_runner()(transfer, spec, Board(), cancel or Cancellation())
 

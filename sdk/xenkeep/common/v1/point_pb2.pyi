@@ -43,6 +43,7 @@ class Point(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     RUN_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    MISSING_DISKS_FIELD_NUMBER: _builtins.int
     point_id: _builtins.str
     """Identity of the point, a UUID."""
     repository_id: _builtins.str
@@ -89,6 +90,10 @@ class Point(_message.Message):
     def group(self) -> _capture_pb2.GroupMoment:
         """The moment it shares with points of other VMs; unset when the VM was captured alone."""
 
+    @_builtins.property
+    def missing_disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingDisk]:
+        """Disks that should be in the point and are not; with any of them the point is incomplete. What a rule leaves out is not among them."""
+
     def __init__(
         self,
         *,
@@ -109,14 +114,49 @@ class Point(_message.Message):
         policy: _builtins.str = ...,
         run: _builtins.str = ...,
         group: _capture_pb2.GroupMoment | None = ...,
+        missing_disks: _abc.Iterable[Global___MissingDisk] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "commit_time", b"commit_time", "group", b"group", "snapshot_time", b"snapshot_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "base_point_id", b"base_point_id", "commit_time", b"commit_time", "consistency", b"consistency", "disks", b"disks", "group", b"group", "level", b"level", "logical_bytes", b"logical_bytes", "method", b"method", "notices", b"notices", "point_id", b"point_id", "policy", b"policy", "read_bytes", b"read_bytes", "repository_id", b"repository_id", "run", b"run", "snapshot_time", b"snapshot_time", "stored_bytes", b"stored_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "base_point_id", b"base_point_id", "commit_time", b"commit_time", "consistency", b"consistency", "disks", b"disks", "group", b"group", "level", b"level", "logical_bytes", b"logical_bytes", "method", b"method", "missing_disks", b"missing_disks", "notices", b"notices", "point_id", b"point_id", "policy", b"policy", "read_bytes", b"read_bytes", "repository_id", b"repository_id", "run", b"run", "snapshot_time", b"snapshot_time", "stored_bytes", b"stored_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Point: _TypeAlias = Point  # noqa: Y015
+
+@_typing.final
+class MissingDisk(_message.Message):
+    """A disk of the asset that could not be backed up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    disk_id: _builtins.str
+    """The disk's UUID."""
+    device: _builtins.str
+    """Position on the VM ("0", "1", ...)."""
+    display_name: _builtins.str
+    """Its name."""
+    message: _builtins.str
+    """Why, in one sentence."""
+    def __init__(
+        self,
+        *,
+        disk_id: _builtins.str = ...,
+        device: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "disk_id", b"disk_id", "display_name", b"display_name", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MissingDisk: _TypeAlias = MissingDisk  # noqa: Y015
 
 @_typing.final
 class Asset(_message.Message):

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from xenkeep.common.v1 import capture_pb2 as _capture_pb2
+from xenkeep.common.v1 import point_pb2 as _point_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -37,6 +38,7 @@ class BackupSource(_message.Message):
     DISKS_FIELD_NUMBER: _builtins.int
     NOTICES_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    MISSING_DISKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`pools/{pool}/backupSources/{backup_source}`."""
     vm: _builtins.str
@@ -67,6 +69,10 @@ class BackupSource(_message.Message):
     def group(self) -> _capture_pb2.GroupMoment:
         """The moment it shares with other sources; unset when it was opened alone."""
 
+    @_builtins.property
+    def missing_disks(self) -> _containers.RepeatedCompositeFieldContainer[_point_pb2.MissingDisk]:
+        """Disks that no rule leaves out and that cannot be read."""
+
     def __init__(
         self,
         *,
@@ -81,10 +87,11 @@ class BackupSource(_message.Message):
         disks: _abc.Iterable[Global___SourceDisk] | None = ...,
         notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
         group: _capture_pb2.GroupMoment | None = ...,
+        missing_disks: _abc.Iterable[_point_pb2.MissingDisk] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "snapshot_time", b"snapshot_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "disks", b"disks", "group", b"group", "method", b"method", "name", b"name", "notices", b"notices", "pool_display_name", b"pool_display_name", "snapshot_time", b"snapshot_time", "vm", b"vm", "vm_configuration", b"vm_configuration", "vm_display_name", b"vm_display_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "disks", b"disks", "group", b"group", "method", b"method", "missing_disks", b"missing_disks", "name", b"name", "notices", b"notices", "pool_display_name", b"pool_display_name", "snapshot_time", b"snapshot_time", "vm", b"vm", "vm_configuration", b"vm_configuration", "vm_display_name", b"vm_display_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,7 +11,7 @@ from services.mover.app.transfers import Transfers
 
 
 def consumer_name(site: str) -> str:
-    """Movers of one site share what they hear; every site hears all."""
+    """Movers of one site share what they hear; every site hears all, and looks at what may concern it."""
     return f"mover-{site}"
 
 
@@ -19,6 +19,7 @@ def handlers(transfers: Transfers, site: str) -> dict[type[Message], Handler]:
     """The table."""
 
     async def cancel(tx: Transaction, event: events_pb2.TransferCancelRequested, _meta: Meta) -> None:
-        await transfers.cancel_in(SqlWork(tx, site), event.transfer_id)
+        if event.site in (site, ""):  # older schedulers name none
+            await transfers.cancel_in(SqlWork(tx, site), event.transfer_id)
 
     return {events_pb2.TransferCancelRequested: cancel}

@@ -39,9 +39,10 @@ class TransferWanted:
 
 @dataclass(frozen=True, slots=True)
 class TransferUnwanted:
-    """The mover that has the transfer is to stop; one that meets it later is not to start it."""
+    """The mover of ``site`` that has the transfer is to stop; one that meets it later is not to start it."""
 
     transfer_id: str
+    site: str
 
 
 Fact = RunStarted | RunEnded | TaskEnded | TransferWanted | TransferUnwanted
@@ -57,7 +58,7 @@ def facts_of(before: Run | None, after: Run) -> Iterator[Fact]:
         if task.state is TaskState.RUNNING and (old is None or old.transfer_id != task.transfer_id):
             yield TransferWanted(after, task)
         if task.state is TaskState.RUNNING and task.cancel_requested and not (old and old.cancel_requested):
-            yield TransferUnwanted(task.transfer_id)
+            yield TransferUnwanted(task.transfer_id, after.terms.site)
         if task.state.ended and not (old and old.state.ended):
             yield TaskEnded(after.policy_id, task)
     if after.state.ended and not (before and before.state.ended):

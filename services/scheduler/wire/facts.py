@@ -31,8 +31,9 @@ def fact_to_event(fact: Fact) -> Addressed | None:
             return (
                 None if event is None else (event, f"{run_name(fact.task.run_id)}/tasks/{fact.task.task_id}")
             )
-        case TransferUnwanted(transfer_id):
-            return events_pb2.TransferCancelRequested(transfer_id=transfer_id), f"transfers/{transfer_id}"
+        case TransferUnwanted(transfer_id, site):
+            unwanted = events_pb2.TransferCancelRequested(transfer_id=transfer_id, site=site)
+            return unwanted, f"transfers/{transfer_id}"
         case _:
             return None
 

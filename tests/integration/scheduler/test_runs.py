@@ -16,7 +16,7 @@ from xenkeep.scheduler.v1 import events_pb2, policy_pb2, run_pb2
 from services.chassis.bus.subscribe import tail
 from services.chassis.errors import Unavailable, XenkeepError
 from services.chassis.rpc.channel import error_from_rpc
-from tests.integration.scheduler.neighbours import REPOSITORY, point
+from tests.integration.scheduler.neighbours import REPOSITORY, SITE, point
 from tests.integration.scheduler.scripted_mover import fail_first, hang
 from tests.integration.scheduler.stack import Stack, scheduler_stack, scheduler_stubs
 from tests.support.nats import NatsServer
@@ -134,7 +134,7 @@ async def test_a_cancelled_run_ends_when_the_mover_has_stopped(
         assert cancelled.state == run_pb2.Run.STATE_RUNNING
         async with aclosing(tail(stack.bus, [events_pb2.TransferCancelRequested], since=since)) as stream:
             event, _ = await anext(stream)
-        assert event.transfer_id == transfer_id
+        assert (event.transfer_id, event.site) == (transfer_id, SITE)
         await stack.mover.publish(mover_events.TransferCancelled(transfer=f"transfers/{transfer_id}"))
         assert (await watched(runs, created.name))[-1].state == run_pb2.Run.STATE_CANCELLED
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from xenkeep.scheduler.v1 import run_pb2 as xenkeep_dot_scheduler_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!xenkeep/scheduler/v1/events.proto\x12\x14xenkeep.scheduler.v1\x1a\x1exenkeep/scheduler/v1/run.proto\"H\n\nRunStarted\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.xenkeep.scheduler.v1.Run\x12\x12\n\ntask_count\x18\x02 \x01(\x05\"5\n\x0bRunFinished\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.xenkeep.scheduler.v1.Run\"3\n\tRunFailed\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.xenkeep.scheduler.v1.Run\"6\n\x0cRunCancelled\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.xenkeep.scheduler.v1.Run\"H\n\x0cTaskFinished\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12(\n\x04task\x18\x02 \x01(\x0b\x32\x1a.xenkeep.scheduler.v1.Task\"F\n\nTaskFailed\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12(\n\x04task\x18\x02 \x01(\x0b\x32\x1a.xenkeep.scheduler.v1.Task\"G\n\x0bTaskSkipped\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12(\n\x04task\x18\x02 \x01(\x0b\x32\x1a.xenkeep.scheduler.v1.Task\".\n\x17TransferCancelRequested\x12\x13\n\x0btransfer_id\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!xenkeep/scheduler/v1/events.proto\x12\x14xenkeep.scheduler.v1\x1a\x1exenkeep/scheduler/v1/run.proto\"H\n\nRunStarted\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.xenkeep.scheduler.v1.Run\x12\x12\n\ntask_count\x18\x02 \x01(\x05\"5\n\x0bRunFinished\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.xenkeep.scheduler.v1.Run\"3\n\tRunFailed\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.xenkeep.scheduler.v1.Run\"6\n\x0cRunCancelled\x12&\n\x03run\x18\x01 \x01(\x0b\x32\x19.xenkeep.scheduler.v1.Run\"H\n\x0cTaskFinished\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12(\n\x04task\x18\x02 \x01(\x0b\x32\x1a.xenkeep.scheduler.v1.Task\"F\n\nTaskFailed\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12(\n\x04task\x18\x02 \x01(\x0b\x32\x1a.xenkeep.scheduler.v1.Task\"G\n\x0bTaskSkipped\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12(\n\x04task\x18\x02 \x01(\x0b\x32\x1a.xenkeep.scheduler.v1.Task\"<\n\x17TransferCancelRequested\x12\x13\n\x0btransfer_id\x18\x01 \x01(\t\x12\x0c\n\x04site\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,5 +47,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASKSKIPPED']._serialized_start=475
   _globals['_TASKSKIPPED']._serialized_end=546
   _globals['_TRANSFERCANCELREQUESTED']._serialized_start=548
-  _globals['_TRANSFERCANCELREQUESTED']._serialized_end=594
+  _globals['_TRANSFERCANCELREQUESTED']._serialized_end=608
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@
 - ``authority`` the command that makes certificates · ``sealing`` secrets at rest
 - ``bell`` waking this process's workers after commits · ``paging`` page sizes and tokens
 - ``sql`` ``Database`` and ``Transaction``; ``tables`` the outbox and inbox every schema has
+- ``only_one`` one process of a service at a time, where two would do harm
 - ``bus.*`` JetStream: subjects, CloudEvents, outbox and inbox, consumers, work queues, live tails
 - ``telemetry``, ``metrics`` logs without secrets, traces, and the /metrics listener
 - ``cancelled`` asked to end, and hearing it

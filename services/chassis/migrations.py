@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 
 from services.chassis.errors import FailedPrecondition
@@ -22,7 +22,8 @@ def upgrade(connection: Connection, package: str) -> None:
     """Raises FailedPrecondition DATABASE_NEWER when the schema was made by a newer release."""
     if connection.dialect.name == "postgresql":
         schema = connection.scalar(text("SELECT current_setting('search_path')"))
-        connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+        if not inspect(connection).has_schema(schema):  # even IF NOT EXISTS needs the right to create one
+            connection.execute(text(f'CREATE SCHEMA "{schema}"'))
     with resources.as_file(resources.files(package)) as directory:
         config = Config()
         config.set_main_option("script_location", str(directory).replace("%", "%%"))

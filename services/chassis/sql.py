@@ -15,6 +15,7 @@ from services.chassis.clock import Clock, SystemClock
 from services.chassis.config import Secret
 from services.chassis.ids import IdSource, RandomIds
 from services.chassis.migrations import upgrade
+from services.chassis.only_one import OnlyOne
 from services.chassis.sql_errors import connecting, sql_errors
 from services.chassis.tables import OUTBOX
 
@@ -126,6 +127,10 @@ class Database:
         async with self._writing() as connection:
             await connection.run_sync(upgrade, package)
 
+    def only_one(self) -> OnlyOne:
+        """A component that lets one process of the service at a time beyond it."""
+        return OnlyOne(self._engine, self._schema, self._name, self._clock)
+
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Reader]:
         """A read-only look that does not wait for writers."""
@@ -133,6 +138,7 @@ class Database:
             async with AsyncExitStack() as stack:
                 with connecting(self._name):
                     connection = await stack.enter_async_context(self._engine.connect())
+                    await sql_engine.start_reading(connection)
                 yield Reader(connection)
 
     @asynccontextmanager

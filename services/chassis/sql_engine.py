@@ -12,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from services.chassis.errors import InvalidInput
 
 BUSY_TIMEOUT_MS = 20_000
+IDLE_TIMEOUT_MS = 60_000
+POOL = 8
+"""Connections of a process at most; the default ``max_connections`` of PostgreSQL is 100."""
 _WRITING = "xenkeep_writing"
 
 
@@ -45,14 +48,31 @@ def create_engine(url: URL, schema: str) -> AsyncEngine:
             "search_path": schema,
             "application_name": f"xenkeep-{schema}",
             "lock_timeout": str(BUSY_TIMEOUT_MS),
+            # A process that was stopped inside a transaction, or is gone, holds up nobody for ever.
+            "idle_in_transaction_session_timeout": str(IDLE_TIMEOUT_MS),
+            "tcp_keepalives_idle": "10",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
         }
         return create_async_engine(
-            url, pool_pre_ping=True, hide_parameters=True, connect_args={"server_settings": settings}
+            url,
+            pool_pre_ping=True,
+            pool_size=POOL,
+            max_overflow=0,
+            pool_timeout=BUSY_TIMEOUT_MS / 1000,
+            hide_parameters=True,
+            connect_args={"server_settings": settings},
         )
     engine = create_async_engine(url, hide_parameters=True)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+async def start_reading(connection: AsyncConnection) -> None:
+    """Everything read through it belongs to one moment, as is SQLite's nature anyway."""
+    if connection.dialect.name != "sqlite":
+        await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
 async def start_writing(connection: AsyncConnection, schema: str) -> None:

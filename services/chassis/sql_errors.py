@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as TimeoutExceeded
 
 from services.chassis.errors import DataLoss, FailedPrecondition, ResourceExhausted, Unavailable, XenkeepError
 
@@ -29,11 +30,13 @@ def sql_errors(store: str) -> Iterator[None]:
 
 @contextmanager
 def connecting(store: str) -> Iterator[None]:
-    """Raises Unavailable when there is nothing to connect to. Only around connecting: any code may raise
-    OSError.
+    """Raises Unavailable when there is nothing to connect to, or no connection to be had. Only around
+    connecting: any code may raise OSError.
     """
     try:
         yield
+    except TimeoutExceeded as error:
+        raise _busy(store) from error
     except OSError as error:
         raise _unreachable(store, error.strerror or type(error).__name__) from error
 
@@ -42,11 +45,7 @@ def _meaning(error: DBAPIError, store: str) -> XenkeepError | None:
     text = str(error.orig).lower()
     state = str(getattr(error.orig, "sqlstate", None) or "")
     if "is locked" in text or state == "55P03":
-        return Unavailable(
-            f"{store} was busy with other writers for too long.",
-            reason="DATABASE_BUSY",
-            hint="Try again; if it persists, look for a transaction that does not end.",
-        )
+        return _busy(store)
     if "disk is full" in text or state in ("53100", "53200"):
         return ResourceExhausted(
             f"{store} has no room left.", reason="DATABASE_FULL", hint="Make room and try again."
@@ -63,17 +62,31 @@ def _meaning(error: DBAPIError, store: str) -> XenkeepError | None:
             reason="DATABASE_NOT_WRITABLE",
             hint="Check that the directory exists and belongs to the user of the service.",
         )
-    if state.startswith(("28", "3D")):
+    if state == "53300":
+        return _unreachable(store, "the server has no connection to spare")
+    if state.startswith(("28", "3D")) or state == "42501":
         return FailedPrecondition(
             f"{store} refuses us.",
             reason="DATABASE_REFUSED",
             hint="Check the user, the password and the database name in XENKEEP_DATABASE_URL.",
         )
-    if error.connection_invalidated or state.startswith(("08", "57P")) or isinstance(error, InterfaceError):
+    if (
+        error.connection_invalidated
+        or state.startswith(("08", "57P", "25P03"))
+        or isinstance(error, InterfaceError)
+    ):
         return _unreachable(store, "the connection was lost")
     if isinstance(error, OperationalError) and "disk i/o error" in text:
         return DataLoss(f"{store} cannot be read or written.", reason="DATABASE_IO", hint="Check the disk.")
     return None
+
+
+def _busy(store: str) -> Unavailable:
+    return Unavailable(
+        f"{store} was busy with other writers for too long.",
+        reason="DATABASE_BUSY",
+        hint="Try again; if it persists, look for a transaction that does not end.",
+    )
 
 
 def _unreachable(store: str, why: str) -> Unavailable:

@@ -53,6 +53,7 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
     targets = Targets(target_store, pools, base.clock, passed)
     return [
         database,
+        database.only_one(),
         bus,
         base.outbox(database, bus),
         pools,

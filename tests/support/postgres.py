@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,32 @@ def postgres_url() -> Iterator[str]:
     finally:
         run("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
         shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def empty_database(postgres_url: str) -> str:
+    """SQLAlchemy URL of a database that no other module uses."""
+    return _made(postgres_url)
+
+
+@pytest.fixture
+def fresh_database(postgres_url: str) -> str:
+    """SQLAlchemy URL of a database that no other test uses."""
+    return _made(postgres_url)
+
+
+def _made(postgres_url: str) -> str:
+    binaries = _binaries()
+    assert binaries is not None
+    server, _, _ = postgres_url.rpartition("/")
+    name = f"xenkeep_{uuid.uuid4().hex}"
+    port = server.rpartition(":")[2]
+    subprocess.run(
+        [str(binaries / "createdb"), "-h", "127.0.0.1", "-p", port, "-U", "xenkeep", name],
+        check=True,
+        capture_output=True,
+    )
+    return f"{server}/{name}"
 
 
 def _exists(user: str) -> bool:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +60,9 @@ class Ran:
 class Stack:
     """``start`` returns when everything serves; ``home`` and what is in it survive ``stop``."""
 
-    def __init__(self, folder: Path, pool: SimulatedPool) -> None:
+    def __init__(self, folder: Path, pool: SimulatedPool, env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
+        self.env = {"XENKEEP_TRANSFER_LEASE": "3s", "XENKEEP_POOL_PATIENCE": "10s"} | dict(env or {})
         self.pool = pool
         self.home: Home = init(folder / "home", "lab", any_port=True)
         self.client = Client(self.home)
@@ -75,7 +76,7 @@ class Stack:
     def start(self) -> None:
         self._up = subprocess.Popen(
             leashed([PROGRAM, "--home", self.home.path, "up"]),
-            env=os.environ | {"XENKEEP_TRANSFER_LEASE": "3s", "XENKEEP_POOL_PATIENCE": "10s"},
+            env=os.environ | self.env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -260,8 +261,13 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path, *, image_bytes: int = 64 * MIB) -> Iterator[Stack]:
-    """Everything, with a pool of three hosts and three VMs and nothing added to Xenkeep yet."""
+def running_stack(
+    folder: Path, *, image_bytes: int = 64 * MIB, env: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """Everything, with a pool of three hosts and three VMs and nothing added to Xenkeep yet.
+
+    ``env`` is for `xenkeep up`.
+    """
     web, db, data = (ext4_image(folder / f"{name}.img", image_bytes) for name in ("web", "db", "data"))
     vms = [
         described_vm("web", "host0", [web], tags=["front"]),
@@ -270,7 +276,7 @@ def running_stack(folder: Path, *, image_bytes: int = 64 * MIB) -> Iterator[Stac
     ]
     (folder / "sim").mkdir()
     pool = SimulatedPool(folder / "sim", vms=vms)
-    stack = Stack(folder, pool)
+    stack = Stack(folder, pool, env)
     try:
         pool.start()
         stack.start()

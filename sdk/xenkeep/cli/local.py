@@ -34,7 +34,10 @@ def init(
 
 
 def up(json_: Json = False) -> None:
-    """Run NATS and all services on this machine until Ctrl-C; what dies is started again."""
+    """Run NATS and all services on this machine until Ctrl-C; what dies is started again.
+
+    State is kept in SQLite files; with XENKEEP_DATABASE_URL (or XENKEEP_DATABASE_URL_FILE) in PostgreSQL.
+    """
     home = make_home(home_path(), "home")
 
     async def serve() -> None:

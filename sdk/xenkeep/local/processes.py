@@ -11,6 +11,7 @@ from pathlib import Path
 from xenkeep.errors import Error
 from xenkeep.home import SERVICES, Home
 from xenkeep.local import leash
+from xenkeep.local.databases import database_of, without_databases
 from xenkeep.local.nats_config import nats_config
 
 
@@ -51,6 +52,7 @@ def _service(home: Home, name: str) -> Program:
         "XENKEEP_NATS_URL": home.nats_url,
         "XENKEEP_SITE": home.site,
     }
+    environment |= database_of(name, os.environ)
     environment |= {f"XENKEEP_{other.upper()}": home.addresses[other] for other in SERVICES}
     return Program(name, (sys.executable, "-m", f"services.{name}"), environment)
 
@@ -61,8 +63,8 @@ def leashed(command: Sequence[str | Path]) -> list[str]:
 
 
 def environment_of(program: Program) -> dict[str, str]:
-    """The whole environment of a process: this one's, overridden by the program's own."""
-    return dict(os.environ) | program.environment
+    """The whole environment of a process: this one's without databases, overridden by the program's own."""
+    return without_databases(os.environ) | program.environment
 
 
 def _nats_binary() -> str:

@@ -8,7 +8,7 @@ import structlog
 from services.catalog.app.syncing import Syncing
 from services.catalog.ports import Changes, Ear
 from services.chassis.clock import Clock
-from services.chassis.errors import Unavailable
+from services.chassis.errors import ResourceExhausted, Unavailable
 
 PAUSE_S = 2.0
 LOOK_EVERY = timedelta(seconds=5)
@@ -16,7 +16,8 @@ _log = structlog.get_logger("xenkeep.catalog")
 
 
 class SyncRounds:
-    """A component. While the store is Unavailable it tries again every PAUSE_S seconds, and logs so."""
+    """A component. While the store is Unavailable or full it tries again every PAUSE_S seconds, and
+    logs so."""
 
     def __init__(self, syncing: Syncing, changes: Changes, clock: Clock) -> None:
         self._syncing, self._changes, self._clock = syncing, changes, clock
@@ -31,7 +32,7 @@ class SyncRounds:
                         await self._syncing.prepare()
                         prepared = True
                     again = await self._syncing.round()
-                except Unavailable as error:
+                except (Unavailable, ResourceExhausted) as error:
                     _log.warning("sync worker waits", reason=error.reason, detail=str(error), in_s=PAUSE_S)
                     await self._clock.sleep(PAUSE_S)
                     continue

@@ -72,7 +72,7 @@ class Consumer:
             max_deliver=-1,
             max_ack_pending=1,
         )
-        await inbox.forget_old(self._database, self._clock.now())
+        await self._forget_old()
         handled = 0
         async with Pull(self._bus, subjects.EVENTS, lambda _: config, self._clock) as pull:
             while True:
@@ -81,7 +81,13 @@ class Consumer:
                 CONSUMED.labels(self._name, outcome).inc()
                 handled += 1
                 if handled % FORGET_EVERY == 0:
-                    await inbox.forget_old(self._database, self._clock.now())
+                    await self._forget_old()
+
+    async def _forget_old(self) -> None:
+        try:
+            await inbox.forget_old(self._database, self._clock.now())
+        except WAITING as error:  # rows that stay longer do no harm; the next round removes them
+            _log.warning("inbox not cleared", consumer=self._name, reason=error.reason, detail=str(error))
 
     async def _take(self, message: Msg) -> str:
         deliveries = message.metadata.num_delivered

@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, select
 from services.chassis.bus.nats_bus import Bus
 from services.chassis.cancelled import raise_if_cancelled
 from services.chassis.clock import Clock, SystemClock
-from services.chassis.errors import Unavailable, XenkeepError
+from services.chassis.errors import ResourceExhausted, Unavailable, XenkeepError
 from services.chassis.metrics import OUTBOX_PUBLISHED, OUTBOX_WAITING
 from services.chassis.sql import Database
 from services.chassis.tables import OUTBOX
@@ -65,7 +65,7 @@ class Outbox:
             try:
                 published = await self.flush()
                 pause = 0.0
-            except Unavailable as error:
+            except (Unavailable, ResourceExhausted) as error:
                 pause = min(max(_FIRST_PAUSE_S, pause * 2), _LONGEST_PAUSE_S)
                 _log.warning("outbox waits", reason=error.reason, error=error.message, retry_in_s=pause)
                 await self._clock.sleep(pause)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from services.chassis.clock import Clock
-from services.chassis.errors import Unavailable
+from services.chassis.errors import ResourceExhausted, Unavailable
 from services.scheduler.ports import Changes, Ear
 
 Round = Callable[[], Awaitable[datetime | None]]
@@ -17,7 +17,7 @@ _log = structlog.get_logger("xenkeep.scheduler")
 class Rounds:
     """A component. Looks at least every ``longest``: another instance may have changed the ledger.
 
-    While the ledger is Unavailable it tries again every PAUSE_S seconds, and logs so.
+    While the ledger is Unavailable or full it tries again every PAUSE_S seconds, and logs so.
     """
 
     def __init__(self, round_: Round, changes: Changes, clock: Clock, longest: timedelta) -> None:
@@ -29,7 +29,7 @@ class Rounds:
             while True:
                 try:
                     again = await self._round()
-                except Unavailable as error:
+                except (Unavailable, ResourceExhausted) as error:
                     _log.warning("worker waits", reason=error.reason, detail=str(error), in_s=PAUSE_S)
                     await self._clock.sleep(PAUSE_S)
                     continue

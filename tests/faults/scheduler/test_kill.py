@@ -37,9 +37,10 @@ async def make_due_policy(stack: Stack) -> None:
         etag="e",
         create_time=now,
     )
-    file = stack.scheduler.directory / "scheduler" / "scheduler.sqlite"
-    file.parent.mkdir()
-    database = Database(f"sqlite+aiosqlite:///{file}", "scheduler", MIGRATIONS)
+    folder = stack.scheduler.directory / "scheduler"
+    folder.mkdir()
+    file = f"sqlite+aiosqlite:///{folder / 'scheduler.sqlite'}"
+    database = Database(stack.scheduler.env.get("XENKEEP_DATABASE_URL", file), "scheduler", MIGRATIONS)
     async with database, SqlLedger(database).writing() as work:
         await work.policies.put(policy)
 

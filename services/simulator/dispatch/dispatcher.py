@@ -91,7 +91,8 @@ class Dispatcher:
         name = method.removeprefix(prefix)
         name = self._pool.model.aliases.get(name, name)
         if host.emergency and name not in EMERGENCY_CALLS:
-            raise EmergencyMode("HOST_STILL_BOOTING")
+            why = ("HOST_UNKNOWN_TO_MASTER", host.ref) if host.unknown else ("HOST_STILL_BOOTING",)
+            raise EmergencyMode(*why)
         message = self._pool.model.messages.get(name)
         if message is None:
             raise self._refusal(name, args)

@@ -106,7 +106,7 @@ class Exchange:
         if self.final:
             return
         body = self._page(status, info)
-        self._write(status, _error_headers(body), body, "HTTP/1.1")
+        self._write(status, _error_headers(body), body, "HTTP/1.1", colon=":")
         await self.writer.drain()
 
     async def late_bare_status(self, status: int) -> None:
@@ -131,10 +131,10 @@ class Exchange:
         self._write(status, headers, body, version)
         await self.writer.drain()
 
-    def _write(self, status: int, headers: Headers, body: bytes, version: str) -> None:
+    def _write(self, status: int, headers: Headers, body: bytes, version: str, colon: str = ": ") -> None:
         lines = [
             f"{version} {status} {_REASONS[status]}",
-            *(f"{name}: {value}" for name, value in headers),
+            *(f"{name}{': ' if name == 'content-length' else colon}{value}" for name, value in headers),
             "",
             "",
         ]

@@ -3,12 +3,17 @@
 from collections.abc import Awaitable, Callable
 
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import domains
+from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool.database_image import DatabaseImage, replace_rows
+from services.simulator.pool.disks import Disks
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
 
 ASSUMED_DEAD_S = 600.0
 """Without HA a silent host counts as dead after this (xapi_globs.ml ``host_assumed_dead_interval``)."""
+_OUTSIDE_OF_DUMPS = frozenset({"session", "task", "message", "event"})
+FUSE_S = 1.0
+"""From the order to reboot until it happens, so that the answer arrives (xapi_globs.ml: up to 30 s)."""
 _HA_ORDER = {"restart": 0, "best-effort": 1}
 
 
@@ -90,6 +95,44 @@ class Failures:
         for host in lost:
             host.emergency = False
         return [host.ref for host in lost]
+
+    async def reboot(self, host: Host) -> None:
+        """In good order, and without what ran on it."""
+        await self.kill(host)
+        await self.revive(host)
+
+    async def restore_database(self, host: Host, image: DatabaseImage) -> None:
+        """The host boots on another database; the pool's other hosts are unknown to it from then on."""
+        await self._pool.clock.sleep(FUSE_S)
+        pool, db = self._pool, self._pool.db
+        rows = image.fitted(pool, host)
+        repositories = {db.row("SR", ref)["uuid"]: kept for ref, kept in pool.repositories.items()}
+        await self._forget_everything()
+        await host.power_off()
+        for vm in db.rows("VM"):
+            await domains.drop_guest(pool, vm)
+        replace_rows(db, rows, _OUTSIDE_OF_DUMPS)
+        self._leave_strangers(host, image.coordinator)
+        await self._boot(host)
+        pool.repositories, pool.disks = {}, {}
+        for sr in db.rows("SR"):
+            if sr["uuid"] in repositories:
+                pool.repositories[sr.ref] = repositories[sr["uuid"]]
+                pool.disks[sr.ref] = Disks(pool, sr.ref)
+                for pbd in sr["PBDs"]:
+                    db.set("PBD", pbd, "currently_attached", True)
+                await pool.disks[sr.ref].follow(adopt=True)
+        for row in db.rows("VM"):
+            allowed_operations.refresh_vm(db, row.ref)
+
+    def _leave_strangers(self, host: Host, ref: str) -> None:
+        """``host`` is the one that the database calls ``ref``."""
+        others = [other for other in self._pool.hosts.values() if other is not host]
+        for other in others:
+            other.emergency = other.unknown = True
+        self._pool.strangers += others
+        host.ref = ref
+        self._pool.hosts = {ref: host}
 
     def expire_sessions(self) -> None:
         """As if everybody had been idle for too long."""

@@ -41,7 +41,9 @@ NbdFactory = Callable[[Door, ssl.SSLContext], NbdListener]
 
 
 class Host:
-    """``emergency`` means: it is a supporter that has lost its coordinator."""
+    """``emergency`` means: it is a supporter that has lost its coordinator; ``unknown``: because that one
+    does not know it any more.
+    """
 
     def __init__(self, ref: str, uuid: str, name: str, address: str, certificate: HostCertificate) -> None:
         self.ref = ref
@@ -51,6 +53,7 @@ class Host:
         self.certificate = certificate
         self.alive = False
         self.emergency = False
+        self.unknown = False
         self.link = Link()
         self.nbd_sent_bytes = 0
         self.https: HttpServer | None = None

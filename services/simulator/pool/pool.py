@@ -49,12 +49,12 @@ class Guest:
 class Pool:
     """Database, hosts, storage, and the work in progress.
 
-    ``repositories`` are the SRs' contents by SR reference, ``disks`` their records; ``guests``
-    are described VMs by uuid, ``guest_disks`` the disks that are written to from outside, ``mishaps`` what
-    shall go wrong. Who holds ``guests_may_write`` knows that no guest writes meanwhile, but those of
-    ``guest_disks``. ``tpm_contents`` are those of virtual TPMs, base64, by reference. All hosts live in this
-    process and see one database, the coordinator's; that supporters refuse calls is the dispatcher's
-    business.
+    ``repositories`` are the SRs' contents by SR reference, ``disks`` their records, ``shelf`` all that there
+    is; ``guests`` are described VMs by uuid, ``guest_disks`` the disks that are written to from outside,
+    ``tpm_contents`` those of virtual TPMs, base64, by reference; ``mishaps`` what shall go wrong;
+    ``strangers`` hosts that the pool knew once. Who holds ``guests_may_write`` knows that no guest writes
+    meanwhile, but those of ``guest_disks``. All hosts live in this process and see one database, the
+    coordinator's; that supporters refuse calls is the dispatcher's business.
     """
 
     def __init__(self, model: Model, description: PoolDescription, clock: Clock, ids: IdSource) -> None:
@@ -69,6 +69,7 @@ class Pool:
         self.messages = Messages(self.db, clock, ids)
         self.registrations = Registrations(self.db)
         self.hosts: dict[str, Host] = {}
+        self.strangers: list[Host] = []
         self.repositories: dict[str, StorageRepository] = {}
         self.disks: dict[str, Disks] = {}
         self.shelf = Shelf(description.data_dir)

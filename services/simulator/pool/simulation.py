@@ -15,10 +15,13 @@ from services.simulator.pool.host import Host, NbdFactory
 from services.simulator.pool.nbd_door import NbdDoor
 from services.simulator.pool.pool import Pool
 from services.simulator.transfers.database_dump import DatabaseDump
+from services.simulator.transfers.database_restore import DatabaseRestore
+from services.simulator.transfers.host_files import HostBackup, HostRestore
 from services.simulator.transfers.metadata_export import MetadataExport
 from services.simulator.transfers.metadata_import import MetadataImport
 from services.simulator.transfers.raw_export import RawExport
 from services.simulator.transfers.raw_import import RawImport
+from services.simulator.transfers.screenshot import Screenshot
 from services.simulator.transfers.xva_export import XvaExport
 from services.simulator.transfers.xva_import import XvaImport
 
@@ -54,7 +57,7 @@ class Simulation:
     async def stop(self) -> None:
         """Switch everything off."""
         await self.pool.close()
-        for host in self.pool.hosts.values():
+        for host in (*self.pool.hosts.values(), *self.pool.strangers):
             await host.power_off()
 
     def _handler(self, host: Host) -> Handler:
@@ -67,6 +70,10 @@ class Simulation:
             ("GET", "/export"): XvaExport(self.pool, host).handle,
             ("PUT", "/import"): XvaImport(self.pool, host).handle,
             ("GET", "/pool/xmldbdump"): DatabaseDump(self.pool, host).handle,
+            ("PUT", "/pool/xmldbdump"): DatabaseRestore(self.pool, host).handle,
+            ("GET", "/host_backup"): HostBackup(self.pool, host).handle,
+            ("PUT", "/host_restore"): HostRestore(self.pool, host).handle,
+            ("GET", "/vncsnapshot"): Screenshot(self.pool, host).handle,
             ("GET", "/export_metadata"): MetadataExport(self.pool, host).handle,
             ("PUT", "/import_metadata"): MetadataImport(self.pool, host).handle,
         }

@@ -74,10 +74,17 @@ async def admitted(
             if given is None:
                 pool.tasks.discard(task)
     except XapiFailure as failure:
-        raise BadRequest(500, f"{failure.code}: [ {'; '.join(failure.params)} ]") from failure
+        raise BadRequest(500, _page_text(failure)) from failure
     finally:
         if temporary and pool.db.find("session", session) is not None:
             pool.sessions.end(session)
+
+
+def _page_text(failure: XapiFailure) -> str:
+    """As OCaml prints the exception behind it."""
+    if failure.code == "INTERNAL_ERROR":
+        return failure.params[0]
+    return f"{failure.code}: [ {'; '.join(failure.params)} ]"
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from services.simulator.transfers.access import POOL_ADMINS, admitted
 from services.simulator.transfers.stream import PIECE, send
 
 SCHEMA_MAJOR, SCHEMA_MINOR = 5, 759
-_NOT_DUMPED = frozenset({"session", "task", "message", "event"})
+NOT_DUMPED = frozenset({"session", "task", "message", "event"})
 """They do not outlive the toolstack, or are kept elsewhere."""
 
 
@@ -47,7 +47,7 @@ def _dump(db: Database) -> Iterator[str]:
         yield f'<pair key="{key}" value="{value}"/>'
     yield "</manifest>"
     for cls, table in sorted(db.tables.items()):
-        if cls in _NOT_DUMPED:
+        if cls in NOT_DUMPED:
             continue
         yield f'<table name="{cls}">'
         for row in table:

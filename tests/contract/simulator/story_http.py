@@ -78,8 +78,8 @@ NBD = Story(
     pool={"vms": [VmDescription(name="nbd", disks=[DiskDescription(size_bytes=4 * MIB)])]},
 )
 
-NO_RESTORE = "restoring the pool database is not simulated"
-NO_BACKUP = "a host's own backup is not simulated"
+NO_SCRIPTS = "the scripts of the recorded host are stand-ins"
+NOT_ASKED = "the recording does not have the whole request before it"
 NO_CONSOLES = "consoles are not simulated"
 NO_RRD = "round-robin databases are not simulated"
 NO_LOGS = "logs and reports of hosts are not simulated"
@@ -98,9 +98,9 @@ OTHER_HTTP = Story(
     "i_http_other",
     _prepare_http,
     otherwise={
-        **dict.fromkeys(range(9, 17), NO_RESTORE),
-        **dict.fromkeys((17, 18, 19, 59), NO_BACKUP),
-        **dict.fromkeys((20, 21, 22, 23, 24, 72, 73), NO_CONSOLES),
+        **dict.fromkeys((12, 16), NOT_ASKED),
+        **dict.fromkeys((17, 18, 59), NO_SCRIPTS),
+        **dict.fromkeys((72, 73), NO_CONSOLES),
         **dict.fromkeys((31, 32, 33, 63), NO_RRD),
         **dict.fromkeys((30, 34, 35, 47), NO_LOGS),
         **dict.fromkeys((29, 36, 43, 60, 61, 62, 71), NO_BLOBS),

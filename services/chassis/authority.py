@@ -1,7 +1,8 @@
-"""``python -m services.chassis.authority DIRECTORY NAME[=HOST,HOST]...``: what ``xenkeep init`` runs.
+"""``python -m services.chassis.authority DIRECTORY NAME[=HOST,HOST]... [--renew]``: ``xenkeep init``.
 
 Makes the authority in DIRECTORY unless there is one, and a certificate for each NAME. Repeating it changes
-nothing; giving a name more hosts makes its certificate again from the same key.
+nothing but certificates that end soon; giving a name more hosts, or ``--renew``, makes its certificate again
+from the same key.
 """
 
 import sys
@@ -14,12 +15,13 @@ from services.chassis.errors import XenkeepError
 
 
 def main(arguments: list[str]) -> int:
-    directory = Path(arguments[0])
+    renew = "--renew" in arguments
+    directory, *names = [argument for argument in arguments if argument != "--renew"]
     try:
-        pki.create_authority(directory)
-        for argument in arguments[1:]:
+        pki.create_authority(Path(directory))
+        for argument in names:
             name, _, hosts = argument.partition("=")
-            pki.issue(directory, name, filter(None, hosts.split(",")))
+            pki.issue(Path(directory), name, filter(None, hosts.split(",")), renew=renew)
     except XenkeepError as error:
         sys.stderr.write(f"{error}\n")
         return status.of_kind(error.kind).exit_code

@@ -46,12 +46,18 @@ def create_authority(directory: Path, clock: Clock | None = None) -> Path:
 
 
 def issue(
-    directory: Path, name: str, hosts: Iterable[str] = (), clock: Clock | None = None
+    directory: Path,
+    name: str,
+    hosts: Iterable[str] = (),
+    clock: Clock | None = None,
+    *,
+    renew: bool = False,
 ) -> tuple[Path, Path]:
     """Certificate and key of service ``name``, reachable at ``hosts`` (DNS names, addresses) and localhost.
 
-    Made only when missing, when it does not cover ``hosts`` or when it expires within RENEW_BEFORE. Raises
-    InvalidInput SERVICE_NAME_INVALID, FailedPrecondition AUTHORITY_MISSING.
+    Made only when missing, when it does not cover ``hosts``, when it expires within RENEW_BEFORE, or when
+    ``renew`` asks for it; it covers what the one before did as well. Raises InvalidInput
+    SERVICE_NAME_INVALID, FailedPrecondition AUTHORITY_MISSING.
     """
     if not _NAME.fullmatch(name) or name == "ca":
         raise InvalidInput(
@@ -71,8 +77,10 @@ def issue(
     key = _key_at(key_path)
     names = _alternative_names(name, hosts)
     now = (clock or SystemClock()).now()
-    if certificate_path.exists() and _still_good(certificate_path, authority, key, names, now):
-        return certificate_path, key_path
+    if certificate_path.exists():
+        if not renew and _still_good(certificate_path, authority, key, names, now):
+            return certificate_path, key_path
+        names = list(dict.fromkeys([*names, *_covered(certificate_path)]))
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     life = min(CERTIFICATE_LIFE, authority.not_valid_after_utc - now)
     builder = _builder(subject, authority.subject, key.public_key(), now, life)
@@ -124,6 +132,16 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         return x509.DNSName(host)
+
+
+def _covered(path: Path) -> list[x509.GeneralName]:
+    """What a certificate was issued for: whoever asks for another does not know all the names any more."""
+    try:
+        return list(
+            _read_certificate(path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        )
+    except x509.ExtensionNotFound:
+        return []
 
 
 def _still_good(

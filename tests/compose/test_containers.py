@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from xenkeep.home import SERVICES
+from xenkeep.certificates import ends
+from xenkeep.home import IDENTITIES, SERVICES, Home
 
 from tests.compose.stack import Stack
 
@@ -58,6 +59,30 @@ def test_its_memory_is_limited_and_it_comes_back_by_itself(stack: Stack, service
     assert settings["Memory"] > 0
     assert settings["PidsLimit"] > 0
     assert "unless-stopped" == settings["RestartPolicy"]["Name"]
+
+
+def test_renewed_certificates_are_shown_and_nothing_is_started_again(stack: Stack) -> None:
+    """As docs/deployment.md says to do every month; that it is time is only pretended."""
+
+    def started() -> dict[str, str]:
+        return {name: stack.state(name)["State"]["StartedAt"] for name in LASTING}
+
+    before, running = ends(Home.open(stack.home)), started()
+    renew = "from pathlib import Path; from services.chassis import pki;" + "".join(
+        f"pki.issue(Path('/pki/authority'), '{name}', renew=True);" for name in IDENTITIES
+    )
+    stack.compose("run", "--rm", "--no-deps", "--no-TTY", "init", "python", "-c", renew)
+    stack.compose("up", "--detach", "--wait")
+    stack.inside("nats", "sh", "-c", "kill -HUP 1")
+    stack.export_home()
+
+    after = ends(Home.open(stack.home))
+    while after["nats"] == before["nats"]:  # it reads its configuration again in its own time
+        after = ends(Home.open(stack.home))
+    assert before["authority"] == after["authority"]
+    assert [name for name in IDENTITIES if before[name] == after[name]] == []
+    assert running == started()
+    assert {"serving"} == {each["state"] for each in stack.xenkeep("status").values()}
 
 
 def test_ports_are_open_on_this_machine_only(stack: Stack) -> None:

@@ -3,12 +3,14 @@
 import asyncio
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from xenkeep.cli.output import Json, console, show_data, table
+from xenkeep import certificates
+from xenkeep.cli.output import Json, complaints, console, show_data, table
 from xenkeep.cli.session import client, home_path
 from xenkeep.errors import Error
 from xenkeep.home import SERVICES
@@ -21,10 +23,13 @@ def init(
     host: Annotated[
         list[str] | None, typer.Option(help="Name or address of this machine that others will use; repeat.")
     ] = None,
+    renew: Annotated[
+        bool, typer.Option(help="Issue all certificates again, from the same keys; nothing is stopped.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Make the home folder: addresses, a certificate authority and a certificate for each service."""
-    home = make_home(home_path(), site, hosts=tuple(host or ()))
+    home = make_home(home_path(), site, hosts=tuple(host or ()), renew=renew)
     if json_:
         show_data(
             {"home": str(home.path), "site": home.site, "nats": home.nats_url, "services": home.addresses}
@@ -68,15 +73,29 @@ def demo(
 
 
 def status(json_: Json = False) -> None:
-    """Say how each service is doing."""
+    """Say how each service is doing, and until when its certificate is good."""
     with client() as xenkeep:
         states = {name: xenkeep.health(name) for name in SERVICES}
         addresses = xenkeep.home.addresses
+        ends = certificates.ends(xenkeep.home)
     if json_:
-        show_data({name: {"address": addresses[name], "state": state} for name, state in states.items()})
+        show_data(
+            {
+                name: {"address": addresses[name], "state": state, "certificate_end_time": _iso(ends[name])}
+                for name, state in states.items()
+            }
+        )
     else:
-        rows = [(name, addresses[name], state) for name, state in states.items()]
-        console.print(table(("SERVICE", "ADDRESS", "STATE"), rows))
+        rows = [(name, addresses[name], state, _day(ends[name])) for name, state in states.items()]
+        console.print(table(("SERVICE", "ADDRESS", "STATE", "CERTIFICATE UNTIL"), rows))
+        others = [f"{name} {_day(end)}" for name, end in ends.items() if name not in SERVICES]
+        console.print(f"Other certificates until: {', '.join(others)}")
+    if soon := certificates.ending(ends, datetime.now(UTC)):
+        complaints.print(
+            f"Certificates end soon: {', '.join(f'{name} on {_day(end)}' for name, end in soon.items())}. "
+            "Renew them with `xenkeep init --renew` where the authority is kept, "
+            "or with `docker compose up` for containers."
+        )
     silent = [name for name, state in states.items() if state != "serving"]
     if silent:
         raise Error(
@@ -85,6 +104,14 @@ def status(json_: Json = False) -> None:
             f"Not serving: {', '.join(silent)}.",
             "Start them with `xenkeep up`.",
         )
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat().replace("+00:00", "Z") if moment else None
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else "unknown"
 
 
 def _say(*, json_: bool) -> Callable[[str], None]:

@@ -8,8 +8,11 @@ from xenkeep.errors import Error
 from xenkeep.home import IDENTITIES, Home
 
 
-def init(path: Path, site: str, *, any_port: bool = False, hosts: tuple[str, ...] = ()) -> Home:
-    """Make the home folder in ``path`` with an authority and certificates; repeating it changes nothing.
+def init(
+    path: Path, site: str, *, any_port: bool = False, hosts: tuple[str, ...] = (), renew: bool = False
+) -> Home:
+    """Make the home folder in ``path`` with an authority and certificates; repeating it changes
+    nothing but certificates that end soon (``renew``: all of them), which are issued again for the same keys.
 
     ``hosts`` are the names and addresses of this machine that others will use. Raises Error Internal when the
     authority cannot be made.
@@ -17,6 +20,7 @@ def init(path: Path, site: str, *, any_port: bool = False, hosts: tuple[str, ...
     home = Home.create(path, site, any_port=any_port)
     names = [f"{name}={','.join(hosts)}" if hosts else name for name in IDENTITIES]
     command = [sys.executable, "-m", "services.chassis.authority", str(path / "pki"), *names]
+    command += ["--renew"] if renew else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Error(

@@ -9,6 +9,7 @@ from xenkeep.client import Client
 from xenkeep.errors import Error
 from xenkeep.home import SERVICES, Home
 from xenkeep.local import processes
+from xenkeep.local.renewal import keep_renewed
 from xenkeep.local.supervisor import Supervisor
 
 READY_SECONDS = 90.0
@@ -41,7 +42,12 @@ async def _everything(
                 except Error as error:
                     raise supervisor.not_ready(name, f"does not serve: {error.message}") from None
                 notify(f"{name} serves on {home.addresses[name]}")
-        yield
+        renewal = asyncio.create_task(keep_renewed(home, supervisor, notify))
+        try:
+            yield
+        finally:
+            renewal.cancel()
+            await asyncio.wait([renewal])
     finally:
         await supervisor.stop()
 

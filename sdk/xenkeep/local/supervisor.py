@@ -56,21 +56,22 @@ class Supervisor:
         self._interludes[name] = while_down
         self._running[name].kill()
 
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a program; one that does not run now will start anew anyway."""
+        process = self._running.get(name)
+        if process is not None and process.returncode is None:
+            process.send_signal(number)
+
     async def stop(self) -> None:
         """Ask every program to end, the last started first; kill what has not ended after STOP_SECONDS."""
         self._stopping.set()
         for program, keeper in reversed(self._keepers):
-            self._signal(program, signal.SIGTERM)
+            self.signal(program.name, signal.SIGTERM)
             done, _ = await asyncio.wait([keeper], timeout=STOP_SECONDS)
             if not done:
                 self._notify(f"{program.name} did not stop in {STOP_SECONDS:.0f} s and was killed")
-                self._signal(program, signal.SIGKILL)
+                self.signal(program.name, signal.SIGKILL)
                 await asyncio.wait([keeper])
-
-    def _signal(self, program: Program, number: int) -> None:
-        process = self._running.get(program.name)
-        if process is not None and process.returncode is None:
-            process.send_signal(number)
 
     async def _keep(self, program: Program, ready: asyncio.Future[None]) -> None:
         pause = FIRST_PAUSE
@@ -106,7 +107,7 @@ class Supervisor:
         )
         self._running[program.name] = process
         if self._stopping.is_set():  # it was being started when ``stop`` looked
-            self._signal(program, signal.SIGTERM)
+            self.signal(program.name, signal.SIGTERM)
         assert process.stdout is not None
         with self._log(program.name).open("ab") as log:
             while line := await process.stdout.readline():

@@ -19,7 +19,7 @@ from nats.js import errors as js_errors
 
 from services.chassis.bus import subjects
 from services.chassis.errors import FailedPrecondition, Unavailable
-from services.chassis.tls import TlsFiles, nats_context
+from services.chassis.tls import Renewals, TlsFiles, load_into, nats_context
 
 DUPLICATE_WINDOW = timedelta(hours=2)
 """How long JetStream remembers ``Nats-Msg-Id``; the inbox remembers for consumers after that."""
@@ -39,6 +39,7 @@ class Bus:
         self.service = service
         self._urls = list(urls)
         self._tls = tls
+        self._renewals = Renewals(tls)
         self._replicas = replicas
         self._nats = Client()
         self._last_error = ""
@@ -68,11 +69,12 @@ class Bus:
     async def _connect(self) -> bool:
         # nats-py tries again by itself, but hangs on a handshake that failed half-way: hence the limit.
         self._nats = Client()
+        self._context = nats_context(self._tls)
         try:
             async with asyncio.timeout(_ATTEMPT_S):
                 await self._nats.connect(
                     servers=self._urls,
-                    tls=nats_context(self._tls),
+                    tls=self._context,
                     tls_handshake_first=True,
                     name=self.service,
                     inbox_prefix=subjects.inbox(self.service),
@@ -208,13 +210,20 @@ class Bus:
         if self.connected.is_set():
             _log.warning("bus disconnected")
         self.connected.clear()
+        self._renew()
 
     async def _on_error(self, error: Exception) -> None:
+        self._renew()
         # Tried again every second: the same trouble is told once.
         text = f"{type(error).__name__}: {error}"
         if text != self._last_error:
             self._last_error = text
             _log.warning("bus trouble", error=text, servers=[_without_credentials(url) for url in self._urls])
+
+    def _renew(self) -> None:
+        # nats-py makes every connection from the one context it was given.
+        if self._renewals.renewed():
+            load_into(self._context, self._tls)
 
 
 def _host(client: Client) -> str:

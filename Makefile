@@ -50,7 +50,7 @@ test: install ## Run all tests, WORKERS files at a time (most of them wait more 
 	  $(BIN)/pytest --last-failed --last-failed-no-failures none; }
 
 test-compose: install ## Bring the containers up, try them from outside, take them down
-	XENKEEP_TEST_COMPOSE=1 tests/compose/with-engine $(BIN)/pytest tests/compose
+	XENKEEP_TEST_COMPOSE=1 tests/compose/with-engine $(BIN)/pytest -rs tests/compose
 
 bench: install ## Measure beside restic, Borg and qemu-img; BENCH_GIB=4, BENCH_REPEAT=3 (build/bench/report.json)
 	$(BIN)/python -m tests.bench --install --gib $(BENCH_GIB) --repeat $(BENCH_REPEAT) --report build/bench/report.json

@@ -119,4 +119,14 @@ def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
             for disk in point.disks
         ],
     )
-    return Group(head, disks)
+    if not point.vm_snapshots:
+        return Group(head, disks)
+    names = {each.snapshot_id: each.display_name for each in point.vm_snapshots}
+    snapshots = table(
+        ("SNAPSHOT (DESCRIBED ONLY)", "TAKEN", "AFTER"),
+        [
+            (each.display_name, moment(each.snapshot_time), names.get(each.parent_id, each.parent_id))
+            for each in point.vm_snapshots
+        ],
+    )
+    return Group(head, disks, snapshots)

@@ -81,6 +81,9 @@ def restore(
             help="What becomes of the memory in a point: with (also of domain controllers), without."
         ),
     ] = None,
+    key_material: Annotated[
+        bool, typer.Option(help="The new VM gets the original's virtual TPM and UEFI variables.")
+    ] = False,
     wait: Wait = False,
     json_: Json = False,
 ) -> None:
@@ -89,7 +92,7 @@ def restore(
     With --repository nothing else needs to run. Without a restore point it lists what is there.
     """
     if repository is not None:
-        in_pool = (over_original, name, pool, sr, keep_mac, start_vm, memory, wait)
+        in_pool = (over_original, name, pool, sr, keep_mac, start_vm, memory, key_material, wait)
         s3 = (s3_credentials_dir, s3_ca)
         offline.restore(repository, point, to_directory, secret_file, s3, json_=json_, in_pool=any(in_pool))
         return
@@ -106,6 +109,7 @@ def restore(
         keep_mac_addresses=keep_mac,
         start=start_vm,
         memory=restore_target_pb2.Placement.Memory.Value(f"MEMORY_{(memory or 'unspecified').upper()}"),
+        key_material=key_material,
     )
     with client() as xenkeep:
         found = xenkeep.restore_points.get(point)

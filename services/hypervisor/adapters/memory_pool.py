@@ -16,6 +16,7 @@ from services.chassis.ids import IdSource
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.pool import Host, Member, Picture
+from services.hypervisor.domain.surroundings import OwnSnapshot, Surroundings
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, Tracking, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
@@ -77,6 +78,10 @@ class MemoryVm:
     blocked_start: str = ""
     quiesces: bool = False
     quiesced: bool = False
+    keys: str = ""
+    appliance_id: str = ""
+    blocked_operations: dict[str, str] = field(default_factory=dict)
+    own_snapshots: tuple[OwnSnapshot, ...] = ()
 
 
 @dataclass
@@ -100,6 +105,7 @@ class MemoryPool:
         self.readable = True
         self.tracking = Tracking.SWITCHED_ON
         self.layered = True
+        self.appliances: set[str] = set()
         self.pictures: asyncio.Queue[Picture] = asyncio.Queue()
         self.known_members: tuple[Member, ...] = ()
 
@@ -218,7 +224,12 @@ class MemoryPool:
 
     async def export_configuration(self, vm_id: str) -> bytes:
         vm = self._vm(vm_id)
-        return json.dumps({"vm_id": vm_id, "name": vm.name, "disks": vm.disks, "macs": vm.macs}).encode()
+        told = {"vm_id": vm_id, "name": vm.name, "disks": vm.disks, "macs": vm.macs, "keys": vm.keys}
+        return json.dumps(told | {"blocked_operations": vm.blocked_operations}).encode()
+
+    async def surroundings(self, vm_id: str) -> Surroundings:
+        vm = self.vms.get(vm_id)
+        return Surroundings(vm.appliance_id, vm.own_snapshots) if vm else Surroundings()
 
     async def tracked_disk(self, snapshot_disk_id: str) -> TrackedDisk | None:
         disk = self.disks.get(snapshot_disk_id)
@@ -325,7 +336,14 @@ class MemoryPool:
         return next((vm.vm_id for vm in self.vms.values() if vm.target_id == target_id), None)
 
     async def import_vm(
-        self, target_id: str, archive: bytes, disks: Mapping[str, str], name: str, original: str | None
+        self,
+        target_id: str,
+        archive: bytes,
+        disks: Mapping[str, str],
+        name: str,
+        original: str | None,
+        *,
+        keys: bool = True,
     ) -> None:
         told = json.loads(archive)
         if original and original in self.vms and self.vms[original].power_state is not PowerState.HALTED:
@@ -337,7 +355,18 @@ class MemoryPool:
             disks={device: disks[disk] for device, disk in told["disks"].items() if disk in disks},
             macs=told["macs"] if original else {device: "02:ff:ff:ff:ff:ff" for device in told["macs"]},
             target_id=target_id,
+            keys=told["keys"] if keys else "",
         )
+
+    def has_key_material(self, archive: bytes) -> bool:
+        return bool(json.loads(archive)["keys"])
+
+    async def complete_vm(self, vm_id: str, archive: bytes, appliance_id: str) -> tuple[str, ...]:
+        vm, told = self._vm(vm_id), json.loads(archive)
+        vm.blocked_operations = told["blocked_operations"]
+        gone = bool(appliance_id) and appliance_id not in self.appliances
+        vm.appliance_id = "" if gone else appliance_id
+        return (f"its appliance {appliance_id} is gone",) if gone else ()
 
     async def set_macs(self, vm_id: str, interfaces: Collection[ConfiguredInterface]) -> None:
         self._vm(vm_id).macs |= {each.device: each.mac for each in interfaces}

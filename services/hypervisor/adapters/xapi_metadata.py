@@ -10,11 +10,13 @@ import tarfile
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from services.chassis.errors import InvalidInput
 from services.hypervisor.adapters import xapi_tags
 
 _NULL = "OpaqueRef:NULL"
+_STAYS_OFF = {"auto_poweron": "false"}
 _MAX_XML_BYTES = 256 * 1024 * 1024
 
 
@@ -60,22 +62,75 @@ def rewritten(archive: bytes, keep: Collection[str], name: str, tags: dict[str, 
     return _archived(ET.tostring(root, encoding="utf-8", short_empty_elements=False))
 
 
+def vm_fields(archive: bytes) -> dict[str, Any]:
+    """The VM's fields: texts, sets as lists, maps as dicts; numbers and truths are texts."""
+    for each in _objects(_parsed(archive)):
+        if each.kind == "VM" and each.text("is_control_domain") != "1" and each.text("is_a_snapshot") != "1":
+            return {
+                member.findtext("name") or "": _plain(_required(member.find("value")))
+                for member in each.fields
+            }
+    raise _invalid()
+
+
+def has_key_material(archive: bytes) -> bool:
+    """Whether there is a virtual TPM, or anything in the VM's NVRAM (its UEFI variables)."""
+    return any(
+        each.kind == "VTPM" or (each.kind == "VM" and _plain(_member(each.fields, "NVRAM")))
+        for each in _objects(_parsed(archive))
+    )
+
+
+def for_another(archive: bytes, *, keys: bool) -> bytes:
+    """The archive for a VM beside the original: it does not start with its host, and has no key material
+    (virtual TPMs, NVRAM) unless ``keys``."""
+    root = _parsed(archive)
+    data = _objects_data(root)
+    for each in list(_objects(root)):
+        if each.kind == "VTPM" and not keys:
+            data.remove(each.element)
+        elif each.kind == "VM":
+            _set_pairs(each.fields, "other_config", _pairs_of(each.fields, "other_config") | _STAYS_OFF)
+            if not keys:
+                _set_pairs(each.fields, "NVRAM", {})
+                _required(_member(each.fields, "VTPMs").find("array/data")).clear()
+    return _archived(ET.tostring(root, encoding="utf-8", short_empty_elements=False))
+
+
+def _plain(value: ET.Element) -> Any:
+    child = next(iter(value), None)
+    if child is None:
+        return value.text or ""
+    if child.tag == "struct":
+        return dict(_pairs(child))
+    return [_text(each) for each in child[0]] if child.tag == "array" else child.text or ""
+
+
 def _edit_vm(fields: ET.Element, gone: Collection[str], name: str, tags: dict[str, str]) -> None:
     if _text(_member(fields, "is_control_domain")) == "1":
         return
     _set(_member(fields, "power_state"), "Halted")
     _set(_member(fields, "suspend_VDI"), _NULL)
+    _set_bool(_member(fields, "ha_always_run"), False)
     if name:
         _set(_member(fields, "name_label"), name)
     vbds = _required(_member(fields, "VBDs").find("array/data"))
     for value in list(vbds):
         if _text(value) in gone:
             vbds.remove(value)
-    config = _required(_member(fields, "other_config").find("struct"))
-    kept = xapi_tags.untagged(dict(_pairs(config)))
-    config.clear()
-    for key, text in {**kept, **tags}.items():
-        member = ET.SubElement(config, "member")
+    kept = xapi_tags.untagged(_pairs_of(fields, "other_config"))
+    _set_pairs(fields, "other_config", {**kept, **tags})
+
+
+def _pairs_of(fields: ET.Element, name: str) -> dict[str, str]:
+    return dict(_pairs(_required(_member(fields, name).find("struct"))))
+
+
+def _set_pairs(fields: ET.Element, name: str, pairs: dict[str, str]) -> None:
+    struct = _required(_member(fields, name).find("struct"))
+    struct.clear()
+    for key, text in pairs.items():
+        member = ET.SubElement(struct, "member")
         ET.SubElement(member, "name").text = key
         ET.SubElement(member, "value").text = text
 

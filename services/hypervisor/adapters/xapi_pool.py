@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 
 from services.chassis.clock import Clock
+from services.hypervisor.adapters import xapi_metadata
 from services.hypervisor.adapters.xapi_allocation import XapiAllocation
 from services.hypervisor.adapters.xapi_bases import XapiBases
 from services.hypervisor.adapters.xapi_cleanup import XapiCleanup
@@ -13,12 +14,15 @@ from services.hypervisor.adapters.xapi_objects import XapiObjects
 from services.hypervisor.adapters.xapi_power import XapiPower
 from services.hypervisor.adapters.xapi_readers import XapiReaders
 from services.hypervisor.adapters.xapi_session import XapiSession
+from services.hypervisor.adapters.xapi_settings import XapiSettings
 from services.hypervisor.adapters.xapi_snapshots import XapiSnapshots
+from services.hypervisor.adapters.xapi_surroundings import XapiSurroundings
 from services.hypervisor.adapters.xapi_vms import XapiVms
 from services.hypervisor.adapters.xapi_watch import XapiInventory
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.pool import Member, Picture
+from services.hypervisor.domain.surroundings import Surroundings
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
 from services.hypervisor.ports.guests import Guest
@@ -39,6 +43,8 @@ class XapiPool:
         self._disks = XapiDisks(session, objects, self._readers, installation)
         self._power = XapiPower(session, objects, clock)
         self._vms = XapiVms(session, objects, http, self._disks, self._power, clock, installation)
+        self._surroundings = XapiSurroundings(objects)
+        self._settings = XapiSettings(session, objects)
         self._bases = XapiBases(session, objects)
         self._cleanup = XapiCleanup(objects, self._bases, installation)
 
@@ -85,6 +91,9 @@ class XapiPool:
 
     async def export_configuration(self, vm_id: str) -> bytes:
         return await self._snapshots.export_configuration(vm_id)
+
+    async def surroundings(self, vm_id: str) -> Surroundings:
+        return await self._surroundings.surroundings(vm_id)
 
     async def tracked_disk(self, snapshot_disk_id: str) -> TrackedDisk | None:
         return await self._snapshots.tracked_disk(snapshot_disk_id)
@@ -137,9 +146,23 @@ class XapiPool:
         return await self._vms.find_vm(target_id)
 
     async def import_vm(
-        self, target_id: str, archive: bytes, disks: Mapping[str, str], name: str, original: str | None
+        self,
+        target_id: str,
+        archive: bytes,
+        disks: Mapping[str, str],
+        name: str,
+        original: str | None,
+        *,
+        keys: bool = True,
     ) -> None:
+        archive = archive if original else xapi_metadata.for_another(archive, keys=keys)
         await self._vms.import_vm(target_id, archive, disks, name, original)
+
+    def has_key_material(self, archive: bytes) -> bool:
+        return xapi_metadata.has_key_material(archive)
+
+    async def complete_vm(self, vm_id: str, archive: bytes, appliance_id: str) -> tuple[str, ...]:
+        return await self._settings.complete_vm(vm_id, archive, appliance_id)
 
     async def set_macs(self, vm_id: str, interfaces: Collection[ConfiguredInterface]) -> None:
         await self._vms.set_macs(vm_id, interfaces)

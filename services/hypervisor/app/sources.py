@@ -20,6 +20,7 @@ from services.hypervisor.domain.disk_rules import Candidate, assert_rules, choos
 from services.hypervisor.domain.extents import Extent, changed_extents
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import Base, MissingDisk, Source, SourceState
+from services.hypervisor.domain.surroundings import described_only
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
 from services.hypervisor.ports.pool import NbdEndpoint, PoolConnection, Snapshot, VmDisk, VmShape
@@ -192,6 +193,7 @@ class Sources:
         outcomes = {disk_id: await connection.track(disk_id) for disk_id in chosen}
         self._passed("open:tracked")
         taken = await self._captures.take(connection, source, hooks, left_out)
+        surroundings = await connection.surroundings(source.vm_id)
         configuration = Configuration(
             pool_id=source.pool_id,
             vm_id=source.vm_id,
@@ -199,6 +201,7 @@ class Sources:
             disks=tuple(disk.configured for disk in shape.disks),
             interfaces=shape.interfaces,
             archive=await connection.export_configuration(source.vm_id),
+            appliance_id=surroundings.appliance_id,
         )
         self._passed("open:configuration")
         plans = [await plan(connection, source, shape, outcomes, disk) for disk in taken.snapshot.disks]
@@ -213,10 +216,12 @@ class Sources:
             consistency=taken.consistency,
             disks=tuple(each.disk for each in plans),
             missing_disks=missing,
+            vm_snapshots=surroundings.snapshots,
             notices=(
                 *taken.notices,
                 *choice.notices,
                 *_skipped(missing),
+                *described_only(surroundings.snapshots),
                 *(notice for each in plans for notice in each.notices),
             ),
         )

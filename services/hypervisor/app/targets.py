@@ -262,7 +262,8 @@ class Targets:
                 self._passed("commit:original_off")
             disks = {disk.disk_id: disk.new_disk_id for disk in target.disks}
             name = "" if original else placement.vm_display_name
-            await connection.import_vm(target.target_id, configured.archive, disks, name, original)
+            keys = original is not None or placement.key_material
+            await connection.import_vm(target.target_id, configured.archive, disks, name, original, keys=keys)
             self._passed("commit:imported")
             vm_id = await connection.find_vm(target.target_id)
         if vm_id is not None and not original and placement.keep_mac_addresses:
@@ -278,7 +279,15 @@ class Targets:
                 reason="RESTORED_VM_INCOMPLETE",
                 hint="Look at the VM in the pool; restore the point as a new VM.",
             )
-        target = await self._save(replace(target, vm_id=vm_id))
+        left = await connection.complete_vm(
+            vm_id, configured.archive, configured.appliance_id if original else ""
+        )
+        notices = (
+            *target.notices,
+            *_settings_left(left),
+            *_keys_left(connection, configured, placement),
+        )
+        target = await self._save(replace(target, vm_id=vm_id, notices=notices))
         self._passed("commit:verified")
         return target
 
@@ -293,3 +302,21 @@ class Targets:
                 reason="RESTORE_COMMITTED",
                 hint="Commit it to the end; remove the VM in the pool if it is not wanted.",
             )
+
+
+def _settings_left(clauses: tuple[str, ...]) -> list[Notice]:
+    if not clauses:
+        return []
+    return [Notice("SETTINGS_NOT_RESTORED", f"The VM is not quite as it was: {'; '.join(clauses)}.")]
+
+
+def _keys_left(connection: PoolConnection, configured: Configuration, placement: Placement) -> list[Notice]:
+    """A new VM is another identity: key material goes along only when it is asked for."""
+    left_out = placement.mode is Mode.NEW_VM and not placement.key_material
+    if not left_out or not connection.has_key_material(configured.archive):
+        return []
+    told = (
+        "The virtual TPM and the UEFI variables of the original were left out of the new VM: they are key "
+        "material. Restore with them if it does not boot or asks for a recovery key (--key-material)."
+    )
+    return [Notice("KEY_MATERIAL_LEFT_OUT", told)]

@@ -37,7 +37,8 @@ class ConfiguredInterface:
 
 @dataclass(frozen=True)
 class Configuration:
-    """``archive`` is the pool's metadata export of the VM without its snapshots (a tar with ova.xml)."""
+    """``archive`` is the pool's metadata export of the VM without its snapshots (a tar with ova.xml). It does
+    not tell of the VM's appliance: its UUID is kept beside it, empty without one."""
 
     pool_id: str
     vm_id: str
@@ -45,6 +46,7 @@ class Configuration:
     disks: tuple[ConfiguredDisk, ...]
     interfaces: tuple[ConfiguredInterface, ...]
     archive: bytes
+    appliance_id: str = ""
 
 
 def pack(configuration: Configuration) -> bytes:
@@ -85,6 +87,7 @@ def unpack(data: bytes) -> Configuration:
                 for each in header["interfaces"]
             ),
             archive=data[end:],
+            appliance_id=_text(header.get("appliance_id", "")),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _invalid("its header cannot be read") from error

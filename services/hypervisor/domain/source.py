@@ -10,6 +10,7 @@ from enum import Enum
 
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.notice import Notice
+from services.hypervisor.domain.surroundings import OwnSnapshot
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method, PowerState
 
@@ -107,6 +108,7 @@ class Source:
     options: Options = field(default_factory=Options)
     lineage: str = ""
     missing_disks: tuple[MissingDisk, ...] = ()
+    vm_snapshots: tuple[OwnSnapshot, ...] = ()
 
     @property
     def kept_disks(self) -> frozenset[str]:

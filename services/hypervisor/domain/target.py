@@ -37,6 +37,7 @@ class Placement:
     vm_display_name: str
     keep_mac_addresses: bool
     start: bool
+    key_material: bool = False
 
 
 @dataclass(frozen=True)

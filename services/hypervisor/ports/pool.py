@@ -17,6 +17,7 @@ from services.chassis.config import Secret
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.pool import Certificate, Member, Picture, Pool
+from services.hypervisor.domain.surroundings import Surroundings
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
@@ -161,6 +162,10 @@ class Snapshots(Protocol):
         """The pool's metadata export of the VM, without its snapshots."""
         ...
 
+    async def surroundings(self, vm_id: str) -> Surroundings:
+        """What belongs to a VM beside its own metadata; of a VM that is gone nothing."""
+        ...
+
     async def tracked_disk(self, snapshot_disk_id: str) -> TrackedDisk | None:
         """What the pool has of a snapshot's disk, or None."""
         ...
@@ -247,14 +252,30 @@ class Restores(Protocol):
         ...
 
     async def import_vm(
-        self, target_id: str, archive: bytes, disks: Mapping[str, str], name: str, original: str | None
+        self,
+        target_id: str,
+        archive: bytes,
+        disks: Mapping[str, str],
+        name: str,
+        original: str | None,
+        *,
+        keys: bool = True,
     ) -> None:
         """Makes the VM of ``archive`` with each disk replaced by the one ``disks`` names, tagged with
         ``target_id``. ``original`` is the UUID it keeps (a halted VM of that UUID is replaced, its disks are
-        left); None makes a new VM called ``name``. Disks not in ``disks`` are left out.
+        left); None makes a new VM called ``name``. Disks not in ``disks`` are left out, and key
+        material unless ``keys``.
 
         Not safe to repeat: look with ``find_vm`` first. May have happened when it raises Unavailable.
         """
+        ...
+
+    def has_key_material(self, archive: bytes) -> bool:
+        """Whether the archive of a VM holds a virtual TPM or UEFI variables."""
+        ...
+
+    async def complete_vm(self, vm_id: str, archive: bytes, appliance_id: str) -> tuple[str, ...]:
+        """Puts back what an import leaves behind; what could not be, one clause each. Safe to repeat."""
         ...
 
     async def set_macs(self, vm_id: str, interfaces: Collection[ConfiguredInterface]) -> None:

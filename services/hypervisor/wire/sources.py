@@ -6,6 +6,7 @@ from xenkeep.hypervisor.v1 import backup_source_pb2
 from services.hypervisor.domain.names import source_name, vm_name
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import Source, SourceDisk
+from services.hypervisor.domain.surroundings import OwnSnapshot
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
 from services.hypervisor.ports.pool import NbdEndpoint
@@ -34,9 +35,22 @@ def source_to_proto(
             )
             for disk in source.missing_disks
         ],
+        vm_snapshots=map(_snapshot_to_proto, source.vm_snapshots),
     )
     if source.snapshot_time is not None:
         message.snapshot_time.FromDatetime(source.snapshot_time)
+    return message
+
+
+def _snapshot_to_proto(snapshot: OwnSnapshot) -> point_pb2.VmSnapshot:
+    message = point_pb2.VmSnapshot(
+        snapshot_id=snapshot.snapshot_id,
+        display_name=snapshot.display_name,
+        description=snapshot.description,
+        parent_id=snapshot.parent_id,
+        with_memory=snapshot.with_memory,
+    )
+    message.snapshot_time.FromDatetime(snapshot.time)
     return message
 
 

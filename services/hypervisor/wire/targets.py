@@ -46,6 +46,7 @@ def placement_from_proto(placement: restore_target_pb2.Placement, pool_id: str) 
         vm_display_name=placement.vm_display_name,
         keep_mac_addresses=placement.keep_mac_addresses,
         start=placement.start,
+        key_material=placement.key_material,
     )
 
 

@@ -19,7 +19,7 @@ from services.mover.domain.capture import (
     Method,
     Remark,
 )
-from services.mover.domain.point import Asset, MissingDisk, Point, PointDisk
+from services.mover.domain.point import Asset, MissingDisk, Point, PointDisk, VmSnapshot
 from services.mover.domain.source import Source
 from services.mover.domain.transfer import Backup
 from services.mover.repository import Notice as RecordedNotice
@@ -62,11 +62,7 @@ def describe(
             "policy": spec.policy,
             "run": spec.run,
             **_group_words(source.group),
-            **(
-                {"missing_disks": [asdict(disk) for disk in source.missing_disks]}
-                if source.missing_disks
-                else {}
-            ),
+            **_beside(source),
         },
         notices=tuple(RecordedNotice(remark.code, remark.message) for remark in dict.fromkeys(remarks)),
     )
@@ -117,7 +113,8 @@ def read_point(repository_id: str, point: RestorePoint) -> Point:
         policy=str(document.get("policy", "")),
         run=str(document.get("run", "")),
         group=_group(_mapping(document, "group")),
-        missing_disks=tuple(_missing_disks(document.get("missing_disks"))),
+        missing_disks=tuple(map(_missing_disk, _mappings(document, "missing_disks"))),
+        vm_snapshots=tuple(map(_vm_snapshot, _mappings(document, "vm_snapshots"))),
     )
 
 
@@ -133,12 +130,34 @@ def _group(words: Mapping[str, Any]) -> GroupMoment | None:
     return GroupMoment(str(words["id"]), _small(words.get("vms")), _small(words.get("spread_ms")))
 
 
-def _missing_disks(listed: object) -> Iterator[MissingDisk]:
-    for disk in listed if isinstance(listed, list) else ():
-        if isinstance(disk, dict):
-            yield MissingDisk(
-                *(str(disk.get(key, "")) for key in ("disk_id", "device", "display_name", "message"))
-            )
+def _beside(source: Source) -> dict[str, Any]:
+    """What is missing, and what is described only; nothing where there is none."""
+    missing = [asdict(disk) for disk in source.missing_disks]
+    snapshots = [
+        asdict(each) | {"snapshot_time": rfc3339(each.snapshot_time)} for each in source.vm_snapshots
+    ]
+    lists = {"missing_disks": missing, "vm_snapshots": snapshots}
+    return {name: words for name, words in lists.items() if words}
+
+
+def _missing_disk(words: Mapping[str, Any]) -> MissingDisk:
+    return MissingDisk(*(str(words.get(key, "")) for key in ("disk_id", "device", "display_name", "message")))
+
+
+def _vm_snapshot(words: Mapping[str, Any]) -> VmSnapshot:
+    return VmSnapshot(
+        snapshot_id=str(words.get("snapshot_id", "")),
+        display_name=str(words.get("display_name", "")),
+        description=str(words.get("description", "")),
+        snapshot_time=_moment(str(words.get("snapshot_time", ""))),
+        parent_id=str(words.get("parent_id", "")),
+        with_memory=words.get("with_memory") is True,
+    )
+
+
+def _mappings(document: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
+    listed = document.get(key)
+    return (each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, dict))
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:

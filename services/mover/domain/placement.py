@@ -30,3 +30,4 @@ class Placement:
     keep_mac_addresses: bool = False
     start: bool = False
     memory: Memory = Memory.UNSPECIFIED
+    key_material: bool = False

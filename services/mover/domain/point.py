@@ -52,6 +52,18 @@ class MissingDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class VmSnapshot:
+    """A snapshot somebody took of the VM, described only."""
+
+    snapshot_id: str
+    display_name: str
+    description: str
+    snapshot_time: datetime
+    parent_id: str
+    with_memory: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """``base_point_id`` is empty for a full; ``run`` is ``runs/{run}``; ``group`` is None for a VM captured
     alone."""
@@ -73,6 +85,7 @@ class Point:
     run: str
     group: GroupMoment | None = None
     missing_disks: tuple[MissingDisk, ...] = ()
+    vm_snapshots: tuple[VmSnapshot, ...] = ()
 
     @property
     def logical_bytes(self) -> int:

@@ -12,7 +12,7 @@ from services.mover.domain.capture import (
     Method,
     Remark,
 )
-from services.mover.domain.point import MissingDisk
+from services.mover.domain.point import MissingDisk, VmSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Source:
     notices: tuple[Remark, ...]
     group: GroupMoment | None = None
     missing_disks: tuple[MissingDisk, ...] = ()
+    vm_snapshots: tuple[VmSnapshot, ...] = ()
 
     def __repr__(self) -> str:
         return f"Source({self.name})"

@@ -21,6 +21,7 @@ from services.mover.wire.capture import (
     remark_to_proto,
 )
 from services.mover.wire.times import time_from_proto, time_to_proto
+from services.mover.wire.vm_snapshots import snapshot_from_proto, snapshot_to_proto
 
 
 def point_to_proto(point: Point) -> point_pb2.Point:
@@ -49,6 +50,7 @@ def point_to_proto(point: Point) -> point_pb2.Point:
         run=point.run,
         group=group_to_proto(point.group),
         missing_disks=map(missing_to_proto, point.missing_disks),
+        vm_snapshots=map(snapshot_to_proto, point.vm_snapshots),
     )
 
 
@@ -72,6 +74,7 @@ def point_from_proto(point: point_pb2.Point) -> Point:
         run=point.run,
         group=group_from_proto(point.group),
         missing_disks=tuple(map(missing_from_proto, point.missing_disks)),
+        vm_snapshots=tuple(map(snapshot_from_proto, point.vm_snapshots)),
     )
 
 

@@ -14,6 +14,7 @@ from services.mover.wire.capture import (
 )
 from services.mover.wire.point import missing_from_proto
 from services.mover.wire.times import time_from_proto
+from services.mover.wire.vm_snapshots import snapshot_from_proto
 
 
 def source_from_proto(source: backup_source_pb2.BackupSource) -> Source:
@@ -30,6 +31,7 @@ def source_from_proto(source: backup_source_pb2.BackupSource) -> Source:
         notices=tuple(map(remark_from_proto, source.notices)),
         group=group_from_proto(source.group),
         missing_disks=tuple(map(missing_from_proto, source.missing_disks)),
+        vm_snapshots=tuple(map(snapshot_from_proto, source.vm_snapshots)),
     )
 
 

@@ -21,6 +21,7 @@ def placement_to_proto(placement: Placement) -> restore_target_pb2.Placement:
         vm_display_name=placement.vm_display_name,
         keep_mac_addresses=placement.keep_mac_addresses,
         start=placement.start,
+        key_material=placement.key_material,
         memory=restore_target_pb2.Placement.Memory.Value(f"MEMORY_{placement.memory.name}"),
     )
 
@@ -34,6 +35,7 @@ def placement_from_proto(placement: restore_target_pb2.Placement) -> Placement:
         vm_display_name=placement.vm_display_name,
         keep_mac_addresses=placement.keep_mac_addresses,
         start=placement.start,
+        key_material=placement.key_material,
         memory=_MEMORY.get(placement.memory, Memory.UNSPECIFIED),
     )
 

@@ -70,6 +70,7 @@ class Placement:
     keep_mac_addresses: bool = False
     start: bool = False
     memory: RestoredMemory = RestoredMemory.DEFAULT
+    key_material: bool = False
 
 
 @dataclass(frozen=True, slots=True)

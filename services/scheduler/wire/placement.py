@@ -31,6 +31,7 @@ def placement_to_proto(placement: Placement) -> restore_target_pb2.Placement:
         keep_mac_addresses=placement.keep_mac_addresses,
         start=placement.start,
         memory=_MEMORY_TO_PROTO[placement.memory],
+        key_material=placement.key_material,
     )
 
 
@@ -56,4 +57,5 @@ def placement_from_proto(placement: restore_target_pb2.Placement) -> Placement:
         placement.keep_mac_addresses,
         placement.start,
         _MEMORY_FROM_PROTO[placement.memory],
+        placement.key_material,
     )

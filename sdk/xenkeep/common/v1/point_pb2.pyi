@@ -44,6 +44,7 @@ class Point(_message.Message):
     RUN_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     MISSING_DISKS_FIELD_NUMBER: _builtins.int
+    VM_SNAPSHOTS_FIELD_NUMBER: _builtins.int
     point_id: _builtins.str
     """Identity of the point, a UUID."""
     repository_id: _builtins.str
@@ -94,6 +95,10 @@ class Point(_message.Message):
     def missing_disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___MissingDisk]:
         """Disks that should be in the point and are not; with any of them the point is incomplete. What a rule leaves out is not among them."""
 
+    @_builtins.property
+    def vm_snapshots(self) -> _containers.RepeatedCompositeFieldContainer[Global___VmSnapshot]:
+        """The VM's own snapshots, oldest first: described only, their data is not in the point."""
+
     def __init__(
         self,
         *,
@@ -115,14 +120,59 @@ class Point(_message.Message):
         run: _builtins.str = ...,
         group: _capture_pb2.GroupMoment | None = ...,
         missing_disks: _abc.Iterable[Global___MissingDisk] | None = ...,
+        vm_snapshots: _abc.Iterable[Global___VmSnapshot] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "commit_time", b"commit_time", "group", b"group", "snapshot_time", b"snapshot_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "base_point_id", b"base_point_id", "commit_time", b"commit_time", "consistency", b"consistency", "disks", b"disks", "group", b"group", "level", b"level", "logical_bytes", b"logical_bytes", "method", b"method", "missing_disks", b"missing_disks", "notices", b"notices", "point_id", b"point_id", "policy", b"policy", "read_bytes", b"read_bytes", "repository_id", b"repository_id", "run", b"run", "snapshot_time", b"snapshot_time", "stored_bytes", b"stored_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "base_point_id", b"base_point_id", "commit_time", b"commit_time", "consistency", b"consistency", "disks", b"disks", "group", b"group", "level", b"level", "logical_bytes", b"logical_bytes", "method", b"method", "missing_disks", b"missing_disks", "notices", b"notices", "point_id", b"point_id", "policy", b"policy", "read_bytes", b"read_bytes", "repository_id", b"repository_id", "run", b"run", "snapshot_time", b"snapshot_time", "stored_bytes", b"stored_bytes", "vm_snapshots", b"vm_snapshots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Point: _TypeAlias = Point  # noqa: Y015
+
+@_typing.final
+class VmSnapshot(_message.Message):
+    """A snapshot somebody took of a VM."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SNAPSHOT_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_TIME_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
+    WITH_MEMORY_FIELD_NUMBER: _builtins.int
+    snapshot_id: _builtins.str
+    """The snapshot's UUID."""
+    display_name: _builtins.str
+    """Its name."""
+    description: _builtins.str
+    """Its description."""
+    parent_id: _builtins.str
+    """UUID of the snapshot before it; empty for the first."""
+    with_memory: _builtins.bool
+    """Whether it holds the VM's memory."""
+    @_builtins.property
+    def snapshot_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was taken, by the pool's clock."""
+
+    def __init__(
+        self,
+        *,
+        snapshot_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        snapshot_time: _timestamp_pb2.Timestamp | None = ...,
+        parent_id: _builtins.str = ...,
+        with_memory: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot_time", b"snapshot_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "display_name", b"display_name", "parent_id", b"parent_id", "snapshot_id", b"snapshot_id", "snapshot_time", b"snapshot_time", "with_memory", b"with_memory"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VmSnapshot: _TypeAlias = VmSnapshot  # noqa: Y015
 
 @_typing.final
 class MissingDisk(_message.Message):

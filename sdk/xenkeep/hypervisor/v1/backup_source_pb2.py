@@ -27,7 +27,7 @@ from xenkeep.common.v1 import capture_pb2 as xenkeep_dot_common_dot_v1_dot_captu
 from xenkeep.common.v1 import point_pb2 as xenkeep_dot_common_dot_v1_dot_point__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)xenkeep/hypervisor/v1/backup_source.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\x1a\x1dxenkeep/common/v1/point.proto\"\xd2\x03\n\x0c\x42\x61\x63kupSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02vm\x18\x02 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x03 \x01(\t\x12\x19\n\x11pool_display_name\x18\x04 \x01(\t\x12)\n\x06method\x18\x05 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x33\n\x0b\x63onsistency\x18\x06 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x31\n\rsnapshot_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x10vm_configuration\x18\x08 \x01(\x0c\x42\x03\x80\x01\x01\x12\x30\n\x05\x64isks\x18\t \x03(\x0b\x32!.xenkeep.hypervisor.v1.SourceDisk\x12*\n\x07notices\x18\n \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\x12-\n\x05group\x18\x0b \x01(\x0b\x32\x1e.xenkeep.common.v1.GroupMoment\x12\x35\n\rmissing_disks\x18\x0c \x03(\x0b\x32\x1e.xenkeep.common.v1.MissingDisk\"\x96\x03\n\nSourceDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\'\n\x05level\x18\x05 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x32\n\x0b\x66ull_reason\x18\x06 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\x12\x1b\n\x13\x66ull_reason_message\x18\x07 \x01(\t\x12\x39\n\rnbd_endpoints\x18\x08 \x03(\x0b\x32\".xenkeep.hypervisor.v1.NbdEndpoint\x12\x14\n\x0ctracking_ref\x18\t \x01(\t\x12\x15\n\rextents_known\x18\n \x01(\x08\x12\x15\n\rchanged_bytes\x18\x0b \x01(\x04\x12\x19\n\x11\x62\x61se_tracking_ref\x18\x0c \x01(\t\x12)\n\x04kind\x18\r \x01(\x0e\x32\x1b.xenkeep.common.v1.DiskKind\"T\n\x0bSourceGroup\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x33\n\x07members\x18\x02 \x03(\x0b\x32\".xenkeep.hypervisor.v1.GroupMember\"3\n\x0bGroupMember\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x18\n\x10\x62\x61\x63kup_source_id\x18\x02 \x01(\t\"\x9e\x01\n\x0bNbdEndpoint\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x18\n\x0b\x65xport_name\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x05 \x01(\t\x12\x13\n\x0bserver_name\x18\x06 \x01(\t\x12\x17\n\x0fmax_connections\x18\x07 \x01(\x05\"1\n\x08\x44iskBase\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x14\n\x0ctracking_ref\x18\x02 \x01(\t\"\xc6\x02\n\x17OpenBackupSourceRequest\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x18\n\x10\x62\x61\x63kup_source_id\x18\x02 \x01(\t\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12.\n\x05\x62\x61ses\x18\x04 \x03(\x0b\x32\x1f.xenkeep.hypervisor.v1.DiskBase\x12\x32\n\x0b\x66ull_reason\x18\x05 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\x12\x32\n\x07options\x18\x06 \x01(\x0b\x32!.xenkeep.common.v1.CaptureOptions\x12\x31\n\x05group\x18\x07 \x01(\x0b\x32\".xenkeep.hypervisor.v1.SourceGroup\x12\x0f\n\x07lineage\x18\x08 \x01(\t\"&\n\x16GetBackupSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x12ListExtentsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64isk_id\x18\x02 \x01(\t\"A\n\x13ListExtentsResponse\x12*\n\x07\x65xtents\x18\x01 \x03(\x0b\x32\x19.xenkeep.common.v1.Extent\";\n\x18\x43loseBackupSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tcommitted\x18\x02 \x01(\x08\"\x1b\n\x19\x43loseBackupSourceResponse2\xc5\x03\n\x13\x42\x61\x63kupSourceService\x12g\n\x10OpenBackupSource\x12..xenkeep.hypervisor.v1.OpenBackupSourceRequest\x1a#.xenkeep.hypervisor.v1.BackupSource\x12\x65\n\x0fGetBackupSource\x12-.xenkeep.hypervisor.v1.GetBackupSourceRequest\x1a#.xenkeep.hypervisor.v1.BackupSource\x12\x66\n\x0bListExtents\x12).xenkeep.hypervisor.v1.ListExtentsRequest\x1a*.xenkeep.hypervisor.v1.ListExtentsResponse0\x01\x12v\n\x11\x43loseBackupSource\x12/.xenkeep.hypervisor.v1.CloseBackupSourceRequest\x1a\x30.xenkeep.hypervisor.v1.CloseBackupSourceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)xenkeep/hypervisor/v1/backup_source.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\x1a\x1dxenkeep/common/v1/point.proto\"\x87\x04\n\x0c\x42\x61\x63kupSource\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02vm\x18\x02 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x03 \x01(\t\x12\x19\n\x11pool_display_name\x18\x04 \x01(\t\x12)\n\x06method\x18\x05 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x33\n\x0b\x63onsistency\x18\x06 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x31\n\rsnapshot_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\x10vm_configuration\x18\x08 \x01(\x0c\x42\x03\x80\x01\x01\x12\x30\n\x05\x64isks\x18\t \x03(\x0b\x32!.xenkeep.hypervisor.v1.SourceDisk\x12*\n\x07notices\x18\n \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\x12-\n\x05group\x18\x0b \x01(\x0b\x32\x1e.xenkeep.common.v1.GroupMoment\x12\x35\n\rmissing_disks\x18\x0c \x03(\x0b\x32\x1e.xenkeep.common.v1.MissingDisk\x12\x33\n\x0cvm_snapshots\x18\r \x03(\x0b\x32\x1d.xenkeep.common.v1.VmSnapshot\"\x96\x03\n\nSourceDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\'\n\x05level\x18\x05 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x32\n\x0b\x66ull_reason\x18\x06 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\x12\x1b\n\x13\x66ull_reason_message\x18\x07 \x01(\t\x12\x39\n\rnbd_endpoints\x18\x08 \x03(\x0b\x32\".xenkeep.hypervisor.v1.NbdEndpoint\x12\x14\n\x0ctracking_ref\x18\t \x01(\t\x12\x15\n\rextents_known\x18\n \x01(\x08\x12\x15\n\rchanged_bytes\x18\x0b \x01(\x04\x12\x19\n\x11\x62\x61se_tracking_ref\x18\x0c \x01(\t\x12)\n\x04kind\x18\r \x01(\x0e\x32\x1b.xenkeep.common.v1.DiskKind\"T\n\x0bSourceGroup\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x33\n\x07members\x18\x02 \x03(\x0b\x32\".xenkeep.hypervisor.v1.GroupMember\"3\n\x0bGroupMember\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x18\n\x10\x62\x61\x63kup_source_id\x18\x02 \x01(\t\"\x9e\x01\n\x0bNbdEndpoint\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\x12\x18\n\x0b\x65xport_name\x18\x04 \x01(\tB\x03\x80\x01\x01\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x05 \x01(\t\x12\x13\n\x0bserver_name\x18\x06 \x01(\t\x12\x17\n\x0fmax_connections\x18\x07 \x01(\x05\"1\n\x08\x44iskBase\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x14\n\x0ctracking_ref\x18\x02 \x01(\t\"\xc6\x02\n\x17OpenBackupSourceRequest\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x18\n\x10\x62\x61\x63kup_source_id\x18\x02 \x01(\t\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12.\n\x05\x62\x61ses\x18\x04 \x03(\x0b\x32\x1f.xenkeep.hypervisor.v1.DiskBase\x12\x32\n\x0b\x66ull_reason\x18\x05 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\x12\x32\n\x07options\x18\x06 \x01(\x0b\x32!.xenkeep.common.v1.CaptureOptions\x12\x31\n\x05group\x18\x07 \x01(\x0b\x32\".xenkeep.hypervisor.v1.SourceGroup\x12\x0f\n\x07lineage\x18\x08 \x01(\t\"&\n\x16GetBackupSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"3\n\x12ListExtentsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64isk_id\x18\x02 \x01(\t\"A\n\x13ListExtentsResponse\x12*\n\x07\x65xtents\x18\x01 \x03(\x0b\x32\x19.xenkeep.common.v1.Extent\";\n\x18\x43loseBackupSourceRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tcommitted\x18\x02 \x01(\x08\"\x1b\n\x19\x43loseBackupSourceResponse2\xc5\x03\n\x13\x42\x61\x63kupSourceService\x12g\n\x10OpenBackupSource\x12..xenkeep.hypervisor.v1.OpenBackupSourceRequest\x1a#.xenkeep.hypervisor.v1.BackupSource\x12\x65\n\x0fGetBackupSource\x12-.xenkeep.hypervisor.v1.GetBackupSourceRequest\x1a#.xenkeep.hypervisor.v1.BackupSource\x12\x66\n\x0bListExtents\x12).xenkeep.hypervisor.v1.ListExtentsRequest\x1a*.xenkeep.hypervisor.v1.ListExtentsResponse0\x01\x12v\n\x11\x43loseBackupSource\x12/.xenkeep.hypervisor.v1.CloseBackupSourceRequest\x1a\x30.xenkeep.hypervisor.v1.CloseBackupSourceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,29 +39,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NBDENDPOINT'].fields_by_name['export_name']._loaded_options = None
   _globals['_NBDENDPOINT'].fields_by_name['export_name']._serialized_options = b'\200\001\001'
   _globals['_BACKUPSOURCE']._serialized_start=166
-  _globals['_BACKUPSOURCE']._serialized_end=632
-  _globals['_SOURCEDISK']._serialized_start=635
-  _globals['_SOURCEDISK']._serialized_end=1041
-  _globals['_SOURCEGROUP']._serialized_start=1043
-  _globals['_SOURCEGROUP']._serialized_end=1127
-  _globals['_GROUPMEMBER']._serialized_start=1129
-  _globals['_GROUPMEMBER']._serialized_end=1180
-  _globals['_NBDENDPOINT']._serialized_start=1183
-  _globals['_NBDENDPOINT']._serialized_end=1341
-  _globals['_DISKBASE']._serialized_start=1343
-  _globals['_DISKBASE']._serialized_end=1392
-  _globals['_OPENBACKUPSOURCEREQUEST']._serialized_start=1395
-  _globals['_OPENBACKUPSOURCEREQUEST']._serialized_end=1721
-  _globals['_GETBACKUPSOURCEREQUEST']._serialized_start=1723
-  _globals['_GETBACKUPSOURCEREQUEST']._serialized_end=1761
-  _globals['_LISTEXTENTSREQUEST']._serialized_start=1763
-  _globals['_LISTEXTENTSREQUEST']._serialized_end=1814
-  _globals['_LISTEXTENTSRESPONSE']._serialized_start=1816
-  _globals['_LISTEXTENTSRESPONSE']._serialized_end=1881
-  _globals['_CLOSEBACKUPSOURCEREQUEST']._serialized_start=1883
-  _globals['_CLOSEBACKUPSOURCEREQUEST']._serialized_end=1942
-  _globals['_CLOSEBACKUPSOURCERESPONSE']._serialized_start=1944
-  _globals['_CLOSEBACKUPSOURCERESPONSE']._serialized_end=1971
-  _globals['_BACKUPSOURCESERVICE']._serialized_start=1974
-  _globals['_BACKUPSOURCESERVICE']._serialized_end=2427
+  _globals['_BACKUPSOURCE']._serialized_end=685
+  _globals['_SOURCEDISK']._serialized_start=688
+  _globals['_SOURCEDISK']._serialized_end=1094
+  _globals['_SOURCEGROUP']._serialized_start=1096
+  _globals['_SOURCEGROUP']._serialized_end=1180
+  _globals['_GROUPMEMBER']._serialized_start=1182
+  _globals['_GROUPMEMBER']._serialized_end=1233
+  _globals['_NBDENDPOINT']._serialized_start=1236
+  _globals['_NBDENDPOINT']._serialized_end=1394
+  _globals['_DISKBASE']._serialized_start=1396
+  _globals['_DISKBASE']._serialized_end=1445
+  _globals['_OPENBACKUPSOURCEREQUEST']._serialized_start=1448
+  _globals['_OPENBACKUPSOURCEREQUEST']._serialized_end=1774
+  _globals['_GETBACKUPSOURCEREQUEST']._serialized_start=1776
+  _globals['_GETBACKUPSOURCEREQUEST']._serialized_end=1814
+  _globals['_LISTEXTENTSREQUEST']._serialized_start=1816
+  _globals['_LISTEXTENTSREQUEST']._serialized_end=1867
+  _globals['_LISTEXTENTSRESPONSE']._serialized_start=1869
+  _globals['_LISTEXTENTSRESPONSE']._serialized_end=1934
+  _globals['_CLOSEBACKUPSOURCEREQUEST']._serialized_start=1936
+  _globals['_CLOSEBACKUPSOURCEREQUEST']._serialized_end=1995
+  _globals['_CLOSEBACKUPSOURCERESPONSE']._serialized_start=1997
+  _globals['_CLOSEBACKUPSOURCERESPONSE']._serialized_end=2024
+  _globals['_BACKUPSOURCESERVICE']._serialized_start=2027
+  _globals['_BACKUPSOURCESERVICE']._serialized_end=2480
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,7 @@ class BackupSource(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     MISSING_DISKS_FIELD_NUMBER: _builtins.int
+    VM_SNAPSHOTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`pools/{pool}/backupSources/{backup_source}`."""
     vm: _builtins.str
@@ -73,6 +74,10 @@ class BackupSource(_message.Message):
     def missing_disks(self) -> _containers.RepeatedCompositeFieldContainer[_point_pb2.MissingDisk]:
         """Disks that no rule leaves out and that cannot be read."""
 
+    @_builtins.property
+    def vm_snapshots(self) -> _containers.RepeatedCompositeFieldContainer[_point_pb2.VmSnapshot]:
+        """The VM's own snapshots, oldest first."""
+
     def __init__(
         self,
         *,
@@ -88,10 +93,11 @@ class BackupSource(_message.Message):
         notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
         group: _capture_pb2.GroupMoment | None = ...,
         missing_disks: _abc.Iterable[_point_pb2.MissingDisk] | None = ...,
+        vm_snapshots: _abc.Iterable[_point_pb2.VmSnapshot] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "snapshot_time", b"snapshot_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "disks", b"disks", "group", b"group", "method", b"method", "missing_disks", b"missing_disks", "name", b"name", "notices", b"notices", "pool_display_name", b"pool_display_name", "snapshot_time", b"snapshot_time", "vm", b"vm", "vm_configuration", b"vm_configuration", "vm_display_name", b"vm_display_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "disks", b"disks", "group", b"group", "method", b"method", "missing_disks", b"missing_disks", "name", b"name", "notices", b"notices", "pool_display_name", b"pool_display_name", "snapshot_time", b"snapshot_time", "vm", b"vm", "vm_configuration", b"vm_configuration", "vm_display_name", b"vm_display_name", "vm_snapshots", b"vm_snapshots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

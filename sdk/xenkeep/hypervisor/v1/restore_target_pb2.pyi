@@ -240,6 +240,7 @@ class Placement(_message.Message):
     KEEP_MAC_ADDRESSES_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     MEMORY_FIELD_NUMBER: _builtins.int
+    KEY_MATERIAL_FIELD_NUMBER: _builtins.int
     pool: _builtins.str
     """`pools/{pool}`."""
     sr: _builtins.str
@@ -254,6 +255,8 @@ class Placement(_message.Message):
     """Start it after the commit, or resume it. Otherwise it stays halted, or suspended with the memory of the restore point."""
     memory: Global___Placement.Memory.ValueType
     """What becomes of the memory in the restore point."""
+    key_material: _builtins.bool
+    """Whether a new VM gets the original's virtual TPM and UEFI variables: key material. Over the original they always come back."""
     def __init__(
         self,
         *,
@@ -264,10 +267,11 @@ class Placement(_message.Message):
         keep_mac_addresses: _builtins.bool = ...,
         start: _builtins.bool = ...,
         memory: Global___Placement.Memory.ValueType = ...,
+        key_material: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_mac_addresses", b"keep_mac_addresses", "memory", b"memory", "mode", b"mode", "pool", b"pool", "sr", b"sr", "start", b"start", "vm_display_name", b"vm_display_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_mac_addresses", b"keep_mac_addresses", "key_material", b"key_material", "memory", b"memory", "mode", b"mode", "pool", b"pool", "sr", b"sr", "start", b"start", "vm_display_name", b"vm_display_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -105,7 +105,7 @@ class Database:
         self._name = f"The database of {service}"
         self._ids = ids or RandomIds()
         self._clock = clock or SystemClock()
-        self._engine = sql_engine.create_engine(parsed, self._schema)
+        self._engine, self._close = sql_engine.create_engine(parsed, self._schema)
         self._writer = asyncio.Lock()
         self.outbox_written = asyncio.Event()
         """Set after each commit that left something to publish; the outbox clears it."""
@@ -115,12 +115,12 @@ class Database:
             if self._migrations:
                 await self.migrate(self._migrations)
         except BaseException:
-            await self._engine.dispose()
+            await self._close()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._engine.dispose()
+        await self._close()
 
     async def migrate(self, package: str) -> None:
         """Bring the schema to the newest revision in ``package``; see the module ``migrations``."""

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sqlalchemy import event, make_url, text
@@ -10,11 +11,14 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from services.chassis.errors import InvalidInput
+from services.chassis.sqlite_connections import SqliteConnections
 
 BUSY_TIMEOUT_MS = 20_000
 IDLE_TIMEOUT_MS = 60_000
 POOL = 8
 """Connections of a process at most; the default ``max_connections`` of PostgreSQL is 100."""
+Close = Callable[[], Awaitable[None]]
+"""Ends all connections; returns when that is done."""
 _WRITING = "xenkeep_writing"
 
 
@@ -39,8 +43,8 @@ def parse(url: str) -> URL:
     return parsed
 
 
-def create_engine(url: URL, schema: str) -> AsyncEngine:
-    """An engine; on PostgreSQL every unqualified table is in ``schema``."""
+def create_engine(url: URL, schema: str) -> tuple[AsyncEngine, Close]:
+    """An engine, and how to end it; on PostgreSQL every unqualified table is in ``schema``."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", schema):
         raise ValueError(f"not a schema name: {schema!r}")
     if url.drivername == "postgresql+asyncpg":
@@ -54,7 +58,7 @@ def create_engine(url: URL, schema: str) -> AsyncEngine:
             "tcp_keepalives_interval": "5",
             "tcp_keepalives_count": "3",
         }
-        return create_async_engine(
+        engine = create_async_engine(
             url,
             pool_pre_ping=True,
             pool_size=POOL,
@@ -63,10 +67,18 @@ def create_engine(url: URL, schema: str) -> AsyncEngine:
             hide_parameters=True,
             connect_args={"server_settings": settings},
         )
-    engine = create_async_engine(url, hide_parameters=True)
+        return engine, engine.dispose
+    arguments, options = url.get_dialect()().create_connect_args(url)
+    connections = SqliteConnections(*arguments, **options)
+    engine = create_async_engine(url, hide_parameters=True, async_creator=connections.open)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    return engine
+
+    async def close() -> None:
+        await engine.dispose()
+        await connections.close()
+
+    return engine, close
 
 
 async def start_reading(connection: AsyncConnection) -> None:

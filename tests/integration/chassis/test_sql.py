@@ -1,8 +1,11 @@
 import asyncio
+import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -172,6 +175,56 @@ def test_a_url_we_cannot_use_is_refused_without_repeating_it(url: str) -> None:
         Database(url, "catalog")
     assert caught.value.reason == "DATABASE_URL_INVALID"
     assert "hunter2" not in str(caught.value)
+
+
+def _threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name}
+
+
+async def test_leaving_a_store_waits_for_a_connection_that_was_called_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect: Any = sqlite3.connect
+    asked, go = threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any, **options: Any) -> Any:
+        asked.set()
+        go.wait()
+        return connect(*arguments, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", slowly)
+    before = _threads()
+    database = await store(tmp_path).__aenter__()
+    migrating = asyncio.create_task(database.migrate(MIGRATIONS))
+    await asyncio.to_thread(asked.wait)
+    migrating.cancel()
+    await asyncio.wait({migrating})
+    [thread] = _threads() - before
+    leaving = asyncio.create_task(database.__aexit__())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not leaving.done()
+    go.set()
+    await leaving
+    assert not thread.is_alive()
+
+
+async def test_leaving_a_store_ends_a_connection_that_is_still_in_use(tmp_path: Path) -> None:
+    before = _threads()
+    async with store(tmp_path) as database:
+        reading = database.read()
+        await reading.__aenter__()
+        assert _threads() - before
+    assert not _threads() - before
+    await reading.__aexit__(None, None, None)
+
+
+async def test_a_connection_that_cannot_be_made_leaves_no_thread(tmp_path: Path) -> None:
+    before = _threads()
+    async with store(tmp_path / "nowhere") as missing:
+        with pytest.raises(FailedPrecondition):
+            await missing.migrate(MIGRATIONS)
+        assert not _threads() - before
 
 
 async def test_a_damaged_a_missing_and_a_silent_database_are_told_apart(tmp_path: Path) -> None:

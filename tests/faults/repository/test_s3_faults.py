@@ -146,6 +146,16 @@ def test_what_does_not_pass_is_told_at_once(
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_redirect_to_nowhere_is_asked_about_once(world: World, proxy: FaultyProxy, status: int) -> None:
+    proxy.first(1000, (status, "PermanentRedirect"))
+    proxy.requests.clear()
+    with pytest.raises(FailedPrecondition) as caught:
+        world.store.get("first")
+    assert "STORE_REGION_WRONG" == caught.value.reason
+    assert ["GET", "HEAD"] == [method for method, _ in proxy.requests]
+
+
 def test_rights_that_are_missing_are_told(seaweed: Seaweed, tmp_path: Path) -> None:
     seaweed.store(tmp_path.name).put("x", [b"content"])
     reader = seaweed.store(tmp_path.name, "reader")

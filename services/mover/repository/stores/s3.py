@@ -243,12 +243,6 @@ class S3Store:
                 told = translate(error, doing, name, self._now())
                 if not isinstance(told, Unavailable) or attempt == _ATTEMPTS:
                     raise told from error
-            except RecursionError as error:  # botocore follows redirects to redirects without end
-                raise FailedPrecondition(
-                    f"The S3 server redirects {name} without end.",
-                    reason="STORE_REGION_WRONG",
-                    hint="Give the bucket's region and endpoint in the URL.",
-                ) from error
             except Unavailable as error:
                 told = error
                 if attempt == _ATTEMPTS:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from services.chassis.errors import FailedPrecondition, InvalidInput
 
@@ -74,7 +75,7 @@ def connect(place: S3Place, credentials: Path | None, ca: Path | None) -> Any:
     Raises FailedPrecondition when the credentials cannot be read.
     """
     keys = read_credentials(credentials / place.credentials if credentials else None)
-    return boto3.session.Session(**keys, region_name=place.region).client(
+    client = boto3.session.Session(**keys, region_name=place.region).client(
         "s3",
         endpoint_url=place.endpoint or None,
         verify=str(ca) if ca else None,
@@ -87,6 +88,16 @@ def connect(place: S3Place, credentials: Path | None, ca: Path | None) -> Any:
             request_checksum_calculation="when_required",
         ),
     )
+    client.meta.events.register("needs-retry.s3.HeadBucket", _redirected_is_the_answer)
+    return client
+
+
+def _redirected_is_the_answer(response: tuple[Any, dict[str, Any]] | None, **_: object) -> None:
+    """To follow a redirect that names no region botocore asks for the bucket, and again to follow that one's
+    redirect, until the stack is full (botocore/utils.py: S3RegionRedirectorv2.get_bucket_region).
+    """
+    if response is not None and response[0].status_code in (301, 302, 307):
+        raise ClientError(response[1], "HeadBucket")
 
 
 def read_credentials(file: Path | None) -> dict[str, str]:

@@ -148,5 +148,8 @@ class HostileNbd:
         with suppress(OSError):
             script(talk)
         with suppress(OSError):
-            duplicate.shutdown(socket.SHUT_RDWR)
+            # Closed with requests unread, TCP resets the connection, and what was said last may be lost.
+            duplicate.shutdown(socket.SHUT_WR)
+            while duplicate.recv(1 << 16):
+                pass
         talk.stream.close()

@@ -1,6 +1,7 @@
 """What shall go wrong with a VM, as ordered by the control API."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 
 from services.chassis.clock import Clock
@@ -26,13 +27,17 @@ class Mishaps:
         self._clock = clock
         self._snapshots: dict[str, int] = {}
         self._shutdowns: dict[str, Shutdown] = {}
+        self._reset = asyncio.Event()
 
     def fail_snapshot(self, vm: str, after_disks: int) -> None:
         """The VM's next snapshot breaks off when it has made ``after_disks`` disks; once."""
         self._snapshots[vm] = after_disks
 
     def set_shutdown(self, vm: str, shutdown: Shutdown) -> None:
+        """Also for a shutdown that is under way: its delay counts from when it began."""
         self._shutdowns[vm] = shutdown
+        self._reset.set()
+        self._reset = asyncio.Event()
 
     def check_snapshot(self, vm: str, disks_made: int, disks_wanted: int) -> None:
         """Raises ``HalfMade`` when the moment has come, at the latest when no disk is left to make."""
@@ -47,13 +52,24 @@ class Mishaps:
 
         Raises ``VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT`` when it will not.
         """
-        shutdown = self._shutdowns.get(vm, Shutdown())
-        if shutdown.delay_s:
-            try:
-                await self._clock.wait(cancelled.wait(), shutdown.delay_s)
-            except TimeoutError:
-                pass  # nobody called it off
-            else:
+        began = self._clock.monotonic()
+        while True:
+            shutdown, reset = self._shutdowns.get(vm, Shutdown()), self._reset
+            left = began + shutdown.delay_s - self._clock.monotonic()
+            if left <= 0:
+                break
+            with suppress(TimeoutError):  # nothing came in between
+                await self._clock.wait(_either(cancelled, reset), left)
+            if cancelled.is_set():
                 return
         if shutdown.refused:
             raise XapiFailure("VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT", vm_ref)
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

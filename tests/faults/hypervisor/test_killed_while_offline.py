@@ -2,18 +2,19 @@
 
 import asyncio
 import uuid
+from collections.abc import Awaitable, Callable
 
 import grpc
 import pytest
 from xenkeep.common.v1 import capture_pb2
-from xenkeep.hypervisor.v1 import events_pb2, vm_pb2
+from xenkeep.hypervisor.v1 import vm_pb2
 from xenkeep.simulator.v1 import simulator_pb2
 
 from tests.faults.hypervisor.pool_view import snapshots
 from tests.support.hypervisor import Lab
 
 OFFLINE = capture_pb2.METHOD_OFFLINE
-HALTED, RUNNING = vm_pb2.Vm.POWER_STATE_HALTED, vm_pb2.Vm.POWER_STATE_RUNNING
+RUNNING = vm_pb2.Vm.POWER_STATE_RUNNING
 
 
 def _runs(vm: vm_pb2.Vm) -> bool:
@@ -44,18 +45,36 @@ async def test_killed_between_shutdown_and_start_the_vm_runs_again_by_itself(lab
         assert {} == await snapshots(lab), step
 
 
+async def _pool_until(lab: Lab, kind: str, held: Callable[[], Awaitable[bool]]) -> None:
+    """Looks again whenever something of that kind happens in the pool."""
+    token = ""
+    while True:
+        token = (await lab.session_call("event.from", [kind], token, 30.0))["token"]
+        if await held():
+            return
+
+
 async def test_killed_while_the_guest_is_shutting_down_it_runs_again_by_itself(lab: Lab) -> None:
     vm = await lab.vm("web")
-    await lab.simulator.SetShutdown(simulator_pb2.SetShutdownRequest(vm="web", delay_milliseconds=12_000))
+    await lab.simulator.SetShutdown(simulator_pb2.SetShutdownRequest(vm="web", delay_milliseconds=3_600_000))
     [ref] = await lab.session_call("VM.get_by_name_label", "web")
+
+    async def is_shutting_down() -> bool:
+        return "clean_shutdown" in (await lab.session_call("VM.get_current_operations", ref)).values()
+
+    async def was_started() -> bool:
+        told = (await lab.session_call("message.get_all_records")).values()
+        vm_uuid = vm.name.rpartition("/")[2]
+        return ("VM_STARTED", vm_uuid) in {(message["name"], message["obj_uuid"]) for message in told}
+
     opening = asyncio.ensure_future(lab.open(vm, method=OFFLINE))
-    while "clean_shutdown" not in (await lab.session_call("VM.get_current_operations", ref)).values():
-        await lab.session_call("event.from", [f"VM/{ref}"], "", 0.0)
+    await _pool_until(lab, f"VM/{ref}", is_shutting_down)
     await lab.process.kill()
     with pytest.raises(grpc.aio.AioRpcError):
         await opening
     assert "Running" == await lab.session_call("VM.get_power_state", ref)
+    assert not await was_started()
     await lab.restarted()
-    await lab.event(events_pb2.VmPowerChanged, lambda event: event.new_power_state == HALTED)
-    await lab.event(events_pb2.VmPowerChanged, lambda event: event.new_power_state == RUNNING)
+    await lab.simulator.SetShutdown(simulator_pb2.SetShutdownRequest(vm="web"))
+    await _pool_until(lab, "message", was_started)
     assert vm.host_id == (await lab.vm_with(vm.name, _runs)).host_id

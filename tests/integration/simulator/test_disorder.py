@@ -119,6 +119,17 @@ async def test_a_slow_shutdown_can_be_called_off(control: Any, sdk: Sdk) -> None
     await sdk.run("VM.clean_shutdown", vm)
 
 
+async def test_a_shutdown_under_way_ends_when_the_guest_is_told_to_be_quicker(control: Any, sdk: Sdk) -> None:
+    vm = await the_vm(sdk)
+    await control.SetShutdown(pb.SetShutdownRequest(vm="web", delay_milliseconds=3_600_000))
+    task = await sdk.call("Async.VM.clean_shutdown", vm)
+    await control.SetShutdown(pb.SetShutdownRequest(vm="web", delay_milliseconds=3_500_000))
+    assert await sdk.call("task.get_status", task) == "pending"
+    await control.SetShutdown(pb.SetShutdownRequest(vm="web"))
+    assert (await sdk.wait_for_task(task))["status"] == "success"
+    assert await sdk.call("VM.get_power_state", vm) == "Halted"
+
+
 async def test_a_feature_of_the_licence_expires(control: Any, sdk: Sdk) -> None:
     ref, _ = await first_disk(sdk)
     await control.SetRestriction(pb.SetRestrictionRequest(name="restrict_cbt", restricted=True))

@@ -797,7 +797,7 @@ class SetShutdownRequest(_message.Message):
     refused: _builtins.bool
     """Whether the guest ignores the request, so that a clean shutdown fails."""
     delay_milliseconds: _builtins.int
-    """How long the guest takes; with `refused`, until the toolstack gives up. 0 is at once."""
+    """How long the guest takes, from the request on; with `refused`, until the toolstack gives up. 0 is at once."""
     def __init__(
         self,
         *,

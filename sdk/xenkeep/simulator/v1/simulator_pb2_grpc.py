@@ -253,7 +253,7 @@ class SimulatorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetShutdown(self, request, context):
-        """How a guest takes a request to shut down, from now on.
+        """How a guest takes a request to shut down, from now on and in a shutdown that is under way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

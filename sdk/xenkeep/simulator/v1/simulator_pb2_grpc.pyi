@@ -66,7 +66,7 @@ class SimulatorServiceStub:
     FailSnapshot: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.FailSnapshotRequest, _simulator_pb2.FailSnapshotResponse]
     """The next snapshot or checkpoint of a VM fails half-way and leaves disks behind."""
     SetShutdown: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SetShutdownRequest, _simulator_pb2.SetShutdownResponse]
-    """How a guest takes a request to shut down, from now on."""
+    """How a guest takes a request to shut down, from now on and in a shutdown that is under way."""
     SetRestriction: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SetRestrictionRequest, _simulator_pb2.SetRestrictionResponse]
     """A feature of the licence expires, or is bought."""
     ReplaceCertificate: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.ReplaceCertificateRequest, _simulator_pb2.ReplaceCertificateResponse]
@@ -116,7 +116,7 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
     FailSnapshot: _aio.UnaryUnaryMultiCallable[_simulator_pb2.FailSnapshotRequest, _simulator_pb2.FailSnapshotResponse]  # type: ignore[assignment]
     """The next snapshot or checkpoint of a VM fails half-way and leaves disks behind."""
     SetShutdown: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SetShutdownRequest, _simulator_pb2.SetShutdownResponse]  # type: ignore[assignment]
-    """How a guest takes a request to shut down, from now on."""
+    """How a guest takes a request to shut down, from now on and in a shutdown that is under way."""
     SetRestriction: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SetRestrictionRequest, _simulator_pb2.SetRestrictionResponse]  # type: ignore[assignment]
     """A feature of the licence expires, or is bought."""
     ReplaceCertificate: _aio.UnaryUnaryMultiCallable[_simulator_pb2.ReplaceCertificateRequest, _simulator_pb2.ReplaceCertificateResponse]  # type: ignore[assignment]
@@ -259,7 +259,7 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _simulator_pb2.SetShutdownRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_pb2.SetShutdownResponse, _abc.Awaitable[_simulator_pb2.SetShutdownResponse]]:
-        """How a guest takes a request to shut down, from now on."""
+        """How a guest takes a request to shut down, from now on and in a shutdown that is under way."""
 
     @_abc_1.abstractmethod
     def SetRestriction(

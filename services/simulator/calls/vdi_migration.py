@@ -20,39 +20,49 @@ async def pool_migrate(call: Call, ref: str, sr: str, options: dict[str, str]) -
     Snapshots stay where they are and point at the new disk. Raises ``VDI_NEEDS_VM_FOR_MIGRATE``,
     ``VDI_CBT_ENABLED``, ``VDI_IN_USE`` while a guest has the disk open from outside, ``VM_REQUIRES_SR``.
     """
-    vm, vbd = _user(call, ref)
+    vm = _user(call, ref)
     host = vm["resident_on"]
     if host != NULL_REF and not domains.sees(call.pool, host, call.db.row("SR", sr).ref):
         raise XapiFailure("VM_REQUIRES_SR", vm.ref, sr)
-    async with vm_operation(call, vm.ref, "migrate_send"), _mirroring(call, ref), call.pool.guests_may_write:
-        vdi = call.db.row("VDI", ref)
-        uuid = call.pool.ids.new()
-        source, target = call.pool.repository(vdi["SR"]), call.pool.repository(sr)
-        node = await disk_work(source.copy, vdi["uuid"], target, uuid)
-        moved = add_vdi(call.pool, sr, node, **copied_fields(vdi), tags=vdi["tags"])
-        call.db.set("VBD", vbd.ref, "VDI", moved)
-        for snapshot in list(vdi["snapshots"]):
-            call.db.set("VDI", snapshot, "snapshot_of", moved)
-        await disk_work(source.destroy, vdi["uuid"])
-    vdi_calls.forget_record(call, ref)
-    await call.pool.disks[vdi["SR"]].follow()
-    await call.pool.disks[sr].follow()
-    call.pool.disks[vdi["SR"]].coalesce_soon()
+    async with vm_operation(call, vm.ref, "migrate_send"), mirroring(call, ref), call.pool.guests_may_write:
+        moved = await move(call, ref, sr)
     allowed_operations.refresh_vm(call.db, vm.ref)
     return moved
 
 
-def _user(call: Call, ref: str) -> tuple[Row, Row]:
-    """The VM that has the disk, and how; one that runs with it before others."""
+async def move(call: Call, ref: str, sr: str) -> str:
+    """A full copy in ``sr`` takes the place of a disk, which is destroyed; whoever had it has the copy."""
+    vdi = call.db.row("VDI", ref)
+    uuid = call.pool.ids.new()
+    source, target = call.pool.repository(vdi["SR"]), call.pool.repository(sr)
+    node = await disk_work(source.copy, vdi["uuid"], target, uuid)
+    origin = {name: vdi[name] for name in ("tags", "is_a_snapshot", "snapshot_of", "snapshot_time")}
+    moved = add_vdi(call.pool, sr, node, **copied_fields(vdi), **origin)
+    for vbd in list(vdi["VBDs"]):
+        call.db.set("VBD", vbd, "VDI", moved)
+    for snapshot in list(vdi["snapshots"]):
+        call.db.set("VDI", snapshot, "snapshot_of", moved)
+    await disk_work(source.destroy, vdi["uuid"])
+    vdi_calls.forget_record(call, ref)
+    await call.pool.disks[vdi["SR"]].follow()
+    await call.pool.disks[sr].follow()
+    call.pool.disks[vdi["SR"]].coalesce_soon()
+    return moved
+
+
+def _user(call: Call, ref: str) -> Row:
+    """The VM that has the disk; one that runs with it before others."""
     vbds = [call.db.row("VBD", vbd_ref) for vbd_ref in call.db.row("VDI", ref)["VBDs"]]
     for vbd in sorted(vbds, key=lambda vbd: not vbd["currently_attached"]):
         vm = call.db.row("VM", vbd["VM"])
         if not vm["is_control_domain"]:
-            return vm, vbd
+            return vm
     raise XapiFailure("VDI_NEEDS_VM_FOR_MIGRATE", ref)
 
 
-def _mirroring(call: Call, ref: str) -> AbstractAsyncContextManager[None]:
+def mirroring(call: Call, ref: str) -> AbstractAsyncContextManager[None]:
+    """Hold the copying of a disk that is in use. Raises ``VDI_CBT_ENABLED``, ``VDI_IN_USE``."""
+
     def check(vdi: Row) -> None:
         vdi_rules.check(call.db, vdi, "mirror")
         if vdi["uuid"] in call.pool.guest_disks:

@@ -161,12 +161,6 @@ async def copy_bios_strings(call: Call, ref: str, host: str) -> None:
     call.db.set("VM", ref, "bios_strings", strings)
 
 
-async def get_srs_required_for_recovery(call: Call, ref: str, session_to: str) -> list[str]:
-    """SRs that hold copies of the pool's metadata: here none does."""
-    call.db.row("VM", ref)
-    return []
-
-
 async def get_allowed_vbd_devices(call: Call, ref: str) -> list[str]:
     """Free device numbers."""
     vm = call.db.row("VM", ref)

@@ -4,7 +4,7 @@ from services.simulator.calls import vdi
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, vm_rules
+from services.simulator.pool import allowed_operations, domains, placement, vm_rules
 from services.simulator.pool.operations import vm_operation
 
 _NOT_CLEANLY = ("VM_LACKS_FEATURE", "VM_BAD_POWER_STATE", "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT")
@@ -24,17 +24,12 @@ async def start_on(call: Call, vm_ref: str, host: str, start_paused: bool, force
 async def _start(call: Call, vm_ref: str, name: str, host: str | None, paused: bool) -> None:
     async with vm_operation(call, vm_ref, name):
         vm = call.db.row("VM", vm_ref)
-        chosen = _checked(call, host) if host is not None else domains.choose_host(call.pool, vm)
+        if host is not None:
+            placement.check(call.pool, host, vm)
+        chosen = host or domains.choose_host(call.pool, vm)
         await domains.attach_disks(call.pool, vm_ref)
         await domains.started(call.pool, vm_ref, chosen, "Paused" if paused else "Running")
         tell(call, vm_ref, "VM_STARTED", f"started on host: {_host_text(call, chosen)}")
-
-
-def _checked(call: Call, host: str) -> str:
-    """Raises ``HOST_OFFLINE``."""
-    if not call.pool.hosts[host].alive:
-        raise XapiFailure("HOST_OFFLINE", host)
-    return host
 
 
 async def hard_shutdown(call: Call, vm_ref: str) -> None:
@@ -118,21 +113,17 @@ async def _become(call: Call, vm_ref: str, name: str, state: str) -> None:
 
 
 async def pool_migrate(call: Call, vm_ref: str, host: str, options: dict[str, str]) -> None:
-    """Live, on shared storage. Raises ``VM_REQUIRES_SR`` when the host does not see a disk."""
+    """Live, on shared storage. Raises ``VM_REQUIRES_SR`` when the host does not see a disk, ``HOST_OFFLINE``,
+    ``HOST_DISABLED``, ``HOST_NOT_ENOUGH_FREE_MEMORY``.
+    """
     async with vm_operation(call, vm_ref, "pool_migrate"):
         vm = call.db.row("VM", vm_ref)
-        _checked(call, call.db.row("host", host).ref)
-        for _, vdi in domains.disks_in_use(call.pool, vm):
-            if not domains.sees(call.pool, host, vdi["SR"]):
-                raise XapiFailure("VM_REQUIRES_SR", vm_ref, vdi["SR"])
         source = vm["resident_on"]
-        call.db.set("VM", vm_ref, "resident_on", host)
-        tell(
-            call,
-            vm_ref,
-            "VM_MIGRATED",
-            f"migrated from {_host_text(call, source)} to {_host_text(call, host)}",
-        )
+        if source == host:
+            return
+        placement.check(call.pool, host, vm)
+        call.db.update("VM", vm_ref, resident_on=host, domid=next(call.pool.domids))
+        tell_of_migration(call, vm_ref, source, host)
 
 
 async def power_state_reset(call: Call, vm_ref: str) -> None:
@@ -158,6 +149,12 @@ async def assert_operation_valid(call: Call, vm_ref: str, name: str) -> None:
 async def update_allowed_operations(call: Call, vm_ref: str) -> None:
     call.db.row("VM", vm_ref)
     allowed_operations.refresh(call.db, "VM", vm_ref)
+
+
+def tell_of_migration(call: Call, vm_ref: str, source: str, target: str) -> None:
+    """A VM runs on another host."""
+    what = f"migrated from {_host_text(call, source)} to {_host_text(call, target)}"
+    tell(call, vm_ref, "VM_MIGRATED", what)
 
 
 def tell(call: Call, vm_ref: str, name: str, what: str) -> None:

@@ -1,6 +1,7 @@
 """PUT /import: VMs with their disks from an XVA (xapi: ocaml/xapi/import.ml)."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from services.simulator.calls import vdi as vdi_calls
 from services.simulator.calls.vm import destroy_record
@@ -17,7 +18,7 @@ from services.simulator.transfers import ova
 from services.simulator.transfers.access import Transfer, admitted
 from services.simulator.transfers.metadata_import import wishes
 from services.simulator.transfers.ova import Exported
-from services.simulator.transfers.restore import Restore
+from services.simulator.transfers.restore import Restore, Wishes
 from services.simulator.transfers.stream import received
 from services.simulator.transfers.xva_reader import XvaReader
 
@@ -57,7 +58,9 @@ class XvaImport:
                     ("content-type", "application/octet-stream"),
                 ]
             )
-            await _Import(self._pool, self._host, transfer, sr).run()
+            call = Call(self._pool, self._host, None, transfer.session, transfer.task)
+            pieces = received(transfer, None)
+            transfer.result = await XvaContents(call, sr, wishes(transfer), pieces).take_in()
 
     def _sr(self, transfer: Transfer) -> str:
         """Raises ``NO_HOSTS_AVAILABLE`` for an unknown SR, ``DEFAULT_SR_NOT_FOUND`` without one."""
@@ -72,39 +75,40 @@ class XvaImport:
         return row.ref
 
 
-class _Import:
-    """One import, and its undoing."""
+class XvaContents:
+    """What one archive makes, from wherever it comes, and its undoing."""
 
-    def __init__(self, pool: Pool, host: Host, transfer: Transfer, sr: str) -> None:
-        self._pool = pool
-        self._host = host
-        self._transfer = transfer
+    def __init__(self, call: Call, sr: str, wanted: Wishes, pieces: AsyncIterator[bytes]) -> None:
+        self._call = call
+        self._pool = call.pool
         self._sr = sr
-        self._call = Call(pool, host, None, transfer.session, transfer.task)
+        self._wanted = wanted
+        self._pieces = pieces
         self._disks = NewDisks()
         self._vms: list[str] = []
 
-    async def run(self) -> None:
-        transfer, db = self._transfer, self._pool.db
-        reader = XvaReader(received(transfer, None))
+    async def take_in(self) -> list[str]:
+        """References of the VMs."""
+        db, task = self._pool.db, self._call.task
+        reader = XvaReader(self._pieces)
         objects = ova.read(await reader.ova())
-        restore = Restore(self._pool, objects, self._disks, wishes(transfer))
+        restore = Restore(self._pool, objects, self._disks, self._wanted)
         restore.check()
         try:
             await self._make_disks(objects)
             result = restore.apply()
             self._vms = restore.made_vms
             for vm in self._vms:
-                db.set("VM", vm, "current_operations", {transfer.task: "import"})
-            db.add_to_map("task", transfer.task, "other_config", "object_creation", "complete")
+                db.set("VM", vm, "current_operations", {task: "import"})
+            db.add_to_map("task", task, "other_config", "object_creation", "complete")
             await self._fill_disks(reader)
         except (XapiFailure, ConnectionError, EOFError):
-            if not wishes(transfer).force:
+            if not self._wanted.force:
                 await self._undo()
             raise
         finally:
             self._release()
-        transfer.result = result
+        return result
 
     async def _make_disks(self, objects: dict[str, Exported]) -> None:
         wanted = {
@@ -131,7 +135,7 @@ class _Import:
         current, sink, vbd = "", None, ""
         seen: set[str] = set()
         try:
-            async for chunk in reader.chunks(check=not wishes(self._transfer).force):
+            async for chunk in reader.chunks(check=not self._wanted.force):
                 if chunk.disk != current:
                     self._unplug(vbd)
                     current, vbd, sink = chunk.disk, *await self._open(chunk.disk)
@@ -152,7 +156,7 @@ class _Import:
             raise XapiFailure("IMPORT_ERROR_UNEXPECTED_FILE", "a disk of ova.xml", id_)
         uuid = self._pool.db.row("VDI", ref)["uuid"]
         disk = await disk_work(self._pool.repository(self._sr).disk, uuid)
-        return control_domain.plug(self._pool, self._host.ref, ref, "RW"), ChunkImport(disk)
+        return control_domain.plug(self._pool, self._call.host.ref, ref, "RW"), ChunkImport(disk)
 
     def _unplug(self, vbd: str) -> None:
         if vbd:

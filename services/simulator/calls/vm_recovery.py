@@ -28,9 +28,9 @@ async def recover(call: Call, vm_ref: str, session_to: str, force: bool) -> None
 
 
 async def get_srs_required_for_recovery(call: Call, vm_ref: str, session_to: str) -> list[str]:
-    """SRs of its disks."""
+    """SRs of its disks that the pool does not have attached yet."""
     call.pool.sessions.use(session_to)
-    return _srs(call, call.db.row("VM", vm_ref))
+    return _missing(call, call.db.row("VM", vm_ref))
 
 
 async def assert_appliance_can_be_recovered(call: Call, ref: str, session_to: str) -> None:
@@ -43,7 +43,7 @@ async def assert_appliance_can_be_recovered(call: Call, ref: str, session_to: st
 async def get_srs_required_for_appliance(call: Call, ref: str, session_to: str) -> list[str]:
     call.pool.sessions.use(session_to)
     vms = [call.db.row("VM", vm) for vm in call.db.row("VM_appliance", ref)["VMs"]]
-    return list(dict.fromkeys(sr for vm in vms for sr in _srs(call, vm)))
+    return list(dict.fromkeys(sr for vm in vms for sr in _missing(call, vm)))
 
 
 async def recover_appliance(call: Call, ref: str, session_to: str, force: bool) -> None:
@@ -54,13 +54,13 @@ async def recover_appliance(call: Call, ref: str, session_to: str, force: bool) 
         raise XapiFailure("VM_TO_IMPORT_IS_NOT_NEWER_VERSION", vm, version, version)
 
 
-def _srs(call: Call, vm: Row) -> list[str]:
+def _missing(call: Call, vm: Row) -> list[str]:
+    """SRs of its disks that no host has attached."""
     disks = [vdi for vbd, vdi in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"]
-    return list(dict.fromkeys(vdi["SR"] for vdi in disks))
+    srs = dict.fromkeys(vdi["SR"] for vdi in disks)
+    return [sr for sr in srs if not any(domains.sees(call.pool, host, sr) for host in call.pool.hosts)]
 
 
 def _check_storage(call: Call, vm: Row) -> None:
-    """Some host must have every SR attached."""
-    for sr in _srs(call, vm):
-        if not any(domains.sees(call.pool, host, sr) for host in call.pool.hosts):
-            raise XapiFailure("VM_REQUIRES_SR", vm.ref, sr)
+    for sr in _missing(call, vm):
+        raise XapiFailure("VM_REQUIRES_SR", vm.ref, sr)

@@ -31,18 +31,20 @@ class Points(Protocol):
         ...
 
     async def assets(self, after: tuple[str, str] | None, size: int) -> Sequence[ProtectedAsset]:
-        """By newest name, then id, those after ``after``."""
+        """By newest name, then id, those after ``after``. Points that cannot be read count for none."""
         ...
 
     async def add(self, point: Point) -> None:
-        """Keep a point that is not known. One that was removed is no longer so."""
+        """Keep a point, in place of what was known of it. One that was removed is no longer so."""
         ...
 
     async def remove(self, point_id: str, now: datetime) -> None:
         """Forget the point and its health, and remember that it was removed."""
         ...
 
-    async def was_removed(self, point_id: str) -> bool: ...
+    async def remove_time(self, point_id: str) -> datetime | None:
+        """When it was removed; None when it was not, or has come back."""
+        ...
 
     async def health(self, point_id: str) -> Health: ...
 
@@ -140,7 +142,10 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A point as read from its repository; ``damage`` says what is known to be wrong with it."""
+    """A point as read from its repository; ``damage`` says what is known to be wrong with it.
+
+    One that cannot be read at all is not ``readable``, and has damage.
+    """
 
     point: Point
     damage: str = ""

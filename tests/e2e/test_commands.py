@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xenkeep import status
 from xenkeep.home import SERVICES
 
 from tests.support.stack import PATIENCE_S, PROGRAM, REPOSITORY, Stack
@@ -231,6 +232,41 @@ def test_a_repository_is_verified_and_rebuilt(stack: Stack, points: dict[str, st
     assert {"points": count, "added": 0, "removed": 0} == {
         key: int(value) for key, value in stack.data("point", "sync").items()
     }
+
+
+def test_a_point_whose_object_is_damaged_stays_listed_and_says_so(stack: Stack) -> None:
+    point = stack.backup("db")["result"]["point"]["point_id"]
+    file = stack.folder / REPOSITORY / "points" / point
+    whole = file.read_bytes()
+    file.chmod(0o600)
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    dead = stack.pid("mover")
+    stack.kill("mover")  # it remembers what it has read
+    stack.wait_for_another("mover", dead)
+    stack.wait_until_serving()
+
+    stack.ok("point", "sync")
+    shown = stack.data("point", "show", point)
+    code, error = stack.refused("restore", point)
+
+    assert "STATE_DAMAGED" == shown["state"]
+    assert f"points/{point} is damaged" in shown["state_message"]
+    assert "damaged" in next(line for line in stack.ok("point", "list").splitlines() if point[:8] in line)
+    refused = (code, error["reason"])
+    assert (status.of_kind("FailedPrecondition").exit_code, "RESTORE_POINT_DAMAGED") == refused
+    assert f"points/{point}" in error["message"]
+
+    file.write_bytes(whole)
+    stack.ok("repo", "verify", REPOSITORY)
+    assert "STATE_AVAILABLE" == available_again(stack, point)["state"]
+
+
+def available_again(stack: Stack, point: str) -> Any:
+    """The point when the catalog has heard of the verification."""
+    deadline = time.monotonic() + PATIENCE_S
+    while "STATE_AVAILABLE" != (shown := stack.data("point", "show", point))["state"]:
+        assert time.monotonic() < deadline, shown
+    return shown
 
 
 def test_channels_are_added_tested_and_removed(stack: Stack, syslog: socket.socket) -> None:

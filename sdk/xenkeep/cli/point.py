@@ -22,7 +22,7 @@ from xenkeep.cli.output import (
     word,
 )
 from xenkeep.cli.session import client
-from xenkeep.common.v1 import capture_pb2
+from xenkeep.common.v1 import capture_pb2, point_pb2
 
 app = typer.Typer(help="Restore points.", no_args_is_help=True)
 
@@ -44,8 +44,8 @@ def list_(
                 moment(each.point.snapshot_time),
                 word(capture_pb2.Level, each.point.level),
                 word(capture_pb2.Consistency, each.point.consistency),
-                size(each.point.logical_bytes),
-                size(each.point.stored_bytes),
+                _size(each.point, each.point.logical_bytes),
+                _size(each.point, each.point.stored_bytes),
                 _state(each),
                 each.repository_display_name,
             ),
@@ -75,6 +75,15 @@ def sync(
         console.print(f"{done.point_count} points; {done.added_count} added, {done.removed_count} removed.")
 
 
+def _is_known(point: point_pb2.Point) -> bool:
+    """Whether it could be read once; of one that could not, nothing is made up."""
+    return bool(point.asset.asset_id)
+
+
+def _size(point: point_pb2.Point, number: int) -> str:
+    return size(number) if _is_known(point) else ""
+
+
 def _state(found: catalog_pb2.RestorePoint) -> str:
     state = word(catalog_pb2.RestorePoint.State, found.state)
     return f"{state}, incomplete" if found.point.missing_disks else state
@@ -85,7 +94,7 @@ def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
     head = details(
         [
             ("Point", last_part(found.name)),
-            ("VM", f"{point.asset.display_name} ({point.asset.asset_id})"),
+            ("VM", f"{point.asset.display_name} ({point.asset.asset_id})" if _is_known(point) else ""),
             ("Pool", point.asset.pool_display_name),
             ("State", _state(found)),
             ("", found.state_message),
@@ -93,9 +102,10 @@ def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
             ("Committed", moment(point.commit_time)),
             ("Method", word(capture_pb2.Method, point.method)),
             ("Consistency", word(capture_pb2.Consistency, point.consistency)),
-            ("Size", size(point.logical_bytes)),
-            ("Read", size(point.read_bytes)),
-            ("Stored", size(point.stored_bytes)),
+            ("Repository", found.repository_display_name),
+            ("Size", _size(point, point.logical_bytes)),
+            ("Read", _size(point, point.read_bytes)),
+            ("Stored", _size(point, point.stored_bytes)),
             ("Policy", point.policy),
             ("Verified", moment(found.verify_time)),
             *[

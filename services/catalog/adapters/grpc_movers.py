@@ -8,7 +8,8 @@ from xenkeep.mover.v1 import repository_pb2, repository_pb2_grpc
 
 from services.catalog.ports import Listed, Repository
 from services.catalog.wire.names import id_in
-from services.catalog.wire.point import point_from_proto
+from services.catalog.wire.point import point_from_proto, unreadable_from_proto
+from services.chassis.errors import InvalidInput
 from services.chassis.rpc.channel import translated
 
 PEER = "The mover service"
@@ -51,7 +52,17 @@ class GrpcMovers:
         request = repository_pb2.ListPointsRequest(parent=f"repositories/{repository_id}")
         with translated(PEER):
             async for listed in self._repositories.ListPoints(request, timeout=self._listing_timeout):
-                yield Listed(point_from_proto(listed.point), listed.damage_message)
+                yield _listed(listed)
+
+
+def _listed(listed: repository_pb2.ListPointsResponse) -> Listed:
+    """A point that cannot be told from others is as good as unreadable, and holds up none of the others."""
+    if listed.damage_message and not listed.point.asset.asset_id:
+        return Listed(unreadable_from_proto(listed.point), listed.damage_message)
+    try:
+        return Listed(point_from_proto(listed.point), listed.damage_message)
+    except InvalidInput as error:
+        return Listed(unreadable_from_proto(listed.point), listed.damage_message or error.message)
 
 
 def _repository(repository: repository_pb2.Repository) -> Repository:

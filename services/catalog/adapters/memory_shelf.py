@@ -66,7 +66,7 @@ class MemoryPoints:
 
     async def assets(self, after: tuple[str, str] | None, size: int) -> Sequence[ProtectedAsset]:
         grouped: dict[str, list[Point]] = {}
-        for point in sorted(self.kept.values(), key=_age):
+        for point in sorted((point for point in self.kept.values() if point.readable), key=_age):
             grouped.setdefault(point.asset.asset_id, []).append(point)
         every = [ProtectedAsset(ps[-1].asset, len(ps), ps[-1].snapshot_time) for ps in grouped.values()]
         every.sort(key=_name)
@@ -81,8 +81,8 @@ class MemoryPoints:
         self.healths.pop(point_id, None)
         self.removed[point_id] = now
 
-    async def was_removed(self, point_id: str) -> bool:
-        return point_id in self.removed
+    async def remove_time(self, point_id: str) -> datetime | None:
+        return self.removed.get(point_id)
 
     async def health(self, point_id: str) -> Health:
         return self.healths.get(point_id, Health())

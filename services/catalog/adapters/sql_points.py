@@ -64,7 +64,7 @@ class SqlPoints:
 
     async def assets(self, after: tuple[str, str] | None, size: int) -> Sequence[ProtectedAsset]:
         newest_first = (POINTS.c.snapshot_time.desc(), POINTS.c.point_id.desc())
-        ranked = select(
+        readable = select(
             POINTS.c.asset_id,
             POINTS.c.asset_name,
             POINTS.c.pool_id,
@@ -72,7 +72,8 @@ class SqlPoints:
             POINTS.c.snapshot_time,
             func.count().over(partition_by=POINTS.c.asset_id).label("point_count"),
             func.row_number().over(partition_by=POINTS.c.asset_id, order_by=newest_first).label("rank"),
-        ).subquery()
+        ).where(POINTS.c.asset_id != "")
+        ranked = readable.subquery()
         query = select(ranked).where(ranked.c.rank == 1)
         if after is not None:
             name, asset_id = after
@@ -85,7 +86,8 @@ class SqlPoints:
         ]
 
     async def add(self, point: Point) -> None:
-        await self._reader.execute(delete(REMOVED_POINTS).where(REMOVED_POINTS.c.point_id == point.point_id))
+        for table in (REMOVED_POINTS, POINTS):
+            await self._reader.execute(delete(table).where(table.c.point_id == point.point_id))
         await self._reader.execute(
             insert(POINTS).values(
                 point_id=point.point_id,
@@ -105,9 +107,10 @@ class SqlPoints:
         values = {"point_id": point_id, "remove_time": now}
         await upsert(self._reader, REMOVED_POINTS, REMOVED_POINTS.c.point_id, values)
 
-    async def was_removed(self, point_id: str) -> bool:
-        wanted = select(REMOVED_POINTS.c.point_id).where(REMOVED_POINTS.c.point_id == point_id)
-        return await self._reader.scalar(wanted) is not None
+    async def remove_time(self, point_id: str) -> datetime | None:
+        wanted = select(REMOVED_POINTS.c.remove_time).where(REMOVED_POINTS.c.point_id == point_id)
+        moment: datetime | None = await self._reader.scalar(wanted)
+        return moment
 
     async def health(self, point_id: str) -> Health:
         row = (await self._reader.execute(select(*_HEALTH).where(HEALTHS.c.point_id == point_id))).first()

@@ -18,7 +18,7 @@ class Projection:
     async def committed(self, work: Work, point: Point, repository_name: str, moment: datetime) -> None:
         """A point that was removed since does not come back: only its repository can bring it back."""
         await work.repositories.put(point.repository_id, repository_name, moment)
-        if not await work.points.was_removed(point.point_id):
+        if await work.points.remove_time(point.point_id) is None:
             await add(work, point)
 
     async def damaged(self, work: Work, damages: Mapping[str, str], moment: datetime) -> None:
@@ -41,5 +41,5 @@ class Projection:
 
 
 async def _learn(work: Work, point_id: str, lesson: "partial[Health]") -> None:
-    if not await work.points.was_removed(point_id):
+    if await work.points.remove_time(point_id) is None:
         await learn(work, point_id, lesson)

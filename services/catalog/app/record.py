@@ -9,13 +9,17 @@ from services.catalog.ports import Work
 
 
 async def add(work: Work, point: Point) -> bool:
-    """Keep a point; False when it was known. Facts that came before it are told now."""
-    if await work.points.get(point.point_id) is not None:
+    """Keep a point; False when as much was known. Facts that came before it are told now.
+
+    One that cannot be read does not replace what is known of it; one that can be read again does.
+    """
+    before = await work.points.get(point.point_id)
+    if before is not None and (before.point.readable or not point.readable):
         return False
     await work.points.add(point)
     added = await work.points.get(point.point_id)
     assert added is not None
-    for fact in facts_of(None, added):
+    for fact in facts_of(before, added):
         await work.tell(fact)
     return True
 

@@ -107,16 +107,20 @@ class Syncing:
         listed = [each async for each in self._movers.points(repository.repository_id)]
         added = 0
         for start in range(0, len(listed), BATCH):
-            added += await self._take(listed[start : start + BATCH])
+            added += await self._take(listed[start : start + BATCH], now)
         gone = sorted(known - {each.point.point_id for each in listed})
         for start in range(0, len(gone), BATCH):
             await self._remove(gone[start : start + BATCH])
         return Outcome(len(listed), added, len(gone))
 
-    async def _take(self, batch: Sequence[Listed]) -> int:
+    async def _take(self, batch: Sequence[Listed], began: datetime) -> int:
+        """What somebody who read the repository later found gone, stays so: ours is the older list."""
         added = 0
         async with self._shelf.writing() as work:
             for each in batch:
+                gone = await work.points.remove_time(each.point.point_id)
+                if gone is not None and gone > began:
+                    continue
                 added += await add(work, each.point)
                 if each.damage:
                     now = self._clock.now()

@@ -39,7 +39,7 @@ Fact = Added | Removed | Verified | Damaged
 
 def facts_of(before: RestorePoint | None, after: RestorePoint) -> Iterator[Fact]:
     """Each fact once: the same change made twice has none the second time."""
-    if before is None:
+    if after.point.readable and not (before and before.point.readable):
         yield Added(after)
     was = before.health if before else None
     if after.health.verify_time and after.health.verify_time != (was and was.verify_time):

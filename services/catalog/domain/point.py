@@ -1,9 +1,12 @@
 """Restore points and what they protect."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from services.catalog.domain.health import Health
+
+UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+"""Of a point that cannot be read: older than all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,11 @@ class Point:
     asset: Asset
     snapshot_time: datetime
     document: bytes
+
+    @property
+    def readable(self) -> bool:
+        """Whether more is known than its ids: it, or somebody who had read it, told what it protects."""
+        return bool(self.asset.asset_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import re
 from xenkeep.catalog.v1 import catalog_pb2
 from xenkeep.common.v1 import point_pb2
 
-from services.catalog.domain.point import Asset, Point, ProtectedAsset, RestorePoint
+from services.catalog.domain.point import UNKNOWN_TIME, Asset, Point, ProtectedAsset, RestorePoint
 from services.catalog.wire.names import point_name
 from services.catalog.wire.times import time_from_proto, time_to_proto
 from services.chassis.errors import InvalidInput
@@ -35,6 +35,19 @@ def point_from_proto(point: point_pb2.Point) -> Point:
         snapshot_time=snapshot_time,
         document=point.SerializeToString(deterministic=True),
     )
+
+
+def unreadable_from_proto(point: point_pb2.Point) -> Point:
+    """One of which only the ids are known. Raises InvalidInput POINT_MALFORMED without them."""
+    ids = (point.point_id, point.repository_id)
+    if not all(_ID.fullmatch(each) for each in ids):
+        raise InvalidInput(
+            f"A restore point that cannot be read came as {', '.join(each[:64] or 'none' for each in ids)}.",
+            reason="POINT_MALFORMED",
+            hint="Point and repository each have a lower-case UUID.",
+        )
+    known = point_pb2.Point(point_id=point.point_id, repository_id=point.repository_id)
+    return Point(*ids, Asset("", "", "", ""), UNKNOWN_TIME, known.SerializeToString(deterministic=True))
 
 
 def restore_point_to_proto(restore_point: RestorePoint) -> catalog_pb2.RestorePoint:

@@ -11,8 +11,9 @@ from services.mover.app.keys import Keys
 from services.mover.app.repositories import Repositories
 from services.mover.app.transfers import Transfers
 from services.mover.domain.names import repository_id
+from services.mover.domain.point import Point
 from services.mover.wire.keys import key_to_proto, new_key, report_to_proto
-from services.mover.wire.point import point_to_proto
+from services.mover.wire.point import point_to_proto, unreadable_to_proto
 from services.mover.wire.repository import status_to_proto
 from services.mover.wire.transfer import transfer_to_proto
 
@@ -60,7 +61,8 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
         self, request: repository_pb2.ListPointsRequest, context: Any
     ) -> AsyncIterator[repository_pb2.ListPointsResponse]:
         for point, damage in await self._repositories.points(repository_id(request.parent)):
-            yield repository_pb2.ListPointsResponse(point=point_to_proto(point), damage_message=damage)
+            told = point_to_proto(point) if isinstance(point, Point) else unreadable_to_proto(point)
+            yield repository_pb2.ListPointsResponse(point=told, damage_message=damage)
 
     async def VerifyRepository(
         self, request: repository_pb2.VerifyRepositoryRequest, context: Any

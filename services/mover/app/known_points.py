@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass
 
-from services.chassis.errors import DataLoss, NotFound
+from services.chassis.errors import DataLoss, InvalidInput, NotFound
 from services.mover.repository import Repository, RestorePoint
 
 
@@ -41,6 +41,6 @@ class KnownPoints:
                     self._points[point_id] = self._repository.get_point(point_id)
                 except DataLoss as error:
                     unreadable[point_id] = error.message
-                except NotFound:
+                except (NotFound, InvalidInput):  # no point can have such a name: it is something else
                     continue
             return Known(tuple(self._points.values()), unreadable)

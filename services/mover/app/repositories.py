@@ -10,7 +10,7 @@ from services.mover.app.known_points import KnownPoints
 from services.mover.app.point_records import read_point
 from services.mover.app.shelf import Shelf
 from services.mover.domain.facts import RepositoryAdded
-from services.mover.domain.point import Point
+from services.mover.domain.point import Point, UnreadablePoint
 from services.mover.domain.repository import (
     Registration,
     RepositoryState,
@@ -71,11 +71,8 @@ class Repositories:
             found = await work.repositories.page(after, size)
         return [await self._status(registration) for registration in found]
 
-    async def points(self, name: str) -> Sequence[tuple[Point, str]]:
-        """What the repository holds, and what is wrong with each point ("" when nothing is known to be).
-
-        Points that cannot be read at all are left to a verification, which names them.
-        """
+    async def points(self, name: str) -> Sequence[tuple[Point | UnreadablePoint, str]]:
+        """What the repository holds, and what is wrong with each point ("" when nothing is known to be)."""
         registration = await self._shelf.registration(name)
         repository = await self._shelf.repository(registration.repository_id)
         known = await self._shelf.points(registration.repository_id)
@@ -143,15 +140,19 @@ def _figures(repository: Repository) -> tuple[Statistics, int]:
     return repository.statistics(), repository.damaged_packs()
 
 
-def _points(repository: Repository, known: KnownPoints) -> list[tuple[Point, str]]:
+def _points(repository: Repository, known: KnownPoints) -> list[tuple[Point | UnreadablePoint, str]]:
     suspicious = repository.damaged_packs() > 0
-    return [
+    found = known.now()
+    listed: list[tuple[Point | UnreadablePoint, str]] = [
         (
             read_point(repository.repository_id, point),
             _damage(repository, point.point_id) if suspicious else "",
         )
-        for point in sorted(known.now().points, key=lambda point: point.point_id)
+        for point in found.points
     ]
+    for point_id, message in found.unreadable.items():
+        listed.append((UnreadablePoint(point_id, repository.repository_id), message))
+    return sorted(listed, key=lambda each: each[0].point_id)
 
 
 def _damage(repository: Repository, point_id: str) -> str:

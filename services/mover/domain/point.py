@@ -94,6 +94,14 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadablePoint:
+    """A point whose object cannot be read: it was committed, and more is not known."""
+
+    point_id: str
+    repository_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Damage:
     """Damage in a repository: the object, what is wrong with it, and the points it costs."""
 

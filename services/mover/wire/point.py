@@ -3,7 +3,7 @@
 from xenkeep.common.v1 import point_pb2
 from xenkeep.mover.v1 import transfer_pb2
 
-from services.mover.domain.point import Asset, Damage, MissingDisk, Point, PointDisk
+from services.mover.domain.point import Asset, Damage, MissingDisk, Point, PointDisk, UnreadablePoint
 from services.mover.wire.capture import (
     consistency_from_proto,
     consistency_to_proto,
@@ -52,6 +52,11 @@ def point_to_proto(point: Point) -> point_pb2.Point:
         missing_disks=map(missing_to_proto, point.missing_disks),
         vm_snapshots=map(snapshot_to_proto, point.vm_snapshots),
     )
+
+
+def unreadable_to_proto(point: UnreadablePoint) -> point_pb2.Point:
+    """What is not known is empty."""
+    return point_pb2.Point(point_id=point.point_id, repository_id=point.repository_id)
 
 
 def point_from_proto(point: point_pb2.Point) -> Point:

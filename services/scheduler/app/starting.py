@@ -111,8 +111,9 @@ class Starting:
     async def _terms_of_restore(self, spec: RestoreRun) -> RestoreTerms:
         point = await self._points.find(spec.point)
         if point.damage:
+            of_vm = f" of {point.display_name}" if point.display_name else ""
             raise FailedPrecondition(
-                f"The restore point {point.point_id} of {point.display_name} is damaged: {point.damage}",
+                f"The restore point {point.point_id}{of_vm} is damaged: {point.damage}",
                 reason="RESTORE_POINT_DAMAGED",
                 hint="Restore another point of this VM, and verify the repository.",
                 metadata={"restore_point": f"restorePoints/{point.point_id}"},

@@ -15,7 +15,7 @@ from services.catalog.domain.health import Health
 from services.catalog.domain.point import Filter, Point
 from services.catalog.ports import Shelf, Wish
 from services.chassis.sql import Database
-from tests.unit.catalog.fakes import at, point
+from tests.unit.catalog.fakes import at, point, unreadable
 
 MIGRATIONS = "services.catalog.migrations"
 EVERYTHING = Filter()
@@ -80,6 +80,18 @@ async def test_health_is_kept_before_and_after_the_point_is_known(shelf: Shelf) 
         assert found.health == health
 
 
+async def test_a_point_that_cannot_be_read_is_listed_last_and_counts_for_no_asset(shelf: Shelf) -> None:
+    await add(shelf, unreadable("u"), point("p"))
+    assert ["p", "u"] == await ids(shelf) == await ids(shelf, Filter(repository="r1"))
+    async with shelf.reading() as work:
+        assert [each.asset.asset_id for each in await work.points.assets(None, 9)] == ["a1"]
+        found = await work.points.get("u")
+    assert found is not None
+    assert found.point == unreadable("u")
+    await add(shelf, point("u"))
+    assert ["u", "p"] == await ids(shelf), "what can be read again takes its place"
+
+
 async def test_a_removed_point_is_remembered_until_it_is_added_again(shelf: Shelf) -> None:
     await add(shelf, point("p"))
     async with shelf.writing() as work:
@@ -87,9 +99,9 @@ async def test_a_removed_point_is_remembered_until_it_is_added_again(shelf: Shel
         for _ in range(2):
             await work.points.remove("p", at(2))
         assert await work.points.get("p") is None
-        assert await work.points.was_removed("p")
+        assert await work.points.remove_time("p") == at(2)
         await work.points.add(point("p"))
-        assert not await work.points.was_removed("p")
+        assert await work.points.remove_time("p") is None
         assert await work.points.health("p") == Health()
 
 

@@ -147,6 +147,23 @@ async def test_a_catalog_whose_database_is_deleted_comes_back_by_itself(stack: S
         assert (await get(stub, TWO)).state_message == "pack 3f is torn"
 
 
+async def test_points_that_cannot_be_read_are_listed_damaged_also_by_a_new_catalog(stack: Stack) -> None:
+    torn = repository_pb2.ListPointsResponse(damage_message="points/2 is damaged: it is torn.")
+    torn.point.point_id, torn.point.repository_id = TWO, REPOSITORY
+    nobodys = listed(THREE)
+    nobodys.point.asset.Clear()
+    stack.mover.points = [listed(ONE), torn, nobodys]
+    async with stack.stub() as stub:
+        assert sorted(await stack.heard(3)) == ["Added 1", "Damaged 2", "Damaged 3"]
+        assert await names(stub) == [ONE, THREE, TWO]
+        found = await get(stub, TWO)
+    assert (found.state, found.state_message) == (
+        catalog_pb2.RestorePoint.STATE_DAMAGED,
+        "points/2 is damaged: it is torn.",
+    )
+    assert found.point == torn.point, "what is not known is empty"
+
+
 async def test_a_repository_that_is_added_is_read_and_a_sync_removes_what_is_gone(stack: Stack) -> None:
     async with stack.stub() as stub:
         assert await names(stub) == []

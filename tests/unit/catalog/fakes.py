@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from services.catalog.domain.point import Asset, Point
+from services.catalog.domain.point import UNKNOWN_TIME, Asset, Point
 from services.catalog.ports import Listed, Repository
 from services.chassis.errors import NotFound, Unavailable
 
@@ -19,6 +19,10 @@ def point(
     point_id: str, *, repository: str = "r1", asset: str = "a1", name: str = "web", minute: float = 0
 ) -> Point:
     return Point(point_id, repository, Asset(asset, name, "p1", "pool"), at(minute), point_id.encode())
+
+
+def unreadable(point_id: str, *, repository: str = "r1") -> Point:
+    return Point(point_id, repository, Asset("", "", "", ""), UNKNOWN_TIME, b"")
 
 
 @dataclass

@@ -5,17 +5,20 @@ import pytest
 from services.catalog.adapters.memory_shelf import MemoryShelf
 from services.catalog.app.projection import Projection
 from services.catalog.app.syncing import Outcome, Syncing
-from services.catalog.domain.facts import Added, Removed
+from services.catalog.domain.facts import Added, Damaged, Removed
 from services.catalog.ports import Listed
 from services.chassis.clock import FakeClock
 from services.chassis.errors import NotFound, Unavailable
-from tests.unit.catalog.fakes import FakeMovers, at, down, point
+from tests.unit.catalog.fakes import FakeMovers, at, down, point, unreadable
 
 
 class World:
     def __init__(self, **held: list[Listed]) -> None:
         self.clock, self.shelf, self.movers = FakeClock(), MemoryShelf(), FakeMovers(dict(held))
         self.syncing = Syncing(self.shelf, self.movers, self.clock)
+
+    def words(self, point_id: str) -> str:
+        return self.shelf.now.points.healths[point_id].words
 
     def known(self) -> set[str]:
         return set(self.shelf.now.points.kept)
@@ -71,6 +74,44 @@ async def test_damage_the_repository_knows_of_comes_with_the_sync() -> None:
         found = await work.points.get("a")
     assert found is not None
     assert found.health.words == "torn"
+
+
+async def test_a_known_point_that_cannot_be_read_any_more_stays_with_what_is_known_of_it() -> None:
+    world = World(r1=held("a"))
+    await world.syncing.sync("r1")
+    world.movers.held["r1"] = [Listed(unreadable("a"), "it is torn")]
+    assert await world.syncing.sync("r1") == Outcome(points=1)
+    assert (world.shelf.now.points.kept["a"], world.words("a")) == (point("a"), "it is torn")
+    assert [type(fact) for fact in world.shelf.now.told] == [Added, Damaged]
+
+
+async def test_a_point_nobody_has_ever_read_is_listed_damaged_and_is_added_when_it_can_be_read() -> None:
+    world = World(r1=[Listed(unreadable("a"), "it is torn")])
+    for added in (1, 0):
+        assert await world.syncing.sync("r1") == Outcome(points=1, added=added)
+    assert (world.shelf.now.points.kept["a"], world.words("a")) == (unreadable("a"), "it is torn")
+    assert [type(fact) for fact in world.shelf.now.told] == [Damaged]
+    world.movers.held["r1"] = held("a")
+    await world.syncing.sync("r1")
+    assert world.shelf.now.points.kept["a"] == point("a")
+    assert [type(fact) for fact in world.shelf.now.told] == [Damaged, Added]
+
+
+async def test_what_was_found_gone_after_our_list_was_read_does_not_come_back_by_it() -> None:
+    world = World(r1=held("a"))
+    await world.syncing.sync("r1")
+    listing = world.movers.points
+
+    async def pruned_meanwhile(repository_id: str) -> object:
+        async for listed in listing(repository_id):
+            yield listed
+        await world.clock.advance(1)
+        async with world.shelf.writing() as work:
+            await work.points.remove("a", world.clock.now())
+
+    world.movers.points = pruned_meanwhile  # type: ignore[assignment]
+    await world.syncing.sync("r1")
+    assert world.known() == set()
 
 
 async def test_a_new_catalog_reads_everything_by_itself_once_movers_answer() -> None:

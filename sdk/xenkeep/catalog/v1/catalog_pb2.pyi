@@ -66,7 +66,7 @@ class RestorePoint(_message.Message):
     """What is wrong, when DAMAGED."""
     @_builtins.property
     def point(self) -> _point_pb2.Point:
-        """What the point says of itself."""
+        """What the point says of itself; only its ids when it is DAMAGED so that it cannot be read, and nobody remembers more."""
 
     @_builtins.property
     def verify_time(self) -> _timestamp_pb2.Timestamp:

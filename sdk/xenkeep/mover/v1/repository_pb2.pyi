@@ -319,7 +319,7 @@ class ListPointsResponse(_message.Message):
     """What is wrong with it; empty when nothing is known to be."""
     @_builtins.property
     def point(self) -> _point_pb2.Point:
-        """A restore point."""
+        """A restore point. Of one that cannot be read only the ids are set."""
 
     def __init__(
         self,

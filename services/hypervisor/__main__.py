@@ -25,13 +25,17 @@ from services.hypervisor.api.pools import PoolApi, VmApi
 from services.hypervisor.api.sources import BackupSourceApi
 from services.hypervisor.api.targets import RestoreTargetApi
 from services.hypervisor.app.captures import Captures
+from services.hypervisor.app.care import Care
 from services.hypervisor.app.janitor import Bell, Janitor
 from services.hypervisor.app.pools import Pools, Vms
+from services.hypervisor.app.shares import Shares
 from services.hypervisor.app.sources import Sources
 from services.hypervisor.app.steps import Passed, nobody
 from services.hypervisor.app.targets import Targets
 from services.hypervisor.config import HypervisorConfig
 from services.hypervisor.consumers import Consumers
+from services.hypervisor.domain.care import CareLimits
+from services.hypervisor.domain.shares import CONNECTIONS_PER_HOST
 
 KEY_FILE = "sealing.key"
 ASKING = {"admin", "scheduler", "console"}
@@ -46,10 +50,14 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
     gateway = XapiGateway(base.clock, installation, base.config.pool_patience.total_seconds())
     bell = Bell()
     passed = _dies_at(base.config.crash_at)
-    pools = Pools(SqlPools(database, sealer), gateway, base.clock, bell.ring)
+    stirred = Bell()
+    pool_store = SqlPools(database, sealer)
+    pools = Pools(pool_store, gateway, base.clock, bell.ring, stirred.ring)
+    shares = Shares(source_store, CONNECTIONS_PER_HOST - base.config.nbd_spare)
+    care = Care(pools, pool_store, shares, _care_limits(base.config), base.clock, stirred)
     hooks = HttpsHooks(base.clock, base.config.hook_ca)
     captures = Captures(SqlInterventions(database, sealer), hooks, NoAgents(), passed)
-    sources = Sources(source_store, captures, pools, base.clock, passed)
+    sources = Sources(source_store, captures, care, pools, base.clock, passed)
     targets = Targets(target_store, pools, base.clock, passed)
     return [
         database,
@@ -57,6 +65,7 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
         bus,
         base.outbox(database, bus),
         pools,
+        care,
         Janitor(pools, sources, targets, source_store, target_store, base.clock, bell),
         base.consumer(database, bus, Consumers(bell.ring).table()),
         base.rpc(
@@ -76,6 +85,10 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
             ]
         ),
     ]
+
+
+def _care_limits(config: HypervisorConfig) -> CareLimits:
+    return CareLimits(config.longest_chain, config.most_uncoalesced, config.sr_reserve_percent)
 
 
 def _dies_at(step: str) -> Passed:

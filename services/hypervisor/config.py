@@ -19,6 +19,34 @@ class HypervisorConfig(BaseConfig):
         default=timedelta(seconds=25),
         metadata=option("how long an outage of a pool is bridged before a request fails"),
     )
+    nbd_spare: int = field(
+        default=4,
+        metadata=option(
+            "NBD connections of each host's 16 that backups leave to others",
+            check=lambda count: None if 0 <= count < 16 else "must be 0 to 15",
+        ),
+    )
+    longest_chain: int = field(
+        default=24,
+        metadata=option(
+            "images below a disk from which no snapshot of it is taken",
+            check=lambda count: None if 1 <= count <= 30 else "must be 1 to 30",
+        ),
+    )
+    most_uncoalesced: int = field(
+        default=3,
+        metadata=option(
+            "images below a disk that may wait to be coalesced when a snapshot of it is taken",
+            check=lambda count: None if 0 <= count <= 30 else "must be 0 to 30",
+        ),
+    )
+    sr_reserve_percent: int = field(
+        default=2,
+        metadata=option(
+            "part of a storage repository that a snapshot must leave free, in percent",
+            check=lambda count: None if 0 <= count < 100 else "must be 0 to 99",
+        ),
+    )
     hook_ca: Path | None = field(
         default=None,
         metadata=option("PEM file with authorities that hooks' servers may have besides the system's"),

@@ -18,6 +18,7 @@ from services.scheduler.api.policies import PolicyApi
 from services.scheduler.api.runs import RunApi
 from services.scheduler.app.dispatching import Dispatching
 from services.scheduler.app.firing import Firing
+from services.scheduler.app.hindrances import Hindrances
 from services.scheduler.app.moves import Moves
 from services.scheduler.app.policies import PolicyBook
 from services.scheduler.app.rounds import Rounds
@@ -49,7 +50,7 @@ def compose(base: Base[SchedulerConfig]) -> Sequence[Component]:
     repositories = GrpcRepositories(mover, config.neighbour_deadline)
     points = GrpcRestorePoints(catalog, config.neighbour_deadline)
     reports = GrpcReports(mover, config.neighbour_deadline)
-    limits = Defaults(config.tasks_per_run, config.tasks_per_host, config.tasks_per_pool)
+    limits = Defaults(config.tasks_per_run, config.tasks_per_host, config.tasks_per_pool, config.tasks_per_sr)
 
     policies = PolicyBook(ledger, vms, repositories, clock, ids)
     starting = Starting(ledger, vms, repositories, points, clock, ids)
@@ -67,7 +68,9 @@ def compose(base: Base[SchedulerConfig]) -> Sequence[Component]:
         hypervisor,
         mover,
         catalog,
-        base.consumer(database, bus, Consumers(Transfers(clock), Moves(clock), SqlWork).table()),
+        base.consumer(
+            database, bus, Consumers(Transfers(clock), Moves(clock), Hindrances(clock), SqlWork).table()
+        ),
         *(Rounds(worker.round, bell, clock, LOOK_EVERY) for worker in workers),
         base.rpc(
             [

@@ -26,6 +26,12 @@ class SchedulerConfig(BaseConfig):
     tasks_per_pool: int = field(
         default=8, metadata=option("tasks in one pool at once, over all runs", check=_positive)
     )
+    tasks_per_sr: int = field(
+        default=4,
+        metadata=option(
+            "tasks on VMs with disks on one storage repository at once, over all runs", check=_positive
+        ),
+    )
     neighbour_deadline: timedelta = field(
         default=timedelta(seconds=15), metadata=option("how long a neighbour may take for one answer")
     )

@@ -10,6 +10,7 @@ from services.chassis.bus.cloudevents import Meta
 from services.chassis.bus.consumer import Handler
 from services.chassis.bus.readable import readable
 from services.chassis.sql import Transaction
+from services.scheduler.app.hindrances import Hindrances
 from services.scheduler.app.moves import Moves
 from services.scheduler.app.transfers import Transfers
 from services.scheduler.ports import Work
@@ -21,8 +22,15 @@ from services.scheduler.wire.times import failure_from_proto
 class Consumers:
     """Each handler unpacks, calls once, within the transaction that remembers the event."""
 
-    def __init__(self, transfers: Transfers, moves: Moves, work_on: Callable[[Transaction], Work]) -> None:
-        self._transfers, self._moves, self._work_on = transfers, moves, work_on
+    def __init__(
+        self,
+        transfers: Transfers,
+        moves: Moves,
+        hindrances: Hindrances,
+        work_on: Callable[[Transaction], Work],
+    ) -> None:
+        self._transfers, self._moves, self._hindrances = transfers, moves, hindrances
+        self._work_on = work_on
 
     def table(self) -> Mapping[type[Message], Handler]:
         return {
@@ -32,6 +40,7 @@ class Consumers:
             events_pb2.TransferFailed: self._failed,
             events_pb2.TransferCancelled: self._cancelled,
             hypervisor_events.VmMoved: self._moved,
+            hypervisor_events.SnapshotPossible: self._possible,
         }
 
     async def _started(self, tx: Transaction, event: events_pb2.TransferStarted, meta: Meta) -> None:
@@ -55,6 +64,9 @@ class Consumers:
 
     async def _moved(self, tx: Transaction, event: hypervisor_events.VmMoved, meta: Meta) -> None:
         await self._moves.moved(self._work_on(tx), event.vm, event.new_host_id)
+
+    async def _possible(self, tx: Transaction, event: hypervisor_events.SnapshotPossible, meta: Meta) -> None:
+        await self._hindrances.over(self._work_on(tx), event.vm)
 
 
 def _id(name: str) -> str:

@@ -86,6 +86,11 @@ class HypervisorProcess:
             assert not ended.done(), self.log.read_text()
             ended.cancel()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     async def kill(self) -> None:
         await self._end(signal.SIGKILL)
 

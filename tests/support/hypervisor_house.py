@@ -18,12 +18,15 @@ from services.hypervisor.adapters.sql_pools import SqlPools
 from services.hypervisor.adapters.sql_sources import SqlSources
 from services.hypervisor.adapters.sql_targets import SqlTargets
 from services.hypervisor.app.captures import Captures
+from services.hypervisor.app.care import Care
 from services.hypervisor.app.janitor import Bell, Janitor
 from services.hypervisor.app.pools import Pools, Vms
+from services.hypervisor.app.shares import Shares
 from services.hypervisor.app.sources import Sources
 from services.hypervisor.app.steps import nobody
 from services.hypervisor.app.targets import Targets
 from services.hypervisor.domain.capture import Hook
+from services.hypervisor.domain.care import CareLimits
 from services.hypervisor.domain.pool import Certificate, Pool
 from services.hypervisor.ports.guests import GuestAgents, Hooks
 from services.hypervisor.ports.pool import Introduction, PoolConnection
@@ -114,6 +117,7 @@ class House:
     janitor: Janitor
     source_store: SqlSources
     target_store: SqlTargets
+    care: Care
 
 
 @asynccontextmanager
@@ -133,14 +137,19 @@ async def house(
     async with Database(url, "hypervisor", "services.hypervisor.migrations") as database:
         source_store, target_store = SqlSources(database, sealer), SqlTargets(database, sealer)
         bell = Bell()
-        async with Pools(SqlPools(database, sealer), MemoryGateway(connection), clock, bell.ring) as pools:
+        stirred, pool_store = Bell(), SqlPools(database, sealer)
+        gateway = MemoryGateway(connection)
+        async with Pools(pool_store, gateway, clock, bell.ring, stirred.ring) as pools:
             if not pools.all():
                 await pool.pictures.put(pool.picture())
                 await pools.add("host-1", "root", Secret("secret"), "00")
             captures = Captures(
                 SqlInterventions(database, sealer), hooks or NoHooks(), agents or NoAgents(), passed
             )
-            sources = Sources(source_store, captures, pools, clock, passed)
+            shares = Shares(source_store, per_host=12)
+            care = Care(pools, pool_store, shares, CareLimits(), clock, stirred)
+            sources = Sources(source_store, captures, care, pools, clock, passed)
             targets = Targets(target_store, pools, clock, passed)
             janitor = Janitor(pools, sources, targets, source_store, target_store, clock, bell)
-            yield House(database, pools, Vms(pools), sources, targets, janitor, source_store, target_store)
+            stores = (source_store, target_store)
+            yield House(database, pools, Vms(pools), sources, targets, janitor, *stores, care)

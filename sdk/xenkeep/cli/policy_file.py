@@ -24,6 +24,7 @@ class Limits(FileModel):
     tasks_per_run: int = Field(default=0, ge=0, le=1000)
     tasks_per_host: int = Field(default=0, ge=0, le=100)
     connections_per_disk: int = Field(default=0, ge=0, le=16)
+    tasks_per_sr: int = Field(default=0, ge=0, le=64)
 
 
 class Offline(FileModel):
@@ -70,6 +71,13 @@ class Reading(FileModel):
     disk_failures: Literal["fail", "skip"] = "fail"
 
 
+class Care(FileModel):
+    """Regard for the pool. ``patience`` is ISO 8601 or HH:MM:SS; 0 takes 30 minutes."""
+
+    patience: timedelta = timedelta(0)
+    migration: Literal["follow", "block"] = "follow"
+
+
 class PolicyFile(FileModel):
     """One policy."""
 
@@ -87,6 +95,7 @@ class PolicyFile(FileModel):
     hooks: tuple[Hook, ...] = ()
     disks: Disks = Disks()
     reading: Reading = Reading()
+    care: Care = Care()
     schedule: str = ""
     time_zone: str = "UTC"
     retry: Retry = Retry()
@@ -117,6 +126,7 @@ class PolicyFile(FileModel):
                 tasks_per_run=self.limits.tasks_per_run,
                 tasks_per_host=self.limits.tasks_per_host,
                 connections_per_disk=self.limits.connections_per_disk,
+                tasks_per_sr=self.limits.tasks_per_sr,
             ),
             paused=self.paused,
             options=self._options(),
@@ -127,6 +137,10 @@ class PolicyFile(FileModel):
             hooks=map(_hook, self.hooks),
             disks=capture_pb2.DiskRules(include=self.disks.include, exclude=self.disks.exclude),
             reading=_reading(self.reading) if self.reading != Reading() else None,
+            care=capture_pb2.CareOptions(
+                patience_duration=_duration(self.care.patience),
+                migration=capture_pb2.CareOptions.Migration.Value(f"MIGRATION_{self.care.migration.upper()}"),
+            ),
         )
         if self.offline:
             options.offline.CopyFrom(

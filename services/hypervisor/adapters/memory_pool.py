@@ -13,6 +13,7 @@ from services.chassis.clock import Clock
 from services.chassis.config import Secret
 from services.chassis.errors import Aborted, FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
 from services.chassis.ids import IdSource
+from services.hypervisor.adapters.memory_care import MemoryCare
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.pool import Host, Member, Picture
@@ -92,10 +93,11 @@ class MemoryTicket:
     written: bool | None = None
 
 
-class MemoryPool:
+class MemoryPool(MemoryCare):
     """``ports.pool.PoolConnection`` without a network. Tests change ``vms`` and ``disks`` as guests would."""
 
     def __init__(self, clock: Clock, ids: IdSource) -> None:
+        super().__init__()
         self._clock = clock
         self._ids = ids
         self.vms: dict[str, MemoryVm] = {}

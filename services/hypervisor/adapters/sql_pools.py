@@ -52,6 +52,11 @@ class SqlPools:
                 await _apply(tx, pool.pool_id, changes)
             await _publish(tx, pool, events)
 
+    async def tell(self, pool: Pool, events: Sequence[PoolEvent]) -> None:
+        """See ports.PoolStore."""
+        async with self._database.begin() as tx:
+            await _publish(tx, pool, events)
+
     async def remove(self, pool: Pool, events: Sequence[PoolEvent] = ()) -> None:
         """See ports.PoolStore."""
         async with self._database.begin() as tx:

@@ -60,6 +60,13 @@ class SqlSources:
             if rows:
                 await tx.execute(insert(BITMAPS), rows)
 
+    async def note_share(self, source_id: str, share: tuple[tuple[str, int], ...]) -> None:
+        """See ports.SourceStore."""
+        async with self._database.begin() as tx:
+            source = await _get(tx, source_id)
+            if source is not None and source.state is SourceState.OPEN and source.share != share:
+                await _save(tx, replace(source, share=share))
+
     async def close(self, source: Source) -> None:
         """See ports.SourceStore."""
         async with self._database.begin() as tx:

@@ -10,15 +10,18 @@ from services.hypervisor.adapters.xapi_bases import XapiBases
 from services.hypervisor.adapters.xapi_cleanup import XapiCleanup
 from services.hypervisor.adapters.xapi_disks import XapiDisks
 from services.hypervisor.adapters.xapi_http import XapiHttp
+from services.hypervisor.adapters.xapi_migrations import XapiMigrations
 from services.hypervisor.adapters.xapi_objects import XapiObjects
 from services.hypervisor.adapters.xapi_power import XapiPower
 from services.hypervisor.adapters.xapi_readers import XapiReaders
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.adapters.xapi_settings import XapiSettings
 from services.hypervisor.adapters.xapi_snapshots import XapiSnapshots
+from services.hypervisor.adapters.xapi_storage import XapiStorage
 from services.hypervisor.adapters.xapi_surroundings import XapiSurroundings
 from services.hypervisor.adapters.xapi_vms import XapiVms
 from services.hypervisor.adapters.xapi_watch import XapiInventory
+from services.hypervisor.domain.care import SnapshotFacts
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.pool import Member, Picture
@@ -47,6 +50,8 @@ class XapiPool:
         self._settings = XapiSettings(session, objects)
         self._bases = XapiBases(session, objects)
         self._cleanup = XapiCleanup(objects, self._bases, installation)
+        self._storage = XapiStorage(objects, self._readers)
+        self._migrations = XapiMigrations(session, objects, installation)
 
     async def close(self) -> None:
         await self._session.close()
@@ -62,6 +67,21 @@ class XapiPool:
 
     async def assert_readable(self) -> None:
         await self._readers.assert_readable()
+
+    async def snapshot_facts(self, vm_id: str, leave_out: Collection[str]) -> SnapshotFacts:
+        return await self._storage.snapshot_facts(vm_id, leave_out)
+
+    async def reading_hosts(self) -> frozenset[str]:
+        return await self._storage.reading_hosts()
+
+    async def block_migrations(self, vm_id: str, source_id: str) -> None:
+        await self._migrations.block_migrations(vm_id, source_id)
+
+    async def allow_migrations(self, vm_id: str, source_id: str) -> None:
+        await self._migrations.allow_migrations(vm_id, source_id)
+
+    async def migration_blocks(self) -> frozenset[tuple[str, str]]:
+        return await self._migrations.migration_blocks()
 
     async def shape(self, vm_id: str) -> VmShape:
         return await self._snapshots.shape(vm_id)

@@ -26,11 +26,14 @@ CLASSES = (
     "SR",
     "network",
     "VM_guest_metrics",
+    "Certificate",
 )
 """What is subscribed to. Nothing here changes by the second (VM_metrics would)."""
 
 _EVERYTHING = frozenset({"pool", "host", "sr", "network"})
 """Classes whose changes may show in any VM: names."""
+
+_STORAGE = frozenset({"vdi", "sr"})
 
 Record = dict[str, Any]
 
@@ -44,6 +47,7 @@ class Records:
         self._vms: dict[str, Vm] = {}
         self._touched: set[str] = set()
         self._all_touched = True
+        self._storage_changes = 0
 
     def apply(self, event: Record) -> None:
         """One event of event.from; the deletion of what is not known is nothing."""
@@ -52,6 +56,7 @@ class Records:
         if table is None:
             return
         self._touch(name, ref, table.get(ref))
+        self._storage_changes += name in _STORAGE
         if event["operation"] == "del":
             table.pop(ref, None)
             return
@@ -80,6 +85,7 @@ class Records:
             coordinator=coordinator["uuid"] if coordinator else "",
             hosts=tuple(sorted(map(self._host, hosts.values()), key=lambda h: (h.display_name, h.host_id))),
             vms=dict(self._vms),
+            storage_changes=self._storage_changes,
         )
 
     def _touch(self, name: str, ref: str, record: Record | None) -> None:
@@ -125,7 +131,14 @@ class Records:
             display_name=record["name_label"],
             address=record["address"],
             live=bool(metrics and metrics["live"]),
+            fingerprint=self._fingerprint(record),
         )
+
+    def _fingerprint(self, host: Record) -> str:
+        """Releases before 8.2 know no certificates; later ones list those of other purposes, too."""
+        certificates = self._tables["certificate"]
+        mine = [certificates[ref] for ref in host.get("certificates", ()) if ref in certificates]
+        return ",".join(sorted(each["fingerprint"] for each in mine if each.get("type", "host") == "host"))
 
     def _vm(self, record: Record) -> Vm | None:
         if not protectable(record):

@@ -9,6 +9,7 @@ from xenkeep.hypervisor.v1 import backup_source_pb2, backup_source_pb2_grpc
 
 from services.hypervisor.app.sources import Readable, Sources
 from services.hypervisor.domain.names import parse, require_uuid
+from services.hypervisor.domain.shares import CONNECTIONS_PER_HOST
 from services.hypervisor.domain.source import Base
 from services.hypervisor.wire.options import options_from_proto
 from services.hypervisor.wire.sources import (
@@ -18,6 +19,8 @@ from services.hypervisor.wire.sources import (
 )
 
 EXTENTS_PER_MESSAGE = 8192
+CONNECTIONS = 4
+"""Per disk, for a caller that does not say."""
 
 
 class BackupSourceApi(backup_source_pb2_grpc.BackupSourceServiceServicer):
@@ -45,7 +48,9 @@ class BackupSourceApi(backup_source_pb2_grpc.BackupSourceServiceServicer):
     async def GetBackupSource(
         self, request: backup_source_pb2.GetBackupSourceRequest, context: Any
     ) -> backup_source_pb2.BackupSource:
-        return _packed(await self._sources.get(*parse(request.name, "backupSources")))
+        pool_id, source_id = parse(request.name, "backupSources")
+        wanted = min(max(request.connections, 0) or CONNECTIONS, CONNECTIONS_PER_HOST)
+        return _packed(await self._sources.get(pool_id, source_id, wanted))
 
     async def ListExtents(
         self, request: backup_source_pb2.ListExtentsRequest, context: Any

@@ -47,8 +47,9 @@ async def plan(
     bases = {base.disk_id: base.tracking_ref for base in source.bases}
     outcome = outcomes.get(facts.disk_id, TrackingOutcome(tracking.Tracking.ON))
     base_ref = bases.get(facts.disk_id)
+    gone = bases.keys() - {each.configured.disk_id for each in shape.disks}
     if base_ref is None:
-        since = _Since(tracking.no_base(source.asked, others_have_bases=bool(bases)))
+        since = _Since(tracking.no_base(source.asked, others_have_bases=bool(bases), gone=gone))
     else:
         since = await _since(connection, disk, base_ref, outcome)
     changed = (

@@ -130,6 +130,7 @@ class Janitor:
                 await self._remove_snapshot(connection, source_id, source)
         for target_id in sorted(left.target_ids):
             await self._remove_target(connection, target_id, target_id in left.own_ids)
+        await self._allow_migrations(pool_id, connection)
         removed = await connection.remove_orphans()
         if removed:
             _log.info("removed tracking data of disks that are gone", pool=pool_id, count=removed)
@@ -145,6 +146,15 @@ class Janitor:
             await connection.remove_snapshot(source_id, keep_tracking=False)
         else:
             await connection.remove_snapshot(source_id, source.committed, source.lineage, source.kept_disks)
+
+    async def _allow_migrations(self, pool_id: str, connection: PoolConnection) -> None:
+        """Removes blocks of sources that are closed or unknown, and those a restored VM brought along."""
+        for vm_id, source_id in sorted(await connection.migration_blocks()):
+            source = await self._source_store.get(source_id)
+            open_here = source is not None and source.state is not SourceState.CLOSED
+            if source is None or not open_here or source.vm_id != vm_id:
+                _log.warning("removing a leftover block of migrations", pool=pool_id, vm=vm_id)
+                await connection.allow_migrations(vm_id, source_id)
 
     async def _remove_target(self, connection: PoolConnection, target_id: str, own: bool) -> None:
         target = await self._target_store.get(target_id)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import structlog
 
 from services.chassis.clock import Clock
-from services.chassis.errors import Internal, XenkeepError
+from services.chassis.errors import FailedPrecondition, Internal, XenkeepError
 from services.hypervisor.domain.events import PoolEvent, PoolReachable, PoolUnreachable
 from services.hypervisor.domain.pool import Member, Picture, Pool, PoolState
 from services.hypervisor.domain.reconcile import changes
@@ -34,15 +34,18 @@ class PoolWatch:
         store: PoolStore,
         clock: Clock,
         connected: Callable[[str], None],
+        stirred: Callable[[str], None],
     ) -> None:
         self.pool = pool
         self.picture = known
+        self._homes = {vm.vm_id: vm.host_id for vm in known.vms.values() if vm.host_id}
         self.connection = connection
         self.looked = asyncio.Event()
         """Set once the picture is current."""
         self._store = store
         self._clock = clock
         self._connected = connected
+        self._stirred = stirred
 
     async def run(self) -> None:
         """For ever; trouble with the pool is its state, not the end."""
@@ -63,25 +66,31 @@ class PoolWatch:
             await self._clock.sleep(_PAUSE_S.get(self.pool.state, 2.0))
 
     async def _follow(self) -> None:
-        first = True
+        first, faces = True, frozenset[tuple[str, str]]()
         async for picture in self.connection.watch():
             members = self.pool.members
-            if first or _addresses(picture) != {member.address for member in members}:
+            if first or _faces(picture) != faces:
                 members = await self._members(picture)
                 self.connection.learn(members, picture.coordinator)
+                faces = _faces(picture)
             await self._learn(picture, members)
             if first:
                 self._connected(self.pool.pool_id)
             first = False
 
     async def _members(self, picture: Picture) -> tuple[Member, ...]:
-        """What the coordinator says now; a host it could not ask keeps what is known of it."""
+        """What the coordinator says now; a host it could not ask keeps what is known of it.
+
+        Of itself it is not believed: a person agrees to the coordinator's certificate.
+        """
         told = {member.host_id: member for member in await self.connection.members()}
-        known = {member.host_id: member for member in self.pool.members} | told
+        before = {member.host_id: member for member in self.pool.members}
+        _assert_same(before.get(picture.coordinator), told.get(picture.coordinator))
+        known = before | told
         return tuple(known[host.host_id] for host in picture.hosts if host.host_id in known)
 
     async def _learn(self, picture: Picture, members: tuple[Member, ...]) -> None:
-        found = changes(self.picture, picture)
+        found = changes(self.picture, picture, self._homes)
         events: list[PoolEvent] = list(found.events)
         if self.pool.state is not PoolState.ONLINE:
             events.insert(0, PoolReachable())
@@ -97,8 +106,12 @@ class PoolWatch:
         )
         if pool != self.pool or events or found.vms_to_keep or found.vms_to_forget:
             await self._store.update(pool, events, found)
+        moved = picture.storage_changes != self.picture.storage_changes
         self.pool, self.picture = pool, picture
+        self._homes |= {vm.vm_id: vm.host_id for vm in picture.vms.values() if vm.host_id}
         self.looked.set()
+        if moved:
+            self._stirred(pool.pool_id)
 
     async def _trouble(self, error: XenkeepError) -> None:
         state = _state_of(error)
@@ -112,8 +125,20 @@ class PoolWatch:
         self.pool = pool
 
 
-def _addresses(picture: Picture) -> set[str]:
-    return {host.address for host in picture.hosts}
+def _faces(picture: Picture) -> frozenset[tuple[str, str]]:
+    """Where the hosts are and what they present: when this changes, certificates are learned again."""
+    return frozenset((host.address, host.fingerprint) for host in picture.hosts)
+
+
+def _assert_same(known: Member | None, told: Member | None) -> None:
+    if known is None or told is None or known.certificate_pem.split() == told.certificate_pem.split():
+        return
+    raise FailedPrecondition(
+        f"The coordinator {told.address} has another certificate than the one that was agreed to.",
+        reason="CERTIFICATE_CHANGED",
+        hint="Compare the fingerprint on the host itself; if it is right, add the pool again with it.",
+        metadata={"address": told.address},
+    )
 
 
 def _state_of(error: XenkeepError) -> PoolState:

@@ -21,15 +21,22 @@ FIRST_LOOK_S = 15.0
 
 
 class Pools:
-    """Every pool of ours. ``async with`` watches them. ``connected`` is told when one (again) answers."""
+    """Every pool of ours. ``async with`` watches them. ``connected`` is told when one (again) answers,
+    ``stirred`` when its storage changed."""
 
     def __init__(
-        self, store: PoolStore, gateway: PoolGateway, clock: Clock, connected: Callable[[str], None]
+        self,
+        store: PoolStore,
+        gateway: PoolGateway,
+        clock: Clock,
+        connected: Callable[[str], None],
+        stirred: Callable[[str], None],
     ) -> None:
         self._store = store
         self._gateway = gateway
         self._clock = clock
         self._connected = connected
+        self._stirred = stirred
         self._locks = Locks()
         self._watches: dict[str, tuple[PoolWatch, asyncio.Task[None]]] = {}
 
@@ -116,7 +123,7 @@ class Pools:
     async def _start(self, pool: Pool, password: Secret) -> PoolWatch:
         connection = self._gateway.connect(pool, password)
         known = await self._store.picture(pool)
-        watch = PoolWatch(pool, known, connection, self._store, self._clock, self._connected)
+        watch = PoolWatch(pool, known, connection, self._store, self._clock, self._connected, self._stirred)
         task = asyncio.create_task(watch.run(), name=f"watch {pool.pool_id}")
         self._watches[pool.pool_id] = (watch, task)
         return watch

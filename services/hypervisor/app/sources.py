@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable, XenkeepError
 from services.hypervisor.app.captures import HOOK_FAILED, Captures
+from services.hypervisor.app.care import Care
 from services.hypervisor.app.disk_plans import plan
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
@@ -40,10 +41,17 @@ class Sources:
     """Opens and closes; ``passed`` is told each step that is done."""
 
     def __init__(
-        self, store: SourceStore, captures: Captures, pools: Pools, clock: Clock, passed: Passed = nobody
+        self,
+        store: SourceStore,
+        captures: Captures,
+        care: Care,
+        pools: Pools,
+        clock: Clock,
+        passed: Passed = nobody,
     ) -> None:
         self._store = store
         self._captures = captures
+        self._care = care
         self._pools = pools
         self._clock = clock
         self._passed = passed
@@ -62,7 +70,8 @@ class Sources:
         lineage: str = "",
     ) -> Readable:
         """Raises FailedPrecondition METHOD_UNSUPPORTED, NBD_NOT_ENABLED, SOURCE_CLOSED, NOTHING_TO_CAPTURE;
-        InvalidInput SOURCE_ID_TAKEN, OPTIONS_INVALID, DISK_RULE_INVALID; what ``Captures.take`` raises.
+        InvalidInput SOURCE_ID_TAKEN, OPTIONS_INVALID, DISK_RULE_INVALID; what ``Care.assert_possible`` and
+        ``Captures.take`` raise.
 
         The method and rules of the first opening hold when it is opened again."""
         if method is Method.MEMORY:
@@ -96,11 +105,14 @@ class Sources:
             )
         return await self._readable(watch.connection, source)
 
-    async def get(self, pool_id: str, source_id: str) -> Readable:
-        """With endpoints that are valid now. Raises NotFound SOURCE_UNKNOWN and as ``open``."""
+    async def get(self, pool_id: str, source_id: str, connections: int) -> Readable:
+        """With endpoints that are valid now, and the source's share of each host when it wants so many
+        ``connections`` per disk. Raises NotFound SOURCE_UNKNOWN and as ``open``."""
         source = await self._existing(pool_id, source_id)
         _assert_open(source)
-        return await self._readable(self._pools.connection(pool_id), source)
+        readable = await self._readable(self._pools.connection(pool_id), source)
+        shared = await self._care.share(source, connections, readable.endpoints)
+        return replace(readable, endpoints=shared)
 
     async def extents(self, pool_id: str, source_id: str, disk_id: str) -> Iterator[Extent]:
         """What has to be read of a disk, ascending: what changed, what was ever written, or all of it."""
@@ -139,7 +151,10 @@ class Sources:
             if failed is not None:
                 raise failed
             await self._captures.forget(source_id)
+            await connection.allow_migrations(source.vm_id, source_id)
+            self._passed("close:allowed")
             await self._store.close(replace(source, state=SourceState.CLOSED))
+            self._care.freed(pool_id)
 
     def busy(self, source_id: str) -> bool:
         """Whether it is being opened or closed: a VM may take minutes to shut down."""
@@ -190,8 +205,11 @@ class Sources:
         chosen = [disk.configured.disk_id for disk in shape.disks if disk.configured.disk_id not in left_out]
         if shape.disks and not chosen:
             raise nothing_to_capture(shape.display_name)
+        await self._assert_possible(connection, source, left_out)
         outcomes = {disk_id: await connection.track(disk_id) for disk_id in chosen}
         self._passed("open:tracked")
+        if source.options.block_migrations:  # an earlier opening's must not get into the configuration
+            await connection.allow_migrations(source.vm_id, source.source_id)
         taken = await self._captures.take(connection, source, hooks, left_out)
         surroundings = await connection.surroundings(source.vm_id)
         configuration = Configuration(
@@ -204,6 +222,9 @@ class Sources:
             appliance_id=surroundings.appliance_id,
         )
         self._passed("open:configuration")
+        if source.options.block_migrations:
+            await connection.block_migrations(source.vm_id, source.source_id)
+            self._passed("open:blocked")
         plans = [await plan(connection, source, shape, outcomes, disk) for disk in taken.snapshot.disks]
         bitmaps = {each.disk.disk_id: each.bitmap for each in plans if each.bitmap is not None}
         missing = _missing(shape, taken.snapshot, choice.left_out)
@@ -228,6 +249,13 @@ class Sources:
         await self._store.open(opened, pack(configuration), bitmaps)
         self._passed("open:stored")
         return opened
+
+    async def _assert_possible(
+        self, connection: PoolConnection, source: Source, left_out: frozenset[str]
+    ) -> None:
+        """A snapshot that was taken already costs nothing more."""
+        if not await connection.has_snapshot(source.vm_id, source.source_id):
+            await self._care.assert_possible(connection, source, left_out)
 
     async def _readable(self, connection: PoolConnection, source: Source) -> Readable:
         snapshots = tuple(disk.snapshot_disk_id for disk in source.disks)

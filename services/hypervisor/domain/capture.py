@@ -58,6 +58,7 @@ class Options:
     hooks: tuple[Hook, ...] = ()
     without_tracking: WithoutTracking = WithoutTracking.KEEP_SNAPSHOT
     skips_failed_disks: bool = False
+    block_migrations: bool = False
 
 
 def assert_fitting(options: Options, method: Method) -> None:

@@ -97,6 +97,22 @@ class ChangeTrackingLost:
     message: str
 
 
+@dataclass(frozen=True)
+class SnapshotHindered:
+    """A VM is not fit for a snapshot now."""
+
+    vm: Vm
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SnapshotPossible:
+    """What hindered a snapshot of the VM is over."""
+
+    vm: Vm
+
+
 PoolEvent = (
     PoolAdded
     | PoolRemoved
@@ -111,4 +127,6 @@ PoolEvent = (
     | VmMoved
     | VmPowerChanged
     | ChangeTrackingLost
+    | SnapshotHindered
+    | SnapshotPossible
 )

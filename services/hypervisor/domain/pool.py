@@ -24,6 +24,8 @@ class Host:
     display_name: str
     address: str
     live: bool
+    fingerprint: str = ""
+    """Of the certificate the pool says it presents; empty where the pool does not tell."""
 
 
 @dataclass(frozen=True)
@@ -74,3 +76,5 @@ class Picture:
     hosts: tuple[Host, ...]
     vms: dict[str, Vm] = field(default_factory=dict)
     """VMs that can be protected, by UUID: no templates, snapshots or control domains."""
+    storage_changes: int = 0
+    """Grows whenever the pool tells of a disk or a storage repository."""

@@ -1,6 +1,6 @@
 """What happened between two looks at a pool, however far apart."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from services.hypervisor.domain.events import (
@@ -18,6 +18,8 @@ from services.hypervisor.domain.events import (
 from services.hypervisor.domain.pool import Picture
 from services.hypervisor.domain.vm import PowerState, Vm
 
+NOWHERE: Mapping[str, str] = {}
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -28,8 +30,12 @@ class Changes:
     vms_to_forget: tuple[str, ...]
 
 
-def changes(known: Picture, seen: Picture) -> Changes:
-    """Compare two pictures of one pool. Costs little for the VMs that are the same objects in both."""
+def changes(known: Picture, seen: Picture, homes: Mapping[str, str] = NOWHERE) -> Changes:
+    """Compare two pictures of one pool. Costs little for the VMs that are the same objects in both.
+
+    ``homes`` says on which host each VM ran last: one that high availability restarts elsewhere was off in
+    between.
+    """
     events = [*_pool_events(known, seen)]
     kept: list[Vm] = []
     for vm_id, vm in seen.vms.items():
@@ -37,7 +43,7 @@ def changes(known: Picture, seen: Picture) -> Changes:
         if before is vm or before == vm:
             continue
         kept.append(vm)
-        events += [VmAdded(vm)] if before is None else _vm_events(before, vm)
+        events += [VmAdded(vm)] if before is None else _vm_events(before, vm, homes.get(vm_id, ""))
     gone = [vm for vm_id, vm in known.vms.items() if vm_id not in seen.vms]
     events += [VmRemoved(vm) for vm in gone]
     return Changes(tuple(events), tuple(kept), tuple(vm.vm_id for vm in gone))
@@ -55,11 +61,12 @@ def _pool_events(known: Picture, seen: Picture) -> Iterator[PoolEvent]:
             yield HostRecovered(host)
 
 
-def _vm_events(before: Vm, now: Vm) -> Iterator[PoolEvent]:
+def _vm_events(before: Vm, now: Vm, home: str) -> Iterator[PoolEvent]:
     if before.power_state is not now.power_state:
         yield VmPowerChanged(now, before.power_state)
-    if before.host_id and now.host_id and before.host_id != now.host_id:
-        yield VmMoved(now, before.host_id)
+    left = before.host_id or home
+    if left and now.host_id and left != now.host_id:
+        yield VmMoved(now, left)
     if _configuration(before) != _configuration(now):
         yield VmChanged(now)
     tracked = {disk.disk_id for disk in before.disks if disk.change_tracking}

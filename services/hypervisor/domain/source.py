@@ -109,6 +109,8 @@ class Source:
     lineage: str = ""
     missing_disks: tuple[MissingDisk, ...] = ()
     vm_snapshots: tuple[OwnSnapshot, ...] = ()
+    share: tuple[tuple[str, int], ...] = ()
+    """Connections it may use now, by host."""
 
     @property
     def kept_disks(self) -> frozenset[str]:

@@ -1,5 +1,6 @@
 """Whether a disk can be read incrementally, and if not, exactly why."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -75,8 +76,18 @@ _ASKED = {
 }
 
 
-def no_base(asked: FullReason, others_have_bases: bool) -> Full:
-    """Why a disk without a base is read fully: as asked, or because it is new among disks that have one."""
+def no_base(asked: FullReason, others_have_bases: bool, gone: Collection[str] = ()) -> Full:
+    """Why a disk without a base is read fully: as asked, or because it is new among disks that have one.
+
+    ``gone`` are disks with a base that the VM no longer has: a disk that moves to other storage, or is
+    reverted, comes back under another UUID.
+    """
+    if gone:
+        return Full(
+            FullReason.DISK_REPLACED,
+            f"It has no restore point, and the VM no longer has disk {', '.join(sorted(gone))}, which had "
+            "one: that was moved to other storage, reverted or replaced.",
+        )
     if others_have_bases or asked not in _ASKED:
         asked = FullReason.FIRST_BACKUP
     return Full(asked, _ASKED[asked])

@@ -21,6 +21,7 @@ from services.hypervisor.domain.surroundings import Surroundings
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
+from services.hypervisor.ports.care import Migrations, Storage
 from services.hypervisor.ports.guests import GuestPower
 
 
@@ -80,7 +81,9 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class NbdEndpoint:
-    """A place to read a disk by NBD over TLS. ``export_name`` carries a session: a secret."""
+    """A place to read a disk by NBD over TLS. ``export_name`` carries a session: a secret.
+    ``max_connections`` is the source's share of the host; 0 when none was given out.
+    """
 
     host_id: str
     address: str
@@ -88,6 +91,7 @@ class NbdEndpoint:
     export_name: Secret
     certificate_pem: str
     server_name: str
+    max_connections: int = 0
 
 
 @dataclass(frozen=True)
@@ -317,7 +321,7 @@ class Leavings(Protocol):
         ...
 
 
-class PoolConnection(Inventory, Snapshots, GuestPower, Restores, Leavings, Protocol):
+class PoolConnection(Inventory, Snapshots, GuestPower, Storage, Migrations, Restores, Leavings, Protocol):
     """A pool we are logged in to, or will be at the first call."""
 
     async def close(self) -> None:

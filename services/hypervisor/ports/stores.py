@@ -26,6 +26,10 @@ class PoolStore(Protocol):
         nothing when the pool has been removed meanwhile."""
         ...
 
+    async def tell(self, pool: Pool, events: Sequence[PoolEvent]) -> None:
+        """Publishes events that change nothing we know."""
+        ...
+
     async def remove(self, pool: Pool, events: Sequence[PoolEvent] = ()) -> None: ...
 
     async def all(self) -> tuple[Pool, ...]: ...
@@ -51,6 +55,10 @@ class SourceStore(Protocol):
     async def open(self, source: Source, configuration: bytes, bitmaps: dict[str, bytes]) -> None:
         """Stores it with the VM's configuration (sealed) and bitmaps by disk, if it is OPENING still; raises
         Aborted SOURCE_CLOSED when it was closed meanwhile."""
+        ...
+
+    async def note_share(self, source_id: str, share: tuple[tuple[str, int], ...]) -> None:
+        """Notes what an OPEN source may use of each host; nothing happens to any other."""
         ...
 
     async def close(self, source: Source) -> None:

@@ -48,7 +48,12 @@ def subject_of(pool: Pool, event: events.PoolEvent) -> str:
 
 
 def _about_vm(
-    event: events.VmRemoved | events.VmMoved | events.VmPowerChanged | events.ChangeTrackingLost,
+    event: events.VmRemoved
+    | events.VmMoved
+    | events.VmPowerChanged
+    | events.ChangeTrackingLost
+    | events.SnapshotHindered
+    | events.SnapshotPossible,
 ) -> Message:
     about = {"vm": vm_name(event.vm.pool_id, event.vm.vm_id), "vm_display_name": event.vm.display_name}
     match event:
@@ -67,5 +72,9 @@ def _about_vm(
                 old_power_state=power_state_to_proto(before),
                 new_power_state=power_state_to_proto(vm.power_state),
             )
+        case events.SnapshotHindered(_, reason, message):
+            return events_pb2.SnapshotHindered(**about, reason=reason, message=message)
+        case events.SnapshotPossible():
+            return events_pb2.SnapshotPossible(**about)
         case events.ChangeTrackingLost(_, disk_id, message):
             return events_pb2.ChangeTrackingLost(**about, disk_id=disk_id, message=message)

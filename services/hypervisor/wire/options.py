@@ -38,6 +38,7 @@ def options_from_proto(options: capture_pb2.CaptureOptions) -> Options:
             else WithoutTracking.KEEP_SNAPSHOT
         ),
         skips_failed_disks=options.reading.disk_failures == _SKIP,
+        block_migrations=options.care.migration == capture_pb2.CareOptions.MIGRATION_BLOCK,
     )
 
 

@@ -94,4 +94,5 @@ def _endpoint_to_proto(endpoint: NbdEndpoint) -> backup_source_pb2.NbdEndpoint:
         export_name=endpoint.export_name.reveal(),
         certificate_pem=endpoint.certificate_pem,
         server_name=endpoint.server_name,
+        max_connections=endpoint.max_connections,
     )

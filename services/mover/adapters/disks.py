@@ -32,7 +32,9 @@ class HypervisorDisks:
         self._loop = loop
 
     async def sources(self, source: Source, connections: int) -> Mapping[str, NbdPool]:
-        found = await self._patience.until_answered(lambda: self._hypervisor.nbd_endpoints(source.name))
+        found = await self._patience.until_answered(
+            lambda: self._hypervisor.nbd_endpoints(source.name, connections)
+        )
         options = NbdPoolOptions(connections=connections)
         return {
             disk.disk_id: self._pool(source, disk, found.get(disk.disk_id, ()), options)
@@ -48,7 +50,8 @@ class HypervisorDisks:
         self, source: Source, disk: SourceDisk, endpoints: Sequence[NbdEndpoint], options: NbdPoolOptions
     ) -> NbdPool:
         def refresh() -> Sequence[NbdEndpoint]:
-            return self._ask(self._hypervisor.nbd_endpoints(source.name)).get(disk.disk_id, ())
+            found = self._ask(self._hypervisor.nbd_endpoints(source.name, options.connections))
+            return found.get(disk.disk_id, ())
 
         return NbdPool(disk.size_bytes, endpoints, refresh, options)
 

@@ -74,11 +74,12 @@ class GrpcHypervisor:
         with translated("hypervisor"):
             await self._sources.CloseBackupSource(request, timeout=COMMIT_SECONDS)
 
-    async def nbd_endpoints(self, source: str) -> dict[str, list[NbdEndpoint]]:
-        """Where each disk, by its id, can be read now."""
+    async def nbd_endpoints(self, source: str, connections: int) -> dict[str, list[NbdEndpoint]]:
+        """Where each disk, by its id, can be read now, by a reader that wants so many connections."""
         with translated("hypervisor"):
             found = await self._sources.GetBackupSource(
-                backup_source_pb2.GetBackupSourceRequest(name=source), timeout=QUICK_SECONDS
+                backup_source_pb2.GetBackupSourceRequest(name=source, connections=connections),
+                timeout=QUICK_SECONDS,
             )
         return {
             disk.disk_id: [
@@ -89,6 +90,7 @@ class GrpcHypervisor:
                     export_name=endpoint.export_name,
                     certificate_pem=endpoint.certificate_pem,
                     server_name=endpoint.server_name,
+                    max_connections=endpoint.max_connections,
                 )
                 for endpoint in disk.nbd_endpoints
             ]

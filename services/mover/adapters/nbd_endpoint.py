@@ -13,7 +13,7 @@ class NbdEndpoint:
 
     ``export_name`` is a secret: whoever knows it can read the disk. ``certificate_pem`` is the certificate
     the server must show; an empty one means that the server speaks no TLS. ``server_name`` goes into the
-    handshake.
+    handshake. ``max_connections`` is what the reader of the disk may have open at the host; 0 is no limit.
     """
 
     host_id: str
@@ -22,6 +22,7 @@ class NbdEndpoint:
     export_name: str = field(repr=False)
     certificate_pem: str = field(repr=False)
     server_name: str = ""
+    max_connections: int = 0
 
     def __post_init__(self) -> None:
         """``InvalidInput`` for what cannot be an address, a port or an export name (NBD: at most 4,096

@@ -19,7 +19,8 @@ class _Rest:
 class NbdHosts:
     """Spreads connections over hosts, lets failed ones rest, and longer each time.
 
-    ``per_host`` limits what one disk takes of the 16 connections that a host has for everybody.
+    ``per_host`` limits what one disk takes of the 16 connections that a host has for everybody, and so does
+    what an endpoint says of its host.
     """
 
     endpoints: Sequence[NbdEndpoint]
@@ -40,7 +41,7 @@ class NbdHosts:
         ready = [
             endpoint
             for endpoint in self.endpoints
-            if self._open[endpoint.host_id] < self.per_host and self._ready_at(endpoint) <= now
+            if self._has_room(endpoint) and self._ready_at(endpoint) <= now
         ]
         if not ready:
             return None
@@ -50,11 +51,7 @@ class NbdHosts:
 
     def next_ready(self) -> float | None:
         """When the first resting endpoint may be tried again."""
-        times = [
-            self._ready_at(endpoint)
-            for endpoint in self.endpoints
-            if self._open[endpoint.host_id] < self.per_host
-        ]
+        times = [self._ready_at(endpoint) for endpoint in self.endpoints if self._has_room(endpoint)]
         return min(times, default=None)
 
     def opened(self, endpoint: NbdEndpoint) -> None:
@@ -75,6 +72,19 @@ class NbdHosts:
     def closed(self, endpoint: NbdEndpoint) -> None:
         """A connection to it is gone."""
         self._open[endpoint.host_id] -= 1
+
+    def is_shared(self) -> bool:
+        """Whether what may be opened is shared with others, and may be more or less by now."""
+        return any(endpoint.max_connections for endpoint in self.endpoints)
+
+    def too_many(self, host_id: str) -> bool:
+        """Whether more is open at a host than it is allowed by now; one that is not named is left alone."""
+        told = [each.max_connections for each in self.endpoints if each.host_id == host_id]
+        return bool(told) and 0 < max(told) < self._open[host_id]
+
+    def _has_room(self, endpoint: NbdEndpoint) -> bool:
+        most = min(self.per_host, endpoint.max_connections or self.per_host)
+        return self._open[endpoint.host_id] < most
 
     def _ready_at(self, endpoint: NbdEndpoint) -> float:
         rests = (self._rests.get(endpoint), self._full.get(endpoint.host_id))

@@ -33,7 +33,8 @@ class NbdPoolOptions:
 
     ``connections`` in all, ``connections_per_host`` at most at one host, ``window`` requests of
     ``request_bytes`` in flight on each. ``patience`` is how many seconds a disk may be out of reach before
-    reads fail; pauses between tries grow from ``first_pause`` to ``longest_pause`` seconds.
+    reads fail; pauses between tries grow from ``first_pause`` to ``longest_pause`` seconds. Where
+    hosts are shared with others it is asked again every ``share_age`` seconds how much of them may be used.
     """
 
     connections: int = 4
@@ -43,6 +44,7 @@ class NbdPoolOptions:
     patience: float = 600.0
     first_pause: float = 1.0
     longest_pause: float = 30.0
+    share_age: float = 60.0
     plaintext_allowed: bool = False
     timeouts: NbdTimeouts = field(default_factory=NbdTimeouts)
 
@@ -76,6 +78,7 @@ class NbdSupply:
         self._refreshing = False
         self._refresh_at = 0.0
         self._refresh_pause = options.first_pause
+        self._share_until = monotonic() + options.share_age
         self._closed = False
 
     def take(self) -> NbdConnection:
@@ -88,29 +91,35 @@ class NbdSupply:
         while True:
             with self._changed:
                 self._must_be_open()
-                if self._idle:
-                    return self._idle.pop()
                 now = self._monotonic()
-                self._must_be_patient(since, now)
-                endpoint = self._hosts.choose(now) if self._has_room() else None
-                if endpoint:
-                    self._opening += 1
-                elif self._refresh_is_due(now):
+                endpoint = None
+                if renews := self._share_is_old(now):
                     self._refreshing = True
+                elif self._idle:
+                    return self._idle.pop()
                 else:
-                    self._changed.wait(self._until_something_may_change(since, now))
-                    continue
+                    self._must_be_patient(since, now)
+                    endpoint = self._hosts.choose(now) if self._has_room() else None
+                    if endpoint:
+                        self._opening += 1
+                    elif self._refresh_is_due(now):
+                        self._refreshing = True
+                    else:
+                        self._changed.wait(self._until_something_may_change(since, now))
+                        continue
             if endpoint is None:
-                self._ask_where()
+                self._ask_where(tell=not renews)
             elif connection := self._open(endpoint):
                 return connection
 
     def give_back(self, connection: NbdConnection) -> None:
-        """Once is enough; a connection that failed or has reads outstanding is dropped."""
+        """Once is enough; a connection that failed, has reads outstanding or is one too many is dropped."""
         with self._changed:
             if connection not in self._live:
                 return
-            kept = connection.failure is None and not connection.outstanding and not self._closed
+            whole = connection.failure is None and not connection.outstanding
+            surplus = self._hosts.too_many(connection.endpoint.host_id)
+            kept = whole and not surplus and not self._closed
             if kept:
                 self._idle.append(connection)
             else:
@@ -155,6 +164,9 @@ class NbdSupply:
 
     def _has_room(self) -> bool:
         return len(self._live) + self._opening < self._options.connections
+
+    def _share_is_old(self, now: float) -> bool:
+        return not self._refreshing and now >= self._share_until and self._hosts.is_shared()
 
     def _refresh_is_due(self, now: float) -> bool:
         if self._refreshing or now < self._refresh_at or not self._has_room():
@@ -233,19 +245,24 @@ class NbdSupply:
         self._hosts.failed(connection.endpoint, self._monotonic())
         self._notices.add(connection.failure.reason, connection.failure.message)
 
-    def _ask_where(self) -> None:
+    def _ask_where(self, *, tell: bool) -> None:
+        """``tell``: because reading needs it, and not just because some time has passed."""
         endpoints: tuple[NbdEndpoint, ...] | None = None
         try:
             endpoints = tuple(self._refresh())
-            self._notices.add("NBD_ENDPOINTS_ASKED", "It was asked again where the disk can be read.")
+            if tell:
+                self._notices.add("NBD_ENDPOINTS_ASKED", "It was asked again where the disk can be read.")
         except _WORTH_ANOTHER_TRY as error:
-            self._notices.add(error.reason, error.message)
-            self._last_failure = error
+            if tell:
+                self._notices.add(error.reason, error.message)
+                self._last_failure = error
         finally:
             with self._changed:
                 self._refreshing = False
-                self._refresh_at = self._monotonic() + self._refresh_pause
-                self._refresh_pause = min(self._options.longest_pause, self._refresh_pause * 2)
+                self._share_until = self._monotonic() + self._options.share_age
+                if tell:
+                    self._refresh_at = self._monotonic() + self._refresh_pause
+                    self._refresh_pause = min(self._options.longest_pause, self._refresh_pause * 2)
                 if endpoints is not None:
                     self._hosts.replace(endpoints)
                 self._changed.notify_all()

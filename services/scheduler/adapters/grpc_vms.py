@@ -51,4 +51,5 @@ def _vm(vm: vm_pb2.Vm) -> Vm:
             reason="VM_NAME_MALFORMED",
             hint="Look into its log; its release may not fit the scheduler's.",
         )
-    return Vm(vm.name, vm.display_name, vm.host_id, frozenset(vm.tags))
+    sr_ids = tuple(sorted({disk.sr_id for disk in vm.disks if disk.sr_id}))
+    return Vm(vm.name, vm.display_name, vm.host_id, frozenset(vm.tags), sr_ids)

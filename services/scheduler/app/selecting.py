@@ -111,7 +111,16 @@ class Selecting:
             check_by_hand(terms.selector, vms)
         selection = select(terms.selector, vms)
         tasks = [
-            Task(run.run_id, self._ids.new(), position, vm.name, vm.display_name, vm.pool_id, vm.host_id)
+            Task(
+                run_id=run.run_id,
+                task_id=self._ids.new(),
+                position=position,
+                subject=vm.name,
+                display_name=vm.display_name,
+                pool_id=vm.pool_id,
+                host_id=vm.host_id,
+                sr_ids=vm.sr_ids,
+            )
             for position, vm in enumerate(selection.vms)
         ]
         for missing in selection.missing:

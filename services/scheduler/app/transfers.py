@@ -6,8 +6,9 @@ from datetime import timedelta
 from services.chassis.clock import Clock
 from services.scheduler.app.record import record
 from services.scheduler.domain import task as tasks
+from services.scheduler.domain.hindrance import HINDRANCES, hindered
 from services.scheduler.domain.notes import Failure
-from services.scheduler.domain.run import Run, with_task
+from services.scheduler.domain.run import Run, patience_of, with_task
 from services.scheduler.domain.task import Progress, Task
 from services.scheduler.ports import Work
 
@@ -43,6 +44,8 @@ class Transfers:
         now = self._clock.now()
 
         def move(run: Run, task: Task) -> Task:
+            if retryable and failure.reason in HINDRANCES and not task.cancel_requested:
+                return hindered(task, transfer_id, failure, patience_of(run), now)
             rule = run.terms.retry
             return tasks.failed(task, transfer_id, failure, retryable=retryable, rule=rule, now=now)
 

@@ -16,6 +16,7 @@ class Defaults:
     tasks_per_run: int = 4
     tasks_per_host: int = 2
     tasks_per_pool: int = 8
+    tasks_per_sr: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +61,14 @@ class _Busy:
         self.per_run: Counter[str] = Counter()
         self.per_host: Counter[str] = Counter()
         self.per_pool: Counter[str] = Counter()
+        self.per_sr: Counter[str] = Counter()
         self.backup_of: dict[str, str] = {}
 
     def add(self, run: Run, task: Task) -> None:
         self.per_run[run.run_id] += 1
         self.per_host[task.host_id] += 1
         self.per_pool[task.pool_id] += 1
+        self.per_sr.update(task.sr_ids)
         if not isinstance(run.terms, RestoreTerms):
             self.backup_of[task.subject] = run.run_id
 
@@ -76,12 +79,15 @@ def _obstacle(run: Run, task: Task, busy: _Busy, defaults: Defaults, now: dateti
     limits = run.terms.limits
     per_run = limits.tasks_per_run or defaults.tasks_per_run
     per_host = limits.tasks_per_host or defaults.tasks_per_host
+    per_sr = limits.tasks_per_sr or defaults.tasks_per_sr
     if other := busy.backup_of.get(task.subject):
         return f"Waits for run {other}, which is backing this VM up"
     if busy.per_run[run.run_id] >= per_run:
         return f"Waits: {per_run} tasks of this run are under way"
     if task.host_id and busy.per_host[task.host_id] >= per_host:
         return f"Waits: {per_host} tasks on VMs of its host are under way"
+    if any(busy.per_sr[sr_id] >= per_sr for sr_id in task.sr_ids):
+        return f"Waits: {per_sr} tasks on VMs with disks on its storage repository are under way"
     if busy.per_pool[task.pool_id] >= defaults.tasks_per_pool:
         return f"Waits: {defaults.tasks_per_pool} tasks in its pool are under way"
     return ""

@@ -7,6 +7,8 @@ from datetime import timedelta
 from enum import Enum
 from urllib.parse import urlsplit
 
+from services.scheduler.domain.care import Care
+
 MOST_HOOKS = 8
 MOST_RULES = 1000
 LONGEST_WAIT = timedelta(hours=2)
@@ -95,6 +97,7 @@ class Capture:
     disks: DiskRules = field(default_factory=DiskRules)
     memory: Memory | None = None
     reading: Reading = field(default_factory=Reading)
+    care: Care = field(default_factory=Care)
 
 
 def complaints(capture: Capture, method: str) -> Iterator[tuple[str, str]]:
@@ -115,6 +118,7 @@ def complaints(capture: Capture, method: str) -> Iterator[tuple[str, str]]:
             yield "options.hooks.url", "must be an https:// URL without a user name or password in it"
         if not timedelta(0) <= hook.deadline <= LONGEST_WAIT:
             yield "options.hooks.deadline_duration", "must be 0 seconds to two hours"
+    yield from capture.care.complaints()
     rules = (*capture.disks.include, *capture.disks.exclude)
     if len(rules) > MOST_RULES:
         yield "options.disks", f"has more than {MOST_RULES} rules"

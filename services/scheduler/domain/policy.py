@@ -53,6 +53,7 @@ class Limits:
     tasks_per_run: int = 0
     tasks_per_host: int = 0
     connections_per_disk: int = 0
+    tasks_per_sr: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,7 @@ def _complaints(policy: Policy) -> Iterator[tuple[str, str]]:
         ("tasks_per_run", limits.tasks_per_run, 256),
         ("tasks_per_host", limits.tasks_per_host, 64),
         ("connections_per_disk", limits.connections_per_disk, 16),
+        ("tasks_per_sr", limits.tasks_per_sr, 64),
     ):
         if not 0 <= value <= most:
             yield f"limits.{name}", f"must be 0 (the default) to {most}"

@@ -1,11 +1,12 @@
 """A run: one execution of a policy, a backup by hand, or a restore."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from services.chassis.errors import FailedPrecondition
 from services.scheduler.domain.capture import Capture
+from services.scheduler.domain.care import PATIENCE
 from services.scheduler.domain.notes import Failure, Notice
 from services.scheduler.domain.policy import Limits, Method, RetryRule, Selector
 from services.scheduler.domain.task import Task, TaskState, cancel_asked
@@ -215,7 +216,24 @@ def settled(run: Run, now: datetime) -> Run:
         return replace(ended, state=RunState.CANCELLED)
     if TaskState.SUCCEEDED in states:
         return replace(ended, state=RunState.SUCCEEDED)
-    return replace(ended, state=RunState.FAILED, failure=NOTHING_SELECTED)
+    skipped = [task for task in run.tasks if task.hindered_since is not None]
+    failure = _all_skipped(len(skipped)) if skipped else NOTHING_SELECTED
+    return replace(ended, state=RunState.FAILED, failure=failure)
+
+
+def patience_of(run: Run) -> timedelta:
+    """How long its VMs wait for a pool that cannot take their snapshots now."""
+    patience = run.terms.capture.care.patience if isinstance(run.terms, BackupTerms) else timedelta(0)
+    return patience or PATIENCE
+
+
+def _all_skipped(count: int) -> Failure:
+    return Failure(
+        "ResourceExhausted",
+        "ALL_SKIPPED",
+        f"Nothing was backed up: the pool could not bear the snapshots of {count} VMs in time.",
+        "The tasks say why; let it coalesce, free space, or let the policy wait longer.",
+    )
 
 
 NOTHING_SELECTED = Failure(

@@ -15,6 +15,7 @@ class Vm:
     display_name: str
     host_id: str = ""
     tags: frozenset[str] = frozenset()
+    sr_ids: tuple[str, ...] = ()
 
     @property
     def vm_id(self) -> str:

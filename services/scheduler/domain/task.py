@@ -45,6 +45,8 @@ class Task:
     """``result`` is the mover's answer, carried through as it came; ``heard_time`` its last sign of life.
 
     ``transfer_id`` stays after the end; it is empty before the first start and while waiting for a retry.
+    ``sr_ids`` are where the VM's disks were when it was selected; ``hindered_since`` is when the pool first
+    refused its snapshot.
     """
 
     run_id: str
@@ -68,6 +70,8 @@ class Task:
     end_time: datetime | None = None
     give_time: datetime | None = None
     heard_time: datetime | None = None
+    sr_ids: tuple[str, ...] = ()
+    hindered_since: datetime | None = None
 
     def hears_of(self, transfer_id: str) -> bool:
         """Whether a fact about ``transfer_id`` concerns this task now."""

@@ -16,6 +16,7 @@ from services.scheduler.domain.capture import (
     Reading,
     Requirement,
 )
+from services.scheduler.domain.care import Care, Migration
 from services.scheduler.wire.reading import reading_from_proto, reading_to_proto
 
 
@@ -24,6 +25,13 @@ def capture_to_proto(capture: Capture) -> capture_pb2.CaptureOptions:
         hooks=map(_hook_to_proto, capture.hooks),
         disks=capture_pb2.DiskRules(include=capture.disks.include, exclude=capture.disks.exclude),
     )
+    if capture.care != Care():
+        options.care.CopyFrom(
+            capture_pb2.CareOptions(
+                patience_duration=_duration(capture.care.patience),
+                migration=capture_pb2.CareOptions.Migration.Value(f"MIGRATION_{capture.care.migration.name}"),
+            )
+        )
     if capture.offline is not None:
         options.offline.CopyFrom(
             capture_pb2.OfflineOptions(
@@ -67,6 +75,7 @@ def capture_from_proto(options: capture_pb2.CaptureOptions) -> Capture:
         DiskRules(tuple(options.disks.include), tuple(options.disks.exclude)),
         _memory_from_proto(options.memory) if options.HasField("memory") else None,
         reading_from_proto(options.reading),
+        care=_care_from_proto(options.care),
     )
 
 
@@ -74,6 +83,11 @@ def _memory_from_proto(memory: capture_pb2.MemoryOptions) -> Memory:
     preferred = memory.requirement == capture_pb2.MemoryOptions.REQUIREMENT_PREFER
     requirement = Requirement.PREFER if preferred else Requirement.REQUIRE
     return Memory(requirement, memory.domain_controllers)
+
+
+def _care_from_proto(care: capture_pb2.CareOptions) -> Care:
+    blocked = care.migration == capture_pb2.CareOptions.MIGRATION_BLOCK
+    return Care(_timedelta(care.patience_duration), Migration.BLOCK if blocked else Migration.FOLLOW)
 
 
 def _hook_to_proto(hook: Hook) -> capture_pb2.CaptureHook:

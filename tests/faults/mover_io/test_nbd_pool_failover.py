@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from services.chassis.errors import Cancelled, DataLoss, NotFound, Unavailable
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
 from services.mover.adapters.nbd_handshake import NbdTimeouts
 from services.mover.adapters.nbd_pool import NbdPool
-from services.mover.adapters.nbd_supply import NbdPoolOptions
+from services.mover.adapters.nbd_supply import NbdPoolOptions, NbdSupply
 from services.mover.domain import BlockRead
+from services.mover.notice_book import NoticeBook
 from tests.faults.mover_io.hostile_nbd import SIZE, HostileNbd, Script, Talk, good
 from tests.integration.mover_io.nbdkit import Nbdkit
 
@@ -311,3 +313,29 @@ def test_an_error_of_the_caller_goes_through_untouched(tmp_path: Path) -> None:
         assert read_all(pool) == CONTENT
         assert pool.notices() == ()
         pool.close()
+
+
+def test_a_share_that_shrinks_is_kept_to_without_a_word_to_people(image: Path) -> None:
+    with Nbdkit(image) as server:
+        wide = replace(server.endpoint, max_connections=3)
+        narrow = replace(server.endpoint, max_connections=1)
+        now = [0.0]
+        asked: list[int] = []
+
+        def refresh() -> list[NbdEndpoint]:
+            asked.append(1)
+            return [narrow]
+
+        options = replace(QUICK, connections=3, share_age=60)
+        notices = NoticeBook()
+        supply = NbdSupply(SIZE, [wide], refresh, options, notices, monotonic=lambda: now[0])
+        held = [supply.take() for _ in range(3)]
+        now[0] = 61.0
+        supply.give_back(held.pop())
+        kept = supply.take()
+        for connection in (kept, *held):
+            supply.give_back(connection)
+        last = supply.take()
+        assert (asked, last is held[-1], notices.all()) == ([1], True, ())
+        supply.give_back(last)
+        supply.close()

@@ -95,7 +95,7 @@ async def test_a_disk_nobody_serves_does_not_keep_the_others_from_being_read(
 ) -> None:
     source = (await _open(inside, vm, options=Options(skips_failed_disks=True))).source
     del pool.disks[source.disks[0].snapshot_disk_id]
-    readable = await inside.sources.get(POOL_ID, source.source_id)
+    readable = await inside.sources.get(POOL_ID, source.source_id, 4)
     assert [False, True] == [bool(readable.endpoints[disk.disk_id]) for disk in source.disks]
 
 
@@ -133,7 +133,7 @@ async def test_what_cannot_be_opened_is_told(inside: House, pool: MemoryPool, vm
     with pytest.raises(FailedPrecondition):
         await _open(inside, vm, method=Method.MEMORY)
     with pytest.raises(NotFound):
-        await inside.sources.get(POOL_ID, str(uuid.uuid4()))
+        await inside.sources.get(POOL_ID, str(uuid.uuid4()), 4)
     pool.readable = False
     with pytest.raises(FailedPrecondition):
         await _open(inside, vm)
@@ -144,7 +144,7 @@ async def test_a_snapshot_somebody_removed_is_told_of(inside: House, pool: Memor
     source = (await _open(inside, vm)).source
     del pool.disks[source.disks[0].snapshot_disk_id]
     with pytest.raises(FailedPrecondition) as told:
-        await inside.sources.get(POOL_ID, source.source_id)
+        await inside.sources.get(POOL_ID, source.source_id, 4)
     assert "SNAPSHOT_GONE" == told.value.reason
 
 

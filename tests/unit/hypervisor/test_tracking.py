@@ -56,3 +56,6 @@ def test_a_disk_without_a_base_is_full_for_the_reason_that_was_given() -> None:
 
 def test_a_disk_that_was_added_is_a_first_backup_among_incrementals() -> None:
     assert FullReason.FIRST_BACKUP is no_base(FullReason.UNSPECIFIED, others_have_bases=True).reason
+    replaced = no_base(FullReason.UNSPECIFIED, others_have_bases=True, gone={"disk-1"})
+    assert FullReason.DISK_REPLACED is replaced.reason
+    assert "disk-1" in replaced.message

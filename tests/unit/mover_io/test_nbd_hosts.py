@@ -1,5 +1,7 @@
 """Which endpoint is next, how long a failed one rests, when a read is given up."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.chassis.errors import DataLoss, Unavailable
@@ -138,3 +140,21 @@ def test_equal_notices_are_counted_and_their_number_is_bounded() -> None:
     assert len(notices) == 201
     assert [notice.count for notice in notices if notice.code == "B"] == [300]
     assert (notices[-1].code, notices[-1].count) == ("NOTICES_OMITTED", 101)
+
+
+def test_a_share_of_a_host_is_not_exceeded_and_less_of_it_is_noticed() -> None:
+    mine = replace(A, max_connections=2)
+    hosts = hosts_of(mine, per_host=4)
+    assert [hosts.choose(0), hosts.choose(0), hosts.choose(0)] == [mine, mine, None]
+    assert hosts.is_shared()
+    assert not hosts.too_many("a")
+    hosts.replace([replace(A, max_connections=1)])
+    assert hosts.too_many("a")
+    hosts.closed(mine)
+    assert not hosts.too_many("a")
+
+
+def test_hosts_that_are_not_shared_are_never_used_too_much() -> None:
+    hosts = hosts_of(A)
+    assert [hosts.choose(0), hosts.choose(0)] == [A, A]
+    assert (hosts.is_shared(), hosts.too_many("a"), hosts.too_many("b")) == (False, False, False)

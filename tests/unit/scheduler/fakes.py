@@ -19,6 +19,7 @@ from services.scheduler.app.transfers import Transfers
 from services.scheduler.app.watchdog import Watchdog
 from services.scheduler.domain.admission import Defaults
 from services.scheduler.domain.facts import Fact, TransferWanted
+from services.scheduler.domain.notes import Failure
 from services.scheduler.domain.policy import Policy, Selector
 from services.scheduler.domain.run import Run
 from services.scheduler.domain.selection import Vm
@@ -138,3 +139,7 @@ class World:
     async def finish(self, transfer_id: str, result: bytes = b"") -> None:
         async with self.ledger.writing() as work:
             await self.transfers.finished(work, transfer_id, result)
+
+    async def fail(self, transfer_id: str, failure: Failure, *, retryable: bool = True) -> None:
+        async with self.ledger.writing() as work:
+            await self.transfers.failed(work, transfer_id, failure, retryable=retryable)

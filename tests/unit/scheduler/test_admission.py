@@ -50,6 +50,26 @@ def test_the_limit_of_a_host_holds_over_all_runs() -> None:
     assert [why for _, why in admission.waiting] == ["Waits: 2 tasks on VMs of its host are under way"]
 
 
+def test_the_limit_of_a_storage_repository_holds_over_all_runs() -> None:
+    wide = Limits(tasks_per_run=100, tasks_per_sr=2)
+    old, new = (
+        run_of("old", ("a", "h1", "p"), limits=wide, age=1),
+        run_of("new", ("b", "h2", "p"), ("c", "h3", "p"), ("d", "h4", "p"), limits=wide),
+    )
+    on_one = [
+        with_task(
+            run, replace(task, sr_ids=("sr-2",) if task.display_name == "d" else ("sr-1", "sr-3")), START
+        )
+        for run in (old, new)
+        for task in run.tasks
+    ]
+    runs = [on_one[0], replace(new, tasks=tuple(run.tasks[n] for n, run in enumerate(on_one[1:])))]
+    admission = admit(runs, DEFAULTS, START)
+    assert [task.display_name for task in admission.start] == ["a", "b", "d"]
+    told = "Waits: 2 tasks on VMs with disks on its storage repository are under way"
+    assert [(task.display_name, why) for task, why in admission.waiting] == [("c", told)]
+
+
 def test_the_limit_of_a_pool_holds_over_all_policies() -> None:
     wide = Limits(tasks_per_run=100)
     run = run_of("r", *((f"vm{n}", f"h{n}", "p") for n in range(10)), limits=wide)

@@ -10,6 +10,8 @@ from xenkeep.scheduler.v1 import events_pb2, policy_pb2, run_pb2
 from services.chassis.bus import cloudevents
 from services.chassis.errors import InvalidInput
 from services.chassis.paging import page_size, parts_of, token_of
+from services.scheduler.domain.capture import Capture
+from services.scheduler.domain.care import Care, Migration
 from services.scheduler.domain.facts import RunEnded, RunStarted
 from services.scheduler.domain.notes import Failure, Notice
 from services.scheduler.domain.policy import Limits, Method, Policy, RetryRule, Selector
@@ -38,9 +40,10 @@ POLICY = Policy(
     "0 22 * * *",
     "Europe/Berlin",
     RetryRule(3, timedelta(seconds=90)),
-    Limits(1, 2, 3),
+    Limits(1, 2, 3, 4),
     paused=True,
     etag="e",
+    capture=Capture(care=Care(timedelta(minutes=7), Migration.BLOCK)),
 )
 
 

@@ -258,7 +258,7 @@ class NbdEndpoint(_message.Message):
     """Name to ask for in TLS; may be empty."""
     max_connections: _builtins.int
     """Connections this source may have open at the host now, over all its disks: its share of the 16 a host takes. Shares change as sources are
-    opened and closed; ask again every minute. 0: the host says itself when it is full.
+    opened and closed; ask again every minute. 0 with OpenBackupSource, which gives no shares out.
     """
     def __init__(
         self,
@@ -368,16 +368,22 @@ class GetBackupSourceRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`pools/{pool}/backupSources/{backup_source}`."""
+    connections: _builtins.int
+    """Connections the caller would like to have open per disk; 0 takes 4. What it may have open of each host is said with the endpoints; a host of
+    which it has no share is left out.
+    """
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        connections: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,36 @@
+"""``ports.care`` of the pool in memory. Tests change what is said here as a storage manager would."""
+
+from collections.abc import Collection
+from typing import Any
+
+from services.chassis.errors import NotFound
+from services.hypervisor.domain.care import SnapshotFacts
+
+
+class MemoryCare:
+    """``facts`` by VM; a VM without any is fit for a snapshot. ``blocks`` are (VM, operation) -> source, with
+    a name that is no UUID for somebody else's."""
+
+    vms: dict[str, Any]
+
+    def __init__(self) -> None:
+        self.facts: dict[str, SnapshotFacts] = {}
+        self.blocks: dict[tuple[str, str], str] = {}
+
+    async def snapshot_facts(self, vm_id: str, leave_out: Collection[str]) -> SnapshotFacts:
+        if vm_id not in self.vms:
+            raise NotFound(f"There is no VM {vm_id}.", reason="VM_UNKNOWN")
+        return self.facts.get(vm_id, SnapshotFacts((), ()))
+
+    async def reading_hosts(self) -> frozenset[str]:
+        return frozenset({"host-1"})
+
+    async def block_migrations(self, vm_id: str, source_id: str) -> None:
+        for operation in ("pool_migrate", "migrate_send"):
+            self.blocks.setdefault((vm_id, operation), source_id)
+
+    async def allow_migrations(self, vm_id: str, source_id: str) -> None:
+        self.blocks = {key: by for key, by in self.blocks.items() if (key[0], by) != (vm_id, source_id)}
+
+    async def migration_blocks(self) -> frozenset[tuple[str, str]]:
+        return frozenset((vm_id, by) for (vm_id, _), by in self.blocks.items() if by.count("-") == 4)

@@ -1,0 +1,74 @@
+"""Blocking migrations of a VM (see ports.care.Migrations; xapi: VM.blocked_operations).
+
+``VDI.pool_migrate`` of a running VM's disk is a ``migrate_send`` of the VM (xapi: ocaml/xapi/xapi_vdi.ml), so
+two entries block every way. The text of an entry, which whoever is refused gets to read, says whose it is.
+"""
+
+import re
+
+from services.hypervisor.adapters.xapi_errors import translating
+from services.hypervisor.adapters.xapi_objects import XapiObjects
+from services.hypervisor.adapters.xapi_rpc import XapiFailure
+from services.hypervisor.adapters.xapi_session import XapiSession
+
+_OPERATIONS = ("pool_migrate", "migrate_send")
+_TEXT = "Xenkeep is backing this VM up; it takes this block off by itself (source {}, installation {})."
+_OURS = re.compile(re.escape(_TEXT).replace(r"\{\}", "([0-9a-f-]+)"))
+
+
+class XapiMigrations:
+    """Blocks on one session."""
+
+    def __init__(self, session: XapiSession, objects: XapiObjects, installation: str) -> None:
+        self._session = session
+        self._objects = objects
+        self._installation = installation
+
+    async def block_migrations(self, vm_id: str, source_id: str) -> None:
+        """See ports.care.Migrations."""
+        with translating(f"blocking migrations of VM {vm_id}"):
+            ref = await self._objects.ref("VM", vm_id)
+            if ref is None:
+                raise XapiFailure("UUID_INVALID", ["VM", vm_id])
+            there = await self._session.call("VM.get_blocked_operations", ref)
+            for operation in _OPERATIONS:
+                if operation not in there:
+                    await self._add(ref, operation, _TEXT.format(source_id, self._installation))
+            await self._session.call("VM.update_allowed_operations", ref)
+
+    async def allow_migrations(self, vm_id: str, source_id: str) -> None:
+        """See ports.care.Migrations."""
+        with translating(f"allowing migrations of VM {vm_id} again"):
+            ref = await self._objects.ref("VM", vm_id)
+            vm = await self._objects.record("VM", ref) if ref else None
+            if ref is None or vm is None:
+                return
+            mine = [
+                name for name, text in vm["blocked_operations"].items() if self._source(text) == source_id
+            ]
+            for operation in mine:
+                await self._session.call("VM.remove_from_blocked_operations", ref, operation)
+            if mine:
+                await self._session.call("VM.update_allowed_operations", ref)
+
+    async def migration_blocks(self) -> frozenset[tuple[str, str]]:
+        """See ports.care.Migrations."""
+        with translating("looking for blocked migrations"):
+            vms = await self._objects.where("VM", 'field "is_a_snapshot"="false"')
+        return frozenset(
+            (str(vm["uuid"]), source_id)
+            for vm in vms.values()
+            for text in vm["blocked_operations"].values()
+            if (source_id := self._source(text))
+        )
+
+    async def _add(self, ref: str, operation: str, text: str) -> None:
+        try:
+            await self._session.call("VM.add_to_blocked_operations", ref, operation, text)
+        except XapiFailure as failure:
+            if failure.code != "MAP_DUPLICATE_KEY":  # an answer that was lost, or somebody was faster
+                raise
+
+    def _source(self, text: str) -> str:
+        match = _OURS.fullmatch(text)
+        return match[1] if match and match[2] == self._installation else ""

@@ -1,0 +1,201 @@
+"""Regard for the pool: what hinders a snapshot, that it is told of and that its end is; migrations."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from services.chassis.clock import SystemClock
+from services.chassis.errors import ResourceExhausted
+from services.chassis.ids import RandomIds
+from services.chassis.tables import OUTBOX
+from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
+from services.hypervisor.domain.capture import Options
+from services.hypervisor.domain.care import (
+    CareLimits,
+    Chain,
+    Room,
+    SnapshotFacts,
+    hindrance,
+    snapshot_cost,
+)
+from services.hypervisor.domain.source import SourceState
+from services.hypervisor.domain.tracking import FullReason
+from services.hypervisor.domain.vm import Method
+from tests.support.hypervisor_house import POOL_ID, House, house
+from tests.unit.hypervisor.made import vm as inventory_vm
+
+GIB = 1 << 30
+LIMITS = CareLimits(longest_chain=24, most_uncoalesced=3, reserve_percent=2)
+FULL = SnapshotFacts((), (Room("Shared", 100 * GIB, 99 * GIB, 0),))
+NOTHING = SnapshotFacts((), ())
+OTHER_SOURCE = str(uuid.uuid4())
+
+
+def _facts(*, length: int = 1, uncoalesced: int = 0, free_gib: int = 50, cost: int = 0) -> SnapshotFacts:
+    chain = Chain("root", "Shared", length, uncoalesced)
+    return SnapshotFacts((chain,), (Room("Shared", 100 * GIB, (100 - free_gib) * GIB, cost),))
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (_facts(), None),
+        (_facts(length=23), None),
+        (_facts(length=24), "DISK_CHAIN_LONG"),
+        (_facts(uncoalesced=3), None),
+        (_facts(uncoalesced=4), "SR_COALESCING"),
+        (_facts(free_gib=2), None),
+        (_facts(free_gib=1), "SR_SPACE_LOW"),
+        (_facts(cost=48 * GIB), None),
+        (_facts(cost=49 * GIB), "SR_SPACE_LOW"),
+        (SnapshotFacts((), (Room("Tells nothing", 0, 0, GIB),)), None),
+    ],
+)
+def test_what_hinders_a_snapshot(facts: SnapshotFacts, reason: str | None) -> None:
+    found = hindrance(facts, LIMITS)
+    assert (found.reason if found else None) == reason
+    assert found is None or (found.message.endswith(".") and found.hint)
+
+
+def test_a_thick_snapshot_may_cost_the_whole_disk_and_a_thin_one_next_to_nothing() -> None:
+    assert 10 * GIB < snapshot_cost(True, 10 * GIB) < 10.1 * GIB
+    assert snapshot_cost(False, 10 * GIB) < GIB / 1000
+    assert snapshot_cost(True, 0) > 0
+
+
+@pytest.fixture
+def pool() -> MemoryPool:
+    return MemoryPool(SystemClock(), RandomIds())
+
+
+@pytest.fixture
+def vm(pool: MemoryPool) -> MemoryVm:
+    return pool.add_vm("web", pool.add_disk("root"))
+
+
+@pytest.fixture
+async def inside(pool: MemoryPool, vm: MemoryVm, tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path, pool) as made:
+        await _told(pool, made, vm.vm_id)
+        yield made
+
+
+async def _told(pool: MemoryPool, inside: House, vm_id: str) -> None:
+    """The inventory knows the VM."""
+    watch = inside.pools.find(POOL_ID)
+    watch.looked.clear()
+    seen = replace(pool.picture(), vms={vm_id: inventory_vm(vm_id, pool_id=POOL_ID)}, storage_changes=1)
+    await pool.pictures.put(seen)
+    await watch.looked.wait()
+
+
+async def _open(inside: House, vm: MemoryVm, id: str = "", *, block: bool = False) -> str:
+    id = id or str(uuid.uuid4())
+    options = Options(block_migrations=block)
+    await inside.sources.open(POOL_ID, vm.vm_id, id, Method.NORMAL, (), FullReason.FIRST_BACKUP, options)
+    return id
+
+
+async def _published(inside: House) -> list[str]:
+    async with inside.database.read() as reader:
+        rows = await reader.execute(select(OUTBOX.c.subject).order_by(OUTBOX.c.position))
+        return [str(subject).rpartition(".")[2] for subject in rows.scalars()]
+
+
+async def test_a_hindered_vm_gets_no_snapshot_and_it_is_told_once(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    pool.facts[vm.vm_id] = FULL
+    for _ in range(2):
+        with pytest.raises(ResourceExhausted) as refused:
+            await _open(inside, vm)
+        assert refused.value.reason == "SR_SPACE_LOW"
+    assert [vm] == list(pool.vms.values())
+    assert (await _published(inside)).count("SnapshotHindered") == 1
+
+
+async def test_that_it_is_possible_is_told_as_soon_as_the_pool_tells_of_its_storage(
+    inside: House, pool: MemoryPool, vm: MemoryVm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.facts[vm.vm_id] = FULL
+    with pytest.raises(ResourceExhausted):
+        await _open(inside, vm)
+    await inside.care.look(POOL_ID)
+    assert "SnapshotPossible" not in await _published(inside)
+    pool.facts[vm.vm_id] = NOTHING
+    look, looked = inside.care.look, asyncio.Event()
+
+    async def noticed(pool_id: str) -> None:
+        await look(pool_id)
+        looked.set()
+
+    monkeypatch.setattr(inside.care, "look", noticed)
+    looking = asyncio.create_task(inside.care.run())
+    seen = replace(pool.picture(), vms={vm.vm_id: inventory_vm(vm.vm_id, pool_id=POOL_ID)}, storage_changes=2)
+    await pool.pictures.put(seen)
+    await looked.wait()
+    assert (await _published(inside))[-1] == "SnapshotPossible"
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    await _open(inside, vm)
+
+
+async def test_a_snapshot_that_exists_already_is_not_refused(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    id = str(uuid.uuid4())
+    await pool.take_snapshot(vm.vm_id, id, ())
+    pool.facts[vm.vm_id] = FULL
+    await _open(inside, vm, id)
+
+
+async def test_connections_are_shared_given_back_and_refused_when_spent(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    opened = [await _open(inside, vm) for _ in range(3)]
+    shares = []
+    for id in opened:
+        readable = await inside.sources.get(POOL_ID, id, 4)
+        shares += [endpoint.max_connections for each in readable.endpoints.values() for endpoint in each]
+    assert shares == [4, 4, 4]
+    with pytest.raises(ResourceExhausted) as refused:
+        await _open(inside, vm)
+    assert refused.value.reason == "NBD_CONNECTIONS_SPENT"
+    await inside.sources.close(POOL_ID, opened[0], True)
+    await inside.care.look(POOL_ID)
+    assert (await _published(inside))[-1] == "SnapshotPossible"
+    await _open(inside, vm)
+
+
+async def test_migrations_are_blocked_until_the_source_is_closed_and_others_blocks_stay(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    pool.blocks[vm.vm_id, "pool_migrate"] = "somebody"
+    id = await _open(inside, vm, block=True)
+    assert pool.blocks == {(vm.vm_id, "pool_migrate"): "somebody", (vm.vm_id, "migrate_send"): id}
+    await inside.sources.close(POOL_ID, id, True)
+    assert pool.blocks == {(vm.vm_id, "pool_migrate"): "somebody"}
+
+
+async def test_nothing_is_blocked_unless_the_policy_says_so(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    await _open(inside, vm)
+    assert pool.blocks == {}
+
+
+async def test_the_janitor_removes_blocks_nobody_needs(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:
+    needed = await _open(inside, vm, block=True)
+    other = pool.add_vm("restored", pool.add_disk("copy"))
+    pool.blocks[other.vm_id, "pool_migrate"] = needed
+    pool.blocks[other.vm_id, "migrate_send"] = OTHER_SOURCE
+    await inside.janitor.clean(POOL_ID, search=True)
+    assert {vm_id for vm_id, _ in pool.blocks} == {vm.vm_id}
+    source = await inside.source_store.get(needed)
+    assert source is not None
+    assert source.state is SourceState.OPEN

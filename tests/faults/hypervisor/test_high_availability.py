@@ -96,7 +96,7 @@ async def test_a_coordinator_that_is_lost_for_good_is_replaced_by_hand_and_found
 def _take_over(address: str) -> None:
     """As an administrator does on the console of a supporter that has lost its coordinator."""
     session = XenAPI.Session(f"https://{address}", ignore_ssl=True)
-    session.xenapi.slave_local_login_with_password("root", PASSWORD)
+    session.slave_local_login_with_password("root", PASSWORD)
     session.xenapi.pool.emergency_transition_to_master()
     session.xenapi.pool.recover_slaves()
     session("close")()

@@ -35,6 +35,7 @@ from services.chassis.bus.subscribe import tail
 from services.chassis.rpc.channel import channel
 from tests.support.nats import NatsServer
 from tests.support.pool import PASSWORD, SimulatedPool, simulator
+from tests.support.waiting import PATIENCE_S as PATIENCE_S
 
 if TYPE_CHECKING:
     Pools = pool_pb2_grpc.PoolServiceAsyncStub
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     Targets = restore_target_pb2_grpc.RestoreTargetServiceAsyncStub
     Simulator = simulator_pb2_grpc.SimulatorServiceAsyncStub
 
-PATIENCE_S = 60.0
 EVENTS: tuple[type[Message], ...] = tuple(
     getattr(events_pb2, name) for name in events_pb2.DESCRIPTOR.message_types_by_name
 )

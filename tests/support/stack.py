@@ -29,11 +29,11 @@ from services.chassis.tls import TlsFiles, nats_context
 from tests.support.hypervisor import sdk_call
 from tests.support.pool import PASSWORD, SimulatedPool
 from tests.support.stack_parts import commands_below, described_vm, ext4_image, leftovers, runs
+from tests.support.waiting import PATIENCE_S as PATIENCE_S
 
 PROGRAM = str(Path(sys.executable).with_name("xenkeep"))
 PASSPHRASE = "stands between everybody and the backups"
 REPOSITORY = "main"
-PATIENCE_S = 60.0
 MIB = 1 << 20
 
 

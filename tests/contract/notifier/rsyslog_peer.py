@@ -8,11 +8,13 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import Any
 
 from tests.contract.notifier.hostile_peer import free_port
+from tests.support.waiting import until
 
 RSYSLOGD = "/usr/sbin/rsyslogd"
 MODULES = [*glob("/usr/lib/*/rsyslog"), *filter(None, [os.environ.get("RSYSLOG_EXTRA_MODULES")])]
@@ -56,18 +58,16 @@ class Rsyslog:
     directory: Path
 
     async def parsed(self, count: int = 1) -> list[dict[str, Any]]:
-        """The first `count` messages from Xenkeep, waiting until they are written (10 s at most)."""
+        """The first `count` messages from Xenkeep, waiting until they are written."""
         file = self.directory / "parsed.jsonl"
-        async with asyncio.timeout(10):
-            while True:
-                text = file.read_text(encoding="utf-8") if file.exists() else ""
-                complete = [
-                    json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")
-                ]
-                ours = [message for message in complete if message["app"] == "xenkeep"]
-                if len(ours) >= count:
-                    return ours
-                await asyncio.sleep(0.02)
+
+        async def enough() -> list[dict[str, Any]]:
+            text = file.read_text(encoding="utf-8") if file.exists() else ""
+            complete = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+            ours = [message for message in complete if message["app"] == "xenkeep"]
+            return ours if len(ours) >= count else []
+
+        return await until(enough)
 
     def complaints(self) -> str:
         """What it wrote about itself."""
@@ -100,19 +100,19 @@ async def rsyslog_peer(directory: Path) -> AsyncIterator[Rsyslog]:
 
 
 async def _listening(peer: Rsyslog, process: asyncio.subprocess.Process) -> None:
-    """Its inputs open in the order of the configuration, UDP first; 10 s at most."""
+    """Its inputs open in the order of the configuration, UDP first."""
     trusting = ssl.create_default_context(cafile=peer.directory / "ca.pem")
     ways = [(peer.tcp_port, None), *([(peer.tls_port, trusting)] if HAS_TLS else [])]
-    async with asyncio.timeout(10):
-        for port, context in ways:
-            while True:
-                if process.returncode is not None:
-                    raise AssertionError(f"rsyslogd ended: {(peer.directory / 'stderr').read_text()}")
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
-                except ConnectionRefusedError:
-                    await asyncio.sleep(0.02)
-                    continue
-                writer.close()
-                await writer.wait_closed()
-                break
+
+    async def answers(port: int, context: ssl.SSLContext | None) -> bool:
+        assert process.returncode is None, f"rsyslogd ended: {(peer.directory / 'stderr').read_text()}"
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        except ConnectionRefusedError:
+            return False
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+    for port, context in ways:
+        await until(partial(answers, port, context))

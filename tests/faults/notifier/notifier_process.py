@@ -15,9 +15,17 @@ from xenkeep.notifier.v1.notifier_pb2_grpc import ChannelServiceStub
 from services.chassis.rpc.channel import channel
 from tests.contract.notifier.hostile_peer import free_port
 from tests.support.nats import NatsServer
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from xenkeep.notifier.v1.notifier_pb2_grpc import ChannelServiceAsyncStub
+
+
+async def _serving(stub: "health_pb2_grpc.HealthAsyncStub") -> None:
+    request = health_pb2.HealthCheckRequest()
+    async for answer in stub.Watch(request, timeout=PATIENCE_S, wait_for_ready=True):
+        if answer.status == health_pb2.HealthCheckResponse.SERVING:
+            return
 
 
 class NotifierProcess:
@@ -48,19 +56,12 @@ class NotifierProcess:
                 sys.executable, "-m", "services.notifier", env=environment, stderr=log, stdout=log
             )
         async with channel(self._target, self._nats.tls("admin")) as way:
-            stub = health_pb2_grpc.HealthStub(way)
-            request = health_pb2.HealthCheckRequest()
-            async with asyncio.timeout(30):
-                while True:
-                    if self._process.returncode is not None:
-                        raise AssertionError(f"the notifier ended: {self.log.read_text()}")
-                    try:
-                        answer = await stub.Check(request, timeout=5)
-                    except Exception:  # noqa: BLE001 - it does not listen yet
-                        await asyncio.sleep(0.05)
-                        continue
-                    if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                        return
+            serving = asyncio.create_task(_serving(health_pb2_grpc.HealthStub(way)))
+            ended = asyncio.create_task(self._process.wait())
+            await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
+            assert not ended.done(), f"the notifier ended: {self.log.read_text()}"
+            ended.cancel()
+            await serving
 
     @asynccontextmanager
     async def stub(self) -> AsyncIterator["ChannelServiceAsyncStub"]:

@@ -17,6 +17,7 @@ from tests.contract.notifier.smpp_peer import smpp_peer
 from tests.contract.notifier.smtp_peer import MailRelay, smtp_peer
 from tests.faults.notifier.notifier_process import NotifierProcess
 from tests.support.nats import NatsServer
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -56,13 +57,14 @@ async def happen(nats_server: NatsServer, *event_ids: str) -> None:
 
 
 async def delivered(notifier: NotifierProcess, count: int) -> list[pb.Delivery]:
-    async with asyncio.timeout(60), notifier.stub() as stub:
-        while True:
+    async with notifier.stub() as stub:
+
+        async def enough() -> list[pb.Delivery]:
             listed = (await stub.ListDeliveries(pb.ListDeliveriesRequest())).deliveries
             done = [each for each in listed if each.state == pb.Delivery.STATE_DELIVERED]
-            if len(done) >= count:
-                return done
-            await asyncio.sleep(0.1)
+            return done if len(done) >= count else []
+
+        return await until(enough)
 
 
 class SlowRelay(MailRelay):

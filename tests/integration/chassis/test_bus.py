@@ -2,6 +2,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from services.chassis.sql import Database, Transaction
 from services.chassis.tls import TlsFiles
 from tests.support.nats import NatsServer
 from tests.support.notes import MIGRATIONS, note, notes, removed, store
+from tests.support.waiting import until
 
 QUICK = Redelivery(max_deliveries=3, first_pause_s=0.01, longest_pause_s=0.02)
 
@@ -340,14 +342,24 @@ async def test_work_that_takes_longer_than_the_lease_is_not_given_to_another(
 ) -> None:
     taken: list[str] = []
     async with nats_server.bus() as bus:
-        queues = [WorkQueue(bus, "berlin", "transfer", RestorePointRemoved, lease_s=0.6) for _ in range(2)]
+        queues = [WorkQueue(bus, "berlin", "transfer", RestorePointRemoved, lease_s=3) for _ in range(2)]
+        neglectful = api.ConsumerConfig(
+            durable_name="neglectful",
+            filter_subject=subjects.of_work("berlin", "verify"),
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=3,
+        )
 
         async def slow(work: RestorePointRemoved, meta: Meta) -> None:
+            """Until work that was taken later and nobody keeps has been given to another."""
             taken.append(work.restore_point)
-            await asyncio.sleep(1.5)
+            async with Pull(bus, subjects.WORK, lambda _: neglectful, SystemClock()) as neglected:
+                while (await neglected.next()).metadata.num_delivered == 1:
+                    pass
 
         async with database.begin() as tx:
             await tx.enqueue(removed("w1"), site="berlin", kind="transfer")
+            await tx.enqueue(removed("neglected"), site="berlin", kind="verify")
         await Outbox(database, bus).flush()
         first = asyncio.create_task(queues[0].take(slow))
         second = asyncio.create_task(queues[1].take(slow))
@@ -470,6 +482,10 @@ async def test_poisonous_work_is_set_aside(nats_server: NatsServer, database: Da
         assert (await bus.js.get_msg(subjects.DEAD, 1)).subject == "xenkeep.dead.work-berlin-transfer"
 
 
+async def _is_followed(bus: Bus) -> bool:
+    return (await bus.js.stream_info(subjects.EVENTS)).state.consumer_count > 0
+
+
 async def test_a_tail_sees_wanted_events_from_now_on_and_outlives_a_restart(
     nats_server: NatsServer, database: Database
 ) -> None:
@@ -485,7 +501,7 @@ async def test_a_tail_sees_wanted_events_from_now_on_and_outlives_a_restart(
                 tail(bus, [RestorePointRemoved, RestorePointVerified], wanted=wanted)
             ) as events:
                 first = asyncio.ensure_future(anext(events))
-                await asyncio.sleep(0.1)
+                await until(partial(_is_followed, bus))
                 await publish(database, "skip", "a")
                 assert (await first)[0] == removed("a")
                 nats_server.kill()

@@ -12,8 +12,8 @@ from services.chassis.errors import FailedPrecondition, Unavailable
 from services.chassis.only_one import OnlyOne
 from services.chassis.sql import Database
 from tests.support.notes import store
+from tests.support.waiting import PATIENCE_S
 
-PATIENCE_S = 30
 PLACES = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted = :granted"
 
 

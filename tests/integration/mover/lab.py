@@ -35,12 +35,13 @@ from services.chassis.rpc.channel import channel
 from services.mover.repository import Argon2Cost, DirectoryStore, create_repository
 from tests.integration.mover.hypervisor import POOL, VM, HypervisorService
 from tests.support.nats import NatsServer
+from tests.support.waiting import PATIENCE_S as PATIENCE_S
+from tests.support.waiting import until_true
 
 if TYPE_CHECKING:
     Repositories = repository_pb2_grpc.RepositoryServiceAsyncStub
     Transfers = transfer_pb2_grpc.TransferServiceAsyncStub
 
-PATIENCE_S = 60.0
 PASSPHRASE = "correct horse battery"
 CHEAP = Argon2Cost(time=1, memory_kib=64, lanes=1)
 MIB = 1 << 20
@@ -237,9 +238,7 @@ class Lab:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Returns when ``condition`` holds; for what no event tells: files."""
-        async with asyncio.timeout(PATIENCE_S):
-            while not condition():  # noqa: ASYNC110 - no event tells of files
-                await asyncio.sleep(0.01)
+        await until_true(condition)
 
     def checkpoints(self, transfer_id: str) -> list[int]:
         folder = self.place / "checkpoints" / transfer_id

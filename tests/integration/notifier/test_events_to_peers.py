@@ -38,6 +38,7 @@ from tests.contract.notifier.rsyslog_peer import Rsyslog
 from tests.contract.notifier.smpp_peer import smpp_peer
 from tests.contract.notifier.smtp_peer import smtp_peer
 from tests.support.nats import NatsServer
+from tests.support.waiting import until
 
 DB = Task(
     name="runs/r/tasks/db",
@@ -70,13 +71,13 @@ class AtWork:
 
     async def ended(self, count: int) -> list[Delivery]:
         """All deliveries, once `count` of them have ended."""
-        async with asyncio.timeout(20):
-            while True:
-                async with self.store.read() as look:
-                    found = [each for each in await look.page("", 100, "") if each.state is not State.PENDING]
-                if len(found) >= count:
-                    return found
-                await asyncio.sleep(0.02)
+
+        async def enough() -> list[Delivery]:
+            async with self.store.read() as look:
+                found = [each for each in await look.page("", 100, "") if each.state is not State.PENDING]
+            return found if len(found) >= count else []
+
+        return await until(enough)
 
 
 @asynccontextmanager

@@ -21,8 +21,8 @@ from deploy.certificates import InitConfig, hand_out
 from services.chassis.bus import subjects
 from services.chassis.bus.nats_bus import Bus
 from services.chassis.tls import TlsFiles, nats_context
+from tests.support.waiting import PATIENCE_S
 
-PATIENCE_S = 30.0
 CONTAINERS_FILE = Path(__file__).parents[3] / "deploy" / "nats.conf"
 
 

@@ -12,18 +12,13 @@ from xenkeep.errors import Error
 from xenkeep.local.processes import Program, leashed
 from xenkeep.local.supervisor import Supervisor
 
+from tests.support.waiting import until_true
+
 SLEEPER = "import signal; print('here', flush=True); signal.pause()"
 
 
 def program(code: str = SLEEPER, ready_line: str = "here") -> Program:
     return Program("sleeper", (sys.executable, "-c", code), ready_line=ready_line)
-
-
-async def another(supervisor: Supervisor, first: int) -> bool:
-    async with asyncio.timeout(10):
-        while supervisor.pid("sleeper") == first:  # noqa: ASYNC110 - only its log tells
-            await asyncio.sleep(0.01)
-    return True
 
 
 async def test_a_program_that_is_killed_is_started_again(tmp_path: Path) -> None:
@@ -35,7 +30,7 @@ async def test_a_program_that_is_killed_is_started_again(tmp_path: Path) -> None
     os.kill(first, signal.SIGKILL)
 
     assert "sleeper ended with code -9; starting it again in 0.4 s" == await told.get()
-    assert await another(supervisor, first)
+    await until_true(lambda: supervisor.pid("sleeper") != first)
     await supervisor.stop()
 
 

@@ -11,6 +11,7 @@ import pytest
 from services.simulator.pool.description import DiskDescription, VmDescription
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -27,14 +28,16 @@ def web_on(host: str, priority: Any = "") -> VmDescription:
 
 async def answering(simulation: Simulation, host: int) -> None:
     """Until the host listens: a toolstack that restarts does not for a moment."""
-    for _ in range(100):
+
+    async def answers() -> bool:
         with contextlib.suppress(ConnectionError):
             port = simulation.pool.description.https_port
             _, writer = await asyncio.open_connection(f"127.0.0.{10 + host}", port)
             writer.close()
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"host {host} does not answer")
+            return True
+        return False
+
+    await until(answers)
 
 
 async def logged_in(simulation: Simulation, host: int = 1) -> Sdk:

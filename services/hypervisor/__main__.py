@@ -56,7 +56,8 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
     shares = Shares(source_store, CONNECTIONS_PER_HOST - base.config.nbd_spare)
     care = Care(pools, pool_store, shares, _care_limits(base.config), base.clock, stirred)
     hooks = HttpsHooks(base.clock, base.config.hook_ca)
-    captures = Captures(SqlInterventions(database, sealer), hooks, NoAgents(), passed)
+    agents = NoAgents()
+    captures = Captures(SqlInterventions(database, sealer), hooks, agents, passed)
     sources = Sources(source_store, captures, care, pools, base.clock, passed)
     targets = Targets(target_store, pools, base.clock, passed)
     return [
@@ -71,7 +72,7 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
         base.rpc(
             [
                 (pool_pb2_grpc.add_PoolServiceServicer_to_server, PoolApi(pools), ASKING),
-                (vm_pb2_grpc.add_VmServiceServicer_to_server, VmApi(Vms(pools)), ASKING),
+                (vm_pb2_grpc.add_VmServiceServicer_to_server, VmApi(Vms(pools, agents)), ASKING),
                 (
                     backup_source_pb2_grpc.add_BackupSourceServiceServicer_to_server,
                     BackupSourceApi(sources),

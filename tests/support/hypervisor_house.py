@@ -143,13 +143,12 @@ async def house(
             if not pools.all():
                 await pool.pictures.put(pool.picture())
                 await pools.add("host-1", "root", Secret("secret"), "00")
-            captures = Captures(
-                SqlInterventions(database, sealer), hooks or NoHooks(), agents or NoAgents(), passed
-            )
+            agents = agents or NoAgents()
+            captures = Captures(SqlInterventions(database, sealer), hooks or NoHooks(), agents, passed)
             shares = Shares(source_store, per_host=12)
             care = Care(pools, pool_store, shares, CareLimits(), clock, stirred)
             sources = Sources(source_store, captures, care, pools, clock, passed)
             targets = Targets(target_store, pools, clock, passed)
             janitor = Janitor(pools, sources, targets, source_store, target_store, clock, bell)
             stores = (source_store, target_store)
-            yield House(database, pools, Vms(pools), sources, targets, janitor, *stores, care)
+            yield House(database, pools, Vms(pools, agents), sources, targets, janitor, *stores, care)

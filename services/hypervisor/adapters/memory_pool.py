@@ -16,6 +16,7 @@ from services.chassis.ids import IdSource
 from services.hypervisor.adapters.memory_care import MemoryCare
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
+from services.hypervisor.domain.memory import IMPOSSIBLE, Cpu, HostCpu
 from services.hypervisor.domain.pool import Host, Member, Picture
 from services.hypervisor.domain.surroundings import OwnSnapshot, Surroundings
 from services.hypervisor.domain.target import AttachedDisk
@@ -27,6 +28,7 @@ from services.hypervisor.ports.pool import (
     NbdEndpoint,
     Snapshot,
     SnapshotDisk,
+    SuspendImage,
     VmDisk,
     VmShape,
     WriteEndpoint,
@@ -64,7 +66,7 @@ class MemoryVm:
     """``disks`` by device. Snapshots of ours have ``source_id``, VMs being restored ``target_id``.
 
     ``reacts``: to a request to shut down; ``blocked_start``: why it does not start; ``quiesces``: the pool
-    can freeze it.
+    can freeze it; ``image``: its suspend image, while it is suspended.
     """
 
     vm_id: str
@@ -83,6 +85,10 @@ class MemoryVm:
     appliance_id: str = ""
     blocked_operations: dict[str, str] = field(default_factory=dict)
     own_snapshots: tuple[OwnSnapshot, ...] = ()
+    memory_obstacle: str = ""
+    domain_controller_hint: str = ""
+    image: str = ""
+    cpu: Cpu = field(default_factory=lambda: Cpu("GenuineIntel", ""))
 
 
 @dataclass
@@ -105,6 +111,7 @@ class MemoryPool(MemoryCare):
         self.srs = {"sr-1": "Shared storage", "sr-2": "Other storage"}
         self.tickets: dict[str, MemoryTicket] = {}
         self.readable = True
+        self.cpus = (HostCpu("host-1", "host 1", "GenuineIntel", "ffffffff", "ffffffff"),)
         self.tracking = Tracking.SWITCHED_ON
         self.layered = True
         self.appliances: set[str] = set()
@@ -161,10 +168,18 @@ class MemoryPool(MemoryCare):
         return any(each.source_id == source_id for each in self.vms.values())
 
     async def take_snapshot(
-        self, vm_id: str, source_id: str, leave_out: Collection[str], quiesce: bool = False
+        self,
+        vm_id: str,
+        source_id: str,
+        leave_out: Collection[str],
+        quiesce: bool = False,
+        memory: bool = False,
     ) -> Snapshot:
         vm = self._vm(vm_id)
         snapshot = next((each for each in self.vms.values() if each.source_id == source_id), None)
+        if snapshot is None and memory and vm.memory_obstacle:
+            told = f"The memory of the VM cannot be captured: {vm.memory_obstacle}."
+            raise FailedPrecondition(told, reason=IMPOSSIBLE, metadata={"why": vm.memory_obstacle})
         if snapshot is None:
             copies = {}
             for device, disk_id in vm.disks.items():
@@ -182,7 +197,14 @@ class MemoryPool(MemoryCare):
                     )
             if quiesce and not vm.quiesces:
                 raise FailedPrecondition("It cannot be quiesced.", reason="QUIESCE_IMPOSSIBLE")
-            snapshot = replace(vm, vm_id=self._ids.new(), disks=copies, source_id=source_id, quiesced=quiesce)
+            snapshot = replace(
+                vm,
+                vm_id=self._ids.new(),
+                disks=copies,
+                source_id=source_id,
+                quiesced=quiesce,
+                image=self._image(vm, source_id) if memory else "",
+            )
             self.vms[snapshot.vm_id] = snapshot
         return Snapshot(
             snapshot_vm_id=snapshot.vm_id,
@@ -193,6 +215,7 @@ class MemoryPool(MemoryCare):
                 for device, disk_id in snapshot.disks.items()
             ),
             quiesced=snapshot.quiesced,
+            memory=self._memory(snapshot),
         )
 
     async def guest(self, vm_id: str) -> Guest:
@@ -204,6 +227,8 @@ class MemoryPool(MemoryCare):
             host_id=vm.host_id if runs else "",
             shutdown_obstacle="" if runs else "it does not run",
             quiesce_obstacle="" if runs and vm.quiesces else "the pool offers no quiesced snapshot of it",
+            memory_obstacle=vm.memory_obstacle or ("" if self._has_memory(vm) else "it does not run"),
+            domain_controller_hint=vm.domain_controller_hint,
         )
 
     async def ask_to_shut_down(self, vm_id: str, patience_s: float) -> str:
@@ -223,6 +248,12 @@ class MemoryPool(MemoryCare):
         if vm.blocked_start:
             raise ResourceExhausted(vm.blocked_start, reason="NO_MEMORY")
         vm.power_state, vm.host_id = PowerState.RUNNING, host_id
+
+    async def resume_again(self, vm_id: str, host_id: str) -> None:
+        vm = self.vms.get(vm_id)
+        if vm is not None and vm.power_state is PowerState.SUSPENDED:
+            self._resume(vm)
+            vm.host_id = host_id
 
     async def export_configuration(self, vm_id: str) -> bytes:
         vm = self._vm(vm_id)
@@ -337,6 +368,13 @@ class MemoryPool(MemoryCare):
     async def find_vm(self, target_id: str) -> str | None:
         return next((vm.vm_id for vm in self.vms.values() if vm.target_id == target_id), None)
 
+    async def host_cpus(self) -> tuple[HostCpu, ...]:
+        return self.cpus
+
+    async def suspend_image(self, vm_id: str) -> str:
+        vm = self._vm(vm_id)
+        return vm.image if vm.power_state is PowerState.SUSPENDED else ""
+
     async def import_vm(
         self,
         target_id: str,
@@ -346,6 +384,7 @@ class MemoryPool(MemoryCare):
         original: str | None,
         *,
         keys: bool = True,
+        memory: str = "",
     ) -> None:
         told = json.loads(archive)
         if original and original in self.vms and self.vms[original].power_state is not PowerState.HALTED:
@@ -358,6 +397,8 @@ class MemoryPool(MemoryCare):
             macs=told["macs"] if original else {device: "02:ff:ff:ff:ff:ff" for device in told["macs"]},
             target_id=target_id,
             keys=told["keys"] if keys else "",
+            power_state=PowerState.SUSPENDED if memory else PowerState.HALTED,
+            image=disks[memory] if memory else "",
         )
 
     def has_key_material(self, archive: bytes) -> bool:
@@ -376,7 +417,7 @@ class MemoryPool(MemoryCare):
     async def release(self, target_id: str, vm_id: str) -> None:
         vm = self._vm(vm_id)
         vm.target_id = ""
-        for disk in vm.disks.values():
+        for disk in [*vm.disks.values(), *filter(None, [vm.image])]:
             if self.disks[disk].target_id == target_id:
                 self.disks[disk].target_id = ""
 
@@ -390,7 +431,10 @@ class MemoryPool(MemoryCare):
         return tuple(disk for disk in disk_ids if disk in used)
 
     async def start_vm(self, vm_id: str) -> None:
-        self._vm(vm_id).power_state = PowerState.RUNNING
+        vm = self._vm(vm_id)
+        if vm.power_state is PowerState.SUSPENDED:
+            self._resume(vm)
+        vm.power_state = PowerState.RUNNING
 
     async def remove_target(self, target_id: str) -> None:
         for vm in [each for each in self.vms.values() if each.target_id == target_id]:
@@ -430,6 +474,31 @@ class MemoryPool(MemoryCare):
     def picture(self) -> Picture:
         """The pool without its VMs, for use cases that need only that it answers."""
         return Picture("Memory", "Fake 1.0", "host-1", (Host("host-1", "host 1", "host-1", True),))
+
+    def suspend(self, vm: MemoryVm) -> None:
+        """As a person would."""
+        disk = self.add_disk("Suspend image")
+        vm.power_state, vm.image, disk.blocks[0] = PowerState.SUSPENDED, disk.disk_id, vm.vm_id.encode()
+
+    def _resume(self, vm: MemoryVm) -> None:
+        self.disks.pop(vm.image, None)
+        vm.power_state, vm.image = PowerState.RUNNING, ""
+
+    def _has_memory(self, vm: MemoryVm) -> bool:
+        return vm.power_state in (PowerState.RUNNING, PowerState.SUSPENDED)
+
+    def _image(self, vm: MemoryVm, source_id: str) -> str:
+        """A copy of the memory of a VM."""
+        id = self._ids.new()
+        blocks = {0: vm.vm_id.encode()}
+        self.disks[id] = MemoryDisk(id, "Suspend image", BLOCK_BYTES * 16, source_id=source_id, blocks=blocks)
+        return id
+
+    def _memory(self, snapshot: MemoryVm) -> SuspendImage | None:
+        image = self.disks.get(snapshot.image)
+        if image is None:
+            return None
+        return SuspendImage(image.disk_id, image.sr_id, image.size_bytes, snapshot.cpu)
 
     def _vm(self, vm_id: str) -> MemoryVm:
         vm = self.vms.get(vm_id)

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import structlog
 
-from services.hypervisor.adapters import xapi_tags
+from services.hypervisor.adapters import xapi_checkpoints, xapi_tags
 from services.hypervisor.adapters.xapi_bases import XapiBases, is_base
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
@@ -35,6 +35,9 @@ class XapiCleanup:
                 disks |= {
                     ref: vdi for _, ref, vdi in await self._objects.disks_of(vm) if vdi["is_a_snapshot"]
                 }
+                image = await xapi_checkpoints.image(self._objects, vm)
+                if image is not None and image[1]["is_a_snapshot"]:
+                    disks[image[0]] = image[1]
             for ref in mine:
                 await self._objects.destroy_vm(ref)
             for ref, vdi in disks.items():

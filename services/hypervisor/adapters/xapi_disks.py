@@ -12,6 +12,7 @@ from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
 from services.hypervisor.adapters.xapi_readers import XapiReaders
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
+from services.hypervisor.domain import memory
 from services.hypervisor.domain.configuration import ConfiguredDisk
 from services.hypervisor.ports.pool import WriteEndpoint
 
@@ -68,7 +69,7 @@ class XapiDisks:
                     "name_description": disk.description,
                     "SR": sr,
                     "virtual_size": size_bytes,
-                    "type": "user",
+                    "type": "suspend" if disk.device == memory.DEVICE else "user",
                     "sharable": False,
                     "read_only": False,
                     "other_config": tags,

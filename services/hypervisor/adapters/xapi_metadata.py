@@ -5,6 +5,7 @@ Before an import it is made to say exactly what is to be restored: disks that ar
 moment, so that a crash right after the import leaves a VM that can be found.
 """
 
+import copy
 import io
 import tarfile
 import xml.etree.ElementTree as ET
@@ -40,25 +41,29 @@ def media(archive: bytes) -> frozenset[str]:
     return frozenset(each.text("uuid") for each in objects if each.kind == "VDI" and each.id in cds)
 
 
-def rewritten(archive: bytes, keep: Collection[str], name: str, tags: dict[str, str]) -> bytes:
+def rewritten(
+    archive: bytes, keep: Collection[str], name: str, tags: dict[str, str], memory: str = ""
+) -> bytes:
     """The archive with only the VDIs ``keep`` (UUIDs), the VM called ``name`` ("" leaves its name), tagged.
+    With ``memory`` the VM is suspended, its image being a VDI of that UUID.
 
     Raises InvalidInput VM_CONFIGURATION_INVALID for an archive the pool cannot have made.
     """
     root = _parsed(archive)
     objects = list(_objects(root))
+    data = _objects_data(root)
+    image = _add_image(data, objects, memory) if memory else _NULL
     dropped = {each.id for each in objects if each.kind == "VDI" and each.text("uuid") not in keep}
     without_disk = [each for each in objects if each.kind == "VBD" and each.text("VDI") in dropped]
     gone = {each.id for each in without_disk if each.text("type") == "Disk"}
     for drive in without_disk:
         _set(_member(drive.fields, "VDI"), _NULL)
         _set_bool(_member(drive.fields, "empty"), True)
-    data = _objects_data(root)
     for each in objects:
         if each.id in dropped or each.id in gone:
             data.remove(each.element)
         elif each.kind == "VM":
-            _edit_vm(each.fields, gone, name, tags)
+            _edit_vm(each.fields, gone, name, tags, image)
     return _archived(ET.tostring(root, encoding="utf-8", short_empty_elements=False))
 
 
@@ -106,11 +111,41 @@ def _plain(value: ET.Element) -> Any:
     return [_text(each) for each in child[0]] if child.tag == "array" else child.text or ""
 
 
-def _edit_vm(fields: ET.Element, gone: Collection[str], name: str, tags: dict[str, str]) -> None:
+def _add_image(data: ET.Element, objects: list[_Object], uuid: str) -> str:
+    """Adds the suspend image, made after a disk of the VM: of a VM that ran the pool exports none. Its id."""
+    disks = {each.text("VDI") for each in objects if each.kind == "VBD" and each.text("type") == "Disk"}
+    model = next((each for each in objects if each.kind == "VDI" and each.id in disks), None)
+    if model is None:
+        raise _invalid()
+    element = copy.deepcopy(model.element)
+    struct = _required(element.find("struct"))
+    fields = _required(_member(struct, "snapshot").find("struct"))
+    id = f"Ref:{uuid}"
+    _set(_member(struct, "id"), id)
+    for field, text in {
+        "uuid": uuid,
+        "location": uuid,
+        "type": "suspend",
+        "name_label": "Suspend image",
+        "snapshot_of": _NULL,
+    }.items():
+        _set(_member(fields, field), text)
+    _set_bool(_member(fields, "is_a_snapshot"), False)
+    for collection in ("array/data", "struct"):
+        for field in ("VBDs", "other_config", "sm_config", "xenstore_data"):
+            found = _member(fields, field).find(collection)
+            if found is not None:
+                found.clear()
+    data.append(element)
+    return id
+
+
+def _edit_vm(fields: ET.Element, gone: Collection[str], name: str, tags: dict[str, str], image: str) -> None:
     if _text(_member(fields, "is_control_domain")) == "1":
         return
-    _set(_member(fields, "power_state"), "Halted")
-    _set(_member(fields, "suspend_VDI"), _NULL)
+    _set(_member(fields, "power_state"), "Halted" if image == _NULL else "Suspended")
+    _set(_member(fields, "suspend_VDI"), image)
+    _set(_member(fields, "resident_on"), _NULL)
     _set_bool(_member(fields, "ha_always_run"), False)
     if name:
         _set(_member(fields, "name_label"), name)

@@ -24,6 +24,7 @@ from services.hypervisor.adapters.xapi_watch import XapiInventory
 from services.hypervisor.domain.care import SnapshotFacts
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
+from services.hypervisor.domain.memory import HostCpu
 from services.hypervisor.domain.pool import Member, Picture
 from services.hypervisor.domain.surroundings import Surroundings
 from services.hypervisor.domain.target import AttachedDisk
@@ -93,9 +94,14 @@ class XapiPool:
         return await self._snapshots.has_snapshot(vm_id, source_id)
 
     async def take_snapshot(
-        self, vm_id: str, source_id: str, leave_out: Collection[str], quiesce: bool = False
+        self,
+        vm_id: str,
+        source_id: str,
+        leave_out: Collection[str],
+        quiesce: bool = False,
+        memory: bool = False,
     ) -> Snapshot:
-        return await self._snapshots.take_snapshot(vm_id, source_id, leave_out, quiesce)
+        return await self._snapshots.take_snapshot(vm_id, source_id, leave_out, quiesce, memory)
 
     async def guest(self, vm_id: str) -> Guest:
         return await self._power.guest_of(await self._snapshots.protectable_vm(vm_id))
@@ -108,6 +114,9 @@ class XapiPool:
 
     async def start_again(self, vm_id: str, host_id: str) -> None:
         await self._power.start_again(vm_id, host_id)
+
+    async def resume_again(self, vm_id: str, host_id: str) -> None:
+        await self._power.resume_again(vm_id, host_id)
 
     async def export_configuration(self, vm_id: str) -> bytes:
         return await self._snapshots.export_configuration(vm_id)
@@ -165,6 +174,12 @@ class XapiPool:
     async def find_vm(self, target_id: str) -> str | None:
         return await self._vms.find_vm(target_id)
 
+    async def host_cpus(self) -> tuple[HostCpu, ...]:
+        return await self._vms.host_cpus()
+
+    async def suspend_image(self, vm_id: str) -> str:
+        return await self._vms.suspend_image(vm_id)
+
     async def import_vm(
         self,
         target_id: str,
@@ -174,9 +189,10 @@ class XapiPool:
         original: str | None,
         *,
         keys: bool = True,
+        memory: str = "",
     ) -> None:
         archive = archive if original else xapi_metadata.for_another(archive, keys=keys)
-        await self._vms.import_vm(target_id, archive, disks, name, original)
+        await self._vms.import_vm(target_id, archive, disks, name, original, memory)
 
     def has_key_material(self, archive: bytes) -> bool:
         return xapi_metadata.has_key_material(archive)

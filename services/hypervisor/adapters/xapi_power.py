@@ -19,7 +19,7 @@ from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.domain.vm import PowerState
 from services.hypervisor.ports.guests import Guest
 
-_STOPPING = frozenset({"clean_shutdown", "hard_shutdown", "shutdown"})
+_UNSETTLED = frozenset({"clean_shutdown", "hard_shutdown", "shutdown", "checkpoint", "resume", "resume_on"})
 _WITHDRAWAL_S = 30.0
 _LOOKS = 6
 _LOOK_S = 5.0
@@ -98,6 +98,30 @@ class XapiPower:
                 return
             await xapi_tasks.run(self._session, "VM.start", ref, False, False, repeatable=False)
 
+    async def resume_again(self, vm_id: str, host_id: str) -> None:
+        """See ports.GuestPower."""
+        with translating(f"resuming VM {vm_id} again"):
+            if await self._objects.ref("VM", vm_id) is None:
+                _log.warning("a VM that was suspended for its backup is gone", vm=vm_id)
+                return
+            ref, vm = await self._settled(vm_id)
+            if vm["power_state"] != "Suspended":
+                return
+            host = await self._objects.ref("host", host_id) if host_id else None
+            if host is None or not await self._resumed_on(ref, host):
+                await xapi_tasks.run(self._session, "VM.resume", ref, False, False, repeatable=False)
+
+    async def _resumed_on(self, ref: str, host: str) -> bool:
+        try:
+            await xapi_tasks.run(self._session, "VM.resume_on", ref, host, False, False, repeatable=False)
+        except XapiFailure as failure:
+            now = await self._objects.record("VM", ref)
+            if now is not None and now["power_state"] != "Suspended":
+                return True
+            _log.info("a VM is resumed on another host than before", pool_says=failure.words)
+            return False
+        return True
+
     async def _started_on(self, ref: str, host: str) -> bool:
         try:
             await xapi_tasks.run(self._session, "VM.start_on", ref, host, False, False, repeatable=False)
@@ -116,10 +140,10 @@ class XapiPower:
             await self._clock.wait(xapi_tasks.finished(self._session, task), _WITHDRAWAL_S)
 
     async def _settled(self, vm_id: str) -> tuple[str, Record]:
-        """The VM when no shutdown of it is under way: it may be one whose answer was lost."""
+        """The VM when no shutdown or checkpoint of it is under way: it may be one whose answer was lost."""
         for _ in range(_LOOKS):
             ref, vm = await self._existing(vm_id)
-            if not _STOPPING & set(vm["current_operations"].values()):
+            if not _UNSETTLED & set(vm["current_operations"].values()):
                 return ref, vm
             watched = [f"VM/{ref}"]
             token = (await self._session.call("event.from", watched, "", 0.0))["token"]

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import structlog
 
 from services.chassis.errors import InvalidInput, NotFound
-from services.hypervisor.adapters import xapi_tags, xapi_tasks
+from services.hypervisor.adapters import xapi_checkpoints, xapi_tags, xapi_tasks
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_http import XapiHttp
 from services.hypervisor.adapters.xapi_objects import NULL, Record, XapiObjects
@@ -18,11 +18,11 @@ from services.hypervisor.adapters.xapi_times import moment
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.tracking import TrackedDisk, Tracking, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
-from services.hypervisor.ports.pool import Snapshot, SnapshotDisk, VmDisk, VmShape
+from services.hypervisor.ports.pool import Snapshot, SnapshotDisk, SuspendImage, VmDisk, VmShape
 
 _DESCRIPTION = "Snapshot of a backup that is under way. Xenkeep removes it."
 
-_TAKING = frozenset({"snapshot", "snapshot_with_quiesce"})
+_TAKING = frozenset({"snapshot", "snapshot_with_quiesce", "checkpoint"})
 _SETTLING_LOOKS = 60
 _SETTLING_WAIT_S = 5.0
 
@@ -88,13 +88,20 @@ class XapiSnapshots:
             return await self._find_settled(source_id, vm_ref) is not None
 
     async def take_snapshot(
-        self, vm_id: str, source_id: str, leave_out: Collection[str], quiesce: bool = False
+        self,
+        vm_id: str,
+        source_id: str,
+        leave_out: Collection[str],
+        quiesce: bool = False,
+        memory: bool = False,
     ) -> Snapshot:
         """See ports.Snapshots. The tags go on last; until then the name tells whose it is."""
         with translating(f"taking a snapshot of VM {vm_id}"):
             vm_ref, _ = await self._vm(vm_id)
             ref = await self._find_settled(source_id, vm_ref)
-            if ref is None:
+            if ref is None and memory:
+                ref = await xapi_checkpoints.take(self._session, vm_ref, xapi_tags.snapshot_name(source_id))
+            elif ref is None:
                 ignored = [ref for disk in leave_out if (ref := await self._objects.ref("VDI", disk))]
                 name = xapi_tags.snapshot_name(source_id)
                 args = [vm_ref, name, ignored] if ignored else [vm_ref, name]
@@ -103,6 +110,7 @@ class XapiSnapshots:
             snapshot = await self._objects.record("VM", ref)
             if snapshot is None:
                 raise XapiFailure("HANDLE_INVALID", ["VM", ref])
+            image = await self._suspend_image(source_id, snapshot)
             disks = await self._tag(source_id, ref, snapshot)
         info = snapshot["snapshot_info"]
         return Snapshot(
@@ -111,6 +119,7 @@ class XapiSnapshots:
             power_state=PowerState(info.get("power-state-at-snapshot", "Running").upper()),
             disks=tuple(sorted(disks, key=lambda disk: device_order(disk.device))),
             quiesced=info.get("disk-snapshot-type") == "quiesced",
+            memory=image,
         )
 
     async def export_configuration(self, vm_id: str) -> bytes:
@@ -234,6 +243,17 @@ class XapiSnapshots:
         if snapshot["name_description"] != _DESCRIPTION:
             await self._session.call("VM.set_name_description", ref, _DESCRIPTION)
         return disks
+
+    async def _suspend_image(self, source_id: str, snapshot: Record) -> SuspendImage | None:
+        """Marks the memory in a snapshot as ours."""
+        found = await xapi_checkpoints.image(self._objects, snapshot)
+        if found is None:
+            return None
+        ref, vdi = found
+        await self._mark("VDI", ref, vdi, source_id)
+        sr = await self._objects.record("SR", vdi["SR"])
+        size = int(vdi["virtual_size"])
+        return SuspendImage(vdi["uuid"], sr["uuid"] if sr else "", size, xapi_checkpoints.cpu(snapshot))
 
     async def _mark(self, kind: str, ref: str, record: Record, source_id: str) -> None:
         tags = {

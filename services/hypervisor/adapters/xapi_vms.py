@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 import structlog
 
 from services.chassis.clock import Clock
-from services.hypervisor.adapters import xapi_metadata, xapi_tags, xapi_tasks
+from services.hypervisor.adapters import xapi_checkpoints, xapi_metadata, xapi_tags, xapi_tasks
 from services.hypervisor.adapters.xapi_disks import XapiDisks
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_http import XapiHttp
@@ -14,6 +14,7 @@ from services.hypervisor.adapters.xapi_power import XapiPower
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.domain.configuration import ConfiguredInterface
+from services.hypervisor.domain.memory import HostCpu
 from services.hypervisor.domain.target import AttachedDisk
 
 _log = structlog.get_logger()
@@ -71,15 +72,33 @@ class XapiVms:
                     return str(vm["uuid"])
         return None
 
+    async def host_cpus(self) -> tuple[HostCpu, ...]:
+        """See ports.Restores."""
+        with translating("reading what processors the hosts have"):
+            return await xapi_checkpoints.host_cpus(self._session)
+
+    async def suspend_image(self, vm_id: str) -> str:
+        """See ports.Restores."""
+        with translating(f"reading VM {vm_id}"):
+            _, vm = await self._existing(vm_id)
+            found = await xapi_checkpoints.image(self._objects, vm)
+            return str(found[1]["uuid"]) if found else ""
+
     async def import_vm(
-        self, target_id: str, archive: bytes, disks: Mapping[str, str], name: str, original: str | None
+        self,
+        target_id: str,
+        archive: bytes,
+        disks: Mapping[str, str],
+        name: str,
+        original: str | None,
+        memory: str = "",
     ) -> None:
         """See ports.Restores. Removable media that are not in this pool are ejected."""
         with translating("making the VM"):
             media = [uuid for uuid in xapi_metadata.media(archive) if await self._objects.ref("VDI", uuid)]
             tags = {xapi_tags.TARGET: target_id, xapi_tags.INSTALLATION: self._installation}
             tags |= {xapi_tags.OBJECT: original} if original else {}
-            body = xapi_metadata.rewritten(archive, {*disks, *media}, name, tags)
+            body = xapi_metadata.rewritten(archive, {*disks, *media}, name, tags, memory)
             query = {f"vdi:{old}": new for old, new in disks.items()}
             query |= {"restore": "true", "force": "true"} if original else {"restore": "false"}
             await self._http.put("/import_metadata", query, body, f"Xenkeep restore {target_id}")
@@ -106,7 +125,9 @@ class XapiVms:
         """See ports.Restores."""
         with translating(f"completing VM {vm_id}"):
             ref, vm = await self._existing(vm_id)
-            for _, vdi_ref, vdi in await self._objects.disks_of(vm):
+            disks = [(vdi_ref, vdi) for _, vdi_ref, vdi in await self._objects.disks_of(vm)]
+            image = await xapi_checkpoints.image(self._objects, vm)
+            for vdi_ref, vdi in [*disks, image] if image else disks:
                 if xapi_tags.target_of(vdi) == target_id:
                     await self._disks.release(vdi_ref, vdi)
             config = xapi_tags.untagged(vm["other_config"])
@@ -119,6 +140,8 @@ class XapiVms:
             ref, vm = await self._existing(vm_id)
             if vm["power_state"] == "Halted":
                 await xapi_tasks.run(self._session, "VM.start", ref, False, False, repeatable=False)
+            elif vm["power_state"] == "Suspended":
+                await xapi_tasks.run(self._session, "VM.resume", ref, False, False, repeatable=False)
 
     async def _existing(self, vm_id: str) -> tuple[str, Record]:
         ref = await self._objects.ref("VM", vm_id)

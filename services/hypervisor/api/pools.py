@@ -57,7 +57,7 @@ class VmApi(vm_pb2_grpc.VmServiceServicer):
 
     async def GetVm(self, request: vm_pb2.GetVmRequest, context: Any) -> vm_pb2.Vm:
         pool, vm = self._vms.find(request.name)
-        return vm_to_proto(vm, pool.display_name)
+        return vm_to_proto(vm, pool.display_name, self._vms.agent_obstacle(vm))
 
     async def ListVms(self, request: vm_pb2.ListVmsRequest, context: Any) -> vm_pb2.ListVmsResponse:
         shown, more = page(
@@ -66,7 +66,7 @@ class VmApi(vm_pb2_grpc.VmServiceServicer):
             request.page_token,
             lambda each: order_of(each[1]),
         )
-        vms = [vm_to_proto(vm, pool.display_name) for pool, vm in shown]
+        vms = [vm_to_proto(vm, pool.display_name, self._vms.agent_obstacle(vm)) for pool, vm in shown]
         return vm_pb2.ListVmsResponse(vms=vms, next_page_token=more)
 
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.hypervisor.domain import differences, tracking
+from services.hypervisor.domain import differences, memory, tracking
 from services.hypervisor.domain.differences import Layers, WithoutTracking
 from services.hypervisor.domain.extents import changed_extents
 from services.hypervisor.domain.notice import Notice
-from services.hypervisor.domain.source import Source, SourceDisk
+from services.hypervisor.domain.source import DiskKind, Source, SourceDisk
 from services.hypervisor.domain.tracking import Full, FullReason, TrackingOutcome
-from services.hypervisor.ports.pool import PoolConnection, SnapshotDisk, VmShape
+from services.hypervisor.ports.pool import PoolConnection, SnapshotDisk, SuspendImage, VmShape
 
 _log = structlog.get_logger()
 
@@ -60,7 +60,8 @@ async def plan(
             for each in changed_extents(since.bitmap, facts.size_bytes, since.base_size_bytes)
         )
     )
-    allocation = await _allocation(connection, disk) if since.bitmap is None and facts.size_bytes else None
+    unknown = since.bitmap is None and facts.size_bytes > 0
+    allocation = await _allocation(connection, disk.snapshot_disk_id) if unknown else None
     names = {each.configured.disk_id: each.configured.display_name for each in shape.disks}
     keep = not facts.tracked and source.options.without_tracking is WithoutTracking.KEEP_SNAPSHOT
     layers = await connection.layers(disk.snapshot_disk_id) if keep else None
@@ -108,11 +109,31 @@ async def _since(
     return _Since(tracking.refused(told))
 
 
-async def _allocation(connection: PoolConnection, disk: SnapshotDisk) -> bytes | None:
-    allocated = await connection.allocated_blocks(disk.snapshot_disk_id)
+async def plan_memory(connection: PoolConnection, image: SuspendImage) -> Planned:
+    """How the memory of a snapshot is to be read: all that was written, each time."""
+    allocation = await _allocation(connection, image.snapshot_disk_id) if image.size_bytes else None
+    planned = SourceDisk(
+        disk_id=image.snapshot_disk_id,
+        snapshot_disk_id=image.snapshot_disk_id,
+        device=memory.DEVICE,
+        display_name="Memory",
+        size_bytes=image.size_bytes,
+        tracked=False,
+        full_reason=FullReason.SUSPEND_IMAGE,
+        full_reason_message="",
+        base_size_bytes=0,
+        changed_bytes=image.size_bytes,
+        allocation_known=allocation is not None,
+        kind=DiskKind.SUSPEND_IMAGE,
+    )
+    return Planned(planned, allocation)
+
+
+async def _allocation(connection: PoolConnection, snapshot_disk_id: str) -> bytes | None:
+    allocated = await connection.allocated_blocks(snapshot_disk_id)
     if isinstance(allocated, bytes):
         return allocated
-    _log.info("everything is read", disk=disk.facts.disk_id, because=allocated)
+    _log.info("everything is read", disk=snapshot_disk_id, because=allocated)
     return None
 
 

@@ -13,6 +13,7 @@ from services.hypervisor.app.steps import Locks
 from services.hypervisor.domain.events import PoolAdded, PoolRemoved
 from services.hypervisor.domain.pool import Certificate, Picture, Pool, PoolState
 from services.hypervisor.domain.vm import Vm
+from services.hypervisor.ports.guests import GuestAgents
 from services.hypervisor.ports.pool import PoolConnection, PoolGateway
 from services.hypervisor.ports.stores import PoolStore
 
@@ -148,8 +149,13 @@ class Pools:
 class Vms:
     """VMs of all pools, as last known."""
 
-    def __init__(self, pools: Pools) -> None:
+    def __init__(self, pools: Pools, agents: GuestAgents) -> None:
         self._pools = pools
+        self._agents = agents
+
+    def agent_obstacle(self, vm: Vm) -> str:
+        """Why no agent can freeze its guest, "" when one can."""
+        return self._agents.obstacle(vm.pool_id, vm.vm_id)
 
     def all(self, parent: str) -> list[tuple[Pool, Vm]]:
         """Of one pool, or of all when ``parent`` is empty; by name."""

@@ -12,11 +12,12 @@ from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable, XenkeepError
 from services.hypervisor.app.captures import HOOK_FAILED, Captures
 from services.hypervisor.app.care import Care
-from services.hypervisor.app.disk_plans import plan
+from services.hypervisor.app.disk_plans import plan, plan_memory
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
+from services.hypervisor.domain import memory
 from services.hypervisor.domain.capture import Hook, Offline, Options, assert_fitting
-from services.hypervisor.domain.configuration import Configuration, pack
+from services.hypervisor.domain.configuration import Configuration, ConfiguredDisk, pack
 from services.hypervisor.domain.disk_rules import Candidate, assert_rules, choose, nothing_to_capture
 from services.hypervisor.domain.extents import Extent, changed_extents
 from services.hypervisor.domain.notice import Notice
@@ -24,7 +25,14 @@ from services.hypervisor.domain.source import Base, MissingDisk, Source, SourceS
 from services.hypervisor.domain.surroundings import described_only
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
-from services.hypervisor.ports.pool import NbdEndpoint, PoolConnection, Snapshot, VmDisk, VmShape
+from services.hypervisor.ports.pool import (
+    NbdEndpoint,
+    PoolConnection,
+    Snapshot,
+    SuspendImage,
+    VmDisk,
+    VmShape,
+)
 from services.hypervisor.ports.stores import SourceStore
 
 
@@ -69,17 +77,11 @@ class Sources:
         options: Options,
         lineage: str = "",
     ) -> Readable:
-        """Raises FailedPrecondition METHOD_UNSUPPORTED, NBD_NOT_ENABLED, SOURCE_CLOSED, NOTHING_TO_CAPTURE;
-        InvalidInput SOURCE_ID_TAKEN, OPTIONS_INVALID, DISK_RULE_INVALID; what ``Care.assert_possible`` and
+        """Raises FailedPrecondition NBD_NOT_ENABLED, SOURCE_CLOSED, NOTHING_TO_CAPTURE; InvalidInput
+        SOURCE_ID_TAKEN, OPTIONS_INVALID, DISK_RULE_INVALID; what ``Care.assert_possible`` and
         ``Captures.take`` raise.
 
         The method and rules of the first opening hold when it is opened again."""
-        if method is Method.MEMORY:
-            raise FailedPrecondition(
-                "VMs cannot be captured together with their memory yet.",
-                reason="METHOD_UNSUPPORTED",
-                hint="Use the method normal or offline.",
-            )
         assert_fitting(options, method)
         assert_rules(options.disks)
         watch = self._pools.find(pool_id)
@@ -150,7 +152,7 @@ class Sources:
             self._passed("close:removed")
             if failed is not None:
                 raise failed
-            await self._captures.forget(source_id)
+            await self._captures.finish(source, committed=source.committed)
             await connection.allow_migrations(source.vm_id, source_id)
             self._passed("close:allowed")
             await self._store.close(replace(source, state=SourceState.CLOSED))
@@ -216,16 +218,19 @@ class Sources:
             pool_id=source.pool_id,
             vm_id=source.vm_id,
             vm_display_name=shape.display_name,
-            disks=tuple(disk.configured for disk in shape.disks),
+            disks=(*(disk.configured for disk in shape.disks), *_memory_disk(taken.snapshot.memory)),
             interfaces=shape.interfaces,
             archive=await connection.export_configuration(source.vm_id),
             appliance_id=surroundings.appliance_id,
+            memory=await _memory(connection, source.vm_id, taken.snapshot.memory),
         )
         self._passed("open:configuration")
         if source.options.block_migrations:
             await connection.block_migrations(source.vm_id, source.source_id)
             self._passed("open:blocked")
         plans = [await plan(connection, source, shape, outcomes, disk) for disk in taken.snapshot.disks]
+        if taken.snapshot.memory is not None:
+            plans.append(await plan_memory(connection, taken.snapshot.memory))
         bitmaps = {each.disk.disk_id: each.bitmap for each in plans if each.bitmap is not None}
         missing = _missing(shape, taken.snapshot, choice.left_out)
         opened = replace(
@@ -283,6 +288,20 @@ class Sources:
 
 def _candidate(disk: VmDisk) -> Candidate:
     return Candidate(disk.configured, disk.size_bytes, disk.sr_display_name)
+
+
+def _memory_disk(image: SuspendImage | None) -> Iterator[ConfiguredDisk]:
+    """The suspend image as a disk of the point."""
+    if image is not None:
+        yield ConfiguredDisk(image.snapshot_disk_id, memory.DEVICE, "Memory", "", (), image.sr_id)
+
+
+async def _memory(connection: PoolConnection, vm_id: str, image: SuspendImage | None) -> memory.Memory | None:
+    """What a restore has to know before it puts the memory back."""
+    if image is None:
+        return None
+    guest = await connection.guest(vm_id)
+    return memory.Memory(image.snapshot_disk_id, image.cpu, guest.domain_controller_hint)
 
 
 def _missing(shape: VmShape, snapshot: Snapshot, excluded: frozenset[str]) -> tuple[MissingDisk, ...]:

@@ -22,6 +22,7 @@ from services.chassis.errors import (
     NotFound,
     XenkeepError,
 )
+from services.hypervisor.app import memory_restores
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
 from services.hypervisor.domain.configuration import Configuration, unpack
@@ -58,11 +59,16 @@ class Targets:
         self, target_id: str, placement: Placement, configuration: bytes, disks: tuple[TargetDisk, ...]
     ) -> tuple[Target, dict[str, WriteEndpoint]]:
         """Makes the disks; (target, where to write each disk). Raises InvalidInput TARGET_ID_TAKEN,
-        DISK_UNKNOWN, VM_CONFIGURATION_INVALID; FailedPrecondition TARGET_ABORTED; what the pool raises."""
+        DISK_UNKNOWN, VM_CONFIGURATION_INVALID; FailedPrecondition TARGET_ABORTED; what
+        ``memory_restores`` and the pool raise."""
         connection = self._pools.connection(placement.pool_id)
         configured = unpack(configuration)
         assert_known(configured, disks)
+        chosen = memory_restores.choose(configured, placement, disks)
+        disks = chosen.disks
         async with self._locks.of(target_id):
+            if await self._store.get(target_id) is None:
+                await memory_restores.assert_restorable(connection, configured, placement, chosen)
             asked_for = Target(
                 target_id=target_id,
                 placement=placement,
@@ -70,7 +76,7 @@ class Targets:
                 created=self._clock.now(),
                 disks=disks,
                 original_vm_id=configured.vm_id,
-                notices=not_restored(configured, disks),
+                notices=(*not_restored(configured, disks), *chosen.notices),
             )
             target = await self._store.add(asked_for, configuration)
             self._passed("prepare:recorded")
@@ -251,6 +257,7 @@ class Targets:
         placement = target.placement
         original = target.original_vm_id if placement.mode is Mode.ORIGINAL else None
         configured = unpack(await self._store.configuration(target.target_id))
+        memory = memory_restores.image(configured, target.disks)
         vm_id = await connection.find_vm(target.target_id)
         if vm_id is None:
             if original and await connection.attached_disks(original) is not None:
@@ -263,7 +270,10 @@ class Targets:
             disks = {disk.disk_id: disk.new_disk_id for disk in target.disks}
             name = "" if original else placement.vm_display_name
             keys = original is not None or placement.key_material
-            await connection.import_vm(target.target_id, configured.archive, disks, name, original, keys=keys)
+            image = memory.disk_id if memory else ""
+            await connection.import_vm(
+                target.target_id, configured.archive, disks, name, original, keys=keys, memory=image
+            )
             self._passed("commit:imported")
             vm_id = await connection.find_vm(target.target_id)
         if vm_id is not None and not original and placement.keep_mac_addresses:
@@ -271,13 +281,15 @@ class Targets:
             self._passed("commit:macs")
         attached = await connection.attached_disks(vm_id) if vm_id else None
         has = {disk.disk_id for disk in attached or ()}
+        if vm_id is not None and memory is not None:
+            has.add(await connection.suspend_image(vm_id))
         missing = [disk.disk_id for disk in target.disks if disk.new_disk_id not in has]
         if vm_id is None or missing or has & set(target.disks_to_remove):
             raise DataLoss(
                 f"The pool made a VM of restore {target.target_id} that has not exactly the restored disks "
                 f"(missing: {', '.join(missing) or 'none'}). Nothing of the original's disks was removed.",
                 reason="RESTORED_VM_INCOMPLETE",
-                hint="Look at the VM in the pool; restore the point as a new VM.",
+                hint="Look at the VM in the pool; restore the point as a new VM, or without its memory.",
             )
         left = await connection.complete_vm(
             vm_id, configured.archive, configured.appliance_id if original else ""

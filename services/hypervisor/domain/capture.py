@@ -49,6 +49,15 @@ class Offline:
 
 
 @dataclass(frozen=True)
+class MemoryWish:
+    """``required``: without memory the backup fails. ``domain_controllers``: also of VMs that seem to be
+    one."""
+
+    required: bool = True
+    domain_controllers: bool = False
+
+
+@dataclass(frozen=True)
 class Options:
     """None where nothing is said. Hooks carry secrets: they are not part of what a source remembers."""
 
@@ -59,6 +68,7 @@ class Options:
     without_tracking: WithoutTracking = WithoutTracking.KEEP_SNAPSHOT
     skips_failed_disks: bool = False
     block_migrations: bool = False
+    memory: MemoryWish | None = None
 
 
 def assert_fitting(options: Options, method: Method) -> None:
@@ -67,6 +77,8 @@ def assert_fitting(options: Options, method: Method) -> None:
         raise _invalid("Options for an offline backup fit the method offline only")
     if options.quiesce_required is not None and method is not Method.QUIESCED:
         raise _invalid("Options for quiescing fit the method quiesced only")
+    if options.memory is not None and method is not Method.MEMORY:
+        raise _invalid("Options for memory fit the method memory only")
     if options.offline is not None and not 0 < options.offline.deadline_s <= LONGEST_WAIT_S:
         raise _invalid("The deadline of a shutdown must be 0 seconds to two hours")
     if len(options.hooks) > MOST_HOOKS:

@@ -7,8 +7,10 @@ archive the pool exported. Whoever reads an old restore point in ten years needs
 import json
 import struct
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from services.chassis.errors import InvalidInput
+from services.hypervisor.domain.memory import Cpu, Memory
 
 _MAGIC = b"XKVM"
 _VERSION = 1
@@ -38,7 +40,8 @@ class ConfiguredInterface:
 @dataclass(frozen=True)
 class Configuration:
     """``archive`` is the pool's metadata export of the VM without its snapshots (a tar with ova.xml). It does
-    not tell of the VM's appliance: its UUID is kept beside it, empty without one."""
+    not tell of the VM's appliance: its UUID is kept beside it, empty without one. ``memory`` is there if a
+    suspend image is among the disks."""
 
     pool_id: str
     vm_id: str
@@ -47,6 +50,7 @@ class Configuration:
     interfaces: tuple[ConfiguredInterface, ...]
     archive: bytes
     appliance_id: str = ""
+    memory: Memory | None = None
 
 
 def pack(configuration: Configuration) -> bytes:
@@ -88,9 +92,22 @@ def unpack(data: bytes) -> Configuration:
             ),
             archive=data[end:],
             appliance_id=_text(header.get("appliance_id", "")),
+            memory=_memory(header.get("memory")),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _invalid("its header cannot be read") from error
+
+
+def _memory(told: Any) -> Memory | None:
+    """Points taken without memory, and older ones, have none."""
+    if told is None:
+        return None
+    cpu = told["cpu"]
+    return Memory(
+        disk_id=_text(told["disk_id"]),
+        cpu=Cpu(_text(cpu["vendor"]), _text(cpu["features"]), bool(cpu["hvm"])),
+        domain_controller_hint=_text(told["domain_controller_hint"]),
+    )
 
 
 def _text(value: object) -> str:

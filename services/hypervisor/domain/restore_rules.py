@@ -1,6 +1,7 @@
 """What a restore may ask for."""
 
 from services.chassis.errors import FailedPrecondition, InvalidInput
+from services.hypervisor.domain import memory
 from services.hypervisor.domain.configuration import Configuration
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.target import Target, TargetDisk, TargetState
@@ -40,7 +41,7 @@ def not_restored(configured: Configuration, disks: tuple[TargetDisk, ...]) -> tu
             "of it. The restored VM comes without it.",
         )
         for disk in configured.disks
-        if disk.disk_id not in given
+        if disk.disk_id not in given and disk.device != memory.DEVICE
     )
 
 

@@ -32,6 +32,13 @@ class Consistency(Enum):
     CRASH = "CRASH"
 
 
+class DiskKind(Enum):
+    """What a disk to read holds; names as in the contract."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    SUSPEND_IMAGE = "SUSPEND_IMAGE"
+
+
 @dataclass(frozen=True)
 class Base:
     """What an incremental of one disk starts from."""
@@ -58,6 +65,7 @@ class SourceDisk:
     allocation_known: bool = False
     base_tracking_ref: str = ""
     kept: bool = False
+    kind: DiskKind = DiskKind.UNSPECIFIED
 
     @property
     def extents_known(self) -> bool:

@@ -27,6 +27,14 @@ class Mode(Enum):
     ORIGINAL = "ORIGINAL"
 
 
+class RestoredMemory(Enum):
+    """What becomes of the memory in a point; names as in the contract."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    WITH = "WITH"
+    WITHOUT = "WITHOUT"
+
+
 @dataclass(frozen=True)
 class Placement:
     """How the VM is put back; empty ``sr`` and ``vm_display_name`` mean as it was."""
@@ -38,6 +46,7 @@ class Placement:
     keep_mac_addresses: bool
     start: bool
     key_material: bool = False
+    memory: RestoredMemory = RestoredMemory.UNSPECIFIED
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,25 @@ class Guest:
     domain_controller_hint: str = ""
 
 
+@dataclass(frozen=True)
+class Component:
+    """A part of a guest that was to be frozen: a VSS writer, a file system, a database. ``failed`` is why it
+    was not; empty when it was."""
+
+    name: str
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What came of a freeze. ``why_not`` is empty when the guest is frozen; with ``applications`` not its
+    file systems alone."""
+
+    why_not: str = ""
+    applications: bool = False
+    components: tuple[Component, ...] = ()
+
+
 class GuestPower(Protocol):
     """Shutting VMs down for a backup, and starting them again (part of ``ports.pool.PoolConnection``)."""
 
@@ -49,6 +68,11 @@ class GuestPower(Protocol):
         is under way is waited for; Aborted POOL_BUSY when it takes long."""
         ...
 
+    async def resume_again(self, vm_id: str, host_id: str) -> None:
+        """Resumes a VM, on that host if it can be, unless it is anything but suspended or gone. A checkpoint
+        that is under way is waited for; Aborted POOL_BUSY when it takes long."""
+        ...
+
 
 class Hooks(Protocol):
     """Calls to servers of the operator's."""
@@ -60,12 +84,30 @@ class Hooks(Protocol):
 
 
 class GuestAgents(Protocol):
-    """Agents inside guests that can freeze file systems."""
+    """Agents inside guests that can freeze them. A freeze is known by the id it was asked for with.
 
-    async def freeze(self, pool_id: str, vm_id: str) -> str:
-        """Freezes the file systems of a running guest until ``thaw``: "" or why not."""
+    No method raises for what a guest does or for an agent that cannot be reached. Unavailable only means
+    that this service itself could not ask; what was owed is owed still.
+    """
+
+    def obstacle(self, pool_id: str, vm_id: str) -> str:
+        """Why the guest could not be frozen now, "" when it could be; without asking it."""
         ...
 
-    async def thaw(self, pool_id: str, vm_id: str) -> None:
-        """Ends a freeze; nothing happens to a guest that is not frozen."""
+    async def freeze(self, pool_id: str, vm_id: str, freeze_id: str, limit_s: float) -> Frozen:
+        """Has the guest write out what it holds and stand still, until ``thaw`` or until ``limit_s`` have
+        passed since it began, whichever comes first; the guest sees to that by itself. The same id while it
+        is frozen: the same answer. With ``why_not`` nothing is frozen any more.
+        """
+        ...
+
+    async def thaw(self, pool_id: str, vm_id: str, freeze_id: str) -> bool:
+        """Ends the freeze: whether it had held without a break until now. False for a freeze that was never
+        begun, ended by itself or was ended before; safe to repeat, and harmless to a freeze of another id."""
+        ...
+
+    async def finish(self, pool_id: str, vm_id: str, freeze_id: str, committed: bool) -> None:
+        """The backup the guest was frozen for has ended. Only if it was ``committed``, applications may
+        drop what is in the restore point now (logs). At least once; a guest that cannot be reached drops
+        nothing."""
         ...

@@ -16,6 +16,7 @@ from typing import Protocol
 from services.chassis.config import Secret
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
+from services.hypervisor.domain.memory import Cpu, HostCpu
 from services.hypervisor.domain.pool import Certificate, Member, Picture, Pool
 from services.hypervisor.domain.surroundings import Surroundings
 from services.hypervisor.domain.target import AttachedDisk
@@ -69,14 +70,26 @@ class SnapshotDisk:
 
 
 @dataclass(frozen=True)
+class SuspendImage:
+    """The memory in a snapshot: a disk that is read like the others."""
+
+    snapshot_disk_id: str
+    sr_id: str
+    size_bytes: int
+    cpu: Cpu
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """A snapshot of ours; ``time`` by the pool's clock. ``quiesced``: the guest was frozen by the pool."""
+    """A snapshot of ours; ``time`` by the pool's clock. ``quiesced``: the guest was frozen by the pool.
+    ``memory`` is there if it was taken with memory."""
 
     snapshot_vm_id: str
     time: datetime
     power_state: PowerState
     disks: tuple[SnapshotDisk, ...]
     quiesced: bool = False
+    memory: SuspendImage | None = None
 
 
 @dataclass(frozen=True)
@@ -152,13 +165,21 @@ class Snapshots(Protocol):
         ...
 
     async def take_snapshot(
-        self, vm_id: str, source_id: str, leave_out: Collection[str], quiesce: bool = False
+        self,
+        vm_id: str,
+        source_id: str,
+        leave_out: Collection[str],
+        quiesce: bool = False,
+        memory: bool = False,
     ) -> Snapshot:
         """The snapshot tagged with ``source_id``: the one that exists, or a new one without the live disks
         ``leave_out``. Killed at any step, the next call finds what was made.
 
         ``quiesce`` has the pool freeze the guest for it, which excludes ``leave_out``; raises
-        FailedPrecondition QUIESCE_IMPOSSIBLE.
+        FailedPrecondition QUIESCE_IMPOSSIBLE. ``memory`` has the pool capture the memory of a running or
+        suspended VM with its disks, which excludes ``leave_out`` too; raises FailedPrecondition
+        MEMORY_IMPOSSIBLE with why in ``metadata["why"]``. A running VM stands still meanwhile; if the pool
+        dies then, it stays suspended.
         """
         ...
 
@@ -218,7 +239,8 @@ class Restores(Protocol):
         ...
 
     async def make_disk(self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str) -> str:
-        """UUID of the disk tagged with ``target_id`` for ``disk.disk_id``: the one there is, or a new one."""
+        """UUID of the disk tagged with ``target_id`` for ``disk.disk_id``: the one there is, or a new one. At
+        the device "memory" it is a suspend image."""
         ...
 
     async def open_ticket(self, new_disk_id: str) -> str:
@@ -251,6 +273,14 @@ class Restores(Protocol):
         """
         ...
 
+    async def host_cpus(self) -> tuple[HostCpu, ...]:
+        """The processors of the hosts a VM could be resumed on."""
+        ...
+
+    async def suspend_image(self, vm_id: str) -> str:
+        """UUID of the disk with the memory of a suspended VM; empty for any other."""
+        ...
+
     async def find_vm(self, target_id: str) -> str | None:
         """UUID of the VM tagged with ``target_id``."""
         ...
@@ -264,11 +294,13 @@ class Restores(Protocol):
         original: str | None,
         *,
         keys: bool = True,
+        memory: str = "",
     ) -> None:
         """Makes the VM of ``archive`` with each disk replaced by the one ``disks`` names, tagged with
         ``target_id``. ``original`` is the UUID it keeps (a halted VM of that UUID is replaced, its disks are
         left); None makes a new VM called ``name``. Disks not in ``disks`` are left out, and key
-        material unless ``keys``.
+        material unless ``keys``. ``memory`` is the key in ``disks`` of the suspend image: the VM is suspended
+        with it, and halted without.
 
         Not safe to repeat: look with ``find_vm`` first. May have happened when it raises Unavailable.
         """
@@ -296,7 +328,7 @@ class Restores(Protocol):
         ...
 
     async def start_vm(self, vm_id: str) -> None:
-        """Starts a VM; one that runs is left alone."""
+        """Starts a VM, or resumes it; one that runs is left alone."""
         ...
 
     async def remove_target(self, target_id: str) -> None:

@@ -7,6 +7,7 @@ from services.hypervisor.domain.capture import (
     HOOK_DEADLINE_S,
     SHUTDOWN_DEADLINE_S,
     Hook,
+    MemoryWish,
     Moment,
     Offline,
     Options,
@@ -27,6 +28,10 @@ def options_from_proto(options: capture_pb2.CaptureOptions) -> Options:
     required = None
     if options.HasField("quiesce"):
         required = options.quiesce.requirement != capture_pb2.QuiesceOptions.REQUIREMENT_PREFER
+    memory = None
+    if options.HasField("memory"):
+        prefers = options.memory.requirement == capture_pb2.MemoryOptions.REQUIREMENT_PREFER
+        memory = MemoryWish(not prefers, options.memory.domain_controllers)
     return Options(
         offline=offline,
         quiesce_required=required,
@@ -39,6 +44,7 @@ def options_from_proto(options: capture_pb2.CaptureOptions) -> Options:
         ),
         skips_failed_disks=options.reading.disk_failures == _SKIP,
         block_migrations=options.care.migration == capture_pb2.CareOptions.MIGRATION_BLOCK,
+        memory=memory,
     )
 
 

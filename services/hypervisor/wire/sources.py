@@ -83,6 +83,7 @@ def _disk_to_proto(disk: SourceDisk, endpoints: tuple[NbdEndpoint, ...]) -> back
         extents_known=disk.extents_known,
         changed_bytes=disk.changed_bytes,
         base_tracking_ref=disk.base_tracking_ref,
+        kind=capture_pb2.DiskKind.Value(f"DISK_KIND_{disk.kind.value}"),
     )
 
 

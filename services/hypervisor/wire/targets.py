@@ -3,7 +3,14 @@
 from xenkeep.hypervisor.v1 import restore_target_pb2
 
 from services.hypervisor.domain.names import target_name, vm_name
-from services.hypervisor.domain.target import Mode, Placement, Target, TargetDisk, TargetState
+from services.hypervisor.domain.target import (
+    Mode,
+    Placement,
+    RestoredMemory,
+    Target,
+    TargetDisk,
+    TargetState,
+)
 from services.hypervisor.ports.pool import WriteEndpoint
 from services.hypervisor.wire.sources import notice_to_proto
 
@@ -15,6 +22,11 @@ _STATES = {
     TargetState.COMMITTED: _States.STATE_COMMITTED,
     TargetState.ABORTING: _States.STATE_ABORTED,
     TargetState.ABORTED: _States.STATE_ABORTED,
+}
+
+
+_MEMORY = {
+    restore_target_pb2.Placement.Memory.Value(f"MEMORY_{memory.value}"): memory for memory in RestoredMemory
 }
 
 
@@ -47,6 +59,7 @@ def placement_from_proto(placement: restore_target_pb2.Placement, pool_id: str) 
         keep_mac_addresses=placement.keep_mac_addresses,
         start=placement.start,
         key_material=placement.key_material,
+        memory=_MEMORY.get(placement.memory, RestoredMemory.UNSPECIFIED),
     )
 
 

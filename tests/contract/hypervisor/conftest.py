@@ -10,7 +10,7 @@ from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.adapters.xapi_gateway import XapiGateway
 from services.hypervisor.domain.pool import Pool, PoolState
 from tests.contract.hypervisor.worlds import MemoryWorld, SimulatedWorld, World
-from tests.support.pool import PASSWORD, SimulatedPool, vm
+from tests.support.pool import MIB, PASSWORD, SimulatedPool, vm
 
 INSTALLATION = "0" * 32
 
@@ -18,7 +18,7 @@ INSTALLATION = "0" * 32
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedPool]:
     directory: Path = tmp_path_factory.mktemp("sim")
-    pool = SimulatedPool(directory, hosts=2, vms=[vm("web", host=None, disks=2)])
+    pool = SimulatedPool(directory, hosts=2, vms=[vm("web", host=None, disks=2, memory_bytes=16 * MIB)])
     pool.start()
     yield pool
     pool.stop()

@@ -39,6 +39,16 @@ class World(Protocol):
         """The guest will not react, and the pool notices after so long."""
         ...
 
+    async def suspend(self, vm_id: str) -> None: ...
+
+    async def without_memory(self, vm_id: str) -> None:
+        """The pool is going to refuse to capture its memory: it is off."""
+        ...
+
+    async def copy_memory(self, image_id: str, into_id: str) -> None:
+        """What is in a suspend image, into another disk."""
+        ...
+
     async def exists(self, disk_id: str) -> bool: ...
 
     async def has_vm(self, vm_id: str) -> bool: ...
@@ -68,6 +78,15 @@ class MemoryWorld:
 
     async def refuses_to_shut_down(self, vm_id: str, after_s: float) -> None:
         self.pool.vms[vm_id].reacts = False
+
+    async def suspend(self, vm_id: str) -> None:
+        self.pool.suspend(self.pool.vms[vm_id])
+
+    async def without_memory(self, vm_id: str) -> None:
+        self.pool.vms[vm_id].memory_obstacle = "it is off"
+
+    async def copy_memory(self, image_id: str, into_id: str) -> None:
+        self.pool.disks[into_id].blocks = dict(self.pool.disks[image_id].blocks)
 
     async def exists(self, disk_id: str) -> bool:
         return disk_id in self.pool.disks
@@ -109,6 +128,16 @@ class SimulatedWorld:
         )
         async with self.simulated.control() as channel:
             await simulator(channel).SetShutdown(request)
+
+    async def suspend(self, vm_id: str) -> None:
+        self._call("VM.suspend", self._call("VM.get_by_uuid", vm_id))
+
+    async def without_memory(self, vm_id: str) -> None:
+        """It is off: that is enough."""
+
+    async def copy_memory(self, image_id: str, into_id: str) -> None:
+        source, into = (self._call("VDI.get_by_uuid", id) for id in (image_id, into_id))
+        self._call("VDI.copy", source, "OpaqueRef:NULL", "OpaqueRef:NULL", into)
 
     async def exists(self, disk_id: str) -> bool:
         return any(vdi["uuid"] == disk_id for vdi in self._call("VDI.get_all_records").values())

@@ -12,9 +12,11 @@ import pytest
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Aborted, FailedPrecondition, InvalidInput, ResourceExhausted, Unavailable
 from services.chassis.ids import RandomIds
+from services.hypervisor.adapters.memory_agents import MemoryAgents
 from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
 from services.hypervisor.domain.capture import Hook, Moment, Offline, Options
 from services.hypervisor.domain.disk_rules import DiskRules
+from services.hypervisor.domain.methods import NO_AGENT
 from services.hypervisor.domain.source import Consistency, Source
 from services.hypervisor.domain.target import Mode, Placement, TargetDisk
 from services.hypervisor.domain.tracking import FullReason
@@ -29,24 +31,14 @@ STAY_OFF = Options(offline=Offline(stay_off=True))
 
 @dataclass
 class Answers:
-    """``Hooks`` and ``GuestAgents``: what they were asked, and what they answer by host or VM."""
+    """``Hooks``: what they were asked, and what they answer by host."""
 
     wrong: dict[str, str] = field(default_factory=dict)
     calls: list[dict[str, str]] = field(default_factory=list)
-    frozen: list[str] = field(default_factory=list)
-    no_agent: str = "there is no agent"
 
     async def call(self, hook: Hook, body: dict[str, str]) -> str:
         self.calls.append(body)
         return self.wrong.get(hook.host, "")
-
-    async def freeze(self, pool_id: str, vm_id: str) -> str:
-        self.frozen.append(vm_id)
-        return self.no_agent
-
-    async def thaw(self, pool_id: str, vm_id: str) -> None:
-        if vm_id in self.frozen:
-            self.frozen.remove(vm_id)
 
     @property
     def moments(self) -> list[str]:
@@ -58,6 +50,7 @@ class Scene:
     pool: MemoryPool
     inside: House
     answers: Answers
+    agents: MemoryAgents
     vm: MemoryVm
 
     async def open(self, method: Method, options: Options | None = None, id: str = "") -> Source:
@@ -86,9 +79,9 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     pool = MemoryPool(SystemClock(), RandomIds())
     vm = pool.add_vm("web", pool.add_disk("root"), pool.add_disk("data"))
     vm.power_state, vm.host_id = PowerState.RUNNING, "host-1"
-    answers = Answers()
-    async with house(tmp_path, pool, hooks=answers, agents=answers) as inside:
-        yield Scene(pool, inside, answers, vm)
+    answers, agents = Answers(), MemoryAgents(SystemClock())
+    async with house(tmp_path, pool, hooks=answers, agents=agents) as inside:
+        yield Scene(pool, inside, answers, agents, vm)
 
 
 async def test_an_excluded_disk_is_not_in_the_snapshot_and_is_named(scene: Scene) -> None:
@@ -282,8 +275,8 @@ async def test_what_has_to_be_quiesced_and_cannot_is_not_backed_up(scene: Scene)
         with pytest.raises(FailedPrecondition) as refused:
             await scene.open(Method.QUIESCED, options)
         assert "QUIESCE_IMPOSSIBLE" == refused.value.reason
-        assert "there is no agent" in refused.value.message
-        assert scene.untouched and not scene.answers.frozen
+        assert NO_AGENT in refused.value.message
+        assert scene.untouched
 
 
 async def test_what_should_be_quiesced_and_cannot_is_backed_up_and_says_so(scene: Scene) -> None:
@@ -334,13 +327,6 @@ async def test_a_snapshot_that_was_not_quiesced_after_all_is_not_called_so(
         await scene.open(Method.QUIESCED)
     assert "SNAPSHOT_NOT_QUIESCED" == refused.value.reason
     assert scene.untouched
-
-
-async def test_an_agent_freezes_the_guest_for_the_snapshot_alone(scene: Scene) -> None:
-    scene.answers.no_agent = ""
-    source = await scene.open(Method.QUIESCED)
-    assert (Consistency.FILESYSTEM, ()) == (source.consistency, source.notices)
-    assert not scene.answers.frozen
 
 
 async def test_a_vm_that_is_off_need_not_be_quiesced(scene: Scene) -> None:

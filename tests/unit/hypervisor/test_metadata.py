@@ -46,8 +46,24 @@ def test_keeping_every_disk_changes_nothing_but_name_and_tags() -> None:
     assert "renamed" == after["name_label"]
     assert before["other_config"] | {xapi_tags.TARGET: "t"} == after["other_config"]
     for vm in (before, after):
-        del vm["name_label"], vm["other_config"], vm["power_state"], vm["suspend_VDI"]
+        del vm["name_label"], vm["other_config"], vm["power_state"], vm["suspend_VDI"], vm["resident_on"]
     assert before == after
+
+
+def test_a_vm_that_comes_with_its_memory_is_suspended_on_it() -> None:
+    disks = [vdi["uuid"] for vdi in _of(RECORDED, "VDI")]
+    new = rewritten(RECORDED, disks, "", {}, memory="3fa1")
+    vm, [image] = _vm(new), [each for each in _objects(new) if each["id"] == _vm(new)["suspend_VDI"]]
+    assert ("Suspended", "OpaqueRef:NULL") == (vm["power_state"], vm["resident_on"])
+    assert ("VDI", "3fa1", "suspend", [], "0") == (
+        image["class"],
+        image["snapshot"]["uuid"],
+        image["snapshot"]["type"],
+        image["snapshot"]["VBDs"],
+        image["snapshot"]["is_a_snapshot"],
+    )
+    assert image["snapshot"]["SR"] in {each["id"] for each in _objects(new) if each["class"] == "SR"}
+    assert set(disks) | {"3fa1"} == {vdi["uuid"] for vdi in _of(new, "VDI")}
 
 
 def test_a_disk_that_is_not_restored_is_not_in_the_new_vm() -> None:

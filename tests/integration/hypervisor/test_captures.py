@@ -105,7 +105,9 @@ async def test_what_cannot_be_done_is_refused_with_its_reason(shared_lab: Lab) -
     assert "OPTIONS_INVALID" == await _refused(shared_lab, vm, QUIESCED, _offline(force=True))
     nothing = capture_pb2.CaptureOptions()
     assert "QUIESCE_IMPOSSIBLE" == await _refused(shared_lab, vm, QUIESCED, nothing)
-    assert "METHOD_UNSUPPORTED" == await _refused(shared_lab, vm, capture_pb2.METHOD_MEMORY, nothing)
+    assert "MEMORY_IMPOSSIBLE" == await _refused(
+        shared_lab, vm, capture_pb2.METHOD_MEMORY, _excluding("device:1")
+    )
     assert "Running" == await _power(shared_lab, vm)
 
 
@@ -116,6 +118,22 @@ async def test_what_should_be_quiesced_and_cannot_says_so(shared_lab: Lab) -> No
     assert ["QUIESCE_DOWNGRADED"] == [notice.code for notice in source.notices]
     assert capture_pb2.CONSISTENCY_CRASH == source.consistency
     await shared_lab.close(source.name, committed=False)
+
+
+async def test_memory_is_a_disk_of_the_source_and_the_vm_runs_on(shared_lab: Lab) -> None:
+    vm = await shared_lab.new_vm()
+    source = await shared_lab.open(vm, method=capture_pb2.METHOD_MEMORY)
+    assert capture_pb2.CONSISTENCY_MEMORY == source.consistency
+    image = source.disks[-1]
+    assert (capture_pb2.DISK_KIND_SUSPEND_IMAGE, capture_pb2.FULL_REASON_SUSPEND_IMAGE, "memory") == (
+        image.kind,
+        image.full_reason,
+        image.device,
+    )
+    assert image.nbd_endpoints
+    assert await shared_lab.extents(source.name, image.disk_id)
+    assert "Running" == await _power(shared_lab, vm)
+    await shared_lab.close(source.name, committed=True)
 
 
 async def test_hooks_surround_the_snapshot_and_their_secrets_are_told_nobody(shared_lab: Lab) -> None:

@@ -66,7 +66,7 @@ async def assert_restorable(
     keys = placement.mode is Mode.ORIGINAL or placement.key_material
     if not keys and connection.has_key_material(configured.archive):
         raise FailedPrecondition(
-            f"The memory of VM {name!r} holds what its virtual TPM or NVRAM hold, and cannot go on without them.",
+            f"The memory of VM {name!r} cannot go on without the VM's virtual TPM and NVRAM.",
             reason="MEMORY_NEEDS_KEY_MATERIAL",
             hint=f"Say that the new VM is to have the key material. {_WITHOUT}",
         )

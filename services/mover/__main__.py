@@ -25,6 +25,7 @@ from services.mover.api.repositories import RepositoryApi
 from services.mover.api.transfers import TransferApi
 from services.mover.app.backup import BackupRunner
 from services.mover.app.keys import Keys
+from services.mover.app.noticing import Noticing
 from services.mover.app.repositories import Repositories
 from services.mover.app.restore import DISKS_AT_ONCE, RestoreRunner
 from services.mover.app.shelf import Shelf
@@ -77,10 +78,13 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
     worker = Worker(
         books,
         {
-            Backup: BackupRunner(shelf, hypervisor, disks, options, clock),
-            Restore: RestoreRunner(shelf, hypervisor, disks, RestoreOptions(workers=cores), clock),
-            Verify: VerifyRunner(shelf),
-            Rebuild: RebuildRunner(shelf),
+            kind: Noticing(runner, shelf)
+            for kind, runner in (
+                (Backup, BackupRunner(shelf, hypervisor, disks, options, clock)),
+                (Restore, RestoreRunner(shelf, hypervisor, disks, RestoreOptions(workers=cores), clock)),
+                (Verify, VerifyRunner(shelf)),
+                (Rebuild, RebuildRunner(shelf)),
+            )
         },
         clock,
         lambda error: _log.error("a transfer met a defect", exc_info=error),

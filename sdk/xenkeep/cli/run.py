@@ -201,6 +201,7 @@ def _render(run: run_pb2.Run) -> RenderableType:
             ("Started", moment(run.create_time)),
             ("Ended", moment(run.end_time)),
             ("Why", " ".join(filter(None, (run.failure.message, run.failure.hint)))),
+            *[("Notice", notice.message) for notice in run.notices],
         ]
     )
     tasks = table(("VM", "STATE", "LEVEL", "READ", "STORED", "RATE", "NOTE"), map(_task_row, run.tasks))
@@ -212,7 +213,8 @@ def _task_row(task: run_pb2.Task) -> tuple[str, ...]:
     reason = next((disk.full_reason for disk in point.disks if disk.full_reason), 0)
     seconds = task.result.seconds
     read = point.read_bytes or task.progress.read_bytes
-    notes = [f"{task.failure.message} {task.failure.hint}".strip(), *(n.message for n in task.result.notices)]
+    notices = (*task.notices, *task.result.notices)
+    notes = [f"{task.failure.message} {task.failure.hint}".strip(), *(n.message for n in notices)]
     return (
         task.subject_display_name,
         word(run_pb2.Task.State, task.state),

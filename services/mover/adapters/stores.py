@@ -1,6 +1,6 @@
 """Where repositories can be."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -21,17 +21,21 @@ class Stores:
         """See ``Places``; ``..`` and doubled slashes are resolved, symbolic links are not."""
         return parse_place(url).url if _is_s3(url) else _path(url).as_uri()
 
-    def open(self, url: str, *, create: bool = False) -> Store:
+    def open(
+        self, url: str, *, create: bool = False, on_notice: Callable[[str, str], None] | None = None
+    ) -> Store:
         """See ``Places``. A bucket is never made: it is the administrator's to set up."""
         if _is_s3(url):
-            return S3Store(parse_place(url), credentials=self._s3_credentials, ca=self._s3_ca)
+            return S3Store(
+                parse_place(url), credentials=self._s3_credentials, ca=self._s3_ca, on_notice=on_notice
+            )
         path = _path(url)
         there = next(each for each in (path, *path.parents) if each.exists())
         if not there.is_dir():
             raise FailedPrecondition(
                 f"{there} is not a directory.", reason="NOT_A_DIRECTORY", hint="Give a directory."
             )
-        return DirectoryStore(path, create=create)
+        return DirectoryStore(path, create=create, on_notice=on_notice)
 
 
 def _is_s3(url: str) -> bool:

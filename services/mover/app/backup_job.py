@@ -20,6 +20,7 @@ from services.mover.repository import (
     BackupOptions,
     BackupSession,
     Extent,
+    Notice,
     Progress,
     Repository,
     RestorePoint,
@@ -106,7 +107,10 @@ class BackupJob:
             source, self.spec, self.asset, changed, self.remarks, rfc3339(self.clock.now())
         )
         self.resumed_bytes = max(lost_and_found, session.resumed_from_bytes)
-        return session.commit(description)
+        return session.commit(replace(description, late_notices=self._store_notices))
+
+    def _store_notices(self) -> list[Notice]:
+        return [Notice(remark.code, remark.message) for remark in self.board.remarks()]
 
     def _one_disk(self, session: BackupSession, planned: DiskPlan) -> None:
         disk = planned.disk

@@ -1,7 +1,9 @@
 """How far a transfer is: written by worker threads, often; read by whoever publishes it, now and then."""
 
 import threading
+from collections.abc import Callable, Sequence
 
+from services.mover.domain.capture import Remark
 from services.mover.domain.facts import Fact
 from services.mover.domain.transfer import Progress
 
@@ -19,6 +21,7 @@ class Board:
         self._disks: dict[str, tuple[int, int, int]] = {}
         self._stored = 0
         self._facts: list[Fact] = []
+        self._remarks: Callable[[], Sequence[Remark]] = tuple
 
     def doing(self, activity: str) -> None:
         """What is done now, for a person."""
@@ -49,6 +52,14 @@ class Board:
         """To be told with the transfer's end, however it ends."""
         with self._lock:
             self._facts.append(fact)
+
+    def hear(self, remarks: Callable[[], Sequence[Remark]]) -> None:
+        """Where to ask for what was remarked so far by others than the transfer itself."""
+        self._remarks = remarks
+
+    def remarks(self) -> Sequence[Remark]:
+        """What its repository's store told since it began."""
+        return self._remarks()
 
     @property
     def facts(self) -> tuple[Fact, ...]:

@@ -83,11 +83,11 @@ class Repositories:
         chunk_bytes = chunk_bytes or DEFAULT_CHUNK_BYTES
         checked_passphrase(passphrase.reveal())
         checked_parameters(chunk_bytes, max(chunk_bytes, DEFAULT_PACK_BYTES))
-        store = self._shelf.places.open(url, create=True)
+        store = self._shelf.store(url, create=True)
         return create_repository(store, passphrase.reveal(), self._shelf.cache, chunk_bytes=chunk_bytes)
 
     def _import(self, url: str, secret: Secret) -> Repository:
-        return open_repository(self._shelf.places.open(url), secret.reveal(), self._shelf.cache)
+        return open_repository(self._shelf.store(url), secret.reveal(), self._shelf.cache)
 
     async def _new_place(self, display_name: str, url: str) -> str:
         """The URL as it is kept; raises InvalidInput, AlreadyExists."""

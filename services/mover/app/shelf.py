@@ -10,6 +10,7 @@ from services.chassis.config import Secret
 from services.chassis.errors import FailedPrecondition
 from services.mover.app.known_points import KnownPoints
 from services.mover.app.registered import registered
+from services.mover.app.store_news import StoreNews, Tell
 from services.mover.domain.repository import Registration
 from services.mover.ports.books import Books, SealedSecret
 from services.mover.repository import Repository, Store, open_repository
@@ -30,9 +31,9 @@ class Places(Protocol):
         """The one way to write this URL; asks nobody."""
         ...
 
-    def open(self, url: str, *, create: bool = False) -> Store:
+    def open(self, url: str, *, create: bool = False, on_notice: Tell | None = None) -> Store:
         """The store at a URL; raises NotFound and FailedPrecondition when there can be none. ``create`` makes
-        a missing place.
+        a missing place; ``on_notice`` is told of what had to be tried again.
         """
         ...
 
@@ -52,6 +53,7 @@ class Shelf:
         self.places = places
         self._cache = cache
         self._open: dict[str, _Open] = {}
+        self._news: defaultdict[str, StoreNews] = defaultdict(StoreNews)
         self._opening: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
@@ -81,6 +83,14 @@ class Shelf:
         """The points of a repository; raises as ``repository``."""
         return (await self._opened(repository_id)).points
 
+    async def news(self, name: str) -> StoreNews:
+        """Of the store of a repository, by id or display name; raises NotFound."""
+        return self._news[(await self.registration(name)).url]
+
+    def store(self, url: str, *, create: bool = False) -> Store:
+        """The store at a URL as it is kept, whose news can be heard; raises as ``Places.open``."""
+        return self.places.open(url, create=create, on_notice=self._news[url].tell)
+
     def put(self, repository: Repository) -> None:
         """Keep one that was just made or imported."""
         self._open[repository.repository_id] = _Open(repository, KnownPoints(repository))
@@ -101,7 +111,7 @@ class Shelf:
             return self._open[repository_id]
 
     def _open_at(self, registration: Registration, secret: Secret) -> Repository:
-        opened = open_repository(self.places.open(registration.url), secret.reveal(), self._cache)
+        opened = open_repository(self.store(registration.url), secret.reveal(), self._cache)
         if opened.repository_id == registration.repository_id:
             return opened
         opened.close()

@@ -1,6 +1,7 @@
 """What a backup is asked for."""
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,3 +63,5 @@ class PointDescription:
     commit_time: str
     document: Any = None
     notices: tuple[Notice, ...] = ()
+    late_notices: Callable[[], Sequence[Notice]] = tuple
+    """Asked when all packs are stored: what is known only then."""

@@ -191,7 +191,7 @@ class BackupSession:
             commit_time=description.commit_time,
             disks=disks,
             streams=self._streams.finished,
-            notices=(*description.notices, *self._notices),
+            notices=(*description.notices, *self._notices, *description.late_notices()),
             statistics={
                 "known_blobs": counts.known_blobs,
                 "known_bytes": counts.known_plain_bytes,

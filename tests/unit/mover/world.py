@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +64,9 @@ class MemoryPlaces:
     def location(self, url: str) -> str:
         return url
 
-    def open(self, url: str, *, create: bool = False) -> Store:
+    def open(
+        self, url: str, *, create: bool = False, on_notice: Callable[[str, str], None] | None = None
+    ) -> Store:
         return self.stores.setdefault(url, MemoryStore())
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 from xenkeep.cli import output
+from xenkeep.cli import run as run_commands
 from xenkeep.common.v1 import capture_pb2
 from xenkeep.demo import summary
 from xenkeep.mover.v1 import repository_pb2
@@ -151,3 +152,16 @@ def test_the_summary_of_the_demo_has_a_line_for_each_vm_and_run() -> None:
         "VM   RUN      SIZE     READ   STORED  SECONDS  MIB/S",
         "web  full  1.0 GiB  3.0 MiB  1.0 MiB      1.5    2.0",
     ] == summary.lines([vm])
+
+
+def test_a_run_shows_what_was_less_than_asked_or_had_to_be_tried_again() -> None:
+    task = run_pb2.Task(subject_display_name="web", state=run_pb2.Task.STATE_SUCCEEDED)
+    task.notices.add(code="TRY_FAILED", message="Try 1 failed.")
+    task.result.notices.add(code="STORE_RETRIED", message="The store was asked twice.")
+    run = run_pb2.Run(name="runs/1", state=run_pb2.Run.STATE_SUCCEEDED, tasks=[task])
+    run.notices.add(code="FIRED_LATE", message="Due yesterday.")
+
+    shown = piped(run_commands._render(run))
+
+    for message in ("Due yesterday.", "Try 1 failed.", "The store was asked twice."):
+        assert message in shown

@@ -17,6 +17,7 @@ from services.simulator.pool.facts import (
     HOST_OPERATIONS,
     POOL_OPERATIONS,
     RESTRICTIONS,
+    ROLES,
     software_version,
 )
 from services.simulator.pool.host import Host
@@ -47,6 +48,8 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
         coordinator_bias=True,
         cpu_info={**CPU_FEATURES, "vendor": "GenuineIntel", "socket_count": "1", "cpu_count": "8"},
     )
+    for role, meaning in ROLES:
+        pool.create("role", name_label=role, name_description=meaning)
     networks = [
         pool.create(
             "network", name_label=network.name, bridge=f"xenbr{index}", MTU=1500, purpose=network.purpose

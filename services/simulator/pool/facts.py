@@ -66,6 +66,15 @@ POOL_OPERATIONS = (
     "tls_verification_enable",
     "cert_refresh",
 )
+ROLES = (
+    ("pool-admin", "The Pool Administrator role has full access to all features and settings"),
+    ("pool-operator", "The Pool Operator role manages host- and pool-wide resources"),
+    ("vm-power-admin", "The VM Power Administrator role has full access to VM and template management"),
+    ("vm-admin", "The VM Administrator role can manage VMs and templates"),
+    ("vm-operator", "The VM Operator role can use VMs and interact with VM consoles"),
+    ("read-only", "The Read-Only role can log in with basic read-only access"),
+)
+"""Roles that people are given; their permissions are in the data model."""
 HOST_OPERATIONS = ("vm_migrate", "provision", "vm_resume", "evacuate", "vm_start")
 _FEATURES = "178bfbff-f6f83203-2c100800-00000121"
 CPU_FEATURES = {

@@ -74,6 +74,11 @@ def test_a_container_holds_its_own_certificate_and_cannot_change_it(name: str) -
     assert f"{name}-tls" == mounts("init")[f"/pki/{name}"]
 
 
+def test_the_mover_reads_credentials_of_buckets_and_cannot_change_them() -> None:
+    folder = service("mover")["environment"]["XENKEEP_S3_CREDENTIALS_DIR"]
+    assert "s3-credentials:ro" == mounts("mover")[folder]
+
+
 def test_only_init_sees_the_key_of_the_authority() -> None:
     holders = [name for name in CONTAINERS if any("authority" in source for source in mounts(name).values())]
     assert ["init"] == holders

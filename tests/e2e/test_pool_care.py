@@ -1,0 +1,84 @@
+"""A pool that cannot bear a snapshot now makes a VM wait, with the reason, and be skipped at last."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from xenkeep.scheduler.v1 import run_pb2
+from xenkeep.simulator.v1 import simulator_pb2, simulator_pb2_grpc
+
+from tests.support.stack import MIB, REPOSITORY, Stack
+
+TIB = 1 << 40
+HASTY = b"""
+name: hasty
+repository: main
+vms: [web]
+care: {patience: PT1S, migration: block}
+"""
+
+Resize = Callable[[int], None]
+
+
+@pytest.fixture
+def resize(stack: Stack) -> Iterator[Resize]:
+    """Makes the pool's storage so large, and as large as it was in the end."""
+    with grpc.insecure_channel(f"unix:{stack.pool.socket}") as channel:
+        simulator = simulator_pb2_grpc.SimulatorServiceStub(channel)
+
+        def resized(size_bytes: int) -> None:
+            request = simulator_pb2.ResizeStorageRequest(storage="Shared storage", size_bytes=size_bytes)
+            simulator.ResizeStorage(request)
+
+        yield resized
+        resized(TIB)
+
+
+def test_a_vm_waits_for_space_says_so_and_goes_on_when_the_pool_has_it(stack: Stack, resize: Resize) -> None:
+    resize(1)
+    run = stack.client.runs.backup(["web"], REPOSITORY)
+    waiting = stack.watch(run.name, lambda now: any("bytes free" in task.activity for task in now.tasks))
+    shown = stack.ok("run", "show", run.name.removeprefix("runs/"))
+    resize(TIB)
+    done = stack.watch(run.name)
+
+    assert run_pb2.Task.STATE_QUEUED == waiting.tasks[0].state
+    assert "Shared storage" in shown
+    assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
+    assert ["SNAPSHOT_DELAYED"] == [notice.code for notice in done.tasks[0].notices]
+    assert 1 == done.tasks[0].attempt
+
+
+def test_a_vm_is_skipped_when_its_policys_patience_ends(stack: Stack, resize: Resize, tmp_path: Path) -> None:
+    file = tmp_path / "hasty.yaml"
+    file.write_bytes(HASTY)
+    stack.ok("policy", "apply", file)
+    resize(1)
+
+    ran = stack.run("run", "start", "hasty", "--wait")
+
+    (run,) = [run for run in stack.client.runs.list() if run.spec.policy.policy == "policies/hasty"]
+    (task,) = stack.client.runs.get(run.name).tasks
+    assert ran.code != 0
+    assert (run_pb2.Task.STATE_SKIPPED, "SR_SPACE_LOW") == (task.state, task.failure.reason)
+    assert (run_pb2.Run.STATE_FAILED, "ALL_SKIPPED") == (run.state, run.failure.reason)
+    stack.wait_until_nothing_is_left()
+
+
+def test_a_vm_that_migrates_in_the_middle_is_backed_up_whole(stack: Stack) -> None:
+    before = stack.hashes("web")
+    stack.control.limit(MIB)
+    run = stack.client.runs.backup(["web"], REPOSITORY, full=True)
+    stack.watch(run.name, lambda now: any(task.progress.read_bytes for task in now.tasks))
+    (web,) = [ref for ref, vm in stack.records("VM").items() if vm["name_label"] == "web"]
+    (host,) = [ref for ref, host in stack.records("host").items() if host["name_label"] == "host2"]
+    stack.xapi("VM.pool_migrate", web, host, {"live": "true"})
+    stack.control.limit(0)
+
+    done = stack.watch(run.name)
+
+    assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
+    point = done.tasks[0].result.point.point_id
+    restored = stack.data("restore", point, "--name", "after the migration", "--wait")["tasks"][0]
+    assert before == stack.hashes(restored["result"]["vm"])

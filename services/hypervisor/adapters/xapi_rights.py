@@ -6,6 +6,8 @@ _NEEDED: dict[str, str] = {
     "vm.snapshot": "take snapshots of VMs",
     "vm.destroy": "remove snapshots",
     "vm.set_other_config": "mark VMs and snapshots as ours",
+    "vm.add_to_blocked_operations": "block migrations of VMs while they are backed up",
+    "vm.remove_from_blocked_operations": "allow migrations again",
     "vdi.enable_cbt": "switch changed block tracking on",
     "vdi.list_changed_blocks": "ask which blocks changed",
     "vdi.data_destroy": "reduce snapshots to their tracking data",

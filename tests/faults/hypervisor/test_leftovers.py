@@ -79,3 +79,39 @@ async def test_another_xenkeep_on_the_same_pool_is_left_alone(lab: Lab) -> None:
     await _told(lab, events_pb2.TransferFailed(transfer=_transfer(source.name)))
     await gone(lab, "VM", ours)
     assert {theirs} == (await snapshots(lab)).keys()
+
+
+async def test_what_a_dead_mover_left_attached_to_control_domains_is_detached(lab: Lab) -> None:
+    source = await lab.open(await lab.vm("web"))
+    [snapshot] = await snapshots(lab)
+    [vbd, *_] = await lab.session_call("VM.get_VBDs", snapshot)
+    vdi = await lab.session_call("VBD.get_VDI", vbd)
+    [theirs] = await lab.session_call("VM.get_by_name_label", "db")
+    kept = await lab.session_call("VM.get_VBDs", theirs)
+    attached = []
+    for ref, vm in (await lab.session_call("VM.get_all_records")).items():
+        if vm["is_control_domain"]:
+            attached.append(await lab.session_call("VBD.create", _reader(ref, vdi)))
+            await lab.session_call("VBD.plug", attached[-1])
+    assert 3 == len(attached)
+    await lab.close(source.name, committed=False)
+    now = await lab.session_call("VBD.get_all")
+    assert not set(attached) & set(now)
+    assert set(kept) <= set(now)
+
+
+def _reader(vm: str, vdi: str) -> dict[str, object]:
+    """As a host's NBD server makes one for each connection."""
+    return {
+        "VM": vm,
+        "VDI": vdi,
+        "userdevice": "autodetect",
+        "bootable": False,
+        "mode": "RO",
+        "type": "Disk",
+        "unpluggable": True,
+        "empty": False,
+        "other_config": {},
+        "qos_algorithm_type": "",
+        "qos_algorithm_params": {},
+    }

@@ -28,9 +28,13 @@ class Runs:
         *,
         method: capture_pb2.Method.ValueType = capture_pb2.METHOD_NORMAL,
         full: bool = False,
+        options: capture_pb2.CaptureOptions | None = None,
+        group: bool = False,
     ) -> run_pb2.Run:
-        """Back VMs up without a policy."""
-        backup = run_pb2.BackupRun(vms=vms, repository=repository, method=method, full=full)
+        """Back VMs up without a policy; as a ``group`` all at one moment."""
+        backup = run_pb2.BackupRun(
+            vms=vms, repository=repository, method=method, full=full, options=options, group=group
+        )
         return self._create(run_pb2.RunSpec(backup=backup))
 
     def restore(self, restore_point: str, placement: restore_target_pb2.Placement) -> run_pb2.Run:

@@ -7,6 +7,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from xenkeep.cli import offline
+from xenkeep.cli.capture_options import capture_options
 from xenkeep.cli.following import follow_run, raise_unless_succeeded
 from xenkeep.cli.output import (
     Json,
@@ -48,14 +49,23 @@ def backup(
     vms: Annotated[list[str], typer.Argument(metavar="VM...", help="VMs by name or UUID.")],
     to: Annotated[str, typer.Option(help="Repository.")],
     method: Annotated[Method, typer.Option(help="How the VMs are captured.")] = "normal",
+    prefer: Annotated[
+        bool, typer.Option(help="Take a normal snapshot, and say so, where the method cannot be used.")
+    ] = False,
+    domain_controllers: Annotated[
+        bool, typer.Option(help="With the method memory: also of what seems to be a domain controller.")
+    ] = False,
+    group: Annotated[bool, typer.Option(help="All VMs at one moment, or none of them.")] = False,
     full: Full = False,
     wait: Wait = False,
     json_: Json = False,
 ) -> None:
     """Back VMs up now, without a policy."""
+    options = capture_options(method, prefer=prefer, domain_controllers=domain_controllers)
     with client() as xenkeep:
         how = capture_pb2.Method.Value(f"METHOD_{method.upper()}")
-        _finish(xenkeep, xenkeep.runs.backup(vms, to, method=how, full=full), wait=wait, json_=json_)
+        run = xenkeep.runs.backup(vms, to, method=how, full=full, options=options, group=group)
+        _finish(xenkeep, run, wait=wait, json_=json_)
 
 
 def restore(

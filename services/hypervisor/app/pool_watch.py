@@ -7,7 +7,7 @@ from dataclasses import replace
 import structlog
 
 from services.chassis.clock import Clock
-from services.chassis.errors import FailedPrecondition, Internal, XenkeepError
+from services.chassis.errors import FailedPrecondition, Internal, ResourceExhausted, Unavailable, XenkeepError
 from services.hypervisor.domain.events import PoolEvent, PoolReachable, PoolUnreachable
 from services.hypervisor.domain.pool import Member, Picture, Pool, PoolState
 from services.hypervisor.domain.reconcile import changes
@@ -121,7 +121,11 @@ class PoolWatch:
         message = f"{error} Since {self._clock.now():%Y-%m-%d %H:%M:%S} UTC."
         events = [PoolUnreachable(str(error))] if self.pool.state is PoolState.ONLINE else []
         pool = replace(self.pool, state=state, state_message=message)
-        await self._store.update(pool, events)
+        try:
+            await self._store.update(pool, events)
+        except (Unavailable, ResourceExhausted) as away:  # the next look says it again: we must go on looking
+            _log.warning("pool's trouble not noted", pool=pool.pool_id, reason=away.reason, detail=str(away))
+            return
         self.pool = pool
 
 

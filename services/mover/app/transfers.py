@@ -1,6 +1,7 @@
 """Look at transfers, ask for them, stop them."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
@@ -9,6 +10,9 @@ from services.mover.app.registered import registered
 from services.mover.domain.facts import TransferCancelled, TransferRequested
 from services.mover.domain.transfer import Rebuild, Spec, State, Transfer, Verify
 from services.mover.ports.books import Books, Changes, Work
+
+LOOK_EVERY_S = 2.0
+"""A change made by another mover of the site rings no bell here."""
 
 
 class Transfers:
@@ -58,7 +62,8 @@ class Transfers:
                     yield transfer
                     last = transfer
                 if not transfer.ended:
-                    await ear.next()
+                    with suppress(TimeoutError):
+                        await self._clock.wait(ear.next(), LOOK_EVERY_S)
 
     async def cancel(self, transfer_id: str) -> Transfer:
         """Ask it to stop. Raises NotFound; FailedPrecondition when it has ended."""

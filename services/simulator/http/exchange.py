@@ -10,6 +10,7 @@ Headers = Sequence[tuple[str, str]]
 NO_CACHE = ("cache-control", "no-cache, no-store")
 _CORS = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-Headers", "X-Requested-With"))
 _PAGES = {
+    400: ("Bad Request", ""),
     401: ("unauthorised", "Please check your credentials and retry."),
     403: ("forbidden", "Access to the requested resource is forbidden."),
     404: ("Not Found", ""),

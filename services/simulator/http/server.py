@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import ssl
 import struct
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from services.simulator.http.exchange import Exchange
 from services.simulator.http.request import BadRequest, RequestHead, read_head
 
+_log = logging.getLogger(__name__)
 Handler = Callable[[Exchange], Awaitable[None]]
 READ_AHEAD = 512 * 1024
 """Bytes that a connection may hold before its client is slowed down."""
@@ -101,7 +103,7 @@ class HttpServer:
         finally:
             del self._connections[writer]
             writer.close()
-            with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
+            with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError, asyncio.CancelledError):
                 await writer.wait_closed()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -114,11 +116,22 @@ class HttpServer:
             exchange = Exchange(head, reader, writer)
             await self._handler(exchange)
         except BadRequest as error:
-            if exchange.final:
-                return False
-            if exchange.answered:
-                await exchange.late_error(error.status, error.info)
-            else:
-                await exchange.reply_error(error.status, error.info, error.headers)
+            await _refuse(exchange, error)
+            return False
+        except (OSError, EOFError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a defect of ours must be answered, as in xapi
+            _log.exception("defect in the answer to %s %s", exchange.head.method, exchange.head.path)
+            await _refuse(exchange, BadRequest(500, repr(error)))
             return False
         return exchange.keep_open
+
+
+async def _refuse(exchange: Exchange, error: BadRequest) -> None:
+    """As an answer of its own, or in the middle of one that was begun."""
+    if exchange.final:
+        return
+    if exchange.answered:
+        await exchange.late_error(error.status, error.info)
+    else:
+        await exchange.reply_error(error.status, error.info, error.headers)

@@ -21,6 +21,7 @@ from services.simulator.transfers.metadata_export import MetadataExport
 from services.simulator.transfers.metadata_import import MetadataImport
 from services.simulator.transfers.raw_export import RawExport
 from services.simulator.transfers.raw_import import RawImport
+from services.simulator.transfers.rrd import Figures
 from services.simulator.transfers.screenshot import Screenshot
 from services.simulator.transfers.xva_export import XvaExport
 from services.simulator.transfers.xva_import import XvaImport
@@ -62,6 +63,7 @@ class Simulation:
 
     def _handler(self, host: Host) -> Handler:
         rpc = Rpc(host, self._dispatcher)
+        figures = Figures(self.pool, host)
         routes = {
             ("POST", "/"): rpc.xml,
             ("POST", "/jsonrpc"): rpc.json,
@@ -73,6 +75,10 @@ class Simulation:
             ("PUT", "/pool/xmldbdump"): DatabaseRestore(self.pool, host).handle,
             ("GET", "/host_backup"): HostBackup(self.pool, host).handle,
             ("PUT", "/host_restore"): HostRestore(self.pool, host).handle,
+            ("GET", "/rrd_updates"): figures.updates,
+            ("GET", "/host_rrd"): figures.of_host,
+            ("GET", "/vm_rrd"): figures.of_vm,
+            ("GET", "/sr_rrd"): figures.of_sr,
             ("GET", "/vncsnapshot"): Screenshot(self.pool, host).handle,
             ("GET", "/export_metadata"): MetadataExport(self.pool, host).handle,
             ("PUT", "/import_metadata"): MetadataImport(self.pool, host).handle,

@@ -98,6 +98,11 @@ async def _task(pool: Pool, transfer: Transfer) -> AsyncIterator[None]:
     except (ConnectionError, EOFError) as error:
         pool.tasks.fail(transfer.task, ocaml_failure(f"the connection broke: {type(error).__name__}"))
         raise
+    except BadRequest:
+        raise
+    except Exception as error:
+        pool.tasks.fail(transfer.task, ocaml_failure(repr(error)))
+        raise
     else:
         if not transfer.handed_over:
             pool.tasks.succeed(transfer.task, transfer.result)

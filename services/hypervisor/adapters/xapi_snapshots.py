@@ -9,6 +9,7 @@ import structlog
 from services.chassis.errors import InvalidInput, NotFound
 from services.hypervisor.adapters import xapi_checkpoints, xapi_tags, xapi_tasks
 from services.hypervisor.adapters.xapi_errors import translating
+from services.hypervisor.adapters.xapi_half_made import HalfMade
 from services.hypervisor.adapters.xapi_http import XapiHttp
 from services.hypervisor.adapters.xapi_objects import NULL, Record, XapiObjects
 from services.hypervisor.adapters.xapi_records import device_order, protectable
@@ -106,7 +107,8 @@ class XapiSnapshots:
                 name = xapi_tags.snapshot_name(source_id)
                 args = [vm_ref, name, ignored] if ignored else [vm_ref, name]
                 method = "VM.snapshot_with_quiesce" if quiesce else "VM.snapshot"
-                [ref] = await xapi_tasks.run(self._session, method, *args, repeatable=False)
+                async with HalfMade(self._objects, vm_ref).named(f"taking a snapshot of VM {vm_id}"):
+                    [ref] = await xapi_tasks.run(self._session, method, *args, repeatable=False)
             snapshot = await self._objects.record("VM", ref)
             if snapshot is None:
                 raise XapiFailure("HANDLE_INVALID", ["VM", ref])

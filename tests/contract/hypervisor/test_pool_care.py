@@ -4,8 +4,12 @@ import uuid
 
 import pytest
 
+from services.chassis.config import Secret
 from services.chassis.errors import NotFound
-from tests.contract.hypervisor.worlds import World
+from tests.contract.hypervisor.conftest import connected
+from tests.contract.hypervisor.worlds import SimulatedWorld, World
+from tests.support.pool import PASSWORD, SimulatedPool
+from tests.support.waiting import until
 
 
 async def test_a_fresh_vm_can_bear_a_snapshot(world: World) -> None:
@@ -40,3 +44,33 @@ async def test_migrations_of_a_vm_that_is_gone_are_not_blocked(world: World) -> 
     vm_id = await world.new_vm()
     await world.remove_vm(vm_id)
     await world.pool.allow_migrations(vm_id, str(uuid.uuid4()))
+
+
+async def test_snapshots_lengthen_a_chain_until_it_is_coalesced(simulated: SimulatedPool) -> None:
+    """Of a pool alone: the one in memory has no storage manager."""
+    gateway, told = await connected(simulated)
+    pool = gateway.connect(told, Secret(PASSWORD))
+    world = SimulatedWorld(pool, simulated)
+    vm_id = await world.new_vm()
+    disks = [disk.configured.disk_id for disk in (await pool.shape(vm_id)).disks]
+
+    async def lengths() -> list[int]:
+        return [chain.length for chain in (await pool.snapshot_facts(vm_id, ())).chains]
+
+    async def coalesced() -> bool:
+        return await lengths() == before
+
+    before = await lengths()
+    sources = [str(uuid.uuid4()) for _ in range(2)]
+    for source in sources:
+        for disk in disks:  # what is snapshotted twice unwritten shares its images
+            await world.guest_writes(disk, 0)
+        await pool.take_snapshot(vm_id, source, ())
+    facts = await pool.snapshot_facts(vm_id, ())
+    assert [length + 2 for length in before] == [chain.length for chain in facts.chains]
+    assert {0} == {chain.uncoalesced for chain in facts.chains}
+    assert 1 == len((await pool.snapshot_facts(vm_id, disks[1:])).chains)
+    for source in sources:
+        await pool.remove_snapshot(source, keep_tracking=False)
+    await until(coalesced)
+    await pool.close()

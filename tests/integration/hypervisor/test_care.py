@@ -120,3 +120,18 @@ async def test_a_disk_that_moves_to_other_storage_during_its_backup_is_full_next
     reasons = {each.disk_id: each.full_reason for each in again.disks}
     assert capture_pb2.FULL_REASON_DISK_REPLACED == reasons[moved]
     await lab.close(again.name, committed=False)
+
+
+async def test_what_a_snapshot_that_failed_half_way_left_is_named_and_not_touched(lab: Lab) -> None:
+    web = await lab.vm("web")
+    request = simulator_pb2.FailSnapshotRequest(vm="web", after_disks=1)
+    await lab.simulator.FailSnapshot(request)
+    before = await lab.session_call("VDI.get_all_records")
+    with pytest.raises(grpc.aio.AioRpcError) as failed:
+        await lab.open(web)
+    after = await lab.session_call("VDI.get_all_records")
+    [left] = [vdi["uuid"] for ref, vdi in after.items() if ref not in before and vdi["is_a_snapshot"]]
+    assert f"were left behind: {left}." in (failed.value.details() or "")
+    source = await lab.open(web)
+    await lab.close(source.name, committed=False)
+    assert left in {vdi["uuid"] for vdi in (await lab.session_call("VDI.get_all_records")).values()}

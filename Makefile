@@ -45,9 +45,7 @@ check: install ## Format, lint, types, import rules, contracts: everything but t
 	tools/check-generated
 
 test: install ## Run all tests, WORKERS files at a time (most of them wait more than they compute)
-	@$(BIN)/pytest -n $(WORKERS) --dist loadfile || { \
-	  echo "Tests that failed beside others are run again one at a time; they have to pass alone:"; \
-	  $(BIN)/pytest --last-failed --last-failed-no-failures none; }
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 test-compose: install ## Bring the containers up, try them from outside, take them down
 	XENKEEP_TEST_COMPOSE=1 tests/compose/with-engine $(BIN)/pytest -rs tests/compose

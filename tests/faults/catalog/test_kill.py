@@ -14,6 +14,7 @@ from services.chassis.bus.subscribe import tail
 from tests.integration.scheduler.neighbours import Mover, point, serve_mover
 from tests.integration.scheduler.stack import ServiceProcess
 from tests.support.nats import NatsServer
+from tests.support.waiting import PATIENCE_S
 
 MORTAL = "tests.faults.scheduler.mortal"
 COUNT = 500
@@ -30,7 +31,7 @@ async def test_killed_while_reading_a_repository_it_still_ends_up_complete(
     async with serve_mover(nats_server, mover) as server, nats_server.bus("mover") as bus:
         process = ServiceProcess("catalog", tmp_path, nats_server, {"mover": server.port})
         await process.start(MORTAL, DIE_AT=die_at)
-        assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == -signal.SIGKILL
         await process.start(MORTAL)
         told = []
         async with aclosing(tail(bus, [events_pb2.RestorePointAdded], since=since)) as stream:
@@ -42,6 +43,6 @@ async def test_killed_while_reading_a_repository_it_still_ends_up_complete(
         async with process.channel() as way:
             stub = catalog_pb2_grpc.RestorePointServiceStub(way)
             request = catalog_pb2.ListRestorePointsRequest()
-            page = await stub.ListRestorePoints(request, timeout=60, wait_for_ready=True)
+            page = await stub.ListRestorePoints(request, timeout=PATIENCE_S, wait_for_ready=True)
             assert sorted(each.point.point_id for each in page.restore_points) == ids
         await process.end()

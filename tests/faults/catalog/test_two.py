@@ -15,6 +15,7 @@ from tests.integration.scheduler.neighbours import Mover, point, serve_mover
 from tests.integration.scheduler.scripted_mover import ScriptedMover
 from tests.integration.scheduler.stack import ServiceProcess
 from tests.support.nats import NatsServer
+from tests.support.waiting import PATIENCE_S
 
 COUNT = 300
 LAST = "ffffffff-0000"
@@ -36,7 +37,7 @@ async def test_two_catalogs_tell_of_each_point_once_and_one_goes_on_alone(
         async with aclosing(tail(bus, [events_pb2.RestorePointAdded], since=since)) as stream:
 
             async def hear(until: int) -> None:
-                async with asyncio.timeout(90):
+                async with asyncio.timeout(PATIENCE_S):
                     while len(told) < until:
                         event, _ = await anext(stream)
                         told.append(event.restore_point.point.point_id)
@@ -48,7 +49,7 @@ async def test_two_catalogs_tell_of_each_point_once_and_one_goes_on_alone(
                 async with twin.channel() as way:
                     stub = catalog_pb2_grpc.RestorePointServiceStub(way)
                     request = catalog_pb2.ListRestorePointsRequest()
-                    page = await stub.ListRestorePoints(request, timeout=60, wait_for_ready=True)
+                    page = await stub.ListRestorePoints(request, timeout=PATIENCE_S, wait_for_ready=True)
                     assert sorted(each.point.point_id for each in page.restore_points) == ids
             await twins[0].end(signal.SIGKILL)
             await ScriptedMover(bus).publish(mover_events.PointCommitted(point=point(LAST)))

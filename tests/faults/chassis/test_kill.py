@@ -14,6 +14,7 @@ from services.chassis.bus.outbox import Outbox
 from services.chassis.sql import Database
 from tests.support.nats import NatsServer
 from tests.support.notes import MIGRATIONS, notes, store
+from tests.support.waiting import PATIENCE_S
 
 VICTIM = "tests.support.victim"
 
@@ -29,7 +30,7 @@ async def victim(scene: str, tmp_path: Path, server: NatsServer) -> int:
     """The exit status of a process that plays ``scene`` of tests.support.victim."""
     arguments: Sequence[str] = ("-m", VICTIM, scene, str(tmp_path), server.url, str(server.pki))
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments)
-    return await asyncio.wait_for(process.wait(), 60)
+    return await asyncio.wait_for(process.wait(), PATIENCE_S)
 
 
 async def published(bus: Bus) -> list[bytes]:

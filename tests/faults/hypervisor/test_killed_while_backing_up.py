@@ -8,6 +8,7 @@ from xenkeep.hypervisor.v1 import backup_source_pb2
 
 from tests.faults.hypervisor.pool_view import disks, gone, snapshots, tracking_data
 from tests.support.hypervisor import Lab, bases
+from tests.support.waiting import PATIENCE_S
 
 OPENING = ("open:snapshot", "open:stored")
 CLOSING = ("close:recorded", "close:removed")
@@ -63,7 +64,7 @@ async def test_a_source_nobody_opened_completely_is_not_read(lab: Lab) -> None:
     name = f"pools/{lab.pool_id}/backupSources/{id}"
     request = backup_source_pb2.GetBackupSourceRequest(name=name)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await lab.sources.GetBackupSource(request, timeout=30, wait_for_ready=True)
+        await lab.sources.GetBackupSource(request, timeout=PATIENCE_S, wait_for_ready=True)
     assert grpc.StatusCode.FAILED_PRECONDITION == refused.value.code()
     await lab.close(name, committed=False)
     assert {} == await snapshots(lab)

@@ -206,7 +206,7 @@ async def test_stopped_in_the_middle_a_mover_leaves_in_order_and_another_one_goe
         heir = lab.another("mover-2")
         heir.env |= longer_than_this_test
         await heir.start()
-        assert 0 == await asyncio.wait_for(lab.mover.end(signal.SIGTERM), 15)
+        assert 0 == await asyncio.wait_for(lab.mover.end(signal.SIGTERM), PATIENCE_S)
         assert {} == lab.hypervisor.closed
         let_go(lab, transfer_id)
         result = await lab.finished(transfer_id)

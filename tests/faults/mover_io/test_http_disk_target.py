@@ -293,7 +293,7 @@ def test_an_abort_ends_a_write_that_hangs(tmp_path: Path) -> None:
         reached.wait()
         target.abort()
         with pytest.raises(Cancelled):
-            writing.result(timeout=10)
+            writing.result(timeout=50)
         with pytest.raises(Cancelled):
             target.begin([Extent(0, size)])
 
@@ -312,7 +312,7 @@ def test_an_abort_ends_a_wait_for_a_host() -> None:
         asked.wait()
         target.abort()
         with pytest.raises(Cancelled):
-            beginning.result(timeout=10)
+            beginning.result(timeout=50)
 
 
 @pytest.mark.parametrize(

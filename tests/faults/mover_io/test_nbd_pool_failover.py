@@ -281,7 +281,7 @@ def test_closing_ends_reads_that_hang(tmp_path: Path) -> None:
         asked.wait()
         pool.close()
         with pytest.raises(Cancelled):
-            reading.result(timeout=10)
+            reading.result(timeout=50)
 
 
 def test_closing_ends_a_wait_for_the_disk(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_closing_ends_a_wait_for_the_disk(tmp_path: Path) -> None:
         asked.wait()
         pool.close()
         with pytest.raises(Cancelled):
-            reading.result(timeout=10)
+            reading.result(timeout=50)
 
 
 def test_an_error_of_the_caller_goes_through_untouched(tmp_path: Path) -> None:

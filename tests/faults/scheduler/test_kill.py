@@ -18,6 +18,7 @@ from services.scheduler.domain.policy import Policy, Selector
 from tests.integration.scheduler.scripted_mover import hang
 from tests.integration.scheduler.stack import Stack, scheduler_stack, scheduler_stubs
 from tests.support.nats import NatsServer
+from tests.support.waiting import PATIENCE_S
 
 READY: Any = {"timeout": 90, "wait_for_ready": True}
 MORTAL = "tests.faults.scheduler.mortal"
@@ -49,7 +50,7 @@ async def live_and_die(stack: Stack, die_at: str) -> bool:
     """Start it and wait for its death; False when it outlived its chance to die."""
     await stack.scheduler.start(MORTAL, DIE_AT=die_at)
     try:
-        code = await asyncio.wait_for(stack.scheduler.wait(), 20)
+        code = await asyncio.wait_for(stack.scheduler.wait(), PATIENCE_S)
     except TimeoutError:
         await stack.scheduler.end(signal.SIGKILL)
         return False
@@ -64,7 +65,7 @@ async def the_only_run(stack: Stack) -> run_pb2.Run:
         while not listed.runs:
             listed = await runs.ListRuns(run_pb2.ListRunsRequest(), **READY)
         (run,) = listed.runs
-        watching = runs.WatchRun(run_pb2.WatchRunRequest(name=run.name), timeout=90)
+        watching = runs.WatchRun(run_pb2.WatchRunRequest(name=run.name), timeout=PATIENCE_S)
         return [each async for each in watching][-1]
 
 
@@ -127,9 +128,9 @@ async def test_killed_after_a_cancellation_the_request_still_reaches_the_mover(
         async with scheduler_stubs(stack) as (_, runs):
             spec = run_pb2.RunSpec(backup=run_pb2.BackupRun(vms=["web"], repository="main"))
             created = await runs.CreateRun(run_pb2.CreateRunRequest(spec=spec), **READY)
-            await asyncio.wait_for(stack.mover.has_received.wait(), 30)
+            await asyncio.wait_for(stack.mover.has_received.wait(), PATIENCE_S)
             since = datetime.now(UTC)
-            await runs.CancelRun(run_pb2.CancelRunRequest(name=created.name), timeout=10)
+            await runs.CancelRun(run_pb2.CancelRunRequest(name=created.name), timeout=PATIENCE_S)
             await stack.scheduler.end(signal.SIGKILL)
         await stack.scheduler.start(MORTAL)
         async with aclosing(tail(stack.bus, [events_pb2.TransferCancelRequested], since=since)) as stream:

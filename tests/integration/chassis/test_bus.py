@@ -28,7 +28,7 @@ from services.chassis.sql import Database, Transaction
 from services.chassis.tls import TlsFiles
 from tests.support.nats import NatsServer
 from tests.support.notes import MIGRATIONS, note, notes, removed, store
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 QUICK = Redelivery(max_deliveries=3, first_pause_s=0.01, longest_pause_s=0.02)
 
@@ -81,7 +81,7 @@ class Notebook:
         self._fail(name, meta)
 
     async def until(self, *expected: str) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while await self.written() != list(expected):
                 self._changed.clear()
                 with suppress(TimeoutError):
@@ -272,7 +272,7 @@ async def test_a_service_waits_for_a_bus_that_comes_later(nats_server: NatsServe
     done, _ = await asyncio.wait({connecting}, timeout=0.3)
     assert not done
     nats_server.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await connecting
     assert bus.connected.is_set()
     await bus.__aexit__()
@@ -461,7 +461,7 @@ async def test_a_worker_that_cannot_reach_the_bus_for_a_lease_stops_and_says_so(
         async def finish(work: RestorePointRemoved, meta: Meta) -> None:
             again.append(work.restore_point)
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             assert await queue.take(finish) is Outcome.DONE
         await queue.close()
     assert again == ["restorePoints/w1"]
@@ -507,7 +507,7 @@ async def test_a_tail_sees_wanted_events_from_now_on_and_outlives_a_restart(
                 nats_server.kill()
                 nats_server.start()
                 await publish(database, "b")
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(PATIENCE_S):
                     assert (await anext(events))[0] == removed("b")
 
 

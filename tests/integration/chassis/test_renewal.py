@@ -20,6 +20,7 @@ from services.chassis.rpc.server import RpcServer
 from services.chassis.tls import Renewals, TlsFiles, nats_context
 from tests.support.echo import Echo, EchoStub, add_echo, struct
 from tests.support.nats import NatsServer
+from tests.support.waiting import PATIENCE_S
 
 LONG_AGO = FakeClock(SystemClock().now() - timedelta(days=1000))
 """What is issued then has expired by now."""
@@ -119,7 +120,7 @@ async def test_the_bus_connects_when_the_expired_certificate_is_renewed(
     assert not connecting.done()
     renew(nats_server.pki, "catalog")
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         await connecting
 
     assert bus.connected.is_set()

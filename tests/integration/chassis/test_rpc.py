@@ -27,6 +27,7 @@ from services.chassis.rpc.server import RpcServer
 from services.chassis.tls import TlsFiles
 from tests.support.echo import SERVICE, Echo, EchoStub, add_echo, struct
 from tests.support.pki import tls_for
+from tests.support.waiting import PATIENCE_S
 
 
 def serving(tmp_path: Path, echo: Echo) -> RpcServer:
@@ -80,22 +81,22 @@ async def test_a_caller_without_a_certificate_or_of_another_authority_is_refused
         target = f"127.0.0.1:{server.port}"
         anonymous = grpc.ssl_channel_credentials(ours.ca.read_bytes())
         async with grpc.aio.secure_channel(target, anonymous) as way:
-            assert isinstance(await failure(EchoStub(way).Ask(struct(), timeout=5)), Unavailable)
+            assert isinstance(await failure(EchoStub(way).Ask(struct(), timeout=PATIENCE_S)), Unavailable)
         async with channel(target, TlsFiles(ours.ca, theirs.cert, theirs.key)) as way:
-            assert isinstance(await failure(EchoStub(way).Ask(struct(), timeout=5)), Unavailable)
+            assert isinstance(await failure(EchoStub(way).Ask(struct(), timeout=PATIENCE_S)), Unavailable)
         async with channel(target, theirs) as way:
-            refused = await failure(EchoStub(way).Ask(struct(), timeout=5))
+            refused = await failure(EchoStub(way).Ask(struct(), timeout=PATIENCE_S))
             assert refused.reason == "GRPC_UNAVAILABLE"
             assert refused.message.startswith("The echo cannot be reached")
         async with grpc.aio.insecure_channel(target) as way:
-            assert isinstance(await failure(EchoStub(way).Ask(struct(), timeout=5)), Unavailable)
+            assert isinstance(await failure(EchoStub(way).Ask(struct(), timeout=PATIENCE_S)), Unavailable)
 
 
 async def test_a_server_that_is_somebody_else_is_not_believed(tmp_path: Path) -> None:
     async with serving(tmp_path, Echo()) as server:
         tls = tls_for(tmp_path / "pki", "scheduler")
         async with channel(f"127.0.0.1:{server.port}", tls, server_name="mover") as way:
-            assert isinstance(await failure(EchoStub(way).Ask(struct(), timeout=5)), Unavailable)
+            assert isinstance(await failure(EchoStub(way).Ask(struct(), timeout=PATIENCE_S)), Unavailable)
         async with channel(f"127.0.0.1:{server.port}", tls, server_name="catalog") as way:
             assert await EchoStub(way).Ask(struct(a=1)) == struct(a=1)
 
@@ -168,7 +169,7 @@ async def test_a_late_answer_is_a_missed_deadline_and_stops_the_work(tmp_path: P
         error = await failure(EchoStub(way).Ask(struct(), timeout=0.2))
         assert isinstance(error, DeadlineExceeded)
         assert error.message == "The echo did not answer in time."
-        await asyncio.wait_for(stopped.wait(), 5)
+        await asyncio.wait_for(stopped.wait(), PATIENCE_S)
 
 
 async def test_the_trace_of_the_caller_reaches_the_server(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from services.chassis.tls import TlsFiles
 from tests.support.echo import Echo, EchoStub, add_echo, struct
 from tests.support.nats import NatsServer
 from tests.support.notes import MIGRATIONS, note, notes, removed
+from tests.support.waiting import PATIENCE_S
 
 PROGRAM = f"""
 from {__name__} import Notes, compose
@@ -90,7 +91,7 @@ async def started(env: dict[str, str]) -> asyncio.subprocess.Process:
 async def lines_until(process: asyncio.subprocess.Process, event: str) -> list[dict[str, Any]]:
     assert process.stderr is not None
     lines: list[dict[str, Any]] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while line := await process.stderr.readline():
             lines.append(json.loads(line))
             if lines[-1]["event"] == event:
@@ -105,12 +106,12 @@ async def test_a_whole_service_starts_works_and_stops_and_its_log_is_json_withou
     before = await lines_until(process, "ready")
     async with channel(f"127.0.0.1:{free_port}", nats_server.tls("scheduler")) as way:
         await EchoStub(way).Ask(struct(a=1))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not (texts := [answer["text"] async for answer in EchoStub(way).Watch(struct())]):
                 pass
     process.send_signal(signal.SIGTERM)
     after = await lines_until(process, "stopped")
-    assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
     assert texts == ["restorePoints/p1 is gone"]
     lines = [line for line in before + after if line["service"] == "notes"]
     assert "hunter2" not in json.dumps(lines)
@@ -126,7 +127,7 @@ async def test_a_service_told_to_stop_while_it_waits_for_the_bus_stops(
     await lines_until(process, "bus trouble")
     process.send_signal(signal.SIGTERM)
     await lines_until(process, "stopped")
-    assert await asyncio.wait_for(process.wait(), 30) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
 
 
 async def test_a_bad_configuration_ends_with_its_own_exit_code_and_names_every_variable(

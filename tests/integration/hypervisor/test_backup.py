@@ -6,6 +6,7 @@ from xenkeep.hypervisor.v1 import backup_source_pb2
 from services.chassis.rpc.channel import error_from_rpc
 from tests.support.hypervisor import Lab, bases
 from tests.support.pool import MIB, PASSWORD
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,7 +60,7 @@ async def test_opening_again_returns_the_same_moment(shared_lab: Lab) -> None:
     id = first.name.rpartition("/")[2]
     again = await shared_lab.open(vm, id=id)
     fetched = await shared_lab.sources.GetBackupSource(
-        backup_source_pb2.GetBackupSourceRequest(name=first.name), timeout=10
+        backup_source_pb2.GetBackupSourceRequest(name=first.name), timeout=PATIENCE_S
     )
     for endpoint in (each for disk in fetched.disks for each in disk.nbd_endpoints):
         assert endpoint.max_connections

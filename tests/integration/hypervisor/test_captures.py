@@ -8,6 +8,7 @@ from xenkeep.simulator.v1 import simulator_pb2
 from services.chassis.rpc.channel import error_from_rpc
 from tests.support.hypervisor import Lab, bases
 from tests.support.hypervisor_hooks import hook_server
+from tests.support.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -83,10 +84,10 @@ async def test_an_excluded_disk_is_neither_backed_up_nor_restored_and_that_is_to
         vm_configuration=source.vm_configuration,
         disks=[restore_target_pb2.DiskToRestore(disk_id=disk.disk_id, size_bytes=disk.size_bytes)],
     )
-    target = await shared_lab.targets.PrepareRestoreTarget(request, timeout=60)
+    target = await shared_lab.targets.PrepareRestoreTarget(request, timeout=PATIENCE_S)
     assert ["DISK_NOT_RESTORED"] == [notice.code for notice in target.notices]
     given_up = restore_target_pb2.AbortRestoreTargetRequest(name=target.name)
-    await shared_lab.targets.AbortRestoreTarget(given_up, timeout=60)
+    await shared_lab.targets.AbortRestoreTarget(given_up, timeout=PATIENCE_S)
 
 
 async def test_the_next_backup_tells_what_it_builds_on(shared_lab: Lab) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.mover.repository import DirectoryStore
+from tests.support.waiting import PATIENCE_S
 from tests.unit.repository.world import (
     BLOCK,
     MIB,
@@ -50,7 +51,7 @@ def xenkeep(place: Path, *arguments: str | Path) -> subprocess.CompletedProcess[
     environment = {"PATH": os.environ["PATH"], "HOME": str(place / "nobody")}
     repository = ("--repository", str(place / "repository"), "--secret-file", str(place / "key"))
     return subprocess.run(
-        [*command, *repository], env=environment, capture_output=True, text=True, timeout=60
+        [*command, *repository], env=environment, capture_output=True, text=True, timeout=PATIENCE_S
     )
 
 

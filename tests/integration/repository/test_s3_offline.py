@@ -17,6 +17,7 @@ import trustme
 from services.chassis.errors import FailedPrecondition
 from services.mover.repository.stores.s3 import S3Store
 from tests.support.seaweed import Seaweed
+from tests.support.waiting import PATIENCE_S
 from tests.unit.repository.world import MIB, PASSPHRASE, back_up, new_repository, noise
 
 CONTENT = noise(2 * MIB + 512)
@@ -90,7 +91,7 @@ def test_a_bucket_is_restored_by_the_command_line_alone(
         "XENKEEP_S3_CREDENTIALS_DIR": str(seaweed.credentials),
         "XENKEEP_S3_CA": str(tmp_path / "ca.pem"),
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
     assert 0 == done.returncode, done.stderr
     assert "point" == json.loads(done.stdout)["restored"]["point"]
     assert CONTENT == (tmp_path / "out" / "disk-0.raw").read_bytes()

@@ -20,6 +20,7 @@ from tests.integration.scheduler.neighbours import REPOSITORY, SITE, point
 from tests.integration.scheduler.scripted_mover import fail_first, hang
 from tests.integration.scheduler.stack import Stack, scheduler_stack, scheduler_stubs
 from tests.support.nats import NatsServer
+from tests.support.waiting import PATIENCE_S
 
 READY: Any = {"timeout": 60, "wait_for_ready": True}
 EVENTS = [
@@ -41,7 +42,7 @@ def backup(*vms: str) -> run_pb2.CreateRunRequest:
 
 async def watched(runs: Any, name: str) -> list[run_pb2.Run]:
     """Every state of the run that was streamed, to its end."""
-    return [run async for run in runs.WatchRun(run_pb2.WatchRunRequest(name=name), timeout=60)]
+    return [run async for run in runs.WatchRun(run_pb2.WatchRunRequest(name=name), timeout=PATIENCE_S)]
 
 
 async def events_until(stack: Stack, last: type[Any], since: datetime) -> list[str]:
@@ -70,9 +71,9 @@ async def test_a_backup_by_hand_runs_to_its_end_and_everybody_is_told(
             created = await runs.CreateRun(backup("web", "uuid-db"), **READY)
             assert created.state == run_pb2.Run.STATE_PENDING
             states = await watched(runs, created.name)
-            listed = await runs.ListRuns(run_pb2.ListRunsRequest(), timeout=10)
+            listed = await runs.ListRuns(run_pb2.ListRunsRequest(), timeout=PATIENCE_S)
             short = run_pb2.GetRunRequest(name=created.name[: len("runs/") + 8])
-            assert (await runs.GetRun(short, timeout=10)).name == created.name
+            assert (await runs.GetRun(short, timeout=PATIENCE_S)).name == created.name
         run = states[-1]
         assert run.state == run_pb2.Run.STATE_SUCCEEDED
         assert [task.subject_display_name for task in run.tasks] == ["db", "web"]
@@ -105,13 +106,15 @@ async def test_a_policy_is_made_run_and_retried_by_its_rule(nats_server: NatsSer
         request = policy_pb2.CreatePolicyRequest(policy=wanted)
         made = await policies.CreatePolicy(request, **READY)
         assert made.next_run_time.ToDatetime(tzinfo=UTC) > datetime.now(UTC)
-        error = await refusal(policies.CreatePolicy(request, timeout=10))
+        error = await refusal(policies.CreatePolicy(request, timeout=PATIENCE_S))
         assert (error.kind, error.reason) == ("AlreadyExists", "POLICY_EXISTS")
         never = policy_pb2.Policy(name="n", selector=made.selector, repository="main", schedule="0 0 31 2 *")
-        error = await refusal(policies.CreatePolicy(policy_pb2.CreatePolicyRequest(policy=never), timeout=10))
+        error = await refusal(
+            policies.CreatePolicy(policy_pb2.CreatePolicyRequest(policy=never), timeout=PATIENCE_S)
+        )
         assert (error.kind, error.reason) == ("InvalidInput", "SCHEDULE_NEVER_FIRES")
         spec = run_pb2.RunSpec(policy=run_pb2.PolicyRun(policy=made.name))
-        created = await runs.CreateRun(run_pb2.CreateRunRequest(spec=spec), timeout=10)
+        created = await runs.CreateRun(run_pb2.CreateRunRequest(spec=spec), timeout=PATIENCE_S)
         run = (await watched(runs, created.name))[-1]
         assert (run.state, run.tasks[0].attempt) == (run_pb2.Run.STATE_SUCCEEDED, 2)
         assert [notice.code for notice in run.tasks[0].notices] == ["TRY_FAILED"]
@@ -127,10 +130,10 @@ async def test_a_cancelled_run_ends_when_the_mover_has_stopped(
         scheduler_stubs(stack) as (_, runs),
     ):
         created = await runs.CreateRun(backup("web"), **READY)
-        await asyncio.wait_for(stack.mover.has_received.wait(), 30)
+        await asyncio.wait_for(stack.mover.has_received.wait(), PATIENCE_S)
         transfer_id = stack.mover.received[0].transfer_id
         since = datetime.now(UTC)
-        cancelled = await runs.CancelRun(run_pb2.CancelRunRequest(name=created.name), timeout=10)
+        cancelled = await runs.CancelRun(run_pb2.CancelRunRequest(name=created.name), timeout=PATIENCE_S)
         assert cancelled.state == run_pb2.Run.STATE_RUNNING
         async with aclosing(tail(stack.bus, [events_pb2.TransferCancelRequested], since=since)) as stream:
             event, _ = await anext(stream)
@@ -148,7 +151,7 @@ async def test_a_run_waits_for_the_hypervisor_service_and_goes_on_by_itself(
     ):
         stack.hypervisor.trouble = Unavailable("The pools are being read.", reason="INVENTORY_EMPTY")
         created = await runs.CreateRun(backup("web"), **READY)
-        async for run in runs.WatchRun(run_pb2.WatchRunRequest(name=created.name), timeout=60):
+        async for run in runs.WatchRun(run_pb2.WatchRunRequest(name=created.name), timeout=PATIENCE_S):
             if run.activity:
                 assert run.activity == "Waits for a neighbour: The pools are being read."
                 stack.hypervisor.trouble = None
@@ -190,10 +193,10 @@ async def test_a_restore_is_given_to_the_movers_of_its_repository_unless_the_poi
             f"repositories/{REPOSITORY}",
             "pools/pool-1",
         )
-        error = await refusal(runs.CreateRun(restore(damaged), timeout=10))
+        error = await refusal(runs.CreateRun(restore(damaged), timeout=PATIENCE_S))
         assert (error.kind, error.reason) == ("FailedPrecondition", "RESTORE_POINT_DAMAGED")
         assert "pack 3f is torn" in error.message
-        error = await refusal(runs.CreateRun(restore("restorePoints/unknown"), timeout=10))
+        error = await refusal(runs.CreateRun(restore("restorePoints/unknown"), timeout=PATIENCE_S))
         assert (error.kind, error.reason) == ("NotFound", "RESTORE_POINT_NOT_FOUND")
 
 
@@ -204,21 +207,22 @@ async def test_hostile_requests_and_strangers_are_answered_not_obeyed(
         async with scheduler_stubs(stack) as (_, runs):
             await runs.ListRuns(run_pb2.ListRunsRequest(), **READY)
             for bad in (
-                runs.CreateRun(run_pb2.CreateRunRequest(), timeout=10),
+                runs.CreateRun(run_pb2.CreateRunRequest(), timeout=PATIENCE_S),
                 runs.CreateRun(
-                    run_pb2.CreateRunRequest(spec=backup("web").spec, request_id="not a uuid"), timeout=10
+                    run_pb2.CreateRunRequest(spec=backup("web").spec, request_id="not a uuid"),
+                    timeout=PATIENCE_S,
                 ),
-                runs.ListRuns(run_pb2.ListRunsRequest(page_token="!"), timeout=10),
-                runs.ListRuns(run_pb2.ListRunsRequest(page_token="WyJ4IiwieSJd"), timeout=10),
-                runs.ListRuns(run_pb2.ListRunsRequest(page_size=-1), timeout=10),
-                runs.GetRun(run_pb2.GetRunRequest(name="policies/x"), timeout=10),
+                runs.ListRuns(run_pb2.ListRunsRequest(page_token="!"), timeout=PATIENCE_S),
+                runs.ListRuns(run_pb2.ListRunsRequest(page_token="WyJ4IiwieSJd"), timeout=PATIENCE_S),
+                runs.ListRuns(run_pb2.ListRunsRequest(page_size=-1), timeout=PATIENCE_S),
+                runs.GetRun(run_pb2.GetRunRequest(name="policies/x"), timeout=PATIENCE_S),
             ):
                 assert (await refusal(bad)).kind == "InvalidInput"
             for unknown in (
-                runs.CreateRun(backup("gone"), timeout=10),
-                runs.GetRun(run_pb2.GetRunRequest(name="runs/%%%%%%%%"), timeout=10),
+                runs.CreateRun(backup("gone"), timeout=PATIENCE_S),
+                runs.GetRun(run_pb2.GetRunRequest(name="runs/%%%%%%%%"), timeout=PATIENCE_S),
             ):
                 assert (await refusal(unknown)).kind == "NotFound"
         async with scheduler_stubs(stack, "mover") as (_, runs):
-            stranger = await refusal(runs.ListRuns(run_pb2.ListRunsRequest(), timeout=10))
+            stranger = await refusal(runs.ListRuns(run_pb2.ListRunsRequest(), timeout=PATIENCE_S))
             assert stranger.kind == "PermissionDenied"

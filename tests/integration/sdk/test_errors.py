@@ -13,6 +13,8 @@ from grpc_status import rpc_status
 from xenkeep.errors import Error, translated
 from xenkeep.hypervisor.v1 import pool_pb2, pool_pb2_grpc
 
+from tests.support.waiting import PATIENCE_S
+
 
 @contextmanager
 def failing(folder: Path, how: status_pb2.Status | grpc.StatusCode) -> Iterator[grpc.Channel]:
@@ -43,7 +45,7 @@ def failing(folder: Path, how: status_pb2.Status | grpc.StatusCode) -> Iterator[
 def error_of(channel: grpc.Channel) -> Error:
     stub = pool_pb2_grpc.PoolServiceStub(channel)
     with pytest.raises(Error) as raised, translated("hypervisor", "host:1"):
-        stub.GetPool(pool_pb2.GetPoolRequest(name="pools/x"), timeout=10)
+        stub.GetPool(pool_pb2.GetPoolRequest(name="pools/x"), timeout=PATIENCE_S)
     return raised.value
 
 

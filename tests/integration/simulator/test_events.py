@@ -7,6 +7,7 @@ from typing import Any
 
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import Sdk, describe, running
+from tests.support.waiting import PATIENCE_S
 
 
 async def made(sdk: Sdk, name: str = "n") -> str:
@@ -62,7 +63,7 @@ async def test_a_blocked_call_is_woken_by_its_class_alone(simulation: Simulation
     await sdk.call("task.create", "of no interest", "")
     assert not waiting.done()
     await sdk.call("network.set_name_label", network, "woken")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await waiting)[0] == [("mod", "network", network)]
     watcher.close()
 
@@ -73,7 +74,7 @@ async def test_a_logout_ends_a_blocked_call(simulation: Simulation, sdk: Sdk) ->
     token = await now(sdk, ["network"])
     waiting = asyncio.create_task(asyncio.to_thread(raw_event_from, sdk, handle, token))
     simulation.pool.sessions.end(handle)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await waiting)["ErrorDescription"] == ["SESSION_INVALID", handle]
     other.close()
 

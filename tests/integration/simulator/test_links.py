@@ -12,12 +12,13 @@ from services.simulator.pool.nbd_door import MeteredDisk
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, PASSWORD, Sdk
 from tests.integration.simulator.test_vm_life import disk_of, only_vm
+from tests.support.waiting import PATIENCE_S
 
 
 @pytest.fixture
 async def client(simulation: Simulation) -> AsyncIterator[httpx.AsyncClient]:
     address = f"http://127.0.0.11:{simulation.pool.description.http_port}"
-    async with httpx.AsyncClient(base_url=address, auth=("root", PASSWORD), timeout=30) as client:
+    async with httpx.AsyncClient(base_url=address, auth=("root", PASSWORD), timeout=PATIENCE_S) as client:
         yield client
 
 

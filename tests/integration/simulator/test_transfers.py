@@ -15,6 +15,7 @@ from services.simulator.pool.description import StorageDescription, VmDescriptio
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
 from tests.integration.simulator.test_vm_life import disk_of, only_vm
+from tests.support.waiting import PATIENCE_S
 
 
 class Web:
@@ -26,7 +27,7 @@ class Web:
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        self.client = httpx.AsyncClient(verify=context, timeout=60)
+        self.client = httpx.AsyncClient(verify=context, timeout=PATIENCE_S)
 
     async def send(
         self, method: str, path: str, params: dict[str, str], body: bytes | None = None

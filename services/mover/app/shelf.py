@@ -85,11 +85,15 @@ class Shelf:
 
     async def news(self, name: str) -> StoreNews:
         """Of the store of a repository, by id or display name; raises NotFound."""
-        return self._news[(await self.registration(name)).url]
+        return self.news_at((await self.registration(name)).url)
+
+    def news_at(self, url: str) -> StoreNews:
+        """Of the store at a URL as it is kept."""
+        return self._news[url]
 
     def store(self, url: str, *, create: bool = False) -> Store:
         """The store at a URL as it is kept, whose news can be heard; raises as ``Places.open``."""
-        return self.places.open(url, create=create, on_notice=self._news[url].tell)
+        return self.places.open(url, create=create, on_notice=self.news_at(url).tell)
 
     def put(self, repository: Repository) -> None:
         """Keep one that was just made or imported."""

@@ -1,14 +1,19 @@
 """A retry of the store that helped is on the point and on the result, of every transfer that ran."""
 
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from services.chassis.errors import NotFound
+from services.mover.adapters.memory_books import MemoryBooks
+from services.mover.adapters.stores import Stores
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation
 from services.mover.app.noticing import Noticing
+from services.mover.app.shelf import Shelf
 from services.mover.app.store_news import StoreNews
 from services.mover.app.verify import VerifyRunner
 from services.mover.app.worker import Runner
@@ -18,7 +23,7 @@ from services.mover.domain.placement import Mode, Placement
 from services.mover.domain.transfer import Backup, Restore, Spec, Transfer, Verify
 from services.mover.repository import MemoryStore
 from services.mover.repository.types import Bytes
-from tests.unit.mover.world import POOL, VM, World, transfer_id
+from tests.unit.mover.world import POOL, VM, PlainSealing, World, transfer_id
 
 
 class RetryingStore(MemoryStore):
@@ -94,3 +99,23 @@ async def test_a_repository_that_is_not_known_is_the_runners_to_answer(world: Wo
     transfer = Transfer(transfer_id(9), spec, world.clock.now())
     with pytest.raises(NotFound, match="nowhere"):
         await Noticing(VerifyRunner(world.shelf), world.shelf)(transfer, spec, Board(), Cancellation())
+
+
+async def test_a_real_store_of_the_shelf_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf(MemoryBooks(), PlainSealing(), Stores(), tmp_path / "cache")
+    url = (tmp_path / "repository").as_uri()
+    store, sync, failures = (
+        shelf.store(url, create=True),
+        os.fdatasync,
+        [OSError(errno.EIO, "Input/output error")],
+    )
+
+    def fails_once(descriptor: int) -> None:
+        if failures:
+            raise failures.pop()
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", fails_once)
+    with shelf.news_at(url).listening() as heard:
+        store.put("points/one", [b"content"])
+    assert ["STORE_REWRITE"] == codes(heard.remarks())

@@ -83,7 +83,7 @@ async def test_a_halted_vm_is_consistent(shared_lab: Lab) -> None:
 
 async def test_other_methods_are_refused_with_a_way_out(shared_lab: Lab) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await shared_lab.open(await shared_lab.new_vm(), method=capture_pb2.METHOD_MEMORY)
+        await shared_lab.open(await shared_lab.new_vm(), method=capture_pb2.METHOD_QUIESCED)
     assert grpc.StatusCode.FAILED_PRECONDITION == refused.value.code()
 
 

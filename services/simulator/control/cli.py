@@ -68,6 +68,11 @@ COMMANDS = (
     Command("restrict", "SetRestriction", "withhold a feature of the licence, or give it back",
             [Argument("name", "such as restrict_cbt"),
              Argument("restricted", "withhold it", flag=True)]),
+    Command("stall-coalescing", "StallCoalescing", "chains are not merged any more, or again",
+            [STORAGE, Argument("stalled", "the garbage collector hangs", flag=True)]),
+    Command("run-workload", "RunWorkload", "write to a running VM's disk by a script",
+            [DISK, Argument("seed", "where places and contents come from", int),
+             Argument("writes", "how many writes", int)]),
     Command("forget-deletions", "ForgetDeletions", "older event tokens miss what was deleted",
             [Argument("class_name", "such as VM")]),
 )  # fmt: skip

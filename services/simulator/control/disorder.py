@@ -16,6 +16,8 @@ from services.simulator.failure import XapiFailure
 from services.simulator.pool import domains
 from services.simulator.pool.mishaps import Shutdown
 from services.simulator.pool.pool import Pool, disk_work
+from services.simulator.pool.workload import DEFAULT_WRITE_SIZE, Workload, run
+from services.simulator.storage.errors import OutOfRange
 
 
 class DisorderApi(SimulatorServiceServicer):
@@ -119,3 +121,21 @@ class DisorderApi(SimulatorServiceServicer):
         except XapiFailure as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"disk {request.disk_id}: {error}")
         return pb.MigrateDiskResponse(disk_id=self._pool.db.row("VDI", moved)["uuid"])
+
+    async def StallCoalescing(
+        self, request: pb.StallCoalescingRequest, context: Context
+    ) -> pb.StallCoalescingResponse:
+        sr = await named(self._pool, context, "SR", request.storage)
+        self._pool.disks[sr.ref].stall(request.stalled)
+        hidden = [vdi for vdi in sr["VDIs"] if not self._pool.db.row("VDI", vdi)["managed"]]
+        return pb.StallCoalescingResponse(hidden_images=len(hidden))
+
+    async def RunWorkload(self, request: pb.RunWorkloadRequest, context: Context) -> pb.RunWorkloadResponse:
+        await disk_record(self._pool, context, request.disk_id)
+        size = request.write_bytes or DEFAULT_WRITE_SIZE
+        script = Workload(request.seed, request.writes, size, request.pause_milliseconds / 1000)
+        try:
+            places = await run(self._pool, request.disk_id, script)
+        except (XapiFailure, OutOfRange) as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"disk {request.disk_id}: {error}")
+        return pb.RunWorkloadResponse(writes=len(places), offsets_bytes=sorted(set(places)))

@@ -217,3 +217,59 @@ async def test_what_is_not_there_is_answered_with_what_is(control: Any) -> None:
     ):
         code, text = await refusal(call)
         assert code is grpc.StatusCode.NOT_FOUND, text
+
+
+async def test_chains_grow_while_the_garbage_collector_hangs(
+    simulation: Simulation, sdk: Sdk, control: Any
+) -> None:
+    (vm,) = await sdk.call("VM.get_by_name_label", "web")
+    disk = await sdk.call("VDI.get_record", (await disks_of(sdk, vm))[0])
+    sr = simulation.pool.db.row("SR", disk["SR"])["name_label"]
+    await control.StallCoalescing(pb.StallCoalescingRequest(storage=sr, stalled=True))
+    for number in range(3):
+        await control.RunWorkload(pb.RunWorkloadRequest(disk_id=disk["uuid"], seed=number, writes=2))
+        taken = (await sdk.run("VM.snapshot", vm, f"{number}"))[7:-8]
+        await sdk.run("VM.destroy", taken)
+        for ref in [row.ref for row in simulation.pool.db.rows("VDI") if row["is_a_snapshot"]]:
+            await sdk.run("VDI.destroy", ref)
+    await simulation.pool.settled()
+    assert await chain_length(sdk, disk["uuid"]) == 4
+    answer = await control.StallCoalescing(pb.StallCoalescingRequest(storage=sr))
+    assert answer.hidden_images >= 3
+    await simulation.pool.settled()
+    assert await chain_length(sdk, disk["uuid"]) == 1
+
+
+async def test_a_script_writes_the_same_again_and_stops_with_the_vm(
+    simulation: Simulation, sdk: Sdk, control: Any
+) -> None:
+    (vm,) = await sdk.call("VM.get_by_name_label", "web")
+    uuids = [await sdk.call("VDI.get_uuid", disk) for disk in await disks_of(sdk, vm)]
+    hashes = []
+    for uuid in uuids:
+        script = pb.RunWorkloadRequest(disk_id=uuid, seed=7, writes=5, write_bytes=4096)
+        done = await control.RunWorkload(script)
+        assert (done.writes, len(done.offsets_bytes)) == (5, 5)
+        hashes.append((await control.HashDisk(pb.HashDiskRequest(disk_id=uuid))).sha256)
+    assert hashes[0] == hashes[1]
+    endless = control.RunWorkload(
+        pb.RunWorkloadRequest(disk_id=uuids[0], seed=8, writes=100_000, write_bytes=512, pause_milliseconds=1)
+    )
+    await sdk.run("VM.hard_shutdown", vm)
+    assert (await endless).writes < 100_000
+    done = await control.RunWorkload(pb.RunWorkloadRequest(disk_id=uuids[0], seed=8, writes=1))
+    assert done.writes == 0
+
+
+async def disks_of(sdk: Sdk, vm: str) -> list[str]:
+    records = [await sdk.call("VBD.get_record", vbd) for vbd in await sdk.call("VM.get_VBDs", vm)]
+    return [record["VDI"] for record in records if record["type"] == "Disk"]
+
+
+async def chain_length(sdk: Sdk, uuid: str) -> int:
+    """Images from a disk down to its root."""
+    length = 0
+    while uuid:
+        record = await sdk.call("VDI.get_record", await sdk.call("VDI.get_by_uuid", uuid))
+        uuid, length = record["sm_config"].get("vhd-parent", ""), length + 1
+    return length

@@ -1042,3 +1042,117 @@ class MigrateDiskResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MigrateDiskResponse: _TypeAlias = MigrateDiskResponse  # noqa: Y015
+
+@_typing.final
+class StallCoalescingRequest(_message.Message):
+    """Request of StallCoalescing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORAGE_FIELD_NUMBER: _builtins.int
+    STALLED_FIELD_NUMBER: _builtins.int
+    storage: _builtins.str
+    """UUID or name of the storage repository."""
+    stalled: _builtins.bool
+    """Whether it hangs from now on; otherwise it goes on at once."""
+    def __init__(
+        self,
+        *,
+        storage: _builtins.str = ...,
+        stalled: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stalled", b"stalled", "storage", b"storage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StallCoalescingRequest: _TypeAlias = StallCoalescingRequest  # noqa: Y015
+
+@_typing.final
+class StallCoalescingResponse(_message.Message):
+    """Response of StallCoalescing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HIDDEN_IMAGES_FIELD_NUMBER: _builtins.int
+    hidden_images: _builtins.int
+    """How many images of the repository wait to be merged or removed, as its records tell."""
+    def __init__(
+        self,
+        *,
+        hidden_images: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hidden_images", b"hidden_images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StallCoalescingResponse: _TypeAlias = StallCoalescingResponse  # noqa: Y015
+
+@_typing.final
+class RunWorkloadRequest(_message.Message):
+    """Request of RunWorkload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISK_ID_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    WRITE_BYTES_FIELD_NUMBER: _builtins.int
+    PAUSE_MILLISECONDS_FIELD_NUMBER: _builtins.int
+    disk_id: _builtins.str
+    """UUID of the disk."""
+    seed: _builtins.int
+    """Where the script's places and contents come from."""
+    writes: _builtins.int
+    """How many writes to make."""
+    write_bytes: _builtins.int
+    """Bytes of each write, a multiple of 512; 0 is 64 KiB."""
+    pause_milliseconds: _builtins.int
+    """Time from one write to the next; 0 is none."""
+    def __init__(
+        self,
+        *,
+        disk_id: _builtins.str = ...,
+        seed: _builtins.int = ...,
+        writes: _builtins.int = ...,
+        write_bytes: _builtins.int = ...,
+        pause_milliseconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "pause_milliseconds", b"pause_milliseconds", "seed", b"seed", "write_bytes", b"write_bytes", "writes", b"writes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunWorkloadRequest: _TypeAlias = RunWorkloadRequest  # noqa: Y015
+
+@_typing.final
+class RunWorkloadResponse(_message.Message):
+    """Response of RunWorkload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WRITES_FIELD_NUMBER: _builtins.int
+    OFFSETS_BYTES_FIELD_NUMBER: _builtins.int
+    writes: _builtins.int
+    """How many writes were made; fewer than asked when the VM stopped."""
+    @_builtins.property
+    def offsets_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Places that were written, in bytes from the start of the disk, each once and in order."""
+
+    def __init__(
+        self,
+        *,
+        writes: _builtins.int = ...,
+        offsets_bytes: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offsets_bytes", b"offsets_bytes", "writes", b"writes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunWorkloadResponse: _TypeAlias = RunWorkloadResponse  # noqa: Y015

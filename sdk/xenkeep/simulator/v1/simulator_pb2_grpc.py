@@ -140,6 +140,16 @@ class SimulatorServiceStub:
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskResponse.FromString,
                 _registered_method=True)
+        self.StallCoalescing = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/StallCoalescing',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.StallCoalescingRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.StallCoalescingResponse.FromString,
+                _registered_method=True)
+        self.RunWorkload = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/RunWorkload',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadResponse.FromString,
+                _registered_method=True)
 
 
 class SimulatorServiceServicer:
@@ -294,6 +304,21 @@ class SimulatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StallCoalescing(self, request, context):
+        """Let the garbage collector of a storage repository hang, so that chains are not merged, or go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunWorkload(self, request, context):
+        """Write to a running VM's disk by a script, as a guest would; the same seed writes the same. It ends early
+        when the VM stops running.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SimulatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -401,6 +426,16 @@ def add_SimulatorServiceServicer_to_server(servicer, server):
                     servicer.MigrateDisk,
                     request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskRequest.FromString,
                     response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskResponse.SerializeToString,
+            ),
+            'StallCoalescing': grpc.unary_unary_rpc_method_handler(
+                    servicer.StallCoalescing,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.StallCoalescingRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.StallCoalescingResponse.SerializeToString,
+            ),
+            'RunWorkload': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunWorkload,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -971,6 +1006,60 @@ class SimulatorService:
             '/xenkeep.simulator.v1.SimulatorService/MigrateDisk',
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskRequest.SerializeToString,
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StallCoalescing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/StallCoalescing',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.StallCoalescingRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.StallCoalescingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunWorkload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/RunWorkload',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -77,6 +77,12 @@ class SimulatorServiceStub:
     """Deletions are forgotten as if more had followed than a pool remembers: older event tokens miss them."""
     MigrateDisk: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.MigrateDiskRequest, _simulator_pb2.MigrateDiskResponse]
     """An administrator moves a disk to another storage repository (VDI.pool_migrate)."""
+    StallCoalescing: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.StallCoalescingRequest, _simulator_pb2.StallCoalescingResponse]
+    """Let the garbage collector of a storage repository hang, so that chains are not merged, or go on."""
+    RunWorkload: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.RunWorkloadRequest, _simulator_pb2.RunWorkloadResponse]
+    """Write to a running VM's disk by a script, as a guest would; the same seed writes the same. It ends early
+    when the VM stops running.
+    """
 
 @_typing.type_check_only
 class SimulatorServiceAsyncStub(SimulatorServiceStub):
@@ -127,6 +133,12 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
     """Deletions are forgotten as if more had followed than a pool remembers: older event tokens miss them."""
     MigrateDisk: _aio.UnaryUnaryMultiCallable[_simulator_pb2.MigrateDiskRequest, _simulator_pb2.MigrateDiskResponse]  # type: ignore[assignment]
     """An administrator moves a disk to another storage repository (VDI.pool_migrate)."""
+    StallCoalescing: _aio.UnaryUnaryMultiCallable[_simulator_pb2.StallCoalescingRequest, _simulator_pb2.StallCoalescingResponse]  # type: ignore[assignment]
+    """Let the garbage collector of a storage repository hang, so that chains are not merged, or go on."""
+    RunWorkload: _aio.UnaryUnaryMultiCallable[_simulator_pb2.RunWorkloadRequest, _simulator_pb2.RunWorkloadResponse]  # type: ignore[assignment]
+    """Write to a running VM's disk by a script, as a guest would; the same seed writes the same. It ends early
+    when the VM stops running.
+    """
 
 class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Commands to the simulated pool: time, failures, and what its guests do."""
@@ -300,5 +312,23 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_pb2.MigrateDiskResponse, _abc.Awaitable[_simulator_pb2.MigrateDiskResponse]]:
         """An administrator moves a disk to another storage repository (VDI.pool_migrate)."""
+
+    @_abc_1.abstractmethod
+    def StallCoalescing(
+        self,
+        request: _simulator_pb2.StallCoalescingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.StallCoalescingResponse, _abc.Awaitable[_simulator_pb2.StallCoalescingResponse]]:
+        """Let the garbage collector of a storage repository hang, so that chains are not merged, or go on."""
+
+    @_abc_1.abstractmethod
+    def RunWorkload(
+        self,
+        request: _simulator_pb2.RunWorkloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.RunWorkloadResponse, _abc.Awaitable[_simulator_pb2.RunWorkloadResponse]]:
+        """Write to a running VM's disk by a script, as a guest would; the same seed writes the same. It ends early
+        when the VM stops running.
+        """
 
 def add_SimulatorServiceServicer_to_server(servicer: SimulatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -16,6 +16,7 @@ from services.chassis.sealing import Sealer
 from services.chassis.serve import Base, serve
 from services.hypervisor.adapters.https_hooks import HttpsHooks
 from services.hypervisor.adapters.no_agents import NoAgents
+from services.hypervisor.adapters.sql_groups import SqlGroups
 from services.hypervisor.adapters.sql_interventions import SqlInterventions
 from services.hypervisor.adapters.sql_pools import SqlPools
 from services.hypervisor.adapters.sql_sources import SqlSources
@@ -58,7 +59,7 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
     hooks = HttpsHooks(base.clock, base.config.hook_ca)
     agents = NoAgents()
     captures = Captures(SqlInterventions(database, sealer), hooks, agents, passed)
-    sources = Sources(source_store, captures, care, pools, base.clock, passed)
+    sources = Sources(source_store, SqlGroups(database), captures, care, pools, base.clock, passed)
     targets = Targets(target_store, pools, base.clock, passed)
     return [
         database,

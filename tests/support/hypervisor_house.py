@@ -13,6 +13,7 @@ from services.chassis.sealing import Sealer
 from services.chassis.sql import Database
 from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.adapters.no_agents import NoAgents
+from services.hypervisor.adapters.sql_groups import SqlGroups
 from services.hypervisor.adapters.sql_interventions import SqlInterventions
 from services.hypervisor.adapters.sql_pools import SqlPools
 from services.hypervisor.adapters.sql_sources import SqlSources
@@ -147,7 +148,7 @@ async def house(
             captures = Captures(SqlInterventions(database, sealer), hooks or NoHooks(), agents, passed)
             shares = Shares(source_store, per_host=12)
             care = Care(pools, pool_store, shares, CareLimits(), clock, stirred)
-            sources = Sources(source_store, captures, care, pools, clock, passed)
+            sources = Sources(source_store, SqlGroups(database), captures, care, pools, clock, passed)
             targets = Targets(target_store, pools, clock, passed)
             janitor = Janitor(pools, sources, targets, source_store, target_store, clock, bell)
             stores = (source_store, target_store)

@@ -22,6 +22,13 @@ VMS = Table(
     Column("document", Text, nullable=False),
 )
 
+GROUPS = Table(
+    "groups",
+    _METADATA,
+    Column("group_id", String(36), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
 SOURCES = Table(
     "sources",
     _METADATA,

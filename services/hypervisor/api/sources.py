@@ -13,6 +13,7 @@ from services.hypervisor.domain.shares import CONNECTIONS_PER_HOST
 from services.hypervisor.domain.source import Base
 from services.hypervisor.wire.options import options_from_proto
 from services.hypervisor.wire.sources import (
+    group_from_proto,
     method_from_proto,
     reason_from_proto,
     source_to_proto,
@@ -42,6 +43,7 @@ class BackupSourceApi(backup_source_pb2_grpc.BackupSourceServiceServicer):
             reason_from_proto(request.full_reason),
             options_from_proto(request.options),
             request.lineage,
+            group_from_proto(request.group),
         )
         return _packed(readable)
 

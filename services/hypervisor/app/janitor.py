@@ -27,6 +27,8 @@ SETTLE_S = 1.0
 """From being told of an event until its transaction is certainly committed."""
 UNKNOWN_GRACE = timedelta(hours=1)
 ABANDONED_AFTER = timedelta(days=7)
+RESERVED_FOR = timedelta(days=1)
+"""A member of a group whose own transfer has not opened it by then is not going to be."""
 TRACKING_KEPT = timedelta(days=100)
 DATA_KEPT = timedelta(days=35)
 """How long what the next incremental starts from waits for it; a whole snapshot costs space."""
@@ -98,7 +100,8 @@ class Janitor:
         for source in await self._source_store.unfinished(pool_id):
             if self._sources.busy(source.source_id):
                 continue
-            abandoned = self._clock.now() - source.created > ABANDONED_AFTER
+            patience = RESERVED_FOR if source.reserved else ABANDONED_AFTER
+            abandoned = self._clock.now() - source.created > patience
             if source.state is SourceState.CLOSING or abandoned:
                 await self._try(
                     "close a backup source", self._sources.close(pool_id, source.source_id, False)

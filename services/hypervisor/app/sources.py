@@ -6,6 +6,7 @@ the janitor when the transfer is reported failed.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from services.chassis.clock import Clock
@@ -13,13 +14,16 @@ from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, 
 from services.hypervisor.app.captures import HOOK_FAILED, Captures
 from services.hypervisor.app.care import Care
 from services.hypervisor.app.disk_plans import plan, plan_memory
+from services.hypervisor.app.groups import Groups
 from services.hypervisor.app.pools import Pools
+from services.hypervisor.app.preparing import Preparing
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
 from services.hypervisor.domain import memory
 from services.hypervisor.domain.capture import Hook, Offline, Options, assert_fitting
 from services.hypervisor.domain.configuration import Configuration, ConfiguredDisk, pack
-from services.hypervisor.domain.disk_rules import Candidate, assert_rules, choose, nothing_to_capture
+from services.hypervisor.domain.disk_rules import assert_rules
 from services.hypervisor.domain.extents import Extent, changed_extents
+from services.hypervisor.domain.group import Group, Member, assert_sound
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import Base, MissingDisk, Source, SourceState
 from services.hypervisor.domain.surroundings import described_only
@@ -30,10 +34,9 @@ from services.hypervisor.ports.pool import (
     PoolConnection,
     Snapshot,
     SuspendImage,
-    VmDisk,
     VmShape,
 )
-from services.hypervisor.ports.stores import SourceStore
+from services.hypervisor.ports.stores import GroupStore, SourceStore
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Sources:
     def __init__(
         self,
         store: SourceStore,
+        groups: GroupStore,
         captures: Captures,
         care: Care,
         pools: Pools,
@@ -65,6 +69,8 @@ class Sources:
         self._passed = passed
         self._locks = Locks()
         self._ongoing = Ongoing()
+        self._preparing = Preparing(care, passed)
+        self._groups = Groups(groups, store, captures, self._preparing, pools, clock, self._locks, passed)
 
     async def open(
         self,
@@ -76,12 +82,14 @@ class Sources:
         asked: FullReason,
         options: Options,
         lineage: str = "",
+        group: tuple[str, tuple[Member, ...]] | None = None,
     ) -> Readable:
         """Raises FailedPrecondition NBD_NOT_ENABLED, SOURCE_CLOSED, NOTHING_TO_CAPTURE; InvalidInput
         SOURCE_ID_TAKEN, OPTIONS_INVALID, DISK_RULE_INVALID; what ``Care.assert_possible`` and
         ``Captures.take`` raise.
 
-        The method and rules of the first opening hold when it is opened again."""
+        The method and rules of the first opening hold when it is opened again. A ``group`` (its id and
+        members) is captured as a whole first: raises what ``Groups.take`` does."""
         assert_fitting(options, method)
         assert_rules(options.disks)
         watch = self._pools.find(pool_id)
@@ -98,6 +106,8 @@ class Sources:
             options=replace(options, hooks=()),
             lineage=lineage,
         )
+        if group is not None:
+            asked_for = await self._of_group(asked_for, *group, options.hooks)
         source = await self._ongoing.join(f"open {source_id}", lambda: self._opened(asked_for, options.hooks))
         if (source.pool_id, source.vm_id) != (pool_id, vm_id):
             raise InvalidInput(
@@ -192,27 +202,36 @@ class Sources:
         """The source of that id: as it is, or opened now."""
         async with self._locks.of(asked_for.source_id):
             source = await self._store.add(asked_for)
+            if source.reserved and source.state is SourceState.OPENING:
+                source = replace(asked_for, created=source.created)
+                await self._store.save(source)
             self._passed("open:recorded")
             _assert_not_closed(source)
             if source.state is SourceState.OPENING:
                 source = await self._open(self._pools.connection(source.pool_id), source, hooks)
             return source
 
+    async def _of_group(
+        self, asked_for: Source, group_id: str, members: tuple[Member, ...], hooks: tuple[Hook, ...]
+    ) -> Source:
+        """The source with the moment of its group, which has been captured then."""
+        group = Group(group_id, members, asked_for.created)
+        assert_sound(group, Member(asked_for.pool_id, asked_for.vm_id, asked_for.source_id))
+        try:
+            taken = await self._groups.take(group, asked_for, hooks)
+        except XenkeepError:
+            for source in await self._groups.given_up(group_id):
+                with suppress(XenkeepError):  # the janitor goes on
+                    await self.close(source.pool_id, source.source_id, committed=False)
+            raise
+        return replace(asked_for, group=taken.moment)
+
     async def _open(self, connection: PoolConnection, source: Source, hooks: tuple[Hook, ...]) -> Source:
-        await connection.assert_readable()
-        shape = await connection.shape(source.vm_id)
-        choice = choose(source.options.disks, [_candidate(disk) for disk in shape.disks])
-        _assert_whole(source, shape, choice.left_out)
-        left_out = choice.left_out | {disk.configured.disk_id for disk in shape.disks if disk.obstacle}
-        chosen = [disk.configured.disk_id for disk in shape.disks if disk.configured.disk_id not in left_out]
-        if shape.disks and not chosen:
-            raise nothing_to_capture(shape.display_name)
-        await self._assert_possible(connection, source, left_out)
-        outcomes = {disk_id: await connection.track(disk_id) for disk_id in chosen}
-        self._passed("open:tracked")
-        if source.options.block_migrations:  # an earlier opening's must not get into the configuration
-            await connection.allow_migrations(source.vm_id, source.source_id)
-        taken = await self._captures.take(connection, source, hooks, left_out)
+        if source.group is not None and not await connection.has_snapshot(source.vm_id, source.source_id):
+            raise _snapshot_gone(f"VM {source.vm_id}")
+        prepared = await self._preparing.prepare(connection, source)
+        shape, choice = prepared.shape, prepared.choice
+        taken = await self._captures.take(connection, source, hooks, prepared.left_out)
         surroundings = await connection.surroundings(source.vm_id)
         configuration = Configuration(
             pool_id=source.pool_id,
@@ -228,7 +247,9 @@ class Sources:
         if source.options.block_migrations:
             await connection.block_migrations(source.vm_id, source.source_id)
             self._passed("open:blocked")
-        plans = [await plan(connection, source, shape, outcomes, disk) for disk in taken.snapshot.disks]
+        plans = [
+            await plan(connection, source, shape, prepared.outcomes, disk) for disk in taken.snapshot.disks
+        ]
         if taken.snapshot.memory is not None:
             plans.append(await plan_memory(connection, taken.snapshot.memory))
         bitmaps = {each.disk.disk_id: each.bitmap for each in plans if each.bitmap is not None}
@@ -255,13 +276,6 @@ class Sources:
         self._passed("open:stored")
         return opened
 
-    async def _assert_possible(
-        self, connection: PoolConnection, source: Source, left_out: frozenset[str]
-    ) -> None:
-        """A snapshot that was taken already costs nothing more."""
-        if not await connection.has_snapshot(source.vm_id, source.source_id):
-            await self._care.assert_possible(connection, source, left_out)
-
     async def _readable(self, connection: PoolConnection, source: Source) -> Readable:
         snapshots = tuple(disk.snapshot_disk_id for disk in source.disks)
         endpoints = await connection.nbd_endpoints(snapshots)
@@ -269,11 +283,7 @@ class Sources:
             if endpoints.get(disk.snapshot_disk_id) or source.options.skips_failed_disks:
                 continue
             if await connection.tracked_disk(disk.snapshot_disk_id) is None:
-                raise FailedPrecondition(
-                    f"Somebody removed the snapshot of disk {disk.display_name!r} ({disk.disk_id}).",
-                    reason="SNAPSHOT_GONE",
-                    hint="Start a new backup, and leave snapshots called xenkeep-… alone.",
-                )
+                raise _snapshot_gone(f"disk {disk.display_name!r} ({disk.disk_id})")
             raise Unavailable(
                 f"No live host can serve disk {disk.display_name!r} ({disk.disk_id}) by NBD now.",
                 reason="NBD_NOWHERE",
@@ -286,8 +296,12 @@ class Sources:
         )
 
 
-def _candidate(disk: VmDisk) -> Candidate:
-    return Candidate(disk.configured, disk.size_bytes, disk.sr_display_name)
+def _snapshot_gone(of: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"Somebody removed the snapshot of {of}.",
+        reason="SNAPSHOT_GONE",
+        hint="Start a new backup, and leave snapshots called xenkeep-… alone.",
+    )
 
 
 def _memory_disk(image: SuspendImage | None) -> Iterator[ConfiguredDisk]:
@@ -327,18 +341,6 @@ def _skipped(missing: tuple[MissingDisk, ...]) -> tuple[Notice, ...]:
         )
         for disk in missing
     )
-
-
-def _assert_whole(source: Source, shape: VmShape, excluded: frozenset[str]) -> None:
-    """A disk that fails now fails the backup, unless the policy has the others go on."""
-    for disk in shape.disks:
-        if disk.failed and disk.configured.disk_id not in excluded and not source.options.skips_failed_disks:
-            raise FailedPrecondition(
-                f"Disk {disk.configured.display_name!r} ({disk.configured.disk_id}) of VM "
-                f"{shape.display_name!r} cannot be backed up: {disk.obstacle}.",
-                reason="DISK_FAILED",
-                hint="Repair its storage, leave it out by a rule, or let the policy skip failed disks.",
-            )
 
 
 def _assert_not_closed(source: Source) -> None:

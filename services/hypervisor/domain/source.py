@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import Enum
 
 from services.hypervisor.domain.capture import Options
+from services.hypervisor.domain.group import GroupMoment
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.surroundings import OwnSnapshot
 from services.hypervisor.domain.tracking import FullReason
@@ -114,6 +115,8 @@ class Source:
     disks: tuple[SourceDisk, ...] = ()
     notices: tuple[Notice, ...] = ()
     options: Options = field(default_factory=Options)
+    group: GroupMoment | None = None
+    reserved: bool = False
     lineage: str = ""
     missing_disks: tuple[MissingDisk, ...] = ()
     vm_snapshots: tuple[OwnSnapshot, ...] = ()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from services.chassis.config import Secret
 from services.hypervisor.domain.events import PoolEvent
+from services.hypervisor.domain.group import Group
 from services.hypervisor.domain.intervention import Intervention
 from services.hypervisor.domain.pool import Picture, Pool
 from services.hypervisor.domain.reconcile import Changes
@@ -74,6 +75,18 @@ class SourceStore(Protocol):
     async def configuration(self, source_id: str) -> bytes: ...
 
     async def bitmap(self, source_id: str, disk_id: str) -> bytes: ...
+
+
+class GroupStore(Protocol):
+    """VMs captured at one moment."""
+
+    async def add(self, group: Group) -> Group:
+        """Stores it unless there is one of that id; returns what is stored."""
+        ...
+
+    async def save(self, group: Group) -> None: ...
+
+    async def get(self, group_id: str) -> Group | None: ...
 
 
 class InterventionStore(Protocol):

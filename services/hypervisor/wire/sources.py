@@ -3,7 +3,8 @@
 from xenkeep.common.v1 import capture_pb2, point_pb2
 from xenkeep.hypervisor.v1 import backup_source_pb2
 
-from services.hypervisor.domain.names import source_name, vm_name
+from services.hypervisor.domain.group import GroupMoment, Member
+from services.hypervisor.domain.names import parse, require_uuid, source_name, vm_name
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import Source, SourceDisk
 from services.hypervisor.domain.surroundings import OwnSnapshot
@@ -37,6 +38,8 @@ def source_to_proto(
         ],
         vm_snapshots=map(_snapshot_to_proto, source.vm_snapshots),
     )
+    if source.group is not None:
+        message.group.CopyFrom(_group_to_proto(source.group))
     if source.snapshot_time is not None:
         message.snapshot_time.FromDatetime(source.snapshot_time)
     return message
@@ -52,6 +55,19 @@ def _snapshot_to_proto(snapshot: OwnSnapshot) -> point_pb2.VmSnapshot:
     )
     message.snapshot_time.FromDatetime(snapshot.time)
     return message
+
+
+def group_from_proto(
+    group: backup_source_pb2.SourceGroup,
+) -> tuple[str, tuple[Member, ...]] | None:
+    """None when unset. Raises InvalidInput for what names no VM, or is no UUID."""
+    if not group.group_id and not group.members:
+        return None
+    members = tuple(
+        Member(*parse(each.vm, "vms"), require_uuid(each.backup_source_id, "The id of the backup source"))
+        for each in group.members
+    )
+    return require_uuid(group.group_id, "The id of the group"), members
 
 
 def notice_to_proto(notice: Notice) -> capture_pb2.Notice:
@@ -96,4 +112,10 @@ def _endpoint_to_proto(endpoint: NbdEndpoint) -> backup_source_pb2.NbdEndpoint:
         certificate_pem=endpoint.certificate_pem,
         server_name=endpoint.server_name,
         max_connections=endpoint.max_connections,
+    )
+
+
+def _group_to_proto(group: GroupMoment) -> capture_pb2.GroupMoment:
+    return capture_pb2.GroupMoment(
+        group_id=group.group_id, vm_count=group.vm_count, spread_milliseconds=group.spread_ms
     )

@@ -54,7 +54,7 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
     stirred = Bell()
     pool_store = SqlPools(database, sealer)
     pools = Pools(pool_store, gateway, base.clock, bell.ring, stirred.ring)
-    shares = Shares(source_store, CONNECTIONS_PER_HOST - base.config.nbd_spare)
+    shares = Shares(source_store, CONNECTIONS_PER_HOST - base.config.nbd_spare, base.clock)
     care = Care(pools, pool_store, shares, _care_limits(base.config), base.clock, stirred)
     hooks = HttpsHooks(base.clock, base.config.hook_ca)
     agents = NoAgents()

@@ -146,7 +146,7 @@ async def house(
                 await pools.add("host-1", "root", Secret("secret"), "00")
             agents = agents or NoAgents()
             captures = Captures(SqlInterventions(database, sealer), hooks or NoHooks(), agents, passed)
-            shares = Shares(source_store, per_host=12)
+            shares = Shares(source_store, 12, clock)
             care = Care(pools, pool_store, shares, CareLimits(), clock, stirred)
             sources = Sources(source_store, SqlGroups(database), captures, care, pools, clock, passed)
             targets = Targets(target_store, pools, clock, passed)

@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import replace
+from datetime import datetime
 
 from sqlalchemy import delete, insert, select, update
 
@@ -60,12 +61,12 @@ class SqlSources:
             if rows:
                 await tx.execute(insert(BITMAPS), rows)
 
-    async def note_share(self, source_id: str, share: tuple[tuple[str, int], ...]) -> None:
+    async def note_share(self, source_id: str, share: tuple[tuple[str, int], ...], now: datetime) -> None:
         """See ports.SourceStore."""
         async with self._database.begin() as tx:
             source = await _get(tx, source_id)
-            if source is not None and source.state is SourceState.OPEN and source.share != share:
-                await _save(tx, replace(source, share=share))
+            if source is not None and source.state is SourceState.OPEN:
+                await _save(tx, replace(source, share=share, share_time=now))
 
     async def close(self, source: Source) -> None:
         """See ports.SourceStore."""

@@ -121,7 +121,8 @@ class Source:
     missing_disks: tuple[MissingDisk, ...] = ()
     vm_snapshots: tuple[OwnSnapshot, ...] = ()
     share: tuple[tuple[str, int], ...] = ()
-    """Connections it may use now, by host."""
+    """Connections it may use now, by host; told at ``share_time``."""
+    share_time: datetime | None = None
 
     @property
     def kept_disks(self) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """What survives a restart. Each method is one transaction; events it is given are published with it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from services.chassis.config import Secret
@@ -58,8 +59,8 @@ class SourceStore(Protocol):
         Aborted SOURCE_CLOSED when it was closed meanwhile."""
         ...
 
-    async def note_share(self, source_id: str, share: tuple[tuple[str, int], ...]) -> None:
-        """Notes what an OPEN source may use of each host; nothing happens to any other."""
+    async def note_share(self, source_id: str, share: tuple[tuple[str, int], ...], now: datetime) -> None:
+        """Notes what an OPEN source may use of each host from now on; nothing happens to any other."""
         ...
 
     async def close(self, source: Source) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from services.chassis.clock import SystemClock
+from services.chassis.clock import FakeClock, SystemClock
 from services.chassis.errors import ResourceExhausted
 from services.chassis.ids import RandomIds
 from services.chassis.tables import OUTBOX
 from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
+from services.hypervisor.app.shares import HELD_FOR
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.care import (
     CareLimits,
@@ -170,6 +171,17 @@ async def test_connections_are_shared_given_back_and_refused_when_spent(
     await inside.care.look(POOL_ID)
     assert (await _published(inside))[-1] == "SnapshotPossible"
     await _open(inside, vm)
+
+
+async def test_a_share_nobody_renews_lapses(pool: MemoryPool, vm: MemoryVm, tmp_path: Path) -> None:
+    clock = FakeClock(SystemClock().now())
+    async with house(tmp_path, pool, clock=clock) as inside:
+        for _ in range(3):
+            await inside.sources.get(POOL_ID, await _open(inside, vm), 4)
+        with pytest.raises(ResourceExhausted):
+            await _open(inside, vm)
+        await clock.advance(HELD_FOR.total_seconds())
+        await _open(inside, vm)
 
 
 async def test_migrations_are_blocked_until_the_source_is_closed_and_others_blocks_stay(

@@ -23,7 +23,7 @@ CONTENT_TYPES = {
 
 class RawExport:
     """A disk as a raw image, a tar, a VHD, or a QCOW2 where the release has it, whole or as differences to a
-    base; its length is not announced. An unknown base is found out after the ``200``.
+    base; its length is not announced. What is wrong with the disk or the base is found out after the ``200``.
     """
 
     def __init__(self, pool: Pool, host: Host) -> None:
@@ -45,9 +45,6 @@ class RawExport:
             await self._send(transfer, vdi, kind)
 
     async def _send(self, transfer: Transfer, vdi: Row, kind: str) -> None:
-        if vdi["type"] == "cbt_metadata":
-            raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
-        disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
         await transfer.exchange.begin(
             [
                 ("Connection", "close"),
@@ -57,6 +54,9 @@ class RawExport:
                 ("content-disposition", f'attachment; filename="{vdi["uuid"]}.{kind}"'),
             ]
         )
+        if vdi["type"] == "cbt_metadata":
+            raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
+        disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
         base = transfer.query.get("base")
         base_uuid = self._pool.db.row("VDI", found(self._pool, "VDI", base))["uuid"] if base else None
         sent = 0

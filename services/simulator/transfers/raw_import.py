@@ -67,9 +67,6 @@ class RawImport:
 
     async def _fill(self, transfer: Transfer, ref: str) -> None:
         vdi = self._pool.db.row("VDI", ref)
-        if vdi["type"] == "cbt_metadata":
-            raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
-        disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
         await transfer.exchange.begin(
             [
                 ("Connection", "close"),
@@ -78,6 +75,10 @@ class RawImport:
                 ("content-type", "application/octet-stream"),
             ]
         )
+        if vdi["type"] == "cbt_metadata":
+            await transfer.exchange.late_bare_status(400)
+            raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
+        disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
         try:
             async with control_domain.plugged(self._pool, self._host.ref, ref, "RW"):
                 await self._read_body(transfer, disk)

@@ -12,6 +12,7 @@ from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.lifecycle import create_repository, open_repository
 from services.mover.repository.opening import repair_header
 from services.mover.repository.ports import BlockSource, BlockTarget, Progress
+from services.mover.repository.pruning.report import PruneOptions, PruneReport
 from services.mover.repository.repository import Repository, Statistics
 from services.mover.repository.request import BackupOptions, DiskRequest, PointDescription
 from services.mover.repository.restore import RestoreOptions
@@ -19,6 +20,7 @@ from services.mover.repository.session import BackupSession
 from services.mover.repository.store import Store, StoredObject
 from services.mover.repository.stores.directory import DirectoryStore
 from services.mover.repository.stores.memory import MemoryStore
+from services.mover.repository.trash import Trashed
 from services.mover.repository.verify import Finding, Verification, scrub
 
 __all__ = [
@@ -39,6 +41,8 @@ __all__ = [
     "Notice",
     "PointDescription",
     "Progress",
+    "PruneOptions",
+    "PruneReport",
     "Repository",
     "RestoreOptions",
     "RestorePoint",
@@ -46,6 +50,7 @@ __all__ = [
     "Store",
     "StoredObject",
     "StreamRef",
+    "Trashed",
     "Verification",
     "create_repository",
     "open_repository",

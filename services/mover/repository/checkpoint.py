@@ -1,16 +1,24 @@
 """Checkpoints of unfinished backups (docs/repository-format.md, section 11)."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from services.chassis.errors import Aborted, AlreadyExists, DataLoss, NotFound, PermissionDenied
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.format import canonical
 from services.mover.repository.format.damaged import damaged
-from services.mover.repository.format.names import checkpoint_prefix, parse_pack_name
+from services.mover.repository.format.names import (
+    CHECKPOINTS,
+    checkpoint_prefix,
+    lease_prefix,
+    parse_pack_name,
+    point_name,
+)
 from services.mover.repository.mapwriter import MapProgress, decode_entries, encode_entries
+from services.mover.repository.points import exists
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,8 @@ class Checkpoint:
     segments: tuple[str, ...] = ()
     disks: dict[str, DiskCheckpoint] = field(default_factory=dict)
     stored_bytes: int = 0
+    saved_time: str = ""
+    """RFC 3339; empty in those of earlier releases."""
 
 
 class CheckpointLog:
@@ -103,12 +113,36 @@ def remove_checkpoints(context: Context, transfer_id: str) -> None:
     CheckpointLog(context, transfer_id, context.on_notice).remove()
 
 
+def unfinished(context: Context) -> Iterator[Checkpoint]:
+    """The newest readable checkpoint of each transfer that has any."""
+    found = {
+        stored.name.removeprefix(CHECKPOINTS).partition("/")[0] for stored in context.store.list(CHECKPOINTS)
+    }
+    for transfer_id in sorted(found):
+        checkpoint = CheckpointLog(context, transfer_id, context.on_notice).load()
+        if checkpoint is not None:
+            yield checkpoint
+
+
+def forget_unfinished(context: Context, older_than: datetime) -> None:
+    """Remove checkpoints nobody goes on from: of points that exist or are revoked, old ones with no lease."""
+    for checkpoint in list(unfinished(context)):
+        log = CheckpointLog(context, checkpoint.transfer_id, context.on_notice)
+        if exists(context, point_name(checkpoint.point_id)):
+            log.remove()
+            continue
+        old = checkpoint.saved_time and datetime.fromisoformat(checkpoint.saved_time) <= older_than
+        if old and not any(True for _ in context.store.list(lease_prefix(checkpoint.point_id))):
+            log.remove()
+
+
 def _encode(checkpoint: Checkpoint, sequence: int) -> dict[str, Any]:
     return {
         "base_point": checkpoint.base_point,
         "disks": [_encode_disk(disk) for disk in checkpoint.disks.values()],
         "point": checkpoint.point_id,
         "segments": list(checkpoint.segments),
+        "saved_time": checkpoint.saved_time,
         "sequence": sequence,
         "stored_bytes": checkpoint.stored_bytes,
         "transfer": checkpoint.transfer_id,
@@ -141,6 +175,7 @@ def _decode(data: bytes, chunk_bytes: int, what: str) -> Checkpoint:
         tuple(fields.texts("segments")),
         {disk.disk_id: disk for disk in disks},
         fields.number("stored_bytes"),
+        fields.optional_text("saved_time") or "",
     )
 
 

@@ -20,6 +20,7 @@ from services.mover.repository.format.segment import PackRecord, Segment
 
 _SCHEMA_VERSION: Final = 1
 _BATCH: Final = 500
+_SCAN: Final = 10_000
 _TYPE_SHIFT: Final = 3
 _KIND_NAMES: Final = {code: name for name, code in KINDS.items()}
 _SCHEMA: Final = """
@@ -39,6 +40,9 @@ FROM blobs b JOIN packs p ON p.n = b.pack WHERE b.id IN ({marks}) ORDER BY p.dam
 _BLOBS_OF: Final = """
 SELECT b.id, b.slot, b.at, b.stored, b.plain, b.kind, p.sha256, p.kind, p.size, p.epoch, p.salt, p.damaged
 FROM blobs b JOIN packs p ON p.n = b.pack WHERE p.sha256 = ? ORDER BY b.slot
+"""
+_COPIES_AFTER: Final = """
+SELECT b.id, b.pack, b.stored FROM blobs b WHERE (b.id, b.pack) > (?, ?) ORDER BY b.id, b.pack LIMIT ?
 """
 _PACKS_AFTER: Final = """
 SELECT sha256, kind, size, epoch, salt, damaged FROM packs WHERE sha256 > ? ORDER BY sha256 LIMIT ?
@@ -146,6 +150,37 @@ class Index:
             if len(rows) < _BATCH:
                 return
             after = rows[-1][0]
+
+    def numbered_packs(self) -> dict[int, PackInfo]:
+        """Every pack under the number that ``copies`` calls it by, as long as the index does not change."""
+        query = "SELECT n, sha256, kind, size, epoch, salt, damaged FROM packs"
+        with self._transaction() as db:
+            rows = db.execute(query).fetchall()
+        return {
+            n: PackInfo(sha256, _KIND_NAMES[kind], size, epoch, salt, bool(damaged))
+            for n, sha256, kind, size, epoch, salt, damaged in rows
+        }
+
+    def copies(self) -> Iterator[tuple[bytes, int, int]]:
+        """Id, pack number and stored bytes of every copy of every blob, those of a blob together."""
+        after = (b"", -1)
+        while True:
+            with self._reading() as db:
+                rows = db.execute(_COPIES_AFTER, (*after, _SCAN)).fetchall()
+            yield from rows
+            if len(rows) < _SCAN:
+                return
+            after = rows[-1][:2]
+
+    def segments_of(self, packs: Iterable[bytes]) -> dict[bytes, set[bytes]]:
+        """Segments that list these packs, and which of them; packs in no segment are left out."""
+        found: dict[bytes, set[bytes]] = {}
+        with self._transaction() as db:
+            for pack in packs:
+                row = db.execute("SELECT segment FROM packs WHERE sha256 = ?", (pack,)).fetchone()
+                if row is not None:
+                    found.setdefault(row[0], set()).add(pack)
+        return found
 
     def blobs_of(self, pack: bytes) -> list[Location]:
         """Every blob of one pack in slot order; reads the whole table."""

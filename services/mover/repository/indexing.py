@@ -1,11 +1,13 @@
 """Keeping the local index true to the repository, and making the repository's index from its packs."""
 
+import contextlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from services.chassis.errors import DataLoss, NotFound, PermissionDenied
 from services.mover.repository.context import Context, info_of
 from services.mover.repository.damage import recorded_damage
-from services.mover.repository.format.names import INDEX, PACKS, segment_name
+from services.mover.repository.format.names import INDEX, PACKS, pack_name, segment_name
 from services.mover.repository.format.segment import (
     PackRecord,
     Segment,
@@ -14,6 +16,7 @@ from services.mover.repository.format.segment import (
     split_into_segments,
 )
 from services.mover.repository.packreader import read_record
+from services.mover.repository.points import exists
 
 _LISTINGS: Final = 3
 _MANY_SEGMENTS: Final = 256
@@ -77,6 +80,75 @@ def compact_index(context: Context, more_than: int = _MANY_SEGMENTS) -> int:
     if len(old) > 1:
         _replace(context, sorted(merged.values(), key=lambda pack: pack.sha256), old)
     return len(old)
+
+
+def index_packs(
+    context: Context, packs: Sequence[PackRecord], indexed: Callable[[Sequence[PackRecord]], None]
+) -> list[str]:
+    """Write segments that list durable packs; their names. ``indexed`` hears of each part that is listed."""
+    names = []
+    for segment in split_into_segments(packs):
+        name = context.objects.put_segment(encode_segment(segment))
+        context.index.add_segment(name, segment)
+        indexed(segment.packs)
+        names.append(name.hex())
+    return names
+
+
+def records_of(context: Context, packs: Mapping[bytes, str]) -> dict[bytes, PackRecord]:
+    """What is in packs (by SHA-256, with their kind), from index segments, or else from the packs themselves.
+
+    Those that are gone, or whose directory is damaged and in no segment, are left out.
+    """
+    records: dict[bytes, PackRecord] = {}
+    for segment, listed in context.index.segments_of(packs).items():
+        with contextlib.suppress(NotFound, DataLoss):
+            found = _read_segment(context, segment).packs
+            records |= {record.sha256: record for record in found if record.sha256 in listed}
+    for sha256, kind in packs.items():
+        if sha256 not in records:
+            name = pack_name(kind, sha256)
+            with contextlib.suppress(NotFound, DataLoss):
+                records[sha256] = read_record(context.store, context.keys, name, context.store.size(name))
+    return records
+
+
+def drop_packs(context: Context, gone: Collection[bytes]) -> None:
+    """Replace the index segments that list packs which are gone. Killed at any moment, others stay listed.
+
+    Done by two at once, each may list again what the other has deleted: so both look again afterwards.
+    """
+    gone = set(gone)
+    for _ in range(_LISTINGS):
+        sync_index(context)
+        kept = _drop_once(context, gone)
+        gone = _absent(context, kept)
+        if not gone:
+            return
+
+
+def _drop_once(context: Context, gone: Collection[bytes]) -> list[PackRecord]:
+    """The packs that the new segments list."""
+    kept: dict[bytes, PackRecord] = {}
+    old: list[bytes] = []
+    for name in context.index.segments_of(gone):
+        try:
+            segment = _read_segment(context, name)
+        except (NotFound, DataLoss) as error:
+            context.on_notice("INDEX_SEGMENT_UNREADABLE", f"{error.message} It may still list deleted packs.")
+            continue
+        old.append(name)
+        kept |= {pack.sha256: pack for pack in segment.packs if pack.sha256 not in gone}
+    records = sorted(kept.values(), key=lambda pack: pack.sha256)
+    if old:
+        _replace(context, records, old)
+    return records
+
+
+def _absent(context: Context, packs: list[PackRecord]) -> set[bytes]:
+    """Those that are not in the store; a listing that is late is not believed."""
+    listed = {stored.name for stored in context.store.list(PACKS)} if packs else set()
+    return {pack.sha256 for pack in packs if pack.name not in listed and not exists(context, pack.name)}
 
 
 def rebuild_index(context: Context) -> int:

@@ -23,6 +23,7 @@ class KeyRing:
             for type_ in BlobType
         }
         self.cut_key: Final = hkdf(root, repository_id, b"xenkeep/1 cut", 16)
+        self.revocation_key: Final = hkdf(root, repository_id, b"xenkeep/1 revocation")
         self._data_keys: dict[int, bytes] = {}
         self._lock = threading.Lock()
 

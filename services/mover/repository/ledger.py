@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from services.chassis.errors import NotFound
 from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import Index, PackInfo
+from services.mover.repository.plans import Plans
 from services.mover.repository.store import Store
 
 
@@ -15,8 +16,14 @@ class Ledger:
     A blob only counts as existing when its pack is really in the store, so a stale index never makes a ghost.
     """
 
-    def __init__(self, index: Index, store: Store, on_missing: Callable[[PackInfo], None]) -> None:
-        """``on_missing`` hears of each pack that the index promises and the store does not have."""
+    def __init__(
+        self, index: Index, store: Store, plans: Plans, on_missing: Callable[[PackInfo], None]
+    ) -> None:
+        """``on_missing`` hears of each pack that the index promises and the store does not have.
+
+        What ``plans`` hide is not relied on: it may be about to go.
+        """
+        self._plans = plans
         self._index = index
         self._store = store
         self._on_missing = on_missing
@@ -55,6 +62,11 @@ class Ledger:
             for entry in record.entries:
                 self._session[entry.id] = True
 
+    def recovered(self, record: PackRecord) -> None:
+        """The pack was stored by an earlier attempt; no index segment lists it yet."""
+        if not self._plans.hides(record.sha256):
+            self.durable(record)
+
     def unindexed(self) -> list[PackRecord]:
         with self._lock:
             return list(self._unindexed)
@@ -75,7 +87,7 @@ class Ledger:
         return [pack for pack in relied_on if not self._is_stored(pack)]
 
     def _usable(self, pack: PackInfo) -> bool:
-        if pack.damaged:
+        if pack.damaged or self._plans.hides(pack.sha256):
             return False
         with self._lock:
             known = self._present.get(pack.sha256)

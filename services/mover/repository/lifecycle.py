@@ -94,6 +94,7 @@ def open_repository(
         time=time or SystemClock(),
         on_notice=note,
     )
+    context.reader.when_gone(lambda: sync_index(context))
     try:
         learn_epochs(context)
         sync_index(context)

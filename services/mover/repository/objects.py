@@ -29,7 +29,7 @@ def put_same(store: Store, name: str, parts: Sequence[Bytes]) -> None:
 
 
 class SealedObjects:
-    """Seals and opens points, index segments and checkpoints of one repository."""
+    """Seals and opens points, index segments, checkpoints and plans of one repository."""
 
     def __init__(self, store: Store, keys: KeyRing, entropy: Entropy) -> None:
         self._store = store
@@ -46,10 +46,13 @@ class SealedObjects:
         put_same(self._store, segment_name(digest), [data])
         return digest
 
-    def get(self, kind: str, name: str) -> tuple[dict[str, Any], bytes]:
-        """Public part and body; raises NotFound, or DataLoss when it is not as sealed."""
+    def get(self, kind: str, name: str, sealed_as: str = "") -> tuple[dict[str, Any], bytes]:
+        """Public part and body; raises NotFound, or DataLoss when it is not as sealed.
+
+        ``sealed_as`` is the name it was sealed under, if that is not its own.
+        """
         envelope = self._parse(kind, name, self._store.get(name))
-        return envelope.public, envelope.open(self._keys.root, name, name)
+        return envelope.public, envelope.open(self._keys.root, sealed_as or name, name)
 
     def get_segment(self, sha256: bytes) -> bytes:
         name = segment_name(sha256)

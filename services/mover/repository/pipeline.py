@@ -11,6 +11,7 @@ from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import PackInfo
 from services.mover.repository.ledger import Ledger
 from services.mover.repository.packer import OpenPack, Packer, store_pack
+from services.mover.repository.plans import Plans
 from services.mover.repository.request import BackupOptions
 
 
@@ -21,12 +22,16 @@ class Pipeline:
         self,
         context: Context,
         options: BackupOptions,
+        plans: Plans,
         on_missing: Callable[[PackInfo], None],
         on_durable: Callable[[], None],
     ) -> None:
-        """``on_missing`` hears of packs the store lacks, ``on_durable`` of each pack stored."""
+        """Nothing that ``plans`` hide is relied on.
+
+        ``on_missing`` hears of packs the store lacks, ``on_durable`` of each pack stored.
+        """
         self.flow = Flow()
-        self.ledger = Ledger(context.index, context.store, on_missing)
+        self.ledger = Ledger(context.index, context.store, plans, on_missing)
         self.stored_bytes = 0
         self._context = context
         self._uploads = options.uploads

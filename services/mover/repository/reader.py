@@ -1,6 +1,6 @@
 """Reading blobs: find them, fetch ranges of packs, open, decompress, check ids."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -21,6 +21,7 @@ from services.mover.repository.types import Bytes
 
 _MAX_GAP = 256 << 10
 _MAX_RANGE = 8 << 20
+_GONE = "gone"
 
 
 class Locations(Protocol):
@@ -54,12 +55,26 @@ class BlobReader:
         self._store = store
         self._keys = keys
         self._locations = locations
+        self._refresh: Callable[[], None] = _nothing
+
+    def when_gone(self, refresh: Callable[[], None]) -> None:
+        """Call ``refresh`` before a blob is given up: its pack may have been replaced by another since."""
+        self._refresh = refresh
 
     def read(self, id_: bytes, type_: BlobType) -> Bytes:
         return self.read_many([id_], type_)[id_]
 
     def read_many(self, ids: Collection[bytes], type_: BlobType) -> dict[bytes, Bytes]:
         """Plaintexts by id; raises DataLoss naming what is damaged or missing."""
+        try:
+            return self._read_known(ids, type_)
+        except DataLoss as error:
+            if not error.metadata.get(_GONE):
+                raise
+            self._refresh()
+            return self._read_known(ids, type_)
+
+    def _read_known(self, ids: Collection[bytes], type_: BlobType) -> dict[bytes, Bytes]:
         wanted = list(dict.fromkeys(ids))
         found = self._locations.find(wanted)
         if missing := [id_ for id_ in wanted if id_ not in found]:
@@ -68,7 +83,7 @@ class BlobReader:
                 f"{missing[0].hex()} among them.",
                 reason="BLOB_MISSING",
                 hint="Rebuild the index from the packs; if that does not help, packs were deleted.",
-                metadata={"blob": missing[0].hex()},
+                metadata={"blob": missing[0].hex(), _GONE: "blob"},
             )
         plains: dict[bytes, Bytes] = {}
         for group in _coalesce(copies[0] for copies in found.values()):
@@ -117,7 +132,9 @@ class BlobReader:
         if entry.type is not type_:
             raise damaged(pack.name, f"{entry.id.hex()} is a {entry.type.name.lower()} there")
         if len(sealed) != entry.stored:
-            raise damaged(pack.name, "it is gone or shorter than the index says")
+            error = damaged(pack.name, "it is gone or shorter than the index says")
+            error.metadata[_GONE] = "pack"
+            raise error
         cipher = AESGCM(pack_key(self.data_key(pack), pack.salt, pack.kind, self._keys.repository_id)[0])
         return open_blob(cipher, self._keys, pack.salt, location.slot, entry, sealed, pack.name)
 
@@ -131,6 +148,10 @@ class BlobReader:
         if record.epoch != pack.epoch:
             raise damaged(pack.name, f"the index says {epoch_name(pack.epoch)}, its header another")
         return self._keys.learn(record, pack.name)
+
+
+def _nothing() -> None:
+    """Until somebody says otherwise."""
 
 
 def _coalesce(locations: Iterable[Location]) -> list[list[Location]]:

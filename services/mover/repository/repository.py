@@ -4,18 +4,15 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidInput, NotFound
+from services.chassis.errors import AlreadyExists, DataLoss, NotFound
 from services.mover.repository.checkpoint import remove_checkpoints
 from services.mover.repository.compare import compare_disk
 from services.mover.repository.context import Context
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.epochs import learn_epochs, start_epoch
 from services.mover.repository.extents import Extent
-from services.mover.repository.format.names import POINTS, point_name
-from services.mover.repository.format.point import Disk, RestorePoint, decode_body
-from services.mover.repository.format.slot import (
-    Argon2Cost,
-)
+from services.mover.repository.format.point import RestorePoint
+from services.mover.repository.format.slot import Argon2Cost
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.indexing import compact_index, rebuild_index, sync_index
 from services.mover.repository.keyslots import (
@@ -25,18 +22,32 @@ from services.mover.repository.keyslots import (
     remove_slot,
     unlock,
 )
+from services.mover.repository.leases import take_lease
 from services.mover.repository.opening import require_writable
-from services.mover.repository.ports import BlockSource, BlockTarget, ProgressListener
-from services.mover.repository.request import BackupOptions
-from services.mover.repository.restore import (
-    RestoreOptions,
-    data_extents,
-    read_range,
-    require_readable,
-    restore_disk,
+from services.mover.repository.points import (
+    listed_points,
+    read_base,
+    read_disk,
+    read_point,
+    require_new,
+    require_still_there,
 )
+from services.mover.repository.ports import BlockSource, BlockTarget, ProgressListener
+from services.mover.repository.pruning.prune import Prune
+from services.mover.repository.pruning.report import PruneListener, PruneOptions, PruneReport
+from services.mover.repository.request import BackupOptions
+from services.mover.repository.reserve import load_ballast
+from services.mover.repository.restorable import known_damage, require_restorable
+from services.mover.repository.restore import RestoreOptions, data_extents, read_range, restore_disk
 from services.mover.repository.session import BackupSession
-from services.mover.repository.streamreader import read_stream, require_stream
+from services.mover.repository.streamreader import read_stream
+from services.mover.repository.trash import (
+    Trashed,
+    delete_point,
+    require_not_in_trash,
+    trashed,
+    undelete_point,
+)
 from services.mover.repository.verify import Verification, verify
 
 
@@ -100,57 +111,82 @@ class Repository:
         FailedPrecondition when the base point cannot be used, Aborted when another mover has the transfer.
         """
         context = self._context
-        if self._exists(point_name(point_id)):
+        try:
+            require_new(context, point_id)
+        except AlreadyExists:
             if transfer_id is not None:
                 remove_checkpoints(context, transfer_id)
-            raise AlreadyExists(
-                f"Restore point {point_id} exists already.",
-                reason="POINT_EXISTS",
-                hint="If this is a retry, the first try succeeded.",
-                metadata={"point": point_id},
-            )
+            raise
+        require_not_in_trash(context, point_id)
         self._prepare_writing()
-        sync_index(context)
-        compact_index(context)
-        base = self._base(base_point) if base_point is not None else None
-        return BackupSession(context, point_id, base, transfer_id, options or BackupOptions())
+        lease = take_lease(context, point_id)
+        try:
+            sync_index(context)
+            if not lease.plans.ids:  # whoever prunes replaces index segments as well
+                compact_index(context)
+            base = read_base(context, base_point) if base_point is not None else None
+            return BackupSession(context, point_id, base, transfer_id, options or BackupOptions(), lease)
+        except BaseException:
+            lease.release()
+            raise
 
     def list_points(self) -> list[str]:
         """Ids of all committed points, sorted."""
-        return sorted(stored.name.removeprefix(POINTS) for stored in self._context.store.list(POINTS))
+        return listed_points(self._context)
 
     def get_point(self, point_id: str) -> RestorePoint:
         """Raises NotFound, or DataLoss when the point object is damaged."""
-        name = point_name(point_id)
-        try:
-            public, body = self._context.objects.get("point", name)
-        except NotFound:
-            raise NotFound(
-                f"There is no restore point {point_id}.",
-                reason="POINT_MISSING",
-                hint="List the points of this repository.",
-                metadata={"point": point_id},
-            ) from None
-        self._take_segments(public.get("segments"))
-        return decode_body(body, name)
+        return read_point(self._context, point_id)
+
+    def delete_point(self, point_id: str, *, keep: int = 1, purge: bool = False) -> None:
+        """Put a point into the trash, or with ``purge`` delete it for good; a prune frees its space.
+
+        Raises NotFound, and FailedPrecondition when fewer than ``keep`` other good points of its asset would
+        be left. What cannot be read at all is deleted for good.
+        """
+        self._prepare_writing()
+        delete_point(self._context, point_id, keep=keep, purge=purge)
+
+    def undelete_point(self, point_id: str) -> None:
+        """Take a point back out of the trash; raises NotFound when it is not there."""
+        self._prepare_writing()
+        undelete_point(self._context, point_id)
+
+    def list_trash(self) -> list[Trashed]:
+        """Deleted points that can still be taken back, the oldest first."""
+        return sorted(trashed(self._context), key=lambda copy: (copy.deleted_time, copy.point_id))
+
+    def prune(
+        self,
+        options: PruneOptions | None = None,
+        *,
+        writing: BackupOptions | None = None,
+        listener: PruneListener | None = None,
+        cancel: threading.Event | None = None,
+    ) -> PruneReport:
+        """Delete what no point needs, while others write; ``writing`` says how hard to work at repacking.
+
+        Raises FailedPrecondition when it cannot be known what is needed, Cancelled, and what the store
+        raises. Whatever ends it, the repository is sound, and the next prune goes on.
+        """
+        options = options or PruneOptions()
+        if not options.dry_run:
+            self._prepare_writing()
+        notices = len(self._notices)
+        report = Prune(self._context, options, writing or BackupOptions(), listener, cancel).run()
+        report.notices = self._notices[notices:]
+        return report
 
     def known_damage(self, point_id: str) -> str:
         """What is known to keep the point from being restored completely; empty when nothing is.
 
         Reads the point; walks its maps only while some pack is known to be damaged.
         """
-        try:
-            if self._context.index.has_damage():
-                self.require_restorable(point_id)
-            else:
-                self.get_point(point_id)
-        except DataLoss as error:
-            return error.message
-        return ""
+        return known_damage(self._context, point_id)
 
     def data_extents(self, point_id: str, disk_id: str) -> list[Extent]:
         """What a restore of the disk will write, ascending and apart; every other byte is zero."""
-        _, disk = self._disk(point_id, disk_id)
+        disk = read_disk(self._context, point_id, disk_id)
         return list(data_extents(self._context.disk_map(disk)))
 
     def restore_disk(
@@ -167,7 +203,7 @@ class Repository:
 
         Raises DataLoss, before the first write when the damage is known; never writes zeros for lost data.
         """
-        _, disk = self._disk(point_id, disk_id)
+        disk = read_disk(self._context, point_id, disk_id)
         sync_index(self._context)
         return restore_disk(
             self._context, point_id, disk, target, options or RestoreOptions(), listener, cancel
@@ -178,20 +214,16 @@ class Repository:
 
         Raises DataLoss where it is not the disk's content. What lies between the extents is not looked at.
         """
-        _, disk = self._disk(point_id, disk_id)
+        disk = read_disk(self._context, point_id, disk_id)
         return compare_disk(self._context, point_id, disk, source)
 
     def require_restorable(self, point_id: str) -> None:
         """Raises DataLoss naming what is lost when a disk or stream is known not to be restorable."""
-        point = self.get_point(point_id)
-        for disk in point.disks:
-            require_readable(self._context, point_id, disk, self._context.disk_map(disk))
-        for ref in point.streams.values():
-            require_stream(self._context.reader, self._context.index, ref)
+        require_restorable(self._context, point_id)
 
     def read_disk(self, point_id: str, disk_id: str, offset: int, length: int) -> bytes:
         """Bytes of a disk; raises InvalidInput when the range is not on it."""
-        _, disk = self._disk(point_id, disk_id)
+        disk = read_disk(self._context, point_id, disk_id)
         return read_range(self._context, disk, offset, length)
 
     def read_stream(
@@ -210,7 +242,7 @@ class Repository:
                 reason="STREAM_MISSING",
                 hint=f"It has: {', '.join(sorted(point.streams)) or 'none'}.",
             )
-        return self._quarantining(read_stream(self._context.reader, ref, offset, length))
+        return self._quarantining(point_id, read_stream(self._context.reader, ref, offset, length))
 
     def verify(
         self,
@@ -272,10 +304,11 @@ class Repository:
         self._prepare_writing()
         remove_slot(self._context, slot_id)
 
-    def _quarantining(self, parts: Iterator[bytes]) -> Iterator[bytes]:
+    def _quarantining(self, point_id: str, parts: Iterator[bytes]) -> Iterator[bytes]:
         try:
             yield from parts
         except DataLoss as error:
+            require_still_there(self._context, point_id)
             self._context.quarantine(error)
             raise
 
@@ -284,45 +317,5 @@ class Repository:
         require_writable(self._context.store, self._context.header)
         if not self._swept:
             self._context.store.sweep()
+            load_ballast(self._context)
             self._swept = True
-
-    def _base(self, base_point: str) -> RestorePoint:
-        try:
-            return self.get_point(base_point)
-        except (NotFound, DataLoss) as error:
-            raise FailedPrecondition(
-                f"Point {base_point} cannot be the base of an incremental: {error.message}",
-                reason="BASE_POINT_UNUSABLE",
-                hint="Take a full backup.",
-                metadata={"point": base_point},
-            ) from error
-
-    def _disk(self, point_id: str, disk_id: str) -> tuple[RestorePoint, Disk]:
-        point = self.get_point(point_id)
-        disk = point.disk(disk_id)
-        if disk is None:
-            raise InvalidInput(
-                f"Restore point {point_id} has no disk {disk_id}.",
-                reason="DISK_MISSING",
-                hint=f"It has: {', '.join(d.disk_id for d in point.disks) or 'none'}.",
-            )
-        return point, disk
-
-    def _take_segments(self, names: object) -> None:
-        """Index segments a late listing may not show. One that is gone was merged into another."""
-        for name in names if isinstance(names, list) else ():
-            try:
-                self._context.take_segment(bytes.fromhex(str(name)))
-            except NotFound:
-                continue
-            except (DataLoss, ValueError) as error:
-                self._context.on_notice(
-                    "INDEX_SEGMENT_UNREADABLE", f"index/{name}: {error} Rebuild the index."
-                )
-
-    def _exists(self, name: str) -> bool:
-        try:
-            self._context.store.size(name)
-        except NotFound:
-            return False
-        return True

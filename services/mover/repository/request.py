@@ -21,7 +21,8 @@ class BackupOptions:
 
     ``readers`` threads read one disk, ``workers`` hash, compress and seal, ``uploads`` packs are stored at
     once; ``level`` is zstd's; ``check`` decodes every blob after it was encoded. Memory: a chunk for each
-    reader, two for each worker and two more, and two packs for each upload and two more.
+    reader, two for each worker and two more, and two packs for each upload and two more. Every
+    ``lease_seconds`` a writer shows that it lives, so that a prune waits for it.
     """
 
     readers: int = 4
@@ -30,6 +31,7 @@ class BackupOptions:
     level: int = 1
     check: bool = True
     checkpoint_seconds: float = 5.0
+    lease_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

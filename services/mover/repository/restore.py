@@ -16,6 +16,7 @@ from services.mover.repository.format.blob import BlobType
 from services.mover.repository.format.names import PAGE_ENTRIES
 from services.mover.repository.format.page import Entry
 from services.mover.repository.format.point import Disk
+from services.mover.repository.points import require_still_there
 from services.mover.repository.ports import BlockTarget, Progress, ProgressListener
 
 _BATCH_BYTES = 8 << 20
@@ -103,6 +104,7 @@ def restore_disk(
             while running:
                 write(running.popleft().result() or [])
         except DataLoss as error:
+            require_still_there(context, point_id)
             context.quarantine(error)
             raise
         finally:

@@ -7,7 +7,7 @@ from typing import Final
 from services.mover.repository.checkpoint import Checkpoint, CheckpointLog, DiskCheckpoint
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.diskbackup import DiskBackup
-from services.mover.repository.format.segment import encode_segment, split_into_segments
+from services.mover.repository.indexing import index_packs
 from services.mover.repository.mapwriter import MapWriter
 from services.mover.repository.pipeline import Pipeline
 
@@ -64,7 +64,7 @@ class Saver:
             )
         elif found is not None:
             for record in self._context.recover_packs(found.segments, found.unindexed):
-                pipeline.ledger.durable(record)
+                pipeline.ledger.recovered(record)
             pipeline.stored_bytes = found.stored_bytes
             self.segments.extend(found.segments)
             self._write_segments(0)
@@ -102,6 +102,11 @@ class Saver:
             self._write_segments(0)
             self._checkpoint()
 
+    def index_all(self) -> None:
+        """Index segments for every pack, so that the next backup finds what this one leaves."""
+        with self._saving:
+            self._write_segments(0)
+
     def end(self) -> None:
         with self._wake:
             self._ending = True
@@ -127,11 +132,7 @@ class Saver:
         records = self._pipeline.ledger.unindexed()
         if len(records) <= more_than:
             return
-        for segment in split_into_segments(records):
-            name = self._context.objects.put_segment(encode_segment(segment))
-            self._context.index.add_segment(name, segment)
-            self._pipeline.ledger.indexed(segment.packs)
-            self.segments.append(name.hex())
+        self.segments += index_packs(self._context, records, self._pipeline.ledger.indexed)
 
     def _checkpoint(self) -> None:
         self._last = self._context.time.monotonic()
@@ -156,5 +157,6 @@ class Saver:
                 tuple(self.segments),
                 self._resumed | disks,
                 self._pipeline.stored_bytes,
+                self._context.now(),
             )
         )

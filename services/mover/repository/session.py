@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, Iterable
 
-from services.chassis.errors import Aborted, Cancelled, FailedPrecondition
+from services.chassis.errors import Aborted, AlreadyExists, Cancelled, FailedPrecondition, XenkeepError
 from services.mover.repository.context import Context
 from services.mover.repository.diskintake import DiskIntake
 from services.mover.repository.flow import Stopped
@@ -10,7 +10,9 @@ from services.mover.repository.format.names import point_name
 from services.mover.repository.format.point import Disk, Notice, RestorePoint, encode_body, public_part
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.index import PackInfo
+from services.mover.repository.leases import LeaseKeeper, WriterLease, lease_lost, remove_leases
 from services.mover.repository.pipeline import Pipeline
+from services.mover.repository.points import is_revoked
 from services.mover.repository.ports import BlockSource, ProgressListener
 from services.mover.repository.request import FULL, INCREMENTAL, BackupOptions, DiskRequest, PointDescription
 from services.mover.repository.saver import Saver
@@ -32,22 +34,26 @@ class BackupSession:
         base: RestorePoint | None,
         transfer_id: str | None,
         options: BackupOptions,
+        lease: WriterLease,
     ) -> None:
         self._context = context
+        self._lease = lease
         self._point_id = point_id
         self._base = base
         self._notices: list[Notice] = []
-        self._committed = False
+        self._committed = self._uncertain = False
         base_id = base.point_id if base else None
         seconds = options.checkpoint_seconds
         self._saver = Saver(context, point_id, base_id, transfer_id, seconds, self.note)
-        self._pipeline = Pipeline(context, options, self._pack_missing, self._saver.pack_stored)
+        self._pipeline = Pipeline(context, options, lease.plans, self._pack_missing, self._saver.pack_stored)
         self._flow = self._pipeline.flow
         self._disks = DiskIntake(context, base, self._pipeline, self._saver, options, self.note)
         self._streams = StreamIntake(context, self._pipeline, options.workers)
+        self._keeper = LeaseKeeper(self._flow, lease, self.note, options.lease_seconds)
         self._saver.take_over(self._pipeline)
         self._pipeline.start()
         self._saver.start()
+        self._keeper.start()
 
     @property
     def resumed_from_bytes(self) -> int:
@@ -111,7 +117,8 @@ class BackupSession:
     def commit(self, description: PointDescription) -> RestorePoint:
         """Make everything durable and create the point: before this returns nothing exists, then all does.
 
-        Raises Aborted when another mover took the transfer over, or when packs it relies on vanished.
+        Raises Aborted when another mover took the transfer over, when the right to make the point was lost to
+        a prune, or when packs it relies on vanished.
         """
         self._require_finished()
         try:
@@ -119,22 +126,34 @@ class BackupSession:
         except Stopped:
             self._flow.raise_failure()
             raise
+        self._lease.require()
         self._require_packs_still_there()
         self._saver.save_all()
         point = self._point(description)
-        public = public_part(self._point_id, sorted(self._saver.segments))
-        self._context.objects.put("point", point_name(self._point_id), public, encode_body(point))
+        self._lease.require()
+        self._create(point)
         self._committed = True
         self._end()
+        remove_leases(self._context, self._point_id)
         self._saver.forget()
         return point
 
     def abort(self, *, forget: bool = False) -> None:
-        """Give up. ``forget`` removes the checkpoint too, so that nobody resumes."""
+        """Give up. ``forget`` removes the checkpoint too, so that nobody resumes.
+
+        What is durable is indexed, so that the next backup need not store it again; where even that fails, a
+        prune removes it. The lease stays when nobody knows whether the point was made.
+        """
         self._flow.fail(
             Cancelled("The backup was given up.", reason="BACKUP_ABORTED", hint="Start it again if needed.")
         )
         self._end()
+        try:
+            self._saver.index_all()
+        except XenkeepError as error:
+            self._context.on_notice("PACKS_NOT_INDEXED", f"{error.message} A prune removes what was stored.")
+        if not self._uncertain:
+            self._lease.release()
         if forget:
             self._saver.forget()
 
@@ -145,7 +164,20 @@ class BackupSession:
         if not self._committed:
             self.abort()
 
+    def _create(self, point: RestorePoint) -> None:
+        name = point_name(self._point_id)
+        public = public_part(self._point_id, sorted(self._saver.segments))
+        self._uncertain = True
+        try:
+            self._context.objects.put("point", name, public, encode_body(point))
+        except AlreadyExists:
+            self._uncertain = False
+            if is_revoked(self._context, name):
+                raise lease_lost(self._point_id) from None
+            raise
+
     def _end(self) -> None:
+        self._keeper.end()
         self._saver.end()
         self._pipeline.end()
 
@@ -173,6 +205,7 @@ class BackupSession:
             )
 
     def _pack_missing(self, pack: PackInfo) -> None:
+        self._lease.require()  # without it the pack may have been pruned, and is no damage
         self.note("PACK_MISSING", f"{pack.name} is gone; its content is stored again where it is met.")
         self._context.report_damage(pack, "it is gone")
 

@@ -11,14 +11,18 @@ from services.mover.repository.context import Context, info_of
 from services.mover.repository.damage import forget_damage, recorded_damage
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.envelope import parse_envelope
-from services.mover.repository.format.names import CHECKPOINTS, INDEX, PACKS, POINTS
+from services.mover.repository.format.lease import looks_like_revocation
+from services.mover.repository.format.names import CHECKPOINTS, INDEX, PACKS, PLANS, POINTS, TRASH, point_name
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.packreader import check_hash, damaged_blobs
 from services.mover.repository.parallel import for_each
+from services.mover.repository.plans import listed_plans
 from services.mover.repository.pointcheck import PointChecker
+from services.mover.repository.points import exists
 from services.mover.repository.store import Store, StoredObject
 
-_KINDS = {POINTS: "point", CHECKPOINTS: "checkpoint"}
+_KINDS = {POINTS: "point", TRASH: "point", CHECKPOINTS: "checkpoint", PLANS: "plan"}
+_EVERYWHERE = (PACKS, INDEX, *_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class _Tally:
 
 def scrub(store: Store) -> Iterator[Finding]:
     """Every stored object against its name or checksum; needs no key."""
-    for prefix in (PACKS, INDEX, POINTS, CHECKPOINTS):
+    for prefix in _EVERYWHERE:
         for stored in store.list(prefix):
             try:
                 _check_without_key(prefix, stored.name, store.get(stored.name))
@@ -101,14 +105,26 @@ def verify(
                 seen.add(info.sha256)
             yield stored
 
-    for prefix in (PACKS, INDEX, POINTS, CHECKPOINTS):
+    for prefix in _EVERYWHERE:
         for_each(listed(prefix), partial(check, prefix), workers)
-    for pack in context.index.packs():
-        if pack.sha256 not in seen:
-            tally.problems[pack.name] = f"{pack.name} is damaged: it is gone."
+    _look_for_gone(context, tally, seen)
     _quarantine(context, tally)
     _release(context, seen - {info.sha256 for name in tally.problems if (info := info_of(name))})
     return _judge_points(context, points, tally)
+
+
+def _look_for_gone(context: Context, tally: _Tally, seen: set[bytes]) -> None:
+    """What is gone is damage, unless it was pruned or removed in the meantime, as its name is then too."""
+    sync_index(context)
+    plans = listed_plans(context)
+    for pack in context.index.packs():
+        if not (pack.sha256 in seen or plans.hides(pack.sha256) or exists(context, pack.name)):
+            tally.problems[pack.name] = f"{pack.name} is damaged: it is gone."
+    listed = {pack.sha256 for pack in context.index.packs() if not plans.hides(pack.sha256)}
+    for name in list(tally.problems):
+        info = info_of(name)
+        if (info is None or info.sha256 not in listed) and not exists(context, name):
+            del tally.problems[name]
 
 
 def _check_object(
@@ -133,7 +149,7 @@ def _check_without_key(prefix: str, name: str, data: bytes) -> None:
     elif prefix == INDEX:
         if hashlib.sha256(data).hexdigest() != name.removeprefix(INDEX):
             raise damaged(name, "its content is not what its name says")
-    else:
+    elif not (prefix == POINTS and looks_like_revocation(data)):
         parse_envelope(data, _KINDS[prefix], name)
 
 
@@ -170,6 +186,8 @@ def _judge_points(context: Context, points: list[str], tally: _Tally) -> Verific
         if not culprits:
             sound.append(point_id)
             continue
+        if not exists(context, point_name(point_id)):
+            continue  # deleted in the meantime
         bad.append(point_id)
         for name, problem in culprits.items():
             tally.problems.setdefault(name, problem)

@@ -1,4 +1,5 @@
-"""Random histories of backups, crashes, corruption, verification and rebuilding against a trivial model.
+"""Random histories of backups, deletions, prunes, crashes, corruption, verification and rebuilding against a
+trivial model.
 
 After every step each committed point restores byte-identical or is reported damaged, and the next backup
 works.
@@ -12,10 +13,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.chassis.errors import DataLoss, FailedPrecondition
-from services.mover.repository import MemoryStore, Repository
+from services.chassis.errors import Aborted, DataLoss, FailedPrecondition
+from services.mover.repository import MemoryStore, PruneOptions, Repository
 from tests.faults.repository.faulty_store import Crash, FaultyStore
-from tests.unit.repository.world import BLOCK, OPTIONS, back_up, new_repository, noise, reopen, restored
+from tests.unit.repository.world import (
+    BLOCK,
+    OPTIONS,
+    add_disk,
+    back_up,
+    description,
+    new_repository,
+    noise,
+    reopen,
+    restored,
+)
 
 _BLOCKS = 16
 
@@ -85,6 +96,39 @@ class RepositoryHistory(RuleBasedStateMachine):
         for point in result.sound_points:
             assert restored(self.repository, point) == self.model[point]
 
+    @precondition(lambda self: len(self.model) > 1)
+    @rule(which=st.integers(0, 1000), purge=st.booleans())
+    def delete(self, which: int, purge: bool) -> None:
+        point = sorted(self.model)[which % len(self.model)]
+        self.repository.delete_point(point, keep=0, purge=purge)
+        del self.model[point]
+
+    @rule(grace=st.sampled_from([0.0, 1e6]))
+    def prune(self, grace: float) -> None:
+        self._prune(self.repository, grace)
+
+    @rule(step=st.integers(0, 40))
+    def crash_in_a_prune(self, step: int) -> None:
+        with (
+            contextlib.suppress(Crash),
+            reopen(FaultyStore(self.store, crash_at=step), self._cache()) as doomed,
+        ):
+            self._prune(doomed, 0.0)
+
+    @rule(grace=st.sampled_from([0.0, 1e6]), first=st.integers(0, _BLOCKS - 1), fill=st.integers(0, 4))
+    def prune_during_a_backup(self, grace: float, first: int, fill: int) -> None:
+        self._change(first, 3, fill)
+        point = f"p{self.number}"
+        self.number += 1
+        with self._open() as writer, writer.begin_backup(point, options=OPTIONS) as session:
+            add_disk(session, self.content)
+            self._prune(self.repository, grace)
+            try:
+                session.commit(description())
+            except Aborted:
+                return
+        self.model[point] = self.content
+
     @rule()
     def move_to_another_machine(self) -> None:
         self.repository.close()
@@ -104,6 +148,13 @@ class RepositoryHistory(RuleBasedStateMachine):
                 assert restored(self.repository, point) == content
             except DataLoss:
                 assert self.harmed
+
+    def _prune(self, repository: Repository, grace: float) -> None:
+        try:
+            repository.prune(PruneOptions(grace_seconds=grace, patience_seconds=0))
+        except FailedPrecondition as error:
+            assert self.harmed
+            assert error.reason == "PRUNE_BLIND"
 
     def _change(self, first: int, count: int, fill: int) -> list[tuple[int, int]]:
         length = min(count, _BLOCKS - first) * BLOCK

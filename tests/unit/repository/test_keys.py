@@ -174,10 +174,10 @@ def test_features_switched_on_later_bind_older_releases(tmp_path: Path) -> None:
     with new_repository(store, tmp_path) as repository:
         back_up(repository, "p", noise(MIB))
     store.objects["features/optional.gloss"] = b""
-    store.objects["features/writer.prune"] = b""
+    store.objects["features/writer.fold"] = b""
     with reopen(store, tmp_path) as repository:
         assert restored(repository, "p") == noise(MIB)
-        with pytest.raises(FailedPrecondition, match="prune"):
+        with pytest.raises(FailedPrecondition, match="fold"):
             back_up(repository, "q", noise(MIB))
     store.objects["features/mandatory.warp"] = b""
     with pytest.raises(FailedPrecondition, match="warp"):

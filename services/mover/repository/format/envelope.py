@@ -1,4 +1,4 @@
-"""Sealed objects: points, index segments, checkpoints (docs/repository-format.md, section 8)."""
+"""Sealed objects: points, index segments, checkpoints, plans (docs/repository-format.md, section 8)."""
 
 import hashlib
 import struct
@@ -19,7 +19,7 @@ from services.mover.repository.format.names import FORMAT_VERSION
 
 _MAGIC: Final = b"\x89XKSL\r\n\x1a"
 _HEAD: Final = struct.Struct("<8sBBBxI16s32s32sI4xQ")
-_KINDS: Final = {"point": 1, "index": 2, "checkpoint": 3}
+_KINDS: Final = {"point": 1, "index": 2, "checkpoint": 3, "plan": 4}
 _MAX_PUBLIC: Final = 1 << 20
 _MAX_BODY: Final = 256 << 20
 _DIGEST: Final = 32

@@ -17,7 +17,7 @@ from services.mover.repository.format.names import (
 )
 
 _FORMAT: Final = "xenkeep-repository"
-KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
+KNOWN_FEATURES: Final = frozenset({"prune"})
 DEFAULT_CHUNK_BYTES: Final = 1 << 20
 DEFAULT_PACK_BYTES: Final = 32 << 20
 

@@ -14,6 +14,11 @@ INDEX: Final = "index/"
 POINTS: Final = "points/"
 CHECKPOINTS: Final = "checkpoints/"
 DAMAGE: Final = "damage/"
+LEASES: Final = "leases/"
+PLANS: Final = "prune/"
+TRASH: Final = "trash/"
+BALLAST: Final = "reserve/ballast"
+PRUNE_FEATURE: Final = "features/writer.prune"
 
 FORMAT_VERSION: Final = 1
 BLOCK_BYTES: Final = 64 << 10
@@ -73,6 +78,21 @@ def epoch_name(epoch: int) -> str:
 
 def checkpoint_prefix(transfer_id: str) -> str:
     return f"{CHECKPOINTS}{checked_id(transfer_id, 'transfer id')}/"
+
+
+def lease_prefix(point_id: str) -> str:
+    return f"{LEASES}{checked_id(point_id, 'point id')}/"
+
+
+def trash_prefix(point_id: str) -> str:
+    return f"{TRASH}{checked_id(point_id, 'point id')}/"
+
+
+def parse_numbered(name: str, folder: str, digits: int) -> tuple[str, int] | None:
+    """``(x, n)`` of ``<folder>x/<n>``, such as a lease's name; None when it is not one."""
+    key, _, number = name.removeprefix(folder).rpartition("/")
+    fits = name.startswith(folder) and _ID.fullmatch(key) and len(number) == digits and number.isdecimal()
+    return (key, int(number)) if fits else None
 
 
 def damage_name(pack_sha256: bytes) -> str:

@@ -1,0 +1,205 @@
+"""Leases: whoever makes a point says so, and whoever prunes waits for it or takes its right away."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Final, NoReturn
+
+from services.chassis.errors import (
+    Aborted,
+    AlreadyExists,
+    DataLoss,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+    XenkeepError,
+)
+from services.mover.repository.context import Context, Listener
+from services.mover.repository.flow import Flow
+from services.mover.repository.format.lease import Lease, decode_lease, encode_revocation
+from services.mover.repository.format.names import LEASES, lease_prefix, parse_numbered, point_name
+from services.mover.repository.plans import Plans, listed_plan_ids, listed_plans
+from services.mover.repository.points import exists, is_revoked, require_new
+
+BEAT_SECONDS: Final = 60.0
+_DIGITS: Final = 8
+_LOOKS: Final = 8
+_PASSING: Final = (Unavailable, ResourceExhausted)
+
+
+class WriterLease:
+    """The lease of one writer. Safe from any thread."""
+
+    def __init__(self, context: Context, lease: Lease, number: int, plans: Plans) -> None:
+        self._context = context
+        self._lease = lease
+        self._number = number
+        self._lock = threading.Lock()
+        self.plans = plans
+
+    def beat(self) -> None:
+        """Show that the writer lives. Raises as ``require``, and Aborted when it was replaced."""
+        with self._lock:
+            try:
+                self._context.store.put(self._name(self._number + 1), [self._lease.encode()])
+            except AlreadyExists:
+                raise Aborted(
+                    f"Another mover makes point {self._lease.point_id} now.",
+                    reason="TRANSFER_TAKEN_OVER",
+                    hint="Nothing to do: the other mover goes on from the last checkpoint.",
+                ) from None
+            self._number += 1
+            try:
+                self._context.store.delete(self._name(self._number - 1))
+            except NotFound:
+                self._fail()
+
+    def require(self) -> None:
+        """Raises Aborted when the lease was taken away, AlreadyExists when somebody else made the point."""
+        with self._lock:
+            try:
+                self._context.store.size(self._name(self._number))
+            except NotFound:
+                self._fail()
+
+    def release(self) -> None:
+        """Nothing will be made with it. What cannot be removed is told: a prune removes it later."""
+        with self._lock:
+            _remove(self._context, self._name(self._number))
+
+    def _fail(self) -> NoReturn:
+        require_new(self._context, self._lease.point_id)
+        raise lease_lost(self._lease.point_id)
+
+    def _name(self, number: int) -> str:
+        return f"{lease_prefix(self._lease.point_id)}{number:0{_DIGITS}d}"
+
+
+class LeaseKeeper:
+    """Beats as long as the session lasts, in a thread of the session's flow."""
+
+    def __init__(self, flow: Flow, lease: WriterLease, on_notice: Listener, seconds: float) -> None:
+        self._flow = flow
+        self._lease = lease
+        self._notice = on_notice
+        self._seconds = seconds
+        self._wake = flow.condition()
+        self._ended = False
+
+    def start(self) -> None:
+        self._flow.start("lease", self._run)
+
+    def end(self) -> None:
+        with self._wake:
+            self._ended = True
+            self._wake.notify_all()
+
+    def _run(self) -> None:
+        while self._wait():
+            try:
+                self._lease.beat()
+            except (*_PASSING, PermissionDenied) as error:
+                self._notice("LEASE_NOT_RENEWED", f"{error.message} It is renewed later.")
+
+    def _wait(self) -> bool:
+        """True when it is time for a beat, False when the session has ended."""
+        with self._wake:
+            if not self._ended:
+                self._wake.wait(self._seconds)
+            self._flow.check()
+            return not self._ended
+
+
+def take_lease(context: Context, point_id: str) -> WriterLease:
+    """Announce that ``point_id`` is being made. Call before anything is relied on."""
+    lease = Lease(point_id, frozenset(listed_plan_ids(context)), context.now())
+    prefix = lease_prefix(point_id)
+    number = max([0, *(n for _, n, _ in _numbers(context, prefix))])
+    while True:
+        number += 1
+        try:
+            context.store.put(f"{prefix}{number:0{_DIGITS}d}", [lease.encode()])
+        except AlreadyExists:
+            continue
+        return WriterLease(context, lease, number, listed_plans(context))
+
+
+def highest_numbers(context: Context) -> dict[str, int]:
+    """The highest lease number of each point that somebody says to make."""
+    highest: dict[str, int] = {}
+    for point_id, number, _ in _numbers(context, LEASES):
+        highest[point_id] = max(number, highest.get(point_id, 0))
+    return highest
+
+
+def older_writers(context: Context, plan_id: str) -> set[str]:
+    """Points that are being made by writers who may not know the plan."""
+    return {
+        point_id
+        for point_id in highest_numbers(context)
+        if not _knows(context, point_id, plan_id) and not exists(context, point_name(point_id))
+    }
+
+
+def revoke(context: Context, point_id: str) -> bool:
+    """Take the right to make ``point_id`` away from whoever has it; False when the point is there already."""
+    name = point_name(point_id)
+    keys = context.keys
+    revocation = encode_revocation(keys.revocation_key, keys.repository_id, name)
+    with contextlib.suppress(AlreadyExists):
+        context.store.put(name, [revocation])
+    remove_leases(context, point_id)
+    return is_revoked(context, name)
+
+
+def remove_leases(context: Context, point_id: str) -> None:
+    """All leases of a point that is there, or revoked."""
+    for _, _, name in list(_numbers(context, lease_prefix(point_id))):
+        _remove(context, name)
+
+
+def remove_moot_leases(context: Context) -> None:
+    """Leases whose point is there, or revoked."""
+    for point_id in highest_numbers(context):
+        if exists(context, point_name(point_id)):
+            remove_leases(context, point_id)
+
+
+def lease_lost(point_id: str) -> Aborted:
+    return Aborted(
+        f"The right to make point {point_id} was taken away: its writer did not show itself for too long"
+        " while the repository was pruned.",
+        reason="LEASE_LOST",
+        hint="Start the backup again. What it had stored is found again, or removed by a prune.",
+        metadata={"point": point_id},
+    )
+
+
+def _knows(context: Context, point_id: str, plan_id: str) -> bool:
+    """Whether every writer of the point knows the plan. A lease that cannot be read may be anybody's."""
+    for _ in range(_LOOKS):
+        names = [name for _, _, name in _numbers(context, lease_prefix(point_id))]
+        try:
+            return all(plan_id in decode_lease(context.store.get(name), name).plans for name in names)
+        except NotFound:
+            continue  # its writer showed itself just now: the next number is there
+        except DataLoss:
+            return False
+    return False
+
+
+def _numbers(context: Context, prefix: str) -> Iterator[tuple[str, int, str]]:
+    for stored in context.store.list(prefix):
+        parsed = parse_numbered(stored.name, LEASES, _DIGITS)
+        if parsed is not None:
+            yield (*parsed, stored.name)
+
+
+def _remove(context: Context, name: str) -> None:
+    try:
+        context.store.delete(name)
+    except NotFound:
+        return
+    except XenkeepError as error:
+        context.on_notice("LEASE_KEPT", f"{error.message} A prune removes it later.")

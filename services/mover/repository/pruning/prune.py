@@ -1,0 +1,234 @@
+"""A prune, from marking to sweeping (docs/repository-format.md, section 16)."""
+
+import contextlib
+import threading
+from collections.abc import Iterable
+from datetime import timedelta
+
+from services.chassis.errors import AlreadyExists, Cancelled, DataLoss, NotFound
+from services.mover.repository.checkpoint import forget_unfinished, unfinished
+from services.mover.repository.context import Context
+from services.mover.repository.format.names import PRUNE_FEATURE
+from services.mover.repository.format.plan import Plan, plan_name
+from services.mover.repository.format.segment import PackRecord
+from services.mover.repository.index import PackInfo
+from services.mover.repository.indexing import drop_packs, index_packs, records_of, sync_index
+from services.mover.repository.leases import highest_numbers, remove_moot_leases
+from services.mover.repository.packreader import read_record
+from services.mover.repository.plans import Plans, listed_plans, put_plan
+from services.mover.repository.points import exists
+from services.mover.repository.pruning.census import Census, PackUse, take_census
+from services.mover.repository.pruning.liveset import LiveSet
+from services.mover.repository.pruning.marking import Marker, mark_points
+from services.mover.repository.pruning.repacking import repack
+from services.mover.repository.pruning.report import PruneListener, PruneOptions, PruneReport
+from services.mover.repository.pruning.settling import Settling
+from services.mover.repository.pruning.sweeping import Sweep
+from services.mover.repository.request import BackupOptions
+from services.mover.repository.reserve import load_ballast, with_ballast
+from services.mover.repository.trash import empty_trash
+
+
+class Prune:
+    """One run. Killed anywhere, it leaves at most plans, which the next run carries out."""
+
+    def __init__(
+        self,
+        context: Context,
+        options: PruneOptions,
+        writing: BackupOptions,
+        listener: PruneListener | None,
+        cancel: threading.Event | None,
+    ) -> None:
+        self._context = context
+        self._options = options
+        self._writing = writing
+        self._listener = listener
+        self._cancel = cancel or threading.Event()
+        self._settling = Settling(context, options.patience_seconds, self._pause)
+        self._total = self._done = 0
+        self.report = PruneReport()
+
+    def run(self) -> PruneReport:
+        """Raises FailedPrecondition when it cannot be known what is needed, Cancelled, and what the store
+        raises; what is planned by then is carried out by the next run.
+        """
+        context, report = self._context, self.report
+        self._tell("emptying the trash")
+        oldest = context.time.now() - timedelta(seconds=self._options.grace_seconds)
+        if not self._options.dry_run:
+            self._announce()
+            remove_moot_leases(context)
+            forget_unfinished(context, oldest)
+        emptied = empty_trash(context, oldest, delete=not self._options.dry_run)
+        report.purged_points = tuple(sorted({copy.point_id for copy in emptied}))
+        self._tell("finding out what is needed")
+        sync_index(context)
+        plans = listed_plans(context)
+        self._live = LiveSet(2 * context.index.totals()[2])
+        self._marker = Marker(context, self._live)
+        self._marker.objects.update(copy.name for copy in emptied)
+        self._mark()
+        census = take_census(context, self._live, plans.hidden, self._check)
+        if census.lost:
+            text = f"{census.lost} blobs that points need are in no pack. A verification names the points."
+            context.on_notice("BLOBS_LOST", text)
+        sparse = list(self._worth_repacking(census))
+        if self._options.dry_run:
+            return self._foretold(plans, census, sparse)
+        self._remove_unreadable(plans)
+        unused = [use.pack for use in census.unused] + self._judge_strangers(census, plans)
+        self._carry_out([*plans.readable, *self._plan(unused)], census.ghosts)
+        self._repack(sparse)
+        report.revoked_points = tuple(self._settling.revoked)
+        load_ballast(context)
+        return report
+
+    def _announce(self) -> None:
+        """From the first prune on, a release that knows nothing of plans must not write here."""
+        if not exists(self._context, PRUNE_FEATURE):
+            with contextlib.suppress(AlreadyExists):
+                with_ballast(self._context, lambda: self._context.store.put(PRUNE_FEATURE, [b"\n"]))
+
+    def _mark(self) -> None:
+        for checkpoint in unfinished(self._context):
+            self._marker.mark_checkpoint(checkpoint)
+        mark_points(self._context, self._marker, self._check)
+
+    def _plan(self, packs: Iterable[PackInfo]) -> list[Plan]:
+        wanted = [(pack.sha256, pack.kind) for pack in packs]
+        sizes = sum(pack.size for pack in packs)
+        if not wanted:
+            return []
+        self._total += sizes
+        return [with_ballast(self._context, lambda: put_plan(self._context, wanted))]
+
+    def _carry_out(self, plans: list[Plan], ghosts: set[bytes]) -> None:
+        """Sweep those plans that no older writer keeps waiting; ``ghosts`` leave the index as well."""
+        if plans:
+            self._tell("waiting for backups that began earlier")
+        older = self._settling.older(plan.plan_id for plan in plans)
+        ready = [plan for plan in plans if not older[plan.plan_id]]
+        waiting = [plan for plan in plans if older[plan.plan_id]]
+        points = set().union(*older.values()) | set(self.report.waiting_points)
+        self.report.waiting_points = tuple(sorted(points))
+        self.report.waiting_packs += sum(len(plan.packs) for plan in waiting)
+        if ready:
+            self._tell("looking at the newest points")
+            sync_index(self._context)
+            self._mark()
+        for plan in ready:
+            self._sweep(plan)
+        if ghosts:
+            drop_packs(self._context, ghosts)
+
+    def _sweep(self, plan: Plan) -> None:
+        self._tell("deleting packs")
+        sweep = Sweep(self._context, plan, self._live, self._check, self._deleted)
+        kept = sweep.run(self._options.workers)
+        self.report.kept_packs += kept
+
+    def _repack(self, sparse: list[PackUse]) -> None:
+        """Nothing is repacked that is not planned first: two who prune never both keep the other's copy."""
+        if not sparse:
+            return
+        free = self._context.store.free_bytes()
+        needed = sum(use.kept_bytes for use in sparse) + 2 * self._context.pack_bytes
+        if free is not None and free < needed:
+            text = (
+                f"{len(sparse)} packs with little content are left: it takes {needed} bytes, {free} are free."
+            )
+            self._context.on_notice("REPACK_SKIPPED", text)
+            return
+        self._tell("storing again what little is needed of some packs")
+        (plan,) = self._plan([use.pack for use in sparse])
+        records = records_of(self._context, plan.packs)
+        hidden = listed_plans(self._context)
+        self.report.stored_bytes += repack(
+            self._context, records.values(), self._live, hidden, self._writing, self._check
+        )
+        before = self.report.deleted_packs
+        self._carry_out([plan], set())
+        self.report.repacked_packs += self.report.deleted_packs - before
+
+    def _worth_repacking(self, census: Census) -> Iterable[PackUse]:
+        moved = 0
+        for use in census.sparse:
+            moved += use.kept_bytes
+            if use.share >= self._options.repack_below or moved > self._options.repack_bytes:
+                return
+            yield use
+
+    def _judge_strangers(self, census: Census, plans: Plans) -> list[PackInfo]:
+        """Packs in no index segment: those with needed blobs are indexed, the rest goes.
+
+        While anybody writes they are left: they may be of a backup that is under way.
+        """
+        if not census.strangers or highest_numbers(self._context):
+            return []
+        rest: list[PackInfo] = []
+        needed: list[PackRecord] = []
+        for pack in census.strangers:
+            self._check()
+            try:
+                record = read_record(self._context.store, self._context.keys, pack.name, pack.size)
+            except NotFound:
+                continue
+            except DataLoss as error:
+                self._context.report_damage(pack, error.message)
+                self._context.on_notice("PACK_DAMAGED", error.message)
+                continue
+            ids = [entry.id for entry in record.entries if entry.id in self._live]
+            copies = self._context.index.find(ids)
+            if not all(any(self._stays(copy.pack, plans) for copy in copies.get(id_, ())) for id_ in ids):
+                needed.append(record)
+            else:
+                rest.append(pack)
+        if needed:
+            index_packs(self._context, needed, lambda _: None)
+            text = f"{len(needed)} packs that points need were in no index segment; they are now."
+            self._context.on_notice("PACKS_INDEXED", text)
+        return rest
+
+    @staticmethod
+    def _stays(pack: PackInfo, plans: Plans) -> bool:
+        return not (pack.damaged or plans.hides(pack.sha256))
+
+    def _remove_unreadable(self, plans: Plans) -> None:
+        for plan_id in plans.unreadable:
+            with contextlib.suppress(NotFound):
+                self._context.store.delete(plan_name(plan_id))
+
+    def _foretold(self, plans: Plans, census: Census, sparse: list[PackUse]) -> PruneReport:
+        report = self.report
+        unused = [use.pack for use in census.unused]
+        report.deleted_packs = len(unused) + len(sparse)
+        report.deleted_bytes = sum(pack.size for pack in unused) + sum(use.pack.size for use in sparse)
+        report.repacked_packs = len(sparse)
+        report.stored_bytes = sum(use.kept_bytes for use in sparse)
+        report.waiting_packs = len(plans.hidden)
+        report.waiting_points = tuple(sorted(highest_numbers(self._context)))
+        return report
+
+    def _deleted(self, size: int) -> None:
+        self.report.deleted_packs += 1
+        self.report.deleted_bytes += size
+        self._done += size
+        self._tell("deleting packs")
+
+    def _tell(self, activity: str) -> None:
+        self._check()
+        if self._listener is not None:
+            self._listener(activity, max(self._total, self._done), self._done)
+
+    def _pause(self, seconds: float) -> None:
+        self._cancel.wait(seconds)
+        self._check()
+
+    def _check(self) -> None:
+        if self._cancel.is_set():
+            raise Cancelled(
+                "The prune was cancelled.",
+                reason="PRUNE_CANCELLED",
+                hint="Start it again: it goes on with what it had planned.",
+            )

@@ -1,0 +1,86 @@
+"""Carrying a plan out: deleting what is still needed by nobody."""
+
+import contextlib
+import threading
+from collections.abc import Callable
+
+from services.chassis.errors import NotFound
+from services.mover.repository.context import Context
+from services.mover.repository.damage import forget_damage
+from services.mover.repository.format.names import pack_name
+from services.mover.repository.format.plan import Plan
+from services.mover.repository.format.segment import PackRecord
+from services.mover.repository.index import PackInfo
+from services.mover.repository.indexing import drop_packs, records_of
+from services.mover.repository.parallel import for_each
+from services.mover.repository.plans import listed_plans
+from services.mover.repository.pruning.liveset import LiveSet
+
+
+class Sweep:
+    """One plan that no older writer keeps waiting, with everything marked that anybody needs."""
+
+    def __init__(
+        self,
+        context: Context,
+        plan: Plan,
+        live: LiveSet,
+        check: Callable[[], None],
+        on_deleted: Callable[[int], None],
+    ) -> None:
+        """``check`` may stop between deletions; ``on_deleted`` hears of the size of each deleted pack."""
+        self._context = context
+        self._plan = plan
+        self._live = live
+        self._check = check
+        self._on_deleted = on_deleted
+        self._lock = threading.Lock()
+        self._sizes: dict[bytes, int | None] = {}
+
+    def run(self, workers: int) -> int:
+        """Delete, meta packs first, then the index entries, then the plan; how many packs were kept."""
+        packs = self._plan.packs
+        self._others = listed_plans(self._context)  # the look that two who prune owe each other
+        records = records_of(self._context, packs)
+        kept = {sha256 for sha256 in packs if self._is_needed(sha256, records.get(sha256))}
+        for wanted in ("meta", "data"):
+            going = [sha256 for sha256, kind in packs.items() if kind == wanted and sha256 not in kept]
+            for_each(going, self._delete, workers)
+        drop_packs(self._context, packs.keys() - kept)
+        with contextlib.suppress(NotFound):
+            self._context.store.delete(self._plan.name)
+        return len(kept)
+
+    def _is_needed(self, sha256: bytes, record: PackRecord | None) -> bool:
+        if record is None:
+            return self._size(sha256, self._plan.packs[sha256]) is not None
+        ids = [entry.id for entry in record.entries if entry.id in self._live]
+        copies = self._context.index.find(ids)
+        return not all(any(self._counts(copy.pack) for copy in copies.get(id_, ())) for id_ in ids)
+
+    def _counts(self, pack: PackInfo) -> bool:
+        """Whether a copy in this pack makes another one unnecessary."""
+        if pack.damaged or pack.sha256 in self._plan.packs or self._others.hides(pack.sha256):
+            return False
+        return self._size(pack.sha256, pack.kind) == pack.size
+
+    def _size(self, sha256: bytes, kind: str) -> int | None:
+        if sha256 not in self._sizes:
+            try:
+                self._sizes[sha256] = self._context.store.size(pack_name(kind, sha256))
+            except NotFound:
+                self._sizes[sha256] = None
+        return self._sizes[sha256]
+
+    def _delete(self, sha256: bytes) -> None:
+        self._check()
+        kind = self._plan.packs[sha256]
+        try:
+            size = self._context.store.size(pack_name(kind, sha256))
+            self._context.store.delete(pack_name(kind, sha256))
+        except NotFound:
+            return  # by an earlier attempt, or by somebody else who prunes
+        with contextlib.suppress(NotFound):
+            forget_damage(self._context.store, sha256)
+        with self._lock:
+            self._on_deleted(size)

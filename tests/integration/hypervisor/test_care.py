@@ -135,3 +135,26 @@ async def test_what_a_snapshot_that_failed_half_way_left_is_named_and_not_touche
     source = await lab.open(web)
     await lab.close(source.name, committed=False)
     assert left in {vdi["uuid"] for vdi in (await lab.session_call("VDI.get_all_records")).values()}
+
+
+async def test_images_that_are_not_coalesced_make_the_next_snapshot_wait(lab: Lab) -> None:
+    web = await lab.vm("web")
+    await _stalled(lab, True)
+    source = None
+    for number in range(4):
+        await lab.guest_writes(web.disks[0].disk_id, 0, bytes([number + 1]) * 4096)
+        source = await lab.backed_up(web, bases(source) if source else ())
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await lab.open(web)
+    assert "images that wait to be coalesced" in (refused.value.details() or "")
+    told = await lab.event(events_pb2.SnapshotHindered)
+    assert "SR_COALESCING" == told.reason
+    await _stalled(lab, False)
+    await lab.event(events_pb2.SnapshotPossible)
+    again = await lab.open(web)
+    await lab.close(again.name, committed=False)
+
+
+async def _stalled(lab: Lab, stalled: bool) -> None:
+    request = simulator_pb2.StallCoalescingRequest(storage="Shared storage", stalled=stalled)
+    await lab.simulator.StallCoalescing(request)

@@ -54,6 +54,7 @@ def test_a_vm_is_skipped_when_its_policys_patience_ends(stack: Stack, resize: Re
     file = tmp_path / "hasty.yaml"
     file.write_bytes(HASTY)
     stack.ok("policy", "apply", file)
+    assert "waits 0:00:01 for its pool at most, migrations are blocked" in stack.ok("policy", "show", "hasty")
     resize(1)
 
     ran = stack.run("run", "start", "hasty", "--wait")

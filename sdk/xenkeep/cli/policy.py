@@ -118,5 +118,12 @@ def _lines(policy: policy_pb2.Policy) -> list[tuple[str, str]]:
         ("Next run", "paused" if policy.paused else moment(policy.next_run_time)),
         ("Retries", f"{policy.retry.retries}{delay}"),
         ("At once", str(policy.limits.tasks_per_run or "")),
+        ("Pool care", _care(policy.options.care)),
         ("Made", moment(policy.create_time)),
     ]
+
+
+def _care(care: capture_pb2.CareOptions) -> str:
+    waits = care.patience_duration.ToTimedelta() or "30 minutes"
+    blocked = care.migration == capture_pb2.CareOptions.MIGRATION_BLOCK
+    return f"waits {waits} for its pool at most, migrations are {'blocked' if blocked else 'followed'}"

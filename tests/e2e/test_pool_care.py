@@ -38,7 +38,7 @@ def resize(stack: Stack) -> Iterator[Resize]:
 def test_a_vm_waits_for_space_says_so_and_goes_on_when_the_pool_has_it(stack: Stack, resize: Resize) -> None:
     resize(1)
     run = stack.client.runs.backup(["web"], REPOSITORY)
-    waiting = stack.watch(run.name, lambda now: any("bytes free" in task.activity for task in now.tasks))
+    waiting = stack.watch(run.name, lambda now: any(" MiB free" in task.activity for task in now.tasks))
     shown = stack.ok("run", "show", run.name.removeprefix("runs/"))
     resize(TIB)
     done = stack.watch(run.name)

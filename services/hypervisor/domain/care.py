@@ -102,8 +102,12 @@ def hindrance(facts: SnapshotFacts, limits: CareLimits) -> Hindrance | None:
         if free - room.cost_bytes < kept:
             return Hindrance(
                 "SR_SPACE_LOW",
-                f"Storage repository {room.display_name!r} has {max(free, 0)} bytes free; the snapshot may "
-                f"take {room.cost_bytes}, and {kept} are to stay free.",
+                f"Storage repository {room.display_name!r} has {_size(max(free, 0))} free; the snapshot may "
+                f"take {_size(room.cost_bytes)}, and {_size(kept)} are to stay free.",
                 "Free space on it, enlarge it, or leave large disks out of the backup.",
             )
     return None
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"

@@ -63,6 +63,15 @@ def test_what_hinders_a_snapshot(facts: SnapshotFacts, reason: str | None) -> No
     assert found is None or (found.message.endswith(".") and found.hint)
 
 
+def test_sizes_are_told_as_people_read_them() -> None:
+    found = hindrance(_facts(free_gib=1, cost=3 * 2**20), LIMITS)
+    assert found is not None
+    assert found.message == (
+        "Storage repository 'Shared' has 1.0 GiB free; the snapshot may take 3.0 MiB, "
+        "and 2.0 GiB are to stay free."
+    )
+
+
 def test_a_thick_snapshot_may_cost_the_whole_disk_and_a_thin_one_next_to_nothing() -> None:
     assert 10 * GIB < snapshot_cost(True, 10 * GIB) < 10.1 * GIB
     assert snapshot_cost(False, 10 * GIB) < GIB / 1000

@@ -114,6 +114,7 @@ def _lines(policy: policy_pb2.Policy) -> list[tuple[str, str]]:
         ("VMs", _which(policy.selector)),
         ("Repository", policy.repository),
         ("Method", word(capture_pb2.Method, policy.method)),
+        ("Groups", "all VMs" if policy.group else ", ".join(each.display_name for each in policy.groups)),
         ("Schedule", f"{policy.schedule or 'by hand'} {policy.time_zone}".strip()),
         ("Next run", "paused" if policy.paused else moment(policy.next_run_time)),
         ("Retries", f"{policy.retry.retries}{delay}"),

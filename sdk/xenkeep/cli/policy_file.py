@@ -78,6 +78,14 @@ class Care(FileModel):
     migration: Literal["follow", "block"] = "follow"
 
 
+class Group(FileModel):
+    """VMs of the policy that are captured at one moment, for instance the servers of one application."""
+
+    name: str
+    vms: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+
+
 class PolicyFile(FileModel):
     """One policy."""
 
@@ -94,6 +102,8 @@ class PolicyFile(FileModel):
     memory: Memory | None = None
     hooks: tuple[Hook, ...] = ()
     disks: Disks = Disks()
+    group: bool = False
+    groups: tuple[Group, ...] = ()
     reading: Reading = Reading()
     care: Care = Care()
     schedule: str = ""
@@ -129,6 +139,11 @@ class PolicyFile(FileModel):
                 tasks_per_sr=self.limits.tasks_per_sr,
             ),
             paused=self.paused,
+            group=self.group,
+            groups=[
+                policy_pb2.VmGroup(display_name=each.name, vms=each.vms, tags=each.tags)
+                for each in self.groups
+            ],
             options=self._options(),
         )
 

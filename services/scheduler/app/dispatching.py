@@ -7,6 +7,7 @@ from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
 from services.scheduler.app.record import record
 from services.scheduler.domain.admission import Defaults, admit, next_retry
+from services.scheduler.domain.grouping import left_alone, moments
 from services.scheduler.domain.run import with_task
 from services.scheduler.domain.task import started
 from services.scheduler.ports import Ledger
@@ -31,8 +32,14 @@ class Dispatching:
             before = {run.run_id: run for run in await work.runs.under_way()}
             after = dict(before)
             admission = admit(before.values(), self._defaults, now)
-            for task in admission.start:
-                after[task.run_id] = with_task(after[task.run_id], started(task, self._ids.new(), now), now)
+            starting = [(task, self._ids.new()) for task in admission.start]
+            together = moments(starting, self._ids.new)
+            for task, transfer_id in starting:
+                run = after[task.run_id]
+                fellows = [each for each in run.tasks if task.group and each.group == task.group]
+                going = started(left_alone(task, fellows), transfer_id, now)
+                going = replace(going, moment=together.get(task.task_id))
+                after[task.run_id] = with_task(run, going, now)
             for task, why in admission.waiting:
                 after[task.run_id] = with_task(after[task.run_id], replace(task, activity=why), now)
             for run_id, run in after.items():

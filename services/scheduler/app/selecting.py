@@ -10,7 +10,8 @@ from services.chassis.clock import Clock
 from services.chassis.errors import DeadlineExceeded, Unavailable, XenkeepError
 from services.chassis.ids import IdSource
 from services.scheduler.app.record import record
-from services.scheduler.domain.notes import Failure, failure_of
+from services.scheduler.domain.grouping import grouped
+from services.scheduler.domain.notes import Failure, Notice, failure_of
 from services.scheduler.domain.run import (
     BackupRun,
     BackupTerms,
@@ -36,6 +37,7 @@ AT_ONCE = 8
 class _Decision:
     terms: Terms
     tasks: tuple[Task, ...]
+    notices: tuple[Notice, ...] = ()
 
 
 class Selecting:
@@ -87,8 +89,8 @@ class Selecting:
     def _outcome(self, run: Run, decision: _Decision | XenkeepError | Failure) -> Run:
         now = self._clock.now()
         match decision:
-            case _Decision(terms, tasks):
-                return begun(run, terms, tasks, now)
+            case _Decision(terms, tasks, notices):
+                return begun(replace(run, notices=(*run.notices, *notices)), terms, tasks, now)
             case Unavailable() | DeadlineExceeded() if now < run.create_time + self._patience:
                 wait = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(run.tries, 10))
                 return postponed(run, f"Waits for a neighbour: {decision.message}", now + wait)
@@ -110,6 +112,7 @@ class Selecting:
         if isinstance(run.spec, BackupRun):
             check_by_hand(terms.selector, vms)
         selection = select(terms.selector, vms)
+        groups, notices = grouped(terms.grouping, selection.vms)
         tasks = [
             Task(
                 run_id=run.run_id,
@@ -120,13 +123,15 @@ class Selecting:
                 pool_id=vm.pool_id,
                 host_id=vm.host_id,
                 sr_ids=vm.sr_ids,
+                group=groups.get(vm.name, ""),
             )
             for position, vm in enumerate(selection.vms)
         ]
         for missing in selection.missing:
             task = Task(run.run_id, self._ids.new(), len(tasks), "", missing, "")
             tasks.append(skipped(task, _vm_not_found(missing), self._clock.now()))
-        return _Decision(replace(terms, repository=repository.name, site=repository.site), tuple(tasks))
+        decided = replace(terms, repository=repository.name, site=repository.site)
+        return _Decision(decided, tuple(tasks), notices)
 
     async def _decide_restore(self, run: Run, terms: RestoreTerms) -> _Decision:
         repository = await self._repositories.find(terms.repository)

@@ -14,6 +14,7 @@ from services.chassis.ids import IdSource
 from services.scheduler.app.policies import known
 from services.scheduler.app.record import record
 from services.scheduler.domain.capture import complaints
+from services.scheduler.domain.groups import Grouping
 from services.scheduler.domain.policy import MOST_NAMES, Selector
 from services.scheduler.domain.run import (
     BackupRun,
@@ -99,7 +100,12 @@ class Starting:
                 metadata=wrong,
             )
         terms = BackupTerms(
-            Selector(vms=spec.vms), spec.repository, spec.method, spec.full, capture=spec.capture
+            Selector(vms=spec.vms),
+            spec.repository,
+            spec.method,
+            spec.full,
+            capture=spec.capture,
+            grouping=Grouping(everything=spec.group),
         )
         try:
             await self._repositories.find(spec.repository)

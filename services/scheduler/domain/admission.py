@@ -30,7 +30,8 @@ class Admission:
 def admit(runs: Iterable[Run], defaults: Defaults, now: datetime) -> Admission:
     """Decide over all runs that are under way, the oldest first.
 
-    A VM is in one backup at a time, over all runs. A VM that does not run counts for no host.
+    A VM is in one backup at a time, over all runs. A VM that does not run counts for no host. A group starts
+    as a whole when there is room for any of its VMs: it may go beyond limits by its own size.
     """
     active = sorted(
         (run for run in runs if run.state is RunState.RUNNING), key=lambda run: (run.create_time, run.run_id)
@@ -43,15 +44,33 @@ def admit(runs: Iterable[Run], defaults: Defaults, now: datetime) -> Admission:
     start: list[Task] = []
     waiting: list[tuple[Task, str]] = []
     for run in active:
-        for task in sorted(run.tasks, key=lambda task: task.position):
-            if task.state is not TaskState.QUEUED:
+        for tasks in _units(run):
+            if obstacle := _obstacle_of(run, tasks, busy, defaults, now):
+                waiting += [(task, obstacle) for task in tasks]
                 continue
-            if obstacle := _obstacle(run, task, busy, defaults, now):
-                waiting.append((task, obstacle))
-            else:
+            for task in tasks:
                 busy.add(run, task)
                 start.append(task)
     return Admission(tuple(start), tuple(waiting))
+
+
+def _units(run: Run) -> list[list[Task]]:
+    """The queued tasks that start together, in order."""
+    units: dict[str, list[Task]] = {}
+    for task in sorted(run.tasks, key=lambda task: task.position):
+        if task.state is TaskState.QUEUED:
+            units.setdefault(f"group {task.group}" if task.group else task.task_id, []).append(task)
+    return list(units.values())
+
+
+def _obstacle_of(run: Run, tasks: list[Task], busy: "_Busy", defaults: Defaults, now: datetime) -> str:
+    group = tasks[0].group
+    if group and any(task.group == group and task.state is TaskState.RUNNING for task in run.tasks):
+        return f"Waits: other VMs of its group {group!r} are under way"
+    for task in tasks:
+        if obstacle := _obstacle(run, task, busy, defaults, now):
+            return obstacle if len(tasks) == 1 else f"Waits for {task.display_name}: {obstacle}"
+    return ""
 
 
 class _Busy:

@@ -32,6 +32,7 @@ def hindered(task: Task, transfer_id: str, failure: Failure, patience: timedelta
         told,
         state=TaskState.QUEUED,
         transfer_id="",
+        moment=None,
         not_before=min(now + LOOK_AGAIN, until),
         activity=f"Waits until {until:%H:%M UTC} at most: {failure.message}",
         notices=notices,

@@ -8,8 +8,10 @@ from enum import Enum
 
 from services.chassis.errors import FailedPrecondition, InvalidInput
 from services.scheduler.domain import capture as captures
+from services.scheduler.domain import groups as groupings
 from services.scheduler.domain.calendar import check_schedule, next_firing, zone_of
 from services.scheduler.domain.capture import Capture
+from services.scheduler.domain.groups import Grouping
 
 ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 MOST_NAMES = 10_000
@@ -73,6 +75,7 @@ class Policy:
     next_run_time: datetime | None = None
     etag: str = ""
     create_time: datetime | None = None
+    grouping: Grouping = field(default_factory=Grouping)
 
 
 def check(policy: Policy) -> None:
@@ -133,6 +136,7 @@ def _complaints(policy: Policy) -> Iterator[tuple[str, str]]:
     if not timedelta(0) <= policy.retry.delay <= LONGEST_DELAY:
         yield "retry.delay_duration", "must be 0 seconds to one day"
     yield from captures.complaints(policy.capture, policy.method.value)
+    yield from groupings.complaints(policy.grouping)
     limits = policy.limits
     for name, value, most in (
         ("tasks_per_run", limits.tasks_per_run, 256),

@@ -7,6 +7,7 @@ from enum import Enum
 from services.chassis.errors import FailedPrecondition
 from services.scheduler.domain.capture import Capture
 from services.scheduler.domain.care import PATIENCE
+from services.scheduler.domain.groups import Grouping
 from services.scheduler.domain.notes import Failure, Notice
 from services.scheduler.domain.policy import Limits, Method, RetryRule, Selector
 from services.scheduler.domain.task import Task, TaskState, cancel_asked
@@ -36,13 +37,14 @@ class PolicyRun:
 
 @dataclass(frozen=True, slots=True)
 class BackupRun:
-    """Back VMs (name, UUID or resource name) up without a policy."""
+    """Back VMs (name, UUID or resource name) up without a policy; as a ``group`` at one moment."""
 
     vms: tuple[str, ...]
     repository: str
     method: Method = Method.NORMAL
     full: bool = False
     capture: Capture = field(default_factory=Capture)
+    group: bool = False
 
 
 class PlacementMode(Enum):
@@ -102,6 +104,7 @@ class BackupTerms:
     limits: Limits = field(default_factory=Limits)
     site: str = ""
     capture: Capture = field(default_factory=Capture)
+    grouping: Grouping = field(default_factory=Grouping)
 
 
 @dataclass(frozen=True, slots=True)

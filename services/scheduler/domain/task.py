@@ -41,10 +41,27 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A VM (``pools/{pool}/vms/{vm}``) of a group, and the transfer that backs it up."""
+
+    subject: str
+    transfer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What the transfers of a group say of themselves so that they are captured together."""
+
+    group_id: str
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """``result`` is the mover's answer, carried through as it came; ``heard_time`` its last sign of life.
 
     ``transfer_id`` stays after the end; it is empty before the first start and while waiting for a retry.
+    ``group`` is the name of the group it is captured with, ``moment`` what it was started with last time.
     ``sr_ids`` are where the VM's disks were when it was selected; ``hindered_since`` is when the pool first
     refused its snapshot.
     """
@@ -70,6 +87,8 @@ class Task:
     end_time: datetime | None = None
     give_time: datetime | None = None
     heard_time: datetime | None = None
+    group: str = ""
+    moment: Moment | None = None
     sr_ids: tuple[str, ...] = ()
     hindered_since: datetime | None = None
 
@@ -135,6 +154,7 @@ def failed(
         state=TaskState.QUEUED,
         attempt=task.attempt + 1,
         transfer_id="",
+        moment=None,
         not_before=now + rule.delay,
         notices=(*task.notices, notice),
         activity=f"Waits for try {task.attempt + 1}: {failure.message}",

@@ -15,4 +15,5 @@ def terms_of_policy(policy: Policy, full: bool) -> BackupTerms:
         retry=policy.retry,
         limits=policy.limits,
         capture=policy.capture,
+        grouping=policy.grouping,
     )

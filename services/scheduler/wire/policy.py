@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from xenkeep.scheduler.v1 import policy_pb2
 
 from services.chassis.errors import InvalidInput
+from services.scheduler.domain.groups import Grouping, VmGroup
 from services.scheduler.domain.policy import Limits, Policy, RetryRule, Selector
 from services.scheduler.wire.capture import capture_from_proto, capture_to_proto
 from services.scheduler.wire.methods import method_from_proto, method_to_proto
@@ -42,6 +43,11 @@ def policy_to_proto(policy: Policy) -> policy_pb2.Policy:
         create_time=time_to_proto(policy.create_time),
         paused=policy.paused,
         options=capture_to_proto(policy.capture),
+        group=policy.grouping.everything,
+        groups=[
+            policy_pb2.VmGroup(display_name=group.name, vms=group.vms, tags=group.tags)
+            for group in policy.grouping.groups
+        ],
     )
 
 
@@ -71,6 +77,13 @@ def policy_from_proto(policy: policy_pb2.Policy) -> Policy:
         paused=policy.paused,
         capture=capture_from_proto(policy.options),
         etag=policy.etag,
+        grouping=Grouping(
+            policy.group,
+            tuple(
+                VmGroup(group.display_name, tuple(dict.fromkeys(group.vms)), tuple(dict.fromkeys(group.tags)))
+                for group in policy.groups
+            ),
+        ),
     )
 
 

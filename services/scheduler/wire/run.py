@@ -46,6 +46,7 @@ def task_to_proto(task: Task) -> run_pb2.Task:
         start_time=time_to_proto(task.start_time),
         end_time=time_to_proto(task.end_time),
         notices=[notice_to_proto(notice) for notice in task.notices],
+        group=task.group,
     )
 
 
@@ -53,13 +54,14 @@ def spec_to_proto(spec: RunSpec) -> run_pb2.RunSpec:
     match spec:
         case PolicyRun(policy_id, full):
             return run_pb2.RunSpec(policy=run_pb2.PolicyRun(policy=policy_name(policy_id), full=full))
-        case BackupRun(vms, repository, method, full, capture):
+        case BackupRun(vms, repository, method, full, capture, group):
             backup = run_pb2.BackupRun(
                 vms=vms,
                 repository=repository,
                 method=method_to_proto(method),
                 full=full,
                 options=capture_to_proto(capture),
+                group=group,
             )
             return run_pb2.RunSpec(backup=backup)
         case RestoreRun(point, placement):
@@ -79,7 +81,7 @@ def spec_from_proto(spec: run_pb2.RunSpec) -> RunSpec:
             method = method_from_proto(backup.method)
             vms = tuple(dict.fromkeys(backup.vms))
             capture = capture_from_proto(backup.options)
-            return BackupRun(vms, backup.repository, method, backup.full, capture)
+            return BackupRun(vms, backup.repository, method, backup.full, capture, backup.group)
         case "restore":
             point = id_in(spec.restore.restore_point, "restorePoints")
             return RestoreRun(point, placement_from_proto(spec.restore.placement))

@@ -1,9 +1,10 @@
 """Work for the movers."""
 
+from xenkeep.hypervisor.v1 import backup_source_pb2
 from xenkeep.mover.v1 import transfer_pb2, work_pb2
 
 from services.scheduler.domain.run import BackupTerms, RestoreTerms, Run
-from services.scheduler.domain.task import Task
+from services.scheduler.domain.task import Moment, Task
 from services.scheduler.wire.capture import capture_to_proto
 from services.scheduler.wire.methods import method_to_proto
 from services.scheduler.wire.names import run_name
@@ -26,6 +27,7 @@ def _spec(run: Run, task: Task) -> transfer_pb2.TransferSpec:
                 run=run_name(run.run_id),
                 connections_per_disk=terms.limits.connections_per_disk,
                 options=capture_to_proto(terms.capture),
+                group=_group(task.moment),
             )
             return transfer_pb2.TransferSpec(backup=backup)
         case RestoreTerms() as terms:
@@ -35,3 +37,16 @@ def _spec(run: Run, task: Task) -> transfer_pb2.TransferSpec:
                 placement=placement_to_proto(terms.placement),
             )
             return transfer_pb2.TransferSpec(restore=restore)
+
+
+def _group(moment: Moment | None) -> backup_source_pb2.SourceGroup | None:
+    """A transfer's id is that of its backup source."""
+    if moment is None:
+        return None
+    return backup_source_pb2.SourceGroup(
+        group_id=moment.group_id,
+        members=[
+            backup_source_pb2.GroupMember(vm=member.subject, backup_source_id=member.transfer_id)
+            for member in moment.members
+        ],
+    )

@@ -89,6 +89,14 @@ def _state(found: catalog_pb2.RestorePoint) -> str:
     return f"{state}, incomplete" if found.point.missing_disks else state
 
 
+def _together(group: capture_pb2.GroupMoment) -> str:
+    if not group.group_id:
+        return ""
+    others = group.vm_count - 1
+    who = f"with {others} other VM{'s' if others != 1 else ''}"
+    return f"{who}, at most {group.spread_milliseconds} ms apart (group {group.group_id})"
+
+
 def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
     point = found.point
     head = details(
@@ -102,6 +110,7 @@ def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
             ("Committed", moment(point.commit_time)),
             ("Method", word(capture_pb2.Method, point.method)),
             ("Consistency", word(capture_pb2.Consistency, point.consistency)),
+            ("Together", _together(point.group)),
             ("Repository", found.repository_display_name),
             ("Size", _size(point, point.logical_bytes)),
             ("Read", _size(point, point.read_bytes)),

@@ -1,5 +1,6 @@
 """Disks made from other disks."""
 
+import asyncio
 from typing import Any
 
 from services.simulator.database.row import Row
@@ -9,6 +10,7 @@ from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.operations import vdi_operation
 from services.simulator.pool.pool import disk_work
+from services.simulator.storage.ports import Progress
 
 _COPIED = ("name_label", "name_description", "type", "read_only", "other_config", "xenstore_data")
 
@@ -26,7 +28,8 @@ async def clone(call: Call, vdi_ref: str, driver_params: dict[str, str]) -> str:
 async def copy(call: Call, vdi_ref: str, sr: str, base: str, into: str) -> str:
     """A full copy in ``sr``, or the differences to ``base``, optionally into an existing disk.
 
-    Raises ``VDI_TOO_SMALL``, ``VDI_READONLY``, ``SR_BACKEND_FAILURE_44``.
+    Raises ``VDI_TOO_SMALL``, ``VDI_READONLY``, ``SR_BACKEND_FAILURE_44``, and, when its task is cancelled,
+    ``VDI_COPY_FAILED`` (recorded).
     """
     db = call.db
     vdi = db.row("VDI", vdi_ref)
@@ -37,11 +40,24 @@ async def copy(call: Call, vdi_ref: str, sr: str, base: str, into: str) -> str:
     async with vdi_operation(call, vdi_ref, "copy"):
         uuid = db.row("VDI", into)["uuid"] if into != NULL_REF else call.pool.ids.new()
         source = call.pool.repository(vdi["SR"])
-        node = await disk_work(source.copy, vdi["uuid"], target, uuid, base_uuid)
+        node = await disk_work(source.copy, vdi["uuid"], target, uuid, base_uuid, _watcher(call))
     ref = into if into != NULL_REF else add_vdi(call.pool, target_sr, node, **copied_fields(vdi))
     await call.pool.disks[target_sr].follow()
     call.pool.tasks.progress(call.task, 1.0)
     return ref
+
+
+def _watcher(call: Call) -> Progress:
+    """Tells the task, from the thread that copies, how far it is; ends the copy when it is cancelled."""
+    loop, tasks = asyncio.get_running_loop(), call.pool.tasks
+    cancelled = tasks.cancelled(call.task)
+
+    def watch(fraction: float) -> None:
+        if cancelled.is_set():
+            raise XapiFailure("VDI_COPY_FAILED", f"Server_error(TASK_CANCELLED, [ {call.task} ])")
+        loop.call_soon_threadsafe(tasks.progress, call.task, fraction)
+
+    return watch
 
 
 def _check_target(call: Call, vdi: Row, into: str) -> None:

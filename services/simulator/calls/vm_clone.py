@@ -28,19 +28,19 @@ async def _duplicate(call: Call, vm_ref: str, new_name: str, kind: str, sr: str)
     async with vm_operation(call, vm_ref, kind):
         vm = db.row("VM", vm_ref)
 
-        async def copy_one(vdi: str) -> str:
+        async def copy_one(part: Call, vdi: str) -> str:
             if kind == "clone":
-                return await vdi_copies.clone(call, vdi, {})
+                return await vdi_copies.clone(part, vdi, {})
             target = sr if sr != NULL_REF else db.row("VDI", vdi)["SR"]
-            return await vdi_copies.copy(call, vdi, target, NULL_REF, NULL_REF)
+            return await vdi_copies.copy(part, vdi, target, NULL_REF, NULL_REF)
 
-        disks = await copy_disks(call, vm, copy_one, frozenset())
+        disks = await copy_disks(call, vm, kind, copy_one, frozenset())
         ref = copy_record(
             call,
             vm,
             name_label=new_name,
             other_config={**vm["other_config"], "mac_seed": call.pool.ids.new()},
-            **await copied_image(vm, copy_one),
+            **await copied_image(call, vm, kind, copy_one),
         )
         copy_devices(call, vm, ref, disks, keep_macs=False)
     return ref

@@ -1,6 +1,7 @@
 """A VM's record and devices made from another's, field by field (xapi: ocaml/xapi/xapi_vm_clone.ml)."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from services.simulator.calls import vdi as vdi_calls
@@ -12,8 +13,8 @@ from services.simulator.pool import allowed_operations, domains
 from services.simulator.pool.mishaps import HalfMade
 from services.simulator.wire.datetimes import EPOCH
 
-DiskCopier = Callable[[str], Awaitable[str]]
-"""Makes a disk from the disk of that reference."""
+DiskCopier = Callable[[Call, str], Awaitable[str]]
+"""Makes a disk from the disk of that reference, as a part of the call."""
 DiskCheck = Callable[[int, int], None]
 _NEVER_COPIED = frozenset(
     {"uuid", "VBDs", "VIFs", "VTPMs", "VUSBs", "VGPUs", "consoles", "crash_dumps", "snapshots"}
@@ -77,11 +78,13 @@ _VIF_FIELDS = (
 async def copy_disks(
     call: Call,
     vm: Row,
+    name: str,
     copier: DiskCopier,
     ignored: frozenset[str],
     check: DiskCheck = lambda made, wanted: None,
 ) -> dict[str, str]:
     """A new VDI for every VBD with a disk that is not ignored; empty drives and CDs keep what they hold.
+    Every one has a subtask, ``name`` being the call of class VDI that makes it.
 
     Progress is spread over the disks by size. When one fails, those made before are destroyed again,
     unless ``check`` raises ``HalfMade``: it is told before every disk, and after the last, how many there
@@ -95,7 +98,7 @@ async def copy_disks(
     try:
         for vbd, vdi in wanted:
             check(len(copies), len(wanted))
-            copies[vbd.ref] = await copier(vdi.ref)
+            copies[vbd.ref] = await _copied(call, name, copier, vdi.ref)
             done += vdi["virtual_size"]
             call.pool.tasks.progress(call.task, done / total)
             call.pool.tasks.check(call.task)
@@ -108,11 +111,17 @@ async def copy_disks(
     return copies
 
 
-async def copied_image(vm: Row, copier: DiskCopier) -> dict[str, str]:
+async def _copied(call: Call, name: str, copier: DiskCopier, vdi: str) -> str:
+    with call.pool.tasks.part(call.task, f"Async.VDI.{name}", call.host.ref) as task:
+        return await copier(replace(call, task=task), vdi)
+
+
+async def copied_image(call: Call, vm: Row, name: str, copier: DiskCopier) -> dict[str, str]:
     """Fields of a VM made from ``vm``: suspended on an image of its own when ``vm`` has one, else halted."""
     if vm["power_state"] != "Suspended" or vm["suspend_VDI"] == NULL_REF:
         return {"power_state": "Halted", "suspend_VDI": NULL_REF}
-    return {"power_state": "Suspended", "suspend_VDI": await copier(vm["suspend_VDI"])}
+    image = await _copied(call, name, copier, vm["suspend_VDI"])
+    return {"power_state": "Suspended", "suspend_VDI": image}
 
 
 async def discard_disks(call: Call, refs: list[str]) -> None:

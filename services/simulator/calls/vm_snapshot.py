@@ -113,7 +113,8 @@ async def _take(
     disks = await copy_disks(
         call,
         vm,
-        lambda vdi: vdi_copies.snapshot(call, vdi, {}),
+        "snapshot",
+        lambda part, vdi: vdi_copies.snapshot(part, vdi, {}),
         ignored,
         lambda made, wanted: mishaps.check_snapshot(vm["uuid"], made, wanted),
     )
@@ -157,11 +158,15 @@ async def revert(call: Call, snapshot_ref: str) -> None:
         await _replace_devices(call, source, vm_ref)
         kept = {name: value for name, value in fields.items() if name not in _SURVIVE_A_REVERT}
         db.update("VM", vm_ref, **kept, parent=snapshot_ref, generation_id=domains.generation_id(call.pool))
-        db.update("VM", vm_ref, **await copied_image(source, lambda vdi: vdi_copies.clone(call, vdi, {})))
+        db.update("VM", vm_ref, **await copied_image(call, source, "clone", _clone))
         allowed_operations.refresh_vm(db, vm_ref)
     vm = db.row("VM", vm_ref)
     body = f"VM '{vm['name_label']}' (uuid: {vm['uuid']}) reverted: {source['name_label']}"
     call.pool.messages.create("VM_SNAPSHOT_REVERTED", "VM", vm["uuid"], body)
+
+
+async def _clone(part: Call, vdi: str) -> str:
+    return await vdi_copies.clone(part, vdi, {})
 
 
 async def _revived(call: Call, source: Row, fields: dict[str, Any]) -> str:
@@ -183,7 +188,7 @@ async def _revived(call: Call, source: Row, fields: dict[str, Any]) -> str:
 async def _replace_devices(call: Call, source: Row, vm_ref: str) -> None:
     """Clone the snapshot's disks first: when that fails, the VM still has its own."""
     db = call.db
-    disks = await copy_disks(call, source, lambda vdi: vdi_copies.clone(call, vdi, {}), frozenset())
+    disks = await copy_disks(call, source, "clone", _clone, frozenset())
     vm = db.row("VM", vm_ref)
     old_disks = {disk.ref for vbd, disk in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"}
     for cls, refs in (("VBD", vm["VBDs"]), ("VIF", vm["VIFs"]), ("VTPM", vm.get("VTPMs", []))):

@@ -1,6 +1,8 @@
 """Tasks: what is being done, how far it is, how it ended (xapi: ocaml/xapi/taskHelper.ml)."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from services.chassis.clock import Clock
@@ -41,6 +43,25 @@ class Tasks:
         }
         self._db.create("task", ref, values)
         return ref
+
+    @contextmanager
+    def part(self, parent: str, label: str, host: str) -> Iterator[str]:
+        """A subtask for the length of the block; one that failed stays, to tell why. Cancelling the parent
+        cancels it.
+        """
+        if self._db.find("task", parent) is None:
+            yield parent
+            return
+        ref = self.create(label, "", host, cancellable=True)
+        self._db.set("task", ref, "subtask_of", parent)
+        self._cancels[ref] = self.cancelled(parent)
+        try:
+            yield ref
+        except XapiFailure as failure:
+            self.fail(ref, failure)
+            raise
+        self.succeed(ref, None)
+        self.discard(ref)
 
     def start(self, ref: str) -> None:
         """Work for this task begins: from now on it can be cancelled."""

@@ -14,10 +14,11 @@ class Hindrances:
         self._clock = clock
 
     async def over(self, work: Work, vm: str) -> None:
-        """A snapshot of ``vm`` (``pools/{pool}/vms/{vm}``) is possible now."""
+        """A snapshot of ``vm`` (``pools/{pool}/vms/{vm}``) is possible now, and so is that of its group."""
         for run in await work.runs.under_way():
             after = run
+            groups = {task.group for task in run.tasks if task.subject == vm} - {""}
             for task in run.tasks:
-                if task.subject == vm:
+                if task.subject == vm or task.group in groups:
                     after = with_task(after, unhindered(task), self._clock.now())
             await record(work, run, after)

@@ -94,3 +94,17 @@ async def test_word_of_a_vm_that_does_not_wait_changes_nothing() -> None:
     async with world.ledger.writing() as work:
         await Hindrances(world.clock).over(work, before.tasks[0].subject)
     assert world.run(run.run_id) == before
+
+
+async def test_the_vms_of_its_group_go_on_with_it() -> None:
+    world = World(vm("a"), vm("b"))
+    run = await world.starting.create(BackupRun(("a", "b"), "main", group=True), "")
+    await world.settle()
+    for transfer_id in world.wanted():
+        await world.fail(transfer_id, COALESCING)
+    await world.settle()
+    assert {TaskState.QUEUED} == {task.state for task in world.run(run.run_id).tasks}
+    async with world.ledger.writing() as work:
+        await Hindrances(world.clock).over(work, world.run(run.run_id).tasks[0].subject)
+    await world.settle()
+    assert {TaskState.RUNNING} == {task.state for task in world.run(run.run_id).tasks}

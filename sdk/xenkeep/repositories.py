@@ -1,6 +1,7 @@
 """Repositories."""
 
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from xenkeep.calls import Caller
 from xenkeep.common.v1 import point_pb2
@@ -87,6 +88,40 @@ class Repositories:
         """Make a key useless; the keys that are left."""
         request = repository_pb2.RemoveRepositoryKeyRequest(parent=name, key_id=key_id)
         return self._caller.unary(self._stub.RemoveRepositoryKey, request, SLOW_SECONDS).keys
+
+    def prune(
+        self, name: str, *, dry_run: bool = False, grace: timedelta | None = None
+    ) -> transfer_pb2.Transfer:
+        """Start deleting what no restore point needs; watch the transfer.
+
+        Points deleted less than ``grace`` ago can still be taken back; without it the mover's setting holds.
+        """
+        request = repository_pb2.PruneRepositoryRequest(name=name, dry_run=dry_run)
+        if grace is not None:
+            request.grace_duration.FromTimedelta(grace)
+        return self._caller.unary(self._stub.PruneRepository, request)
+
+    def delete_point(
+        self, name: str, point_id: str, *, keep: int | None = None, purge: bool = False
+    ) -> repository_pb2.DeletePointResponse:
+        """Move a restore point to the trash, or ``purge`` it.
+
+        ``keep`` other good points of its asset have to be left, 1 without.
+        """
+        request = repository_pb2.DeletePointRequest(
+            parent=name, point_id=point_id, keep_count=keep, purge=purge
+        )
+        return self._caller.unary(self._stub.DeletePoint, request, SLOW_SECONDS)
+
+    def undelete_point(self, name: str, point_id: str) -> point_pb2.Point:
+        """Take a deleted restore point back out of the trash."""
+        request = repository_pb2.UndeletePointRequest(parent=name, point_id=point_id)
+        return self._caller.unary(self._stub.UndeletePoint, request, SLOW_SECONDS)
+
+    def trash(self, name: str) -> Sequence[repository_pb2.TrashedPoint]:
+        """Deleted restore points that can be taken back, the oldest first."""
+        request = repository_pb2.ListTrashRequest(parent=name)
+        return self._caller.unary(self._stub.ListTrash, request, SLOW_SECONDS).points
 
     def rebuild(self, name: str) -> transfer_pb2.Transfer:
         """Start rebuilding the index from the packs alone; watch the transfer."""

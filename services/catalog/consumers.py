@@ -25,6 +25,8 @@ class Consumers:
     def table(self) -> Mapping[type[Message], Handler]:
         return {
             events_pb2.PointCommitted: self._committed,
+            events_pb2.PointExpired: self._expired,
+            events_pb2.PointUndeleted: self._undeleted,
             events_pb2.DamageFound: self._damaged,
             events_pb2.RepositoryVerified: self._verified,
             events_pb2.RepositoryAdded: self._repository_added,
@@ -34,6 +36,14 @@ class Consumers:
         with readable():
             point = point_from_proto(event.point)
         await self._projection.committed(self._work_on(tx), point, event.repository_display_name, meta.time)
+
+    async def _expired(self, tx: Transaction, event: events_pb2.PointExpired, meta: Meta) -> None:
+        await self._projection.expired(self._work_on(tx), event.point_id, meta.time)
+
+    async def _undeleted(self, tx: Transaction, event: events_pb2.PointUndeleted, meta: Meta) -> None:
+        with readable():
+            point = point_from_proto(event.point)
+        await self._projection.undeleted(self._work_on(tx), point, event.repository_display_name, meta.time)
 
     async def _damaged(self, tx: Transaction, event: events_pb2.DamageFound, meta: Meta) -> None:
         await self._projection.damaged(self._work_on(tx), damages_by_point(event.damages), meta.time)

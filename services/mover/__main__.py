@@ -24,8 +24,10 @@ from services.mover.adapters.transfer_queue import transfer_workers
 from services.mover.api.repositories import RepositoryApi
 from services.mover.api.transfers import TransferApi
 from services.mover.app.backup import BackupRunner
+from services.mover.app.deletions import Deletions
 from services.mover.app.keys import Keys
 from services.mover.app.noticing import Noticing
+from services.mover.app.prune import PruneRunner
 from services.mover.app.repositories import Repositories
 from services.mover.app.restore import DISKS_AT_ONCE, RestoreRunner
 from services.mover.app.shelf import Shelf
@@ -34,7 +36,7 @@ from services.mover.app.verify import RebuildRunner, VerifyRunner
 from services.mover.app.worker import Worker
 from services.mover.config import MoverConfig
 from services.mover.consumers import consumer_name, handlers
-from services.mover.domain.transfer import Backup, Rebuild, Restore, Verify
+from services.mover.domain.transfer import Backup, Prune, Rebuild, Restore, Verify
 from services.mover.repository import BackupOptions, RestoreOptions
 
 MIGRATIONS = "services.mover.migrations"
@@ -84,6 +86,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
                 (Restore, RestoreRunner(shelf, hypervisor, disks, RestoreOptions(workers=cores), clock)),
                 (Verify, VerifyRunner(shelf)),
                 (Rebuild, RebuildRunner(shelf)),
+                (Prune, PruneRunner(shelf, config.trash_grace, lambda: options(0))),
             )
         },
         clock,
@@ -104,7 +107,9 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
             [
                 (
                     add_RepositoryServiceServicer_to_server,
-                    RepositoryApi(repositories, Keys(books, shelf), transfers, config.site),
+                    RepositoryApi(
+                        repositories, Keys(books, shelf), Deletions(books, shelf), transfers, config.site
+                    ),
                     CALLERS,
                 ),
                 (add_TransferServiceServicer_to_server, TransferApi(transfers), CALLERS),

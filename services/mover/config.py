@@ -7,6 +7,7 @@ from pathlib import Path
 from services.chassis.bus.subjects import token
 from services.chassis.config import BaseConfig, is_address, option
 from services.chassis.errors import InvalidInput
+from services.mover.domain.transfer import MOST_GRACE
 
 SHORTEST_LEASE = timedelta(seconds=2)
 
@@ -51,6 +52,13 @@ class MoverConfig(BaseConfig):
         metadata=option(
             "how long a mover that died keeps its transfers from the others",
             check=lambda value: None if value >= SHORTEST_LEASE else "must be at least 2s",
+        ),
+    )
+    trash_grace: timedelta = field(
+        default=timedelta(days=7),
+        metadata=option(
+            "how long deleted restore points can be taken back, at least",
+            check=lambda value: None if timedelta() <= value <= MOST_GRACE else "must be 0s to 3650d",
         ),
     )
     s3_credentials_dir: Path | None = field(

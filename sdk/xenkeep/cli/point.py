@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from xenkeep.catalog.v1 import catalog_pb2
 from xenkeep.cli.output import (
     Json,
+    as_data,
     console,
     details,
     last_part,
@@ -59,6 +60,43 @@ def show_one(point: str, json_: Json = False) -> None:
     with client() as xenkeep:
         found = xenkeep.restore_points.get(point)
     show(found, lambda: _render(found), json_=json_)
+
+
+@app.command()
+def delete(
+    point: str,
+    keep: Annotated[
+        int, typer.Option(min=0, help="So many other good points of the VM have to be left.")
+    ] = 1,
+    purge: Annotated[bool, typer.Option("--purge", help="For good: it cannot be taken back.")] = False,
+    json_: Json = False,
+) -> None:
+    """Delete a restore point. Until a prune frees its space and empties the trash it can be taken back."""
+    with client() as xenkeep:
+        found = xenkeep.restore_points.get(point)
+        point_id, repository = found.point.point_id, found.repository_display_name
+        xenkeep.repositories.delete_point(found.point.repository_id, point_id, keep=keep, purge=purge)
+    if json_:
+        show_data({"point": point_id, "repository": repository, "recoverable": not purge})
+        return
+    console.print(f"{point_id} is deleted. Its space is free after `xenkeep repo prune {repository}`.")
+    if not purge:
+        console.print(f"Take it back with `xenkeep point undelete {point_id} --repository {repository}`.")
+
+
+@app.command()
+def undelete(
+    point: Annotated[str, typer.Argument(help="UUID, as `xenkeep repo trash` tells it.")],
+    repository: Annotated[str, typer.Option(help="The repository it was in.")],
+    json_: Json = False,
+) -> None:
+    """Take a deleted restore point back out of the trash of its repository."""
+    with client() as xenkeep:
+        found = xenkeep.repositories.undelete_point(repository, point)
+    if json_:
+        show_data(as_data(found))
+    else:
+        console.print(f"{found.point_id} of {found.asset.display_name} is back.")
 
 
 @app.command()

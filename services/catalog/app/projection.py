@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import partial
 
 from services.catalog.app.record import add, learn
+from services.catalog.domain.facts import Removed
 from services.catalog.domain.health import Health, with_damage, with_soundness
 from services.catalog.domain.point import Point
 from services.catalog.ports import Wish, Work
@@ -19,6 +20,20 @@ class Projection:
         """A point that was removed since does not come back: only its repository can bring it back."""
         await work.repositories.put(point.repository_id, repository_name, moment)
         if await work.points.remove_time(point.point_id) is None:
+            await add(work, point)
+
+    async def expired(self, work: Work, point_id: str, moment: datetime) -> None:
+        """Also of a point not met yet: its commit, told later, does not bring it back."""
+        point = await work.points.get(point_id)
+        await work.points.remove(point_id, moment)
+        if point is not None:
+            await work.tell(Removed(point))
+
+    async def undeleted(self, work: Work, point: Point, repository_name: str, moment: datetime) -> None:
+        """It is back, unless it was removed again since."""
+        await work.repositories.put(point.repository_id, repository_name, moment)
+        removed = await work.points.remove_time(point.point_id)
+        if removed is None or removed <= moment:
             await add(work, point)
 
     async def damaged(self, work: Work, damages: Mapping[str, str], moment: datetime) -> None:

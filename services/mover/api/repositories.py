@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from xenkeep.common.v1 import point_pb2
 from xenkeep.mover.v1 import repository_pb2, repository_pb2_grpc, transfer_pb2
 
 from services.chassis.config import Secret
 from services.chassis.paging import page_size
+from services.mover.app.deletions import KEPT, Deletions
 from services.mover.app.keys import Keys
 from services.mover.app.repositories import Repositories
 from services.mover.app.transfers import Transfers
@@ -14,15 +16,18 @@ from services.mover.domain.names import repository_id
 from services.mover.domain.point import Point
 from services.mover.wire.keys import key_to_proto, new_key, report_to_proto
 from services.mover.wire.point import point_to_proto, unreadable_to_proto
-from services.mover.wire.repository import status_to_proto
+from services.mover.wire.repository import status_to_proto, trashed_to_proto
+from services.mover.wire.times import duration_from_proto
 from services.mover.wire.transfer import transfer_to_proto
 
 
 class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
     """Unpacks, calls once, packs."""
 
-    def __init__(self, repositories: Repositories, keys: Keys, transfers: Transfers, site: str) -> None:
-        self._repositories, self._keys = repositories, keys
+    def __init__(
+        self, repositories: Repositories, keys: Keys, deletions: Deletions, transfers: Transfers, site: str
+    ) -> None:
+        self._repositories, self._keys, self._deletions = repositories, keys, deletions
         self._transfers, self._site = transfers, site
 
     async def CreateRepository(
@@ -74,6 +79,33 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
         self, request: repository_pb2.RebuildRepositoryRequest, context: Any
     ) -> transfer_pb2.Transfer:
         return transfer_to_proto(await self._transfers.rebuild(repository_id(request.name)))
+
+    async def PruneRepository(
+        self, request: repository_pb2.PruneRepositoryRequest, context: Any
+    ) -> transfer_pb2.Transfer:
+        told = request.HasField("grace_duration")
+        grace = duration_from_proto(request.grace_duration) if told else None
+        name = repository_id(request.name)
+        return transfer_to_proto(await self._transfers.prune(name, dry_run=request.dry_run, grace=grace))
+
+    async def DeletePoint(
+        self, request: repository_pb2.DeletePointRequest, context: Any
+    ) -> repository_pb2.DeletePointResponse:
+        keep = request.keep_count if request.HasField("keep_count") else KEPT
+        name = repository_id(request.parent)
+        await self._deletions.delete(name, request.point_id, keep=keep, purge=request.purge)
+        return repository_pb2.DeletePointResponse()
+
+    async def UndeletePoint(
+        self, request: repository_pb2.UndeletePointRequest, context: Any
+    ) -> point_pb2.Point:
+        return point_to_proto(await self._deletions.undelete(repository_id(request.parent), request.point_id))
+
+    async def ListTrash(
+        self, request: repository_pb2.ListTrashRequest, context: Any
+    ) -> repository_pb2.ListTrashResponse:
+        found = await self._deletions.trash(repository_id(request.parent))
+        return repository_pb2.ListTrashResponse(points=map(trashed_to_proto, found))
 
     async def ProbeRepository(
         self, request: repository_pb2.ProbeRepositoryRequest, context: Any

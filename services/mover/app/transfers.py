@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
 from services.chassis.ids import IdSource
 from services.mover.app.registered import registered
 from services.mover.domain.facts import TransferCancelled, TransferRequested
-from services.mover.domain.transfer import Rebuild, Spec, State, Transfer, Verify
+from services.mover.domain.transfer import Prune, Rebuild, Spec, State, Transfer, Verify
 from services.mover.ports.books import Books, Changes, Work
 
 LOOK_EVERY_S = 2.0
@@ -35,6 +36,12 @@ class Transfers:
         async with self._books.writing() as work:
             registration = await registered(work, repository)
             return await self._request(work, Rebuild(registration.repository_id))
+
+    async def prune(self, repository: str, *, dry_run: bool, grace: timedelta | None) -> Transfer:
+        """Queue a prune for the site's movers; raises NotFound, InvalidInput for an impossible ``grace``."""
+        async with self._books.writing() as work:
+            registration = await registered(work, repository)
+            return await self._request(work, Prune(registration.repository_id, dry_run, grace))
 
     async def get(self, transfer_id: str) -> Transfer:
         """Raises NotFound."""

@@ -60,6 +60,22 @@ class PointCommitted:
 
 
 @dataclass(frozen=True, slots=True)
+class PointExpired:
+    """``recoverable`` says whether it is in the trash."""
+
+    repository_id: str
+    repository_display_name: str
+    point_id: str
+    recoverable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PointUndeleted:
+    point: Point
+    repository_display_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class DamageFound:
     repository_id: str
     repository_display_name: str
@@ -84,6 +100,8 @@ Fact = (
     | TransferFailed
     | TransferCancelled
     | PointCommitted
+    | PointExpired
+    | PointUndeleted
     | DamageFound
     | RepositoryVerified
 )

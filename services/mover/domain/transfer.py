@@ -1,7 +1,7 @@
 """A transfer and what may happen to it. Every change is a pure function from one state to the next."""
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from services.chassis.errors import InvalidInput
@@ -21,6 +21,7 @@ class State(StrEnum):
 
 
 FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
+MOST_GRACE = timedelta(days=3650)
 MOST_CONNECTIONS = 16
 """What a host's NBD server takes from everybody at once (xapi-nbd)."""
 
@@ -78,7 +79,38 @@ class Rebuild:
     repository_id: str
 
 
-Spec = Backup | Restore | Verify | Rebuild
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """What no point needs goes. ``grace``: how long deleted points stay; None for what the mover has."""
+
+    repository_id: str
+    dry_run: bool = False
+    grace: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.grace is not None and not timedelta() <= self.grace <= MOST_GRACE:
+            raise InvalidInput(
+                f"Deleted points cannot stay for {self.grace.total_seconds():.0f} seconds.",
+                reason="GRACE_INVALID",
+                hint=f"Ask for 0 to {MOST_GRACE.days} days.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a prune deleted; of a dry run, what it would. Sizes in bytes."""
+
+    deleted_packs: int
+    deleted_bytes: int
+    repacked_packs: int
+    stored_bytes: int
+    waiting_packs: int
+    waiting_points: tuple[str, ...]
+    revoked_points: tuple[str, ...]
+    purged_points: tuple[str, ...]
+
+
+Spec = Backup | Restore | Verify | Rebuild | Prune
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +138,7 @@ class Result:
     notices: tuple[Remark, ...] = ()
     resumed_from_bytes: int = 0
     seconds: float = 0.0
+    pruned: Pruned | None = None
 
 
 @dataclass(frozen=True, slots=True)

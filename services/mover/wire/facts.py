@@ -49,6 +49,19 @@ def fact_to_proto(fact: facts.Fact, site: str) -> tuple[Message, str]:
                 point=point_to_proto(fact.point), repository_display_name=fact.repository_display_name
             )
             return committed, f"restorePoints/{fact.point.point_id}"
+        case facts.PointExpired():
+            expired = events_pb2.PointExpired(
+                repository=repository_name(fact.repository_id),
+                repository_display_name=fact.repository_display_name,
+                point_id=fact.point_id,
+                recoverable=fact.recoverable,
+            )
+            return expired, f"restorePoints/{fact.point_id}"
+        case facts.PointUndeleted():
+            undeleted = events_pb2.PointUndeleted(
+                point=point_to_proto(fact.point), repository_display_name=fact.repository_display_name
+            )
+            return undeleted, f"restorePoints/{fact.point.point_id}"
         case facts.DamageFound():
             name = repository_name(fact.repository_id)
             found = events_pb2.DamageFound(

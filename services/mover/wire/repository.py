@@ -4,7 +4,12 @@ from xenkeep.mover.v1 import repository_pb2
 
 from services.mover.domain.names import repository_name
 from services.mover.domain.repository import RepositoryStatus
+from services.mover.repository import Trashed
 from services.mover.wire.times import time_to_proto
+
+
+def trashed_to_proto(copy: Trashed) -> repository_pb2.TrashedPoint:
+    return repository_pb2.TrashedPoint(point_id=copy.point_id, delete_time=time_to_proto(copy.deleted_time))
 
 
 def status_to_proto(status: RepositoryStatus, site: str) -> repository_pb2.Repository:

@@ -7,8 +7,9 @@ from xenkeep.mover.v1 import transfer_pb2
 from services.chassis.errors import InvalidInput
 from services.mover.domain.names import repository_id, repository_name
 from services.mover.domain.placement import Memory, Mode, Placement
-from services.mover.domain.transfer import Backup, Rebuild, Restore, Spec, Verify
+from services.mover.domain.transfer import Backup, Prune, Rebuild, Restore, Spec, Verify
 from services.mover.wire.capture import method_from_proto, method_to_proto
+from services.mover.wire.times import duration_from_proto
 
 _MEMORY = {restore_target_pb2.Placement.Memory.Value(f"MEMORY_{each.name}"): each for each in Memory}
 
@@ -68,6 +69,13 @@ def spec_to_proto(spec: Spec) -> transfer_pb2.TransferSpec:
         case Rebuild():
             rebuild = transfer_pb2.RebuildSpec(repository=repository_name(spec.repository_id))
             return transfer_pb2.TransferSpec(rebuild=rebuild)
+        case Prune():
+            prune = transfer_pb2.PruneSpec(
+                repository=repository_name(spec.repository_id), dry_run=spec.dry_run
+            )
+            if spec.grace is not None:
+                prune.grace_duration.FromTimedelta(spec.grace)
+            return transfer_pb2.TransferSpec(prune=prune)
 
 
 def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
@@ -97,6 +105,10 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
             return Verify(repository_id(spec.verify.repository), spec.verify.full)
         case "rebuild":
             return Rebuild(repository_id(spec.rebuild.repository))
+        case "prune":
+            told = spec.prune.HasField("grace_duration")
+            grace = duration_from_proto(spec.prune.grace_duration) if told else None
+            return Prune(repository_id(spec.prune.repository), spec.prune.dry_run, grace)
     raise InvalidInput(
         "The transfer asks for something this mover does not know.",
         reason="TRANSFER_KIND_UNKNOWN",

@@ -1,8 +1,11 @@
-"""Moments."""
+"""Moments and durations."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.chassis.errors import InvalidInput
 
 
 def time_to_proto(time: datetime | None) -> Timestamp | None:
@@ -12,6 +15,16 @@ def time_to_proto(time: datetime | None) -> Timestamp | None:
     made = Timestamp()
     made.FromDatetime(time)
     return made
+
+
+def duration_from_proto(duration: Duration) -> timedelta:
+    """Raises InvalidInput for one that is no duration."""
+    try:
+        return duration.ToTimedelta()
+    except ValueError:
+        raise InvalidInput(
+            f"{duration.seconds} seconds are no duration.", reason="DURATION_INVALID", hint="Ask for less."
+        ) from None
 
 
 def time_from_proto(time: Timestamp) -> datetime:

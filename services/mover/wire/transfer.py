@@ -3,7 +3,7 @@
 from xenkeep.mover.v1 import transfer_pb2
 
 from services.mover.domain.names import transfer_name
-from services.mover.domain.transfer import Progress, Result, State, Transfer
+from services.mover.domain.transfer import Progress, Pruned, Result, State, Transfer
 from services.mover.wire.capture import failure_to_proto, remark_from_proto, remark_to_proto
 from services.mover.wire.point import damage_from_proto, damage_to_proto, point_from_proto, point_to_proto
 from services.mover.wire.spec import spec_to_proto
@@ -58,6 +58,7 @@ def result_to_proto(result: Result) -> transfer_pb2.TransferResult:
         notices=map(remark_to_proto, result.notices),
         resumed_from_bytes=result.resumed_from_bytes,
         seconds=result.seconds,
+        prune=pruned_to_proto(result.pruned) if result.pruned else None,
     )
 
 
@@ -71,4 +72,31 @@ def result_from_proto(result: transfer_pb2.TransferResult) -> Result:
         notices=tuple(map(remark_from_proto, result.notices)),
         resumed_from_bytes=result.resumed_from_bytes,
         seconds=result.seconds,
+        pruned=pruned_from_proto(result.prune) if result.HasField("prune") else None,
+    )
+
+
+def pruned_to_proto(pruned: Pruned) -> transfer_pb2.PruneResult:
+    return transfer_pb2.PruneResult(
+        deleted_pack_count=pruned.deleted_packs,
+        deleted_bytes=pruned.deleted_bytes,
+        repacked_pack_count=pruned.repacked_packs,
+        stored_bytes=pruned.stored_bytes,
+        waiting_pack_count=pruned.waiting_packs,
+        waiting_point_ids=pruned.waiting_points,
+        revoked_point_ids=pruned.revoked_points,
+        purged_point_ids=pruned.purged_points,
+    )
+
+
+def pruned_from_proto(pruned: transfer_pb2.PruneResult) -> Pruned:
+    return Pruned(
+        deleted_packs=pruned.deleted_pack_count,
+        deleted_bytes=pruned.deleted_bytes,
+        repacked_packs=pruned.repacked_pack_count,
+        stored_bytes=pruned.stored_bytes,
+        waiting_packs=pruned.waiting_pack_count,
+        waiting_points=tuple(pruned.waiting_point_ids),
+        revoked_points=tuple(pruned.revoked_point_ids),
+        purged_points=tuple(pruned.purged_point_ids),
     )

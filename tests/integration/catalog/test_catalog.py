@@ -185,6 +185,21 @@ async def test_a_repository_that_is_added_is_read_and_a_sync_removes_what_is_gon
         assert (outcome.point_count, outcome.added_count, outcome.removed_count) == (2, 0, 0)
 
 
+async def test_a_deleted_point_leaves_the_catalog_and_comes_back_when_it_is_taken_back(stack: Stack) -> None:
+    stack.mover.trouble = Unavailable("The repositories are being opened.", reason="NOT_OPEN_YET")
+    expired = mover_events.PointExpired(
+        repository=RESOURCE, repository_display_name="main", point_id=ONE, recoverable=True
+    )
+    back = mover_events.PointUndeleted(point=point(ONE), repository_display_name="main")
+    await stack.publish(committed(ONE), committed(TWO, second=2), expired, committed(ONE))
+    assert await stack.heard(3) == ["Added 1", "Added 2", "Removed 1"]
+    async with stack.stub() as stub:
+        assert await names(stub) == [TWO]
+        await stack.publish(back)
+        assert (await stack.heard(4))[3:] == ["Added 1"]
+        assert sorted(await names(stub)) == sorted([ONE, TWO])
+
+
 async def test_a_point_nobody_could_tell_from_others_does_not_stop_the_catalog(stack: Stack) -> None:
     await stack.publish(mover_events.PointCommitted(), committed(ONE))
     assert await stack.heard(1) == ["Added 1"]

@@ -14,7 +14,17 @@ from services.mover.domain.facts import TransferRequested
 from services.mover.domain.names import checked_transfer_id, vm_ids
 from services.mover.domain.placement import Mode, Placement
 from services.mover.domain.point import Asset, Damage, Point, PointDisk
-from services.mover.domain.transfer import Backup, Progress, Rebuild, Restore, Result, Verify
+from services.mover.domain.transfer import (
+    Backup,
+    Progress,
+    Prune,
+    Pruned,
+    Rebuild,
+    Restore,
+    Result,
+    Spec,
+    Verify,
+)
 from services.mover.wire import capture, point, spec, transfer
 from services.mover.wire.facts import fact_to_proto
 
@@ -67,7 +77,12 @@ specs = st.one_of(
     ),
     st.builds(Verify, NAMES, st.booleans()),
     st.builds(Rebuild, NAMES),
+    st.builds(
+        Prune, NAMES, st.booleans(), st.none() | st.integers(0, 10**6).map(lambda s: timedelta(seconds=s))
+    ),
 )
+ids = st.lists(TEXT, max_size=2).map(tuple)
+pruned = st.builds(Pruned, SIZE, SIZE, SIZE, SIZE, SIZE, ids, ids, ids)
 results = st.builds(
     Result,
     st.none() | points,
@@ -78,11 +93,12 @@ results = st.builds(
     st.lists(remarks, max_size=2).map(tuple),
     SIZE,
     st.floats(0, 1e9),
+    st.none() | pruned,
 )
 
 
 @given(specs)
-def test_specs(given: Backup | Restore | Verify | Rebuild) -> None:
+def test_specs(given: Spec) -> None:
     assert given == spec.spec_from_proto(spec.spec_to_proto(given))
     message, name = fact_to_proto(TransferRequested("t", given), "home")
     assert isinstance(message, work_pb2.TransferRequested)

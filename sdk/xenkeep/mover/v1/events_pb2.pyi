@@ -216,6 +216,68 @@ class PointCommitted(_message.Message):
 Global___PointCommitted: _TypeAlias = PointCommitted  # noqa: Y015
 
 @_typing.final
+class PointExpired(_message.Message):
+    """A restore point was deleted; it may be in the trash for a while."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    REPOSITORY_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    POINT_ID_FIELD_NUMBER: _builtins.int
+    RECOVERABLE_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """`repositories/{repository}`."""
+    repository_display_name: _builtins.str
+    """Name of the repository."""
+    point_id: _builtins.str
+    """UUID of the point."""
+    recoverable: _builtins.bool
+    """Whether it can be taken back out of the trash."""
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        repository_display_name: _builtins.str = ...,
+        point_id: _builtins.str = ...,
+        recoverable: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["point_id", b"point_id", "recoverable", b"recoverable", "repository", b"repository", "repository_display_name", b"repository_display_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PointExpired: _TypeAlias = PointExpired  # noqa: Y015
+
+@_typing.final
+class PointUndeleted(_message.Message):
+    """A deleted restore point was taken back out of the trash."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINT_FIELD_NUMBER: _builtins.int
+    REPOSITORY_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    repository_display_name: _builtins.str
+    """Name of the repository."""
+    @_builtins.property
+    def point(self) -> _point_pb2.Point:
+        """The point."""
+
+    def __init__(
+        self,
+        *,
+        point: _point_pb2.Point | None = ...,
+        repository_display_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["point", b"point", "repository_display_name", b"repository_display_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PointUndeleted: _TypeAlias = PointUndeleted  # noqa: Y015
+
+@_typing.final
 class DamageFound(_message.Message):
     """A verification, a backup or a restore met damaged data."""
 

@@ -407,6 +407,191 @@ class RebuildRepositoryRequest(_message.Message):
 Global___RebuildRepositoryRequest: _TypeAlias = RebuildRepositoryRequest  # noqa: Y015
 
 @_typing.final
+class PruneRepositoryRequest(_message.Message):
+    """Request of PruneRepository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    GRACE_DURATION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    dry_run: _builtins.bool
+    """Only find out what would be deleted."""
+    @_builtins.property
+    def grace_duration(self) -> _duration_pb2.Duration:
+        """How long deleted points stay in the trash; unset takes the mover's setting."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        grace_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grace_duration", b"grace_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "grace_duration", b"grace_duration", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PruneRepositoryRequest: _TypeAlias = PruneRepositoryRequest  # noqa: Y015
+
+@_typing.final
+class DeletePointRequest(_message.Message):
+    """Request of DeletePoint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    POINT_ID_FIELD_NUMBER: _builtins.int
+    KEEP_COUNT_FIELD_NUMBER: _builtins.int
+    PURGE_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    point_id: _builtins.str
+    """The restore point's UUID."""
+    keep_count: _builtins.int
+    """How many other points of the same asset, not known to be damaged, have to be left; 1 when unset."""
+    purge: _builtins.bool
+    """Delete it for good, not to the trash."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        point_id: _builtins.str = ...,
+        keep_count: _builtins.int | None = ...,
+        purge: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_keep_count", b"_keep_count", "keep_count", b"keep_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keep_count", b"_keep_count", "keep_count", b"keep_count", "parent", b"parent", "point_id", b"point_id", "purge", b"purge"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__keep_count: _TypeAlias = _typing.Literal["keep_count"]  # noqa: Y015
+    _WhichOneofArgType__keep_count: _TypeAlias = _typing.Literal["_keep_count", b"_keep_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keep_count) -> _WhichOneofReturnType__keep_count | None: ...
+
+Global___DeletePointRequest: _TypeAlias = DeletePointRequest  # noqa: Y015
+
+@_typing.final
+class DeletePointResponse(_message.Message):
+    """Response of DeletePoint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletePointResponse: _TypeAlias = DeletePointResponse  # noqa: Y015
+
+@_typing.final
+class UndeletePointRequest(_message.Message):
+    """Request of UndeletePoint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    POINT_ID_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    point_id: _builtins.str
+    """The restore point's UUID."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        point_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "point_id", b"point_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndeletePointRequest: _TypeAlias = UndeletePointRequest  # noqa: Y015
+
+@_typing.final
+class ListTrashRequest(_message.Message):
+    """Request of ListTrash."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTrashRequest: _TypeAlias = ListTrashRequest  # noqa: Y015
+
+@_typing.final
+class ListTrashResponse(_message.Message):
+    """Response of ListTrash."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrashedPoint]:
+        """The deleted points."""
+
+    def __init__(
+        self,
+        *,
+        points: _abc.Iterable[Global___TrashedPoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListTrashResponse: _TypeAlias = ListTrashResponse  # noqa: Y015
+
+@_typing.final
+class TrashedPoint(_message.Message):
+    """A deleted restore point that can still be taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINT_ID_FIELD_NUMBER: _builtins.int
+    DELETE_TIME_FIELD_NUMBER: _builtins.int
+    point_id: _builtins.str
+    """Its UUID."""
+    @_builtins.property
+    def delete_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was deleted, by the clock of the mover that did."""
+
+    def __init__(
+        self,
+        *,
+        point_id: _builtins.str = ...,
+        delete_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_time", b"delete_time", "point_id", b"point_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrashedPoint: _TypeAlias = TrashedPoint  # noqa: Y015
+
+@_typing.final
 class ProbeRepositoryRequest(_message.Message):
     """Request of ProbeRepository."""
 

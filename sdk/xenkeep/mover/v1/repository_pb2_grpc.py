@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from xenkeep.common.v1 import point_pb2 as xenkeep_dot_common_dot_v1_dot_point__pb2
 from xenkeep.mover.v1 import repository_pb2 as xenkeep_dot_mover_dot_v1_dot_repository__pb2
 from xenkeep.mover.v1 import transfer_pb2 as xenkeep_dot_mover_dot_v1_dot_transfer__pb2
 
@@ -70,6 +71,26 @@ class RepositoryServiceStub:
                 '/xenkeep.mover.v1.RepositoryService/RebuildRepository',
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RebuildRepositoryRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
+                _registered_method=True)
+        self.PruneRepository = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/PruneRepository',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.PruneRepositoryRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
+                _registered_method=True)
+        self.DeletePoint = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/DeletePoint',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.DeletePointRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.DeletePointResponse.FromString,
+                _registered_method=True)
+        self.UndeletePoint = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/UndeletePoint',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.UndeletePointRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_common_dot_v1_dot_point__pb2.Point.FromString,
+                _registered_method=True)
+        self.ListTrash = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/ListTrash',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListTrashRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListTrashResponse.FromString,
                 _registered_method=True)
         self.ProbeRepository = channel.unary_unary(
                 '/xenkeep.mover.v1.RepositoryService/ProbeRepository',
@@ -146,6 +167,34 @@ class RepositoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PruneRepository(self, request, context):
+        """Starts deleting what no restore point needs; follow the transfer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeletePoint(self, request, context):
+        """Moves a restore point to the repository's trash, from which it can be taken back until a prune empties it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndeletePoint(self, request, context):
+        """Takes a deleted restore point back out of the trash.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTrash(self, request, context):
+        """Lists the restore points in the trash, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ProbeRepository(self, request, context):
         """Tries what a place for repositories can be trusted with; leaves nothing behind.
         """
@@ -211,6 +260,26 @@ def add_RepositoryServiceServicer_to_server(servicer, server):
                     servicer.RebuildRepository,
                     request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RebuildRepositoryRequest.FromString,
                     response_serializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.SerializeToString,
+            ),
+            'PruneRepository': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneRepository,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.PruneRepositoryRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.SerializeToString,
+            ),
+            'DeletePoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePoint,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.DeletePointRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.DeletePointResponse.SerializeToString,
+            ),
+            'UndeletePoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndeletePoint,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.UndeletePointRequest.FromString,
+                    response_serializer=xenkeep_dot_common_dot_v1_dot_point__pb2.Point.SerializeToString,
+            ),
+            'ListTrash': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTrash,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListTrashRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListTrashResponse.SerializeToString,
             ),
             'ProbeRepository': grpc.unary_unary_rpc_method_handler(
                     servicer.ProbeRepository,
@@ -423,6 +492,114 @@ class RepositoryService:
             '/xenkeep.mover.v1.RepositoryService/RebuildRepository',
             xenkeep_dot_mover_dot_v1_dot_repository__pb2.RebuildRepositoryRequest.SerializeToString,
             xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneRepository(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/PruneRepository',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.PruneRepositoryRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/DeletePoint',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.DeletePointRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.DeletePointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndeletePoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/UndeletePoint',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.UndeletePointRequest.SerializeToString,
+            xenkeep_dot_common_dot_v1_dot_point__pb2.Point.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTrash(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/ListTrash',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListTrashRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListTrashResponse.FromString,
             options,
             channel_credentials,
             insecure,

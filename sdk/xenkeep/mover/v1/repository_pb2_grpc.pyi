@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from xenkeep.common.v1 import point_pb2 as _point_pb2
 from xenkeep.mover.v1 import repository_pb2 as _repository_pb2
 from xenkeep.mover.v1 import transfer_pb2 as _transfer_pb2
 import abc as _abc_1
@@ -48,6 +49,14 @@ class RepositoryServiceStub:
     """Starts a verification; follow the transfer."""
     RebuildRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RebuildRepositoryRequest, _transfer_pb2.Transfer]
     """Starts rebuilding the index from the packs alone; follow the transfer."""
+    PruneRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.PruneRepositoryRequest, _transfer_pb2.Transfer]
+    """Starts deleting what no restore point needs; follow the transfer."""
+    DeletePoint: _grpc.UnaryUnaryMultiCallable[_repository_pb2.DeletePointRequest, _repository_pb2.DeletePointResponse]
+    """Moves a restore point to the repository's trash, from which it can be taken back until a prune empties it."""
+    UndeletePoint: _grpc.UnaryUnaryMultiCallable[_repository_pb2.UndeletePointRequest, _point_pb2.Point]
+    """Takes a deleted restore point back out of the trash."""
+    ListTrash: _grpc.UnaryUnaryMultiCallable[_repository_pb2.ListTrashRequest, _repository_pb2.ListTrashResponse]
+    """Lists the restore points in the trash, the oldest first."""
     ProbeRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.ProbeRepositoryRequest, _repository_pb2.ProbeRepositoryResponse]
     """Tries what a place for repositories can be trusted with; leaves nothing behind."""
     ListRepositoryKeys: _grpc.UnaryUnaryMultiCallable[_repository_pb2.ListRepositoryKeysRequest, _repository_pb2.ListRepositoryKeysResponse]
@@ -76,6 +85,14 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     """Starts a verification; follow the transfer."""
     RebuildRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.RebuildRepositoryRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
     """Starts rebuilding the index from the packs alone; follow the transfer."""
+    PruneRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.PruneRepositoryRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
+    """Starts deleting what no restore point needs; follow the transfer."""
+    DeletePoint: _aio.UnaryUnaryMultiCallable[_repository_pb2.DeletePointRequest, _repository_pb2.DeletePointResponse]  # type: ignore[assignment]
+    """Moves a restore point to the repository's trash, from which it can be taken back until a prune empties it."""
+    UndeletePoint: _aio.UnaryUnaryMultiCallable[_repository_pb2.UndeletePointRequest, _point_pb2.Point]  # type: ignore[assignment]
+    """Takes a deleted restore point back out of the trash."""
+    ListTrash: _aio.UnaryUnaryMultiCallable[_repository_pb2.ListTrashRequest, _repository_pb2.ListTrashResponse]  # type: ignore[assignment]
+    """Lists the restore points in the trash, the oldest first."""
     ProbeRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.ProbeRepositoryRequest, _repository_pb2.ProbeRepositoryResponse]  # type: ignore[assignment]
     """Tries what a place for repositories can be trusted with; leaves nothing behind."""
     ListRepositoryKeys: _aio.UnaryUnaryMultiCallable[_repository_pb2.ListRepositoryKeysRequest, _repository_pb2.ListRepositoryKeysResponse]  # type: ignore[assignment]
@@ -143,6 +160,38 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_transfer_pb2.Transfer, _abc.Awaitable[_transfer_pb2.Transfer]]:
         """Starts rebuilding the index from the packs alone; follow the transfer."""
+
+    @_abc_1.abstractmethod
+    def PruneRepository(
+        self,
+        request: _repository_pb2.PruneRepositoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_transfer_pb2.Transfer, _abc.Awaitable[_transfer_pb2.Transfer]]:
+        """Starts deleting what no restore point needs; follow the transfer."""
+
+    @_abc_1.abstractmethod
+    def DeletePoint(
+        self,
+        request: _repository_pb2.DeletePointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.DeletePointResponse, _abc.Awaitable[_repository_pb2.DeletePointResponse]]:
+        """Moves a restore point to the repository's trash, from which it can be taken back until a prune empties it."""
+
+    @_abc_1.abstractmethod
+    def UndeletePoint(
+        self,
+        request: _repository_pb2.UndeletePointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_point_pb2.Point, _abc.Awaitable[_point_pb2.Point]]:
+        """Takes a deleted restore point back out of the trash."""
+
+    @_abc_1.abstractmethod
+    def ListTrash(
+        self,
+        request: _repository_pb2.ListTrashRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.ListTrashResponse, _abc.Awaitable[_repository_pb2.ListTrashResponse]]:
+        """Lists the restore points in the trash, the oldest first."""
 
     @_abc_1.abstractmethod
     def ProbeRepository(

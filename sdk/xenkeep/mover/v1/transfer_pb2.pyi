@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -135,6 +136,7 @@ class TransferSpec(_message.Message):
     RESTORE_FIELD_NUMBER: _builtins.int
     VERIFY_FIELD_NUMBER: _builtins.int
     REBUILD_FIELD_NUMBER: _builtins.int
+    PRUNE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def backup(self) -> Global___BackupSpec:
         """Back a VM up."""
@@ -151,6 +153,10 @@ class TransferSpec(_message.Message):
     def rebuild(self) -> Global___RebuildSpec:
         """Make a repository's index again."""
 
+    @_builtins.property
+    def prune(self) -> Global___PruneSpec:
+        """Delete what no restore point of a repository needs."""
+
     def __init__(
         self,
         *,
@@ -158,12 +164,13 @@ class TransferSpec(_message.Message):
         restore: Global___RestoreSpec | None = ...,
         verify: Global___VerifySpec | None = ...,
         rebuild: Global___RebuildSpec | None = ...,
+        prune: Global___PruneSpec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "kind", b"kind", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "kind", b"kind", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "kind", b"kind", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "kind", b"kind", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["backup", "restore", "verify", "rebuild"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["backup", "restore", "verify", "rebuild", "prune"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -308,6 +315,38 @@ class RebuildSpec(_message.Message):
 Global___RebuildSpec: _TypeAlias = RebuildSpec  # noqa: Y015
 
 @_typing.final
+class PruneSpec(_message.Message):
+    """A prune of a repository; others may back up, restore and prune meanwhile."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    GRACE_DURATION_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """`repositories/{repository}`."""
+    dry_run: _builtins.bool
+    """Only find out what would be deleted."""
+    @_builtins.property
+    def grace_duration(self) -> _duration_pb2.Duration:
+        """How long deleted points stay in the trash; unset takes the mover's setting."""
+
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        grace_duration: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grace_duration", b"grace_duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "grace_duration", b"grace_duration", "repository", b"repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PruneSpec: _TypeAlias = PruneSpec  # noqa: Y015
+
+@_typing.final
 class Progress(_message.Message):
     """How far a transfer is."""
 
@@ -359,6 +398,7 @@ class TransferResult(_message.Message):
     NOTICES_FIELD_NUMBER: _builtins.int
     RESUMED_FROM_BYTES_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
+    PRUNE_FIELD_NUMBER: _builtins.int
     vm: _builtins.str
     """The VM made by a restore, `pools/{pool}/vms/{vm}`."""
     checked_objects: _builtins.int
@@ -381,6 +421,10 @@ class TransferResult(_message.Message):
     def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
         """Downgrades, skips, retries."""
 
+    @_builtins.property
+    def prune(self) -> Global___PruneResult:
+        """What a prune came to."""
+
     def __init__(
         self,
         *,
@@ -392,14 +436,71 @@ class TransferResult(_message.Message):
         notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
         resumed_from_bytes: _builtins.int = ...,
         seconds: _builtins.float = ...,
+        prune: Global___PruneResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point", "prune", b"prune"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "checked_objects", b"checked_objects", "damages", b"damages", "notices", b"notices", "point", b"point", "resumed_from_bytes", b"resumed_from_bytes", "seconds", b"seconds", "vm", b"vm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "checked_objects", b"checked_objects", "damages", b"damages", "notices", b"notices", "point", b"point", "prune", b"prune", "resumed_from_bytes", b"resumed_from_bytes", "seconds", b"seconds", "vm", b"vm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransferResult: _TypeAlias = TransferResult  # noqa: Y015
+
+@_typing.final
+class PruneResult(_message.Message):
+    """What a prune deleted; of a dry run, what it would."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_PACK_COUNT_FIELD_NUMBER: _builtins.int
+    DELETED_BYTES_FIELD_NUMBER: _builtins.int
+    REPACKED_PACK_COUNT_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    WAITING_PACK_COUNT_FIELD_NUMBER: _builtins.int
+    WAITING_POINT_IDS_FIELD_NUMBER: _builtins.int
+    REVOKED_POINT_IDS_FIELD_NUMBER: _builtins.int
+    PURGED_POINT_IDS_FIELD_NUMBER: _builtins.int
+    deleted_pack_count: _builtins.int
+    """Packs deleted."""
+    deleted_bytes: _builtins.int
+    """Their bytes."""
+    repacked_pack_count: _builtins.int
+    """Of these, packs whose little content was stored again."""
+    stored_bytes: _builtins.int
+    """Bytes that were stored again."""
+    waiting_pack_count: _builtins.int
+    """Packs that are deleted by a later prune, since backups that began before this one may rely on them."""
+    @_builtins.property
+    def waiting_point_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs of the restore points those backups make."""
+
+    @_builtins.property
+    def revoked_point_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs of restore points that nobody can make any more: their backups gave no sign of life."""
+
+    @_builtins.property
+    def purged_point_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs of deleted restore points whose grace period is over."""
+
+    def __init__(
+        self,
+        *,
+        deleted_pack_count: _builtins.int = ...,
+        deleted_bytes: _builtins.int = ...,
+        repacked_pack_count: _builtins.int = ...,
+        stored_bytes: _builtins.int = ...,
+        waiting_pack_count: _builtins.int = ...,
+        waiting_point_ids: _abc.Iterable[_builtins.str] | None = ...,
+        revoked_point_ids: _abc.Iterable[_builtins.str] | None = ...,
+        purged_point_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_bytes", b"deleted_bytes", "deleted_pack_count", b"deleted_pack_count", "purged_point_ids", b"purged_point_ids", "repacked_pack_count", b"repacked_pack_count", "revoked_point_ids", b"revoked_point_ids", "stored_bytes", b"stored_bytes", "waiting_pack_count", b"waiting_pack_count", "waiting_point_ids", b"waiting_point_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PruneResult: _TypeAlias = PruneResult  # noqa: Y015
 
 @_typing.final
 class Damage(_message.Message):

@@ -48,13 +48,20 @@ def make_certificate(path: Path, hostname: str, address: str, now: datetime) -> 
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(key, hashes.SHA256())
     )
+    return store_certificate(path, certificate, key)
+
+
+def store_certificate(
+    path: Path, certificate: x509.Certificate, key: rsa.RSAPrivateKey, chain: bytes = b""
+) -> HostCertificate:
+    """Put a certificate and its key in place of what ``path`` held; ``chain`` is PEM that vouches for it."""
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     draft = path.with_suffix(".draft")
     draft.touch(mode=0o600)
-    draft.write_bytes(secret + pem)
+    draft.write_bytes(secret + pem + chain)
     draft.replace(path)
     return HostCertificate(
         path,

@@ -15,7 +15,7 @@ from services.simulator.database.database import Database
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
 from services.simulator.model.schema import Model
-from services.simulator.pool.certificates import make_certificate
+from services.simulator.pool.certificates import HostCertificate, make_certificate
 from services.simulator.pool.description import PoolDescription
 from services.simulator.pool.guest_disks import GuestDisks
 from services.simulator.pool.host import Host
@@ -134,16 +134,20 @@ class Pool:
 
     async def replace_certificate(self, host: Host) -> str:
         """A host gets a new certificate; its fingerprint."""
-        old = host.certificate.fingerprint
         new = await asyncio.to_thread(
             make_certificate, host.certificate.path, host.name, host.address, self.clock.now()
         )
+        self.use_certificate(host, new)
+        return new.fingerprint
+
+    def use_certificate(self, host: Host, new: HostCertificate) -> None:
+        """Connections made from now on see a certificate that is stored already."""
+        old = host.certificate.fingerprint
         host.replace_certificate(new)
         for row in self.db.rows("Certificate") if "Certificate" in self.db.tables else ():
             if row["fingerprint"] == old:
-                times = {"not_before": self.now(), "not_after": DateTime.of(new.not_after)}
+                times = {"not_before": DateTime.of(new.not_before), "not_after": DateTime.of(new.not_after)}
                 self.db.update("Certificate", row.ref, fingerprint=new.fingerprint, **times)
-        return new.fingerprint
 
     def work(self, job: Coroutine[Any, Any, None]) -> None:
         """Run ``job`` beside everything else, until it ends or the toolstack restarts."""

@@ -1,10 +1,13 @@
 """Hosts: emptied, stopped, removed; how many a pool may lose; their networks."""
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from services.simulator.pool.certificates import make_certificate
 from services.simulator.pool.description import DiskDescription, VmDescription
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
@@ -138,3 +141,29 @@ async def test_vms_are_in_one_group_which_knows_them(tmp_path: Path) -> None:
         await sdk.call("VM_group.destroy", groups[1])
         assert await sdk.call("VM.get_groups", vm) == []
         sdk.close()
+
+
+async def test_a_host_shows_the_certificate_that_was_installed(
+    simulation: Simulation, sdk: Sdk, tmp_path: Path
+) -> None:
+    host = await named(sdk, "host", "host-1")
+    now = simulation.pool.clock.now()
+    made = make_certificate(tmp_path / "new.pem", "host-1", "127.0.0.11", now)
+    key = made.path.read_text().partition("-----BEGIN CERTIFICATE-----")[0]
+    other = make_certificate(tmp_path / "other.pem", "host-1", "127.0.0.11", now)
+    for certificate, private, code in (
+        (made.pem, "no key", "SERVER_CERTIFICATE_KEY_INVALID"),
+        ("no certificate", key, "SERVER_CERTIFICATE_INVALID"),
+        (other.pem, key, "SERVER_CERTIFICATE_KEY_MISMATCH"),
+    ):
+        refused = await sdk.refused("host.install_server_certificate", host, certificate, private, "")
+        assert refused[0] == code
+    await sdk.call("host.install_server_certificate", host, made.pem, key, "")
+    port = simulation.pool.description.https_port
+    shown = await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.11", port))
+    assert shown.strip() == made.pem.strip()
+    assert await sdk.call("host.get_server_certificate", host) == made.pem
+    shown_by = await sdk.call("host.get_certificates", host)
+    assert made.fingerprint in [await sdk.call("Certificate.get_fingerprint", ref) for ref in shown_by]
+    await sdk.call("host.reset_server_certificate", host)
+    assert await sdk.call("host.get_server_certificate", host) != made.pem

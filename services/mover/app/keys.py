@@ -38,7 +38,7 @@ class Keys:
         async with self._changing:
             repository, _ = await self._opened(name)
             key_id = await asyncio.to_thread(_free_id, repository, PASSPHRASE)
-            await asyncio.to_thread(repository.add_passphrase, key_id, passphrase.reveal(), label)
+            await asyncio.to_thread(repository.keys.add_passphrase, key_id, passphrase.reveal(), label)
             if use:
                 sealed = self._shelf.seal(repository.repository_id, passphrase)
                 async with self._books.writing() as work:
@@ -51,20 +51,20 @@ class Keys:
         async with self._changing:
             repository, _ = await self._opened(name)
             key_id = await asyncio.to_thread(_free_id, repository, RECOVERY)
-            printed = await asyncio.to_thread(repository.add_recovery_key, key_id, label)
+            printed = await asyncio.to_thread(repository.keys.add_recovery_key, key_id, label)
         return Key(key_id, RECOVERY, label, in_use=False), printed
 
     async def remove(self, name: str, key_id: str) -> Sequence[Key]:
         """What is left. Raises FailedPrecondition for one of the last two keys and for the one in use."""
         async with self._changing:
             repository, secret = await self._opened(name)
-            if await asyncio.to_thread(repository.slot_of, secret.reveal()) == key_id:
+            if await asyncio.to_thread(repository.keys.slot_of, secret.reveal()) == key_id:
                 raise FailedPrecondition(
                     f"This site opens the repository with {key_id}.",
                     reason="KEY_IN_USE",
                     hint="Add another passphrase with `xenkeep repo key add --use` first.",
                 )
-            await asyncio.to_thread(repository.remove_slot, key_id)
+            await asyncio.to_thread(repository.keys.remove_slot, key_id)
             return await asyncio.to_thread(_keys, repository, secret)
 
     async def probe(self, url: str) -> ProbeReport:
@@ -79,12 +79,12 @@ class Keys:
 
 
 def _keys(repository: Repository, secret: Secret) -> Sequence[Key]:
-    used = repository.slot_of(secret.reveal())
-    return [Key(id_, kind, label, id_ == used) for id_, kind, label in repository.list_slots()]
+    used = repository.keys.slot_of(secret.reveal())
+    return [Key(id_, kind, label, id_ == used) for id_, kind, label in repository.keys.list_slots()]
 
 
 def _free_id(repository: Repository, kind: str) -> str:
-    taken = {id_ for id_, _, _ in repository.list_slots()}
+    taken = {id_ for id_, _, _ in repository.keys.list_slots()}
     return next(id_ for n in range(1, len(taken) + 2) if (id_ := f"{kind}-{n}") not in taken)
 
 

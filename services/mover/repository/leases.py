@@ -85,7 +85,7 @@ class LeaseKeeper:
         self._notice = on_notice
         self._seconds = seconds
         self._wake = flow.condition()
-        self._ended = False
+        self._ended = self._told = False
 
     def start(self) -> None:
         self._flow.start("lease", self._run)
@@ -100,7 +100,9 @@ class LeaseKeeper:
             try:
                 self._lease.beat()
             except (*_PASSING, PermissionDenied) as error:
-                self._notice("LEASE_NOT_RENEWED", f"{error.message} It is renewed later.")
+                if not self._told:
+                    self._notice("LEASE_NOT_RENEWED", f"{error.message} It is tried again every minute.")
+                self._told = True
 
     def _wait(self) -> bool:
         """True when it is time for a beat, False when the session has ended."""

@@ -9,21 +9,13 @@ from services.mover.repository.checkpoint import remove_checkpoints
 from services.mover.repository.compare import compare_disk
 from services.mover.repository.context import Context
 from services.mover.repository.damage import recorded_damage
-from services.mover.repository.epochs import learn_epochs, start_epoch
 from services.mover.repository.extents import Extent
 from services.mover.repository.format.point import RestorePoint
-from services.mover.repository.format.slot import Argon2Cost
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.indexing import compact_index, rebuild_index, sync_index
-from services.mover.repository.keyslots import (
-    add_passphrase,
-    add_recovery_key,
-    read_slots,
-    remove_slot,
-    unlock,
-)
 from services.mover.repository.leases import take_lease
 from services.mover.repository.opening import require_writable
+from services.mover.repository.ownerkeys import RepositoryKeys
 from services.mover.repository.points import (
     listed_points,
     read_base,
@@ -69,6 +61,7 @@ class Repository:
         self._context = context
         self._notices = notices
         self._swept = False
+        self.keys = RepositoryKeys(context, self._prepare_writing)
 
     @property
     def repository_id(self) -> str:
@@ -269,40 +262,6 @@ class Repository:
     def statistics(self) -> Statistics:
         packs, pack_bytes, blobs = self._context.index.totals()
         return Statistics(len(self.list_points()), packs, pack_bytes, blobs, self._context.store.free_bytes())
-
-    def start_epoch(self) -> int:
-        """Seal new packs with a fresh data key from the next backup on; its epoch."""
-        self._prepare_writing()
-        highest = learn_epochs(self._context)
-        return start_epoch(self._context, highest.epoch if highest else 0).epoch
-
-    def list_slots(self) -> list[tuple[str, str, str]]:
-        """Id, kind and label of every key slot."""
-        slots = read_slots(self._context.store, self._context.on_notice)
-        return [(slot.slot_id, slot.kind, slot.label) for slot in slots]
-
-    def slot_of(self, secret: str) -> str:
-        """Id of the slot that ``secret`` opens; raises Unauthenticated when it opens none."""
-        context = self._context
-        slots = read_slots(context.store, context.on_notice)
-        return unlock(slots, secret, context.store.location, context.on_notice)[1].slot_id
-
-    def add_passphrase(
-        self, slot_id: str, passphrase: str, label: str = "", cost: Argon2Cost | None = None
-    ) -> None:
-        """Let another passphrase open the repository; raises AlreadyExists when the slot id is taken."""
-        self._prepare_writing()
-        add_passphrase(self._context, slot_id, passphrase, label, cost or Argon2Cost())
-
-    def add_recovery_key(self, slot_id: str, label: str = "") -> str:
-        """Another recovery key, which is kept nowhere."""
-        self._prepare_writing()
-        return add_recovery_key(self._context, slot_id, label)
-
-    def remove_slot(self, slot_id: str) -> None:
-        """Make a passphrase or recovery key useless; raises FailedPrecondition when too few would be left."""
-        self._prepare_writing()
-        remove_slot(self._context, slot_id)
 
     def _quarantining(self, point_id: str, parts: Iterator[bytes]) -> Iterator[bytes]:
         try:

@@ -72,16 +72,16 @@ def test_keys_are_added_changed_and_removed_but_never_the_last_two(tmp_path: Pat
     store = MemoryStore()
     with new_repository(store, tmp_path) as repository:
         with pytest.raises(FailedPrecondition, match="must be left"):
-            repository.remove_slot("passphrase-1")
-        repository.add_passphrase("second", "another passphrase", "for Ute", cost=QUICK)
-        paper = repository.add_recovery_key("paper-2")
+            repository.keys.remove_slot("passphrase-1")
+        repository.keys.add_passphrase("second", "another passphrase", "for Ute", cost=QUICK)
+        paper = repository.keys.add_recovery_key("paper-2")
         with pytest.raises(AlreadyExists):
-            repository.add_passphrase("second", "yet another passphrase", cost=QUICK)
-        repository.remove_slot("passphrase-1")
-        repository.remove_slot("recovery-1")
+            repository.keys.add_passphrase("second", "yet another passphrase", cost=QUICK)
+        repository.keys.remove_slot("passphrase-1")
+        repository.keys.remove_slot("recovery-1")
         with pytest.raises(NotFound, match="paper-2"):
-            repository.remove_slot("none")
-        assert [slot for slot, _, _ in repository.list_slots()] == ["paper-2", "second"]
+            repository.keys.remove_slot("none")
+        assert [slot for slot, _, _ in repository.keys.list_slots()] == ["paper-2", "second"]
     reopen(store, tmp_path, "another passphrase").close()
     reopen(store, tmp_path, paper).close()
     with pytest.raises(Unauthenticated):
@@ -98,7 +98,7 @@ def test_a_new_epoch_seals_new_packs_and_old_ones_still_open(tmp_path: Path) -> 
     store = MemoryStore()
     with new_repository(store, tmp_path / "a") as repository:
         back_up(repository, "p1", noise(MIB))
-        assert repository.start_epoch() == 2
+        assert repository.keys.start_epoch() == 2
         back_up(repository, "p2", noise(MIB, 1))
     for name in [name for name in store.objects if name.startswith("epochs/")]:
         del store.objects[name]

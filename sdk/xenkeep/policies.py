@@ -35,6 +35,11 @@ class Policies:
             lambda page: page.policies,
         )
 
+    def preview(self, name: str, vm: str = "") -> policy_pb2.PreviewPolicyResponse:
+        """What a run of a policy would do now, to all VMs it selects or to one."""
+        request = policy_pb2.PreviewPolicyRequest(name=name, vm=vm)
+        return self._caller.unary(self._stub.PreviewPolicy, request)
+
     def remove(self, name: str) -> None:
         """Remove a policy; its runs and restore points stay."""
         self._caller.unary(self._stub.DeletePolicy, policy_pb2.DeletePolicyRequest(name=name))

@@ -21,6 +21,11 @@ def test_the_points_of_a_group_share_their_moment_and_restore(stack: Stack) -> N
     stack.ok("policy", "apply", stack.folder / "shop.yaml")
     assert "shop" in stack.ok("policy", "show", "shop")
 
+    planned = {each["vm_display_name"]: each for each in stack.data("policy", "preview", "shop")["vms"]}
+    assert ("METHOD_NORMAL", "shop") == (planned["web"]["method"], planned["web"]["group"])
+    assert "CONSISTENCY_POWERED_OFF" == planned["spare"]["consistency"]
+    assert "crash, with group shop" in stack.ok("vm", "show", "web")
+
     run = stack.data("run", "start", "shop", "--wait")
 
     groups = {task["subject_display_name"]: task.get("group", "") for task in run["tasks"]}

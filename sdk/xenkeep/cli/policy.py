@@ -5,9 +5,21 @@ from typing import Annotated
 
 import typer
 from google.protobuf.json_format import MessageToDict
+from rich.console import RenderableType
 
 from xenkeep.cli.files import read
-from xenkeep.cli.output import Json, console, details, last_part, moment, show, show_all, show_data, word
+from xenkeep.cli.output import (
+    Json,
+    console,
+    details,
+    last_part,
+    moment,
+    show,
+    show_all,
+    show_data,
+    table,
+    word,
+)
 from xenkeep.cli.policy_file import PolicyFile
 from xenkeep.cli.session import client
 from xenkeep.common.v1 import capture_pb2
@@ -74,6 +86,14 @@ def show_one(name: str, json_: Json = False) -> None:
 
 
 @app.command()
+def preview(name: str, json_: Json = False) -> None:
+    """Show what a run would do now: which VMs, and by which method each. Nothing is done."""
+    with client() as xenkeep:
+        found = xenkeep.policies.preview(f"policies/{last_part(name)}")
+    show(found, lambda: _preview(found), json_=json_)
+
+
+@app.command()
 def remove(name: str, json_: Json = False) -> None:
     """Remove a policy. Its runs and restore points stay."""
     with client() as xenkeep:
@@ -82,6 +102,21 @@ def remove(name: str, json_: Json = False) -> None:
         show_data({"removed": f"policies/{last_part(name)}"})
     else:
         console.print(f"Removed policy {last_part(name)}.")
+
+
+def _preview(found: policy_pb2.PreviewPolicyResponse) -> RenderableType:
+    rows = [
+        (
+            each.vm_display_name,
+            word(capture_pb2.Method, each.method) or "fails",
+            word(capture_pb2.Consistency, each.consistency),
+            each.group,
+            each.message,
+        )
+        for each in found.vms
+    ]
+    rows += [(missing, "fails", "", "", "There is no such VM.") for missing in found.missing]
+    return table(("VM", "METHOD", "GUARANTEES", "GROUP", "NOTE"), rows)
 
 
 def _said(policy: policy_pb2.Policy) -> object:

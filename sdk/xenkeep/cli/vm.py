@@ -6,8 +6,11 @@ import typer
 
 from xenkeep.cli.output import Json, details, last_part, show, show_all, size, word
 from xenkeep.cli.session import client
+from xenkeep.client import Client
 from xenkeep.common.v1 import capture_pb2
+from xenkeep.errors import Error
 from xenkeep.hypervisor.v1 import vm_pb2
+from xenkeep.scheduler.v1 import policy_pb2
 
 app = typer.Typer(help="VMs of the pools.", no_args_is_help=True)
 
@@ -42,7 +45,7 @@ def show_one(name: str, json_: Json = False) -> None:
     """Show a VM, its guest, what comes of each method, its disks and interfaces."""
     with client() as xenkeep:
         vm = xenkeep.vms.get(name)
-    show(vm, lambda: details(_lines(vm)), json_=json_)
+        show(vm, lambda: details([*_lines(vm), *_policies(xenkeep, vm)]), json_=json_)
 
 
 def _lines(vm: vm_pb2.Vm) -> list[tuple[str, str]]:
@@ -66,6 +69,25 @@ def _lines(vm: vm_pb2.Vm) -> list[tuple[str, str]]:
     for vif in vm.network_interfaces:
         lines.append(("Interface", f"{vif.device}: {vif.mac} on {vif.network_display_name}"))
     return lines
+
+
+def _policies(xenkeep: Client, vm: vm_pb2.Vm) -> list[tuple[str, str]]:
+    """What a run of each policy that selects the VM would do to it now."""
+    try:
+        return [
+            (f"Policy {last_part(policy.name)}", _planned(each))
+            for policy in xenkeep.policies.list()
+            for each in xenkeep.policies.preview(policy.name, vm.name).vms
+        ]
+    except Error as error:
+        return [("Policies", f"not known: {error.message}")]
+
+
+def _planned(each: policy_pb2.VmPreview) -> str:
+    if not each.method:
+        return f"its backup would fail. {each.message}"
+    text = f"{word(capture_pb2.Method, each.method)}: {word(capture_pb2.Consistency, each.consistency)}"
+    return ", ".join(filter(None, (text, each.group and f"with group {each.group}"))) + f" {each.message}"
 
 
 def _guest(guest: vm_pb2.Guest) -> list[tuple[str, str]]:

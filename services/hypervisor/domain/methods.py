@@ -11,11 +11,13 @@ NO_AGENT = "no agent that could freeze its file systems is connected"
 
 @dataclass(frozen=True)
 class MethodCheck:
-    """``obstacle`` is why it cannot be used, empty when it can; ``consistency`` what it then guarantees."""
+    """``obstacle`` is why it cannot be used, empty when it can; ``consistency`` what it then guarantees;
+    ``usable_with`` the option of a policy with which it can be used all the same."""
 
     method: Method
     obstacle: str
     consistency: Consistency
+    usable_with: str = ""
 
     @property
     def usable(self) -> bool:
@@ -32,10 +34,13 @@ def _checks(vm: Vm, agent_obstacle: str) -> Iterator[MethodCheck]:
     halted = vm.power_state is PowerState.HALTED
     off = Consistency.POWERED_OFF
     yield MethodCheck(Method.NORMAL, "", consistency_of(vm.power_state))
-    yield MethodCheck(Method.OFFLINE, "" if halted else _why_not_offline(vm), off)
-    yield MethodCheck(Method.MEMORY, _why_no_memory(vm), Consistency.MEMORY)
-    quiesce = vm.quiesce_obstacle and agent_obstacle and f"{vm.quiesce_obstacle}; {agent_obstacle}"
     running = vm.power_state is PowerState.RUNNING
+    force = "offline.force" if running and vm.shutdown_obstacle else ""
+    yield MethodCheck(Method.OFFLINE, "" if halted else _why_not_offline(vm), off, force)
+    no_memory = _why_no_memory(vm)
+    allowed = "memory.domain_controllers" if no_memory and not vm.memory_obstacle else ""
+    yield MethodCheck(Method.MEMORY, no_memory, Consistency.MEMORY, allowed)
+    quiesce = vm.quiesce_obstacle and agent_obstacle and f"{vm.quiesce_obstacle}; {agent_obstacle}"
     why_not = quiesce if running else f"it is {vm.power_state.value.lower()}"
     yield MethodCheck(Method.QUIESCED, "" if halted else why_not, off if halted else Consistency.APPLICATION)
 

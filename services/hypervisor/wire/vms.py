@@ -80,4 +80,5 @@ def _check_to_proto(check: MethodCheck) -> vm_pb2.MethodCheck:
         usable=check.usable,
         obstacle=check.obstacle,
         consistency=capture_pb2.Consistency.Value(f"CONSISTENCY_{check.consistency.value}"),
+        usable_with=check.usable_with,
     )

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import grpc
+from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import pool_pb2, pool_pb2_grpc, vm_pb2, vm_pb2_grpc
 
 from services.chassis.errors import Internal
 from services.chassis.rpc.channel import translated
-from services.scheduler.domain.selection import Vm
+from services.scheduler.domain.selection import MethodCheck, Vm
 
 PEER = "The hypervisor service"
 PAGE = 1000
@@ -52,4 +53,11 @@ def _vm(vm: vm_pb2.Vm) -> Vm:
             hint="Look into its log; its release may not fit the scheduler's.",
         )
     sr_ids = tuple(sorted({disk.sr_id for disk in vm.disks if disk.sr_id}))
-    return Vm(vm.name, vm.display_name, vm.host_id, frozenset(vm.tags), sr_ids)
+    checks = tuple(map(_check, vm.method_checks))
+    return Vm(vm.name, vm.display_name, vm.host_id, frozenset(vm.tags), sr_ids, checks)
+
+
+def _check(check: vm_pb2.MethodCheck) -> MethodCheck:
+    method = capture_pb2.Method.Name(check.method).removeprefix("METHOD_").lower()
+    consistency = capture_pb2.Consistency.Name(check.consistency).removeprefix("CONSISTENCY_").lower()
+    return MethodCheck(method, check.obstacle, consistency, check.usable_with)

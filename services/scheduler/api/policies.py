@@ -8,6 +8,7 @@ from services.chassis.paging import page_size, parts_of, token_of
 from services.scheduler.app.policies import PolicyBook
 from services.scheduler.wire.names import id_in
 from services.scheduler.wire.policy import policy_from_proto, policy_to_proto
+from services.scheduler.wire.preview import preview_to_proto
 
 
 class PolicyApi(policy_pb2_grpc.PolicyServiceServicer):
@@ -34,6 +35,11 @@ class PolicyApi(policy_pb2_grpc.PolicyServiceServicer):
         more = token_of(page[size - 1].policy_id) if len(page) > size else ""
         policies = [policy_to_proto(policy) for policy in page[:size]]
         return policy_pb2.ListPoliciesResponse(policies=policies, next_page_token=more)
+
+    async def PreviewPolicy(
+        self, request: policy_pb2.PreviewPolicyRequest, context: Any
+    ) -> policy_pb2.PreviewPolicyResponse:
+        return preview_to_proto(await self._policies.preview(id_in(request.name, "policies"), request.vm))
 
     async def DeletePolicy(
         self, request: policy_pb2.DeletePolicyRequest, context: Any

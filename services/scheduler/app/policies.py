@@ -6,7 +6,10 @@ from dataclasses import replace
 from services.chassis.clock import Clock
 from services.chassis.errors import AlreadyExists, NotFound
 from services.chassis.ids import IdSource
+from services.scheduler.domain.grouping import grouped
 from services.scheduler.domain.policy import Policy, check, replaced, timed
+from services.scheduler.domain.preview import Preview, preview
+from services.scheduler.domain.selection import select
 from services.scheduler.ports import Ledger, Repositories, Vms
 
 
@@ -52,6 +55,19 @@ class PolicyBook:
         """The first ``size`` by id that come after ``after``."""
         async with self._ledger.reading() as work:
             return await work.policies.page(after, size)
+
+    async def preview(self, policy_id: str, reference: str) -> Preview:
+        """What a run would do now to the VM of that name or UUID, or to all with "". Raises NotFound
+        POLICY_NOT_FOUND, FailedPrecondition for groups that cannot be, Unavailable."""
+        policy = await self.get(policy_id)
+        selection = select(policy.selector, await self._vms.list_vms(policy.selector.pool))
+        groups, _ = grouped(policy.grouping, selection.vms)
+        vms = tuple(
+            preview(policy, vm, groups.get(vm.name, ""))
+            for vm in selection.vms
+            if reference in ("", vm.name, vm.vm_id, vm.display_name)
+        )
+        return Preview(vms, selection.missing)
 
     async def delete(self, policy_id: str) -> None:
         """Its runs stay, also one that is under way."""

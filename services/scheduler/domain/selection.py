@@ -8,6 +8,17 @@ from services.scheduler.domain.policy import Selector
 
 
 @dataclass(frozen=True, slots=True)
+class MethodCheck:
+    """What the hypervisor service says of a method: ``obstacle`` is why it cannot be used now, empty when
+    it can; ``usable_with`` the option it could be used with all the same."""
+
+    method: str
+    obstacle: str
+    consistency: str
+    usable_with: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Vm:
     """A VM as the hypervisor service lists it. ``name`` is ``pools/{pool}/vms/{vm}``; host empty when off."""
 
@@ -16,6 +27,7 @@ class Vm:
     host_id: str = ""
     tags: frozenset[str] = frozenset()
     sr_ids: tuple[str, ...] = ()
+    checks: tuple[MethodCheck, ...] = ()
 
     @property
     def vm_id(self) -> str:

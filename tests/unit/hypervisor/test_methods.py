@@ -128,6 +128,13 @@ def test_the_memory_of_a_domain_controller_has_to_be_allowed() -> None:
     [told] = [check for check in checks(vm(guest=guest)) if check.method is Method.MEMORY]
     assert not told.usable
     assert "tag 'dc'" in told.obstacle
+    assert "memory.domain_controllers" == told.usable_with
+
+
+def test_what_an_option_of_a_policy_would_make_possible_is_told() -> None:
+    deaf = vm(shutdown_obstacle="its guest tools are missing", memory_obstacle="its guest tools are missing")
+    told = {check.method: check.usable_with for check in checks(deaf) if not check.usable}
+    assert ("offline.force", "") == (told[Method.OFFLINE], told[Method.MEMORY])
 
 
 def test_all_of_it_is_on_the_wire() -> None:

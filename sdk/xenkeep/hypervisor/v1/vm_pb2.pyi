@@ -243,6 +243,7 @@ class MethodCheck(_message.Message):
     USABLE_FIELD_NUMBER: _builtins.int
     OBSTACLE_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
+    USABLE_WITH_FIELD_NUMBER: _builtins.int
     method: _capture_pb2.Method.ValueType
     """The method that was asked about."""
     usable: _builtins.bool
@@ -251,6 +252,8 @@ class MethodCheck(_message.Message):
     """Why it cannot be used."""
     consistency: _capture_pb2.Consistency.ValueType
     """What the point guarantees if it is used."""
+    usable_with: _builtins.str
+    """The option of a policy it could be used with all the same: "offline.force", "memory.domain_controllers"; empty when there is none."""
     def __init__(
         self,
         *,
@@ -258,10 +261,11 @@ class MethodCheck(_message.Message):
         usable: _builtins.bool = ...,
         obstacle: _builtins.str = ...,
         consistency: _capture_pb2.Consistency.ValueType = ...,
+        usable_with: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "method", b"method", "obstacle", b"obstacle", "usable", b"usable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "method", b"method", "obstacle", b"obstacle", "usable", b"usable", "usable_with", b"usable_with"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

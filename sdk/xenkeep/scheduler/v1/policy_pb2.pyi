@@ -415,3 +415,101 @@ class DeletePolicyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeletePolicyResponse: _TypeAlias = DeletePolicyResponse  # noqa: Y015
+
+@_typing.final
+class PreviewPolicyRequest(_message.Message):
+    """Request of PreviewPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`policies/{policy}`."""
+    vm: _builtins.str
+    """Only this VM, by name, UUID or `pools/{pool}/vms/{vm}`; empty for all."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        vm: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "vm", b"vm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewPolicyRequest: _TypeAlias = PreviewPolicyRequest  # noqa: Y015
+
+@_typing.final
+class PreviewPolicyResponse(_message.Message):
+    """Response of PreviewPolicy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VMS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def vms(self) -> _containers.RepeatedCompositeFieldContainer[Global___VmPreview]:
+        """The VMs it selects, by name."""
+
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it names that is no VM."""
+
+    def __init__(
+        self,
+        *,
+        vms: _abc.Iterable[Global___VmPreview] | None = ...,
+        missing: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["missing", b"missing", "vms", b"vms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewPolicyResponse: _TypeAlias = PreviewPolicyResponse  # noqa: Y015
+
+@_typing.final
+class VmPreview(_message.Message):
+    """What a run would do to a VM, as far as can be told before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VM_FIELD_NUMBER: _builtins.int
+    VM_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
+    vm: _builtins.str
+    """`pools/{pool}/vms/{vm}`."""
+    vm_display_name: _builtins.str
+    """Its name."""
+    method: _capture_pb2.Method.ValueType
+    """The method that would be used; unspecified when its backup would fail."""
+    consistency: _capture_pb2.Consistency.ValueType
+    """What the point would guarantee."""
+    message: _builtins.str
+    """Why its backup would fail, or be made by another method than the policy's."""
+    group: _builtins.str
+    """The group it would be captured with; empty when alone."""
+    def __init__(
+        self,
+        *,
+        vm: _builtins.str = ...,
+        vm_display_name: _builtins.str = ...,
+        method: _capture_pb2.Method.ValueType = ...,
+        consistency: _capture_pb2.Consistency.ValueType = ...,
+        message: _builtins.str = ...,
+        group: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "group", b"group", "message", b"message", "method", b"method", "vm", b"vm", "vm_display_name", b"vm_display_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VmPreview: _TypeAlias = VmPreview  # noqa: Y015

@@ -60,6 +60,11 @@ class PolicyServiceStub:
                 request_serializer=xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.DeletePolicyRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.DeletePolicyResponse.FromString,
                 _registered_method=True)
+        self.PreviewPolicy = channel.unary_unary(
+                '/xenkeep.scheduler.v1.PolicyService/PreviewPolicy',
+                request_serializer=xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.PreviewPolicyRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.PreviewPolicyResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer:
@@ -101,6 +106,13 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewPolicy(self, request, context):
+        """Says what a run of a policy would do now: which VMs, and by which method each. Nothing is done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +140,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.DeletePolicy,
                     request_deserializer=xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.DeletePolicyRequest.FromString,
                     response_serializer=xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.DeletePolicyResponse.SerializeToString,
+            ),
+            'PreviewPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewPolicy,
+                    request_deserializer=xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.PreviewPolicyRequest.FromString,
+                    response_serializer=xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.PreviewPolicyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +283,33 @@ class PolicyService:
             '/xenkeep.scheduler.v1.PolicyService/DeletePolicy',
             xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.DeletePolicyRequest.SerializeToString,
             xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.DeletePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.scheduler.v1.PolicyService/PreviewPolicy',
+            xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.PreviewPolicyRequest.SerializeToString,
+            xenkeep_dot_scheduler_dot_v1_dot_policy__pb2.PreviewPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class PolicyServiceStub:
     """Lists the policies by name."""
     DeletePolicy: _grpc.UnaryUnaryMultiCallable[_policy_pb2.DeletePolicyRequest, _policy_pb2.DeletePolicyResponse]
     """Removes a policy. Its runs and restore points stay."""
+    PreviewPolicy: _grpc.UnaryUnaryMultiCallable[_policy_pb2.PreviewPolicyRequest, _policy_pb2.PreviewPolicyResponse]
+    """Says what a run of a policy would do now: which VMs, and by which method each. Nothing is done."""
 
 @_typing.type_check_only
 class PolicyServiceAsyncStub(PolicyServiceStub):
@@ -59,6 +61,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """Lists the policies by name."""
     DeletePolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.DeletePolicyRequest, _policy_pb2.DeletePolicyResponse]  # type: ignore[assignment]
     """Removes a policy. Its runs and restore points stay."""
+    PreviewPolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.PreviewPolicyRequest, _policy_pb2.PreviewPolicyResponse]  # type: ignore[assignment]
+    """Says what a run of a policy would do now: which VMs, and by which method each. Nothing is done."""
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Policies: which VMs, how, when, where to."""
@@ -102,5 +106,13 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.DeletePolicyResponse, _abc.Awaitable[_policy_pb2.DeletePolicyResponse]]:
         """Removes a policy. Its runs and restore points stay."""
+
+    @_abc_1.abstractmethod
+    def PreviewPolicy(
+        self,
+        request: _policy_pb2.PreviewPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_policy_pb2.PreviewPolicyResponse, _abc.Awaitable[_policy_pb2.PreviewPolicyResponse]]:
+        """Says what a run of a policy would do now: which VMs, and by which method each. Nothing is done."""
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

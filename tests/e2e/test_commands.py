@@ -60,6 +60,13 @@ def wait_until_followed_by(stack: Stack, count: int) -> None:
         assert time.monotonic() < deadline, "nobody follows the events"
 
 
+def wait_for_points(stack: Stack, count: int) -> None:
+    """The catalog hears of what happens in a repository; nobody tells when it has."""
+    deadline = time.monotonic() + PATIENCE_S
+    while len(stack.data("point", "list")) != count:
+        assert time.monotonic() < deadline, stack.ok("point", "list")
+
+
 def test_a_pool_is_added_by_a_supporter_once_its_certificate_was_agreed_to(stack: Stack) -> None:
     address = stack.pool.address(2)
     sha256 = stack.client.pools.probe(address).sha256
@@ -232,6 +239,30 @@ def test_a_repository_is_verified_and_rebuilt(stack: Stack, points: dict[str, st
     assert {"points": count, "added": 0, "removed": 0} == {
         key: int(value) for key, value in stack.data("point", "sync").items()
     }
+
+
+def test_a_point_is_deleted_taken_back_and_pruned(stack: Stack, points: dict[str, str]) -> None:
+    stack.guest_writes(stack.disks("web")[0], 8 << 20, b"more" * 16384)
+    point = stack.backup("web")["result"]["point"]["point_id"]
+    count = len(stack.data("point", "list"))
+
+    deleted = stack.ok("point", "delete", point[:8])
+    wait_for_points(stack, count - 1)
+    assert f"xenkeep point undelete {point} --repository {REPOSITORY}" in deleted
+    assert [point] == [each["point_id"] for each in stack.data("repo", "trash", REPOSITORY)]
+    stack.ok("point", "undelete", point, "--repository", REPOSITORY)
+    wait_for_points(stack, count)
+    stack.ok("point", "delete", point)
+    foretold = stack.data("repo", "prune", REPOSITORY, "--dry-run", "--grace", "0s")
+    pruned = stack.data("repo", "prune", REPOSITORY, "--grace", "0s")
+
+    wait_for_points(stack, count - 1)
+    assert [point] == pruned["result"]["prune"]["purged_point_ids"]
+    assert foretold["result"]["prune"]["deleted_bytes"] == pruned["result"]["prune"]["deleted_bytes"] != "0"
+    assert "0 packs" in stack.ok("repo", "prune", REPOSITORY)
+    assert [] == stack.data("repo", "verify", REPOSITORY)["result"]["damages"]
+    code, error = stack.refused("point", "undelete", point, "--repository", REPOSITORY)
+    assert (4, "POINT_NOT_IN_TRASH") == (code, error["reason"])
 
 
 def test_a_point_whose_object_is_damaged_stays_listed_and_says_so(stack: Stack) -> None:

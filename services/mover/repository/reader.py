@@ -56,6 +56,8 @@ class BlobReader:
         self._keys = keys
         self._locations = locations
         self._refresh: Callable[[], None] = _nothing
+        self._given_up: set[str] = set()
+        """Packs and blobs that were not to be found after a refresh either."""
 
     def when_gone(self, refresh: Callable[[], None]) -> None:
         """Call ``refresh`` before a blob is given up: its pack may have been replaced by another since."""
@@ -69,10 +71,16 @@ class BlobReader:
         try:
             return self._read_known(ids, type_)
         except DataLoss as error:
-            if not error.metadata.get(_GONE):
+            gone = error.metadata.get(_GONE)
+            if not gone or gone in self._given_up:
                 raise
             self._refresh()
+        try:
             return self._read_known(ids, type_)
+        except DataLoss as error:
+            if gone := error.metadata.get(_GONE):
+                self._given_up.add(gone)
+            raise
 
     def _read_known(self, ids: Collection[bytes], type_: BlobType) -> dict[bytes, Bytes]:
         wanted = list(dict.fromkeys(ids))
@@ -83,7 +91,7 @@ class BlobReader:
                 f"{missing[0].hex()} among them.",
                 reason="BLOB_MISSING",
                 hint="Rebuild the index from the packs; if that does not help, packs were deleted.",
-                metadata={"blob": missing[0].hex(), _GONE: "blob"},
+                metadata={"blob": missing[0].hex(), _GONE: missing[0].hex()},
             )
         plains: dict[bytes, Bytes] = {}
         for group in _coalesce(copies[0] for copies in found.values()):
@@ -133,7 +141,7 @@ class BlobReader:
             raise damaged(pack.name, f"{entry.id.hex()} is a {entry.type.name.lower()} there")
         if len(sealed) != entry.stored:
             error = damaged(pack.name, "it is gone or shorter than the index says")
-            error.metadata[_GONE] = "pack"
+            error.metadata[_GONE] = pack.name
             raise error
         cipher = AESGCM(pack_key(self.data_key(pack), pack.salt, pack.kind, self._keys.repository_id)[0])
         return open_blob(cipher, self._keys, pack.salt, location.slot, entry, sealed, pack.name)

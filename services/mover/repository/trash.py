@@ -78,6 +78,8 @@ def undelete_point(context: Context, point_id: str) -> None:
         data = context.store.get(copies[-1].name)
         context.objects.get("point", copies[-1].name, point_name(point_id))
         lease.require()
+        if is_revoked(context, point_name(point_id)):  # an earlier try died: what it wanted is still here
+            context.store.delete(point_name(point_id))
         put_same(context.store, point_name(point_id), [data])
     except BaseException:
         lease.release()

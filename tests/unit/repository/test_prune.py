@@ -18,6 +18,7 @@ from services.mover.repository import (
     open_repository,
 )
 from services.mover.repository.format.names import PLANS
+from services.mover.repository.leases import revoke, take_lease
 from services.mover.repository.pruning.liveset import LiveSet
 from tests.unit.repository.world import (
     BLOCK,
@@ -245,6 +246,31 @@ def test_what_a_damaged_map_needs_is_not_guessed(place: Place) -> None:
     repository.delete_point("a", keep=0, purge=True)
     assert repository.prune(NOW).deleted_packs > 0
     assert restored(repository, "b") == B
+
+
+def test_a_damaged_point_in_the_trash_does_not_stop_a_prune(place: Place) -> None:
+    repository = place.repository
+    back_up(repository, "a", A)
+    pages = place.names("packs/meta/")
+    back_up(repository, "b", B)
+    repository.delete_point("a")
+    for name in pages:
+        del place.store.objects[name]
+    report = repository.prune(PruneOptions(patience_seconds=0))
+    assert "TRASH_DAMAGED" in [code for code, _ in report.notices]
+    assert restored(repository, "b") == B
+
+
+def test_taking_a_point_back_can_be_repeated_after_it_died(place: Place) -> None:
+    back_up(place.repository, "a", A)
+    back_up(place.repository, "b", B)
+    place.repository.delete_point("a")
+    take_lease(place.repository._context, "a")  # whoever took it back was killed here,
+    assert revoke(place.repository._context, "a")  # and somebody who pruned took it for dead
+    assert place.repository.list_points() == ["b"]
+    place.repository.undelete_point("a")
+    assert restored(place.repository, "a") == A
+    assert place.repository.list_points() == ["a", "b"]
 
 
 def test_a_cancelled_prune_goes_on_next_time(place: Place) -> None:

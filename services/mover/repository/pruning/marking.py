@@ -14,7 +14,7 @@ from services.mover.repository.format.point import RestorePoint, decode_body
 from services.mover.repository.points import exists, listed_points
 from services.mover.repository.pruning.liveset import LiveSet
 from services.mover.repository.streamreader import stream_id_batches
-from services.mover.repository.trash import trashed
+from services.mover.repository.trash import Trashed, trashed
 
 _BATCH: Final = 32
 
@@ -32,28 +32,33 @@ class Marker:
         self.objects: set[str] = set()
         """Names of points and trash that are marked."""
 
-    def mark_object(self, name: str, point_id: str) -> None:
-        """Mark what a point, or its copy in the trash, needs; one that is gone meanwhile needs nothing.
+    def mark_point(self, point_id: str) -> None:
+        """Mark what a point needs; one that is gone meanwhile needs nothing.
 
         Raises FailedPrecondition when that cannot be known: then nothing may be deleted.
         """
-        if name in self.objects:
-            return
         try:
-            body = self._context.objects.get("point", name, point_name(point_id))[1]
-            self._mark_point(decode_body(body, name))
-        except NotFound:
-            return
+            self._mark_object(point_name(point_id), point_id)
         except DataLoss as error:
-            if not exists(self._context, name):
+            if not exists(self._context, point_name(point_id)):
                 return
             raise FailedPrecondition(
                 f"What point {point_id} needs cannot be known, so nothing may be deleted: {error.message}",
                 reason="PRUNE_BLIND",
-                hint="Repair the repository from a copy, or delete this point, and prune again.",
+                hint="Take the damaged packs from a copy of the repository, or delete the point for good (purge).",
                 metadata={"point": point_id, **error.metadata},
             ) from error
-        self.objects.add(name)
+
+    def mark_trashed(self, copy: Trashed) -> None:
+        """Mark what a deleted point needs. One that is damaged keeps what of it can be found."""
+        try:
+            self._mark_object(copy.name, copy.point_id)
+        except DataLoss as error:
+            text = (
+                f"Point {copy.point_id} in the trash is damaged, what only it needs may go: {error.message}"
+            )
+            self._context.on_notice("TRASH_DAMAGED", text)
+            self.objects.add(copy.name)
 
     def mark_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Mark what an unfinished backup would go on from. What of it is damaged is read again anyway."""
@@ -65,7 +70,17 @@ class Marker:
                     with contextlib.suppress(DataLoss):
                         self._mark_pages([page_id])
 
-    def _mark_point(self, point: RestorePoint) -> None:
+    def _mark_object(self, name: str, point_id: str) -> None:
+        if name in self.objects:
+            return
+        try:
+            body = self._context.objects.get("point", name, point_name(point_id))[1]
+        except NotFound:
+            return
+        self._mark_contents(decode_body(body, name))
+        self.objects.add(name)
+
+    def _mark_contents(self, point: RestorePoint) -> None:
         self._mark_pages(disk.root for disk in point.disks if disk.root is not None)
         for ref in point.streams.values():
             for ids in stream_id_batches(self._context.reader, ref):
@@ -114,7 +129,7 @@ def mark_points(context: Context, marker: Marker, check: Callable[[], None]) -> 
     """
     for point_id in listed_points(context):
         check()
-        marker.mark_object(point_name(point_id), point_id)
+        marker.mark_point(point_id)
     for copy in trashed(context):
         check()
-        marker.mark_object(copy.name, copy.point_id)
+        marker.mark_trashed(copy)

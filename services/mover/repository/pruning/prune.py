@@ -21,7 +21,7 @@ from services.mover.repository.pruning.census import Census, PackUse, take_censu
 from services.mover.repository.pruning.liveset import LiveSet
 from services.mover.repository.pruning.marking import Marker, mark_points
 from services.mover.repository.pruning.repacking import repack
-from services.mover.repository.pruning.report import PruneListener, PruneOptions, PruneReport
+from services.mover.repository.pruning.report import WEEK_SECONDS, PruneListener, PruneOptions, PruneReport
 from services.mover.repository.pruning.settling import Settling
 from services.mover.repository.pruning.sweeping import Sweep
 from services.mover.repository.request import BackupOptions
@@ -59,7 +59,7 @@ class Prune:
         if not self._options.dry_run:
             self._announce()
             remove_moot_leases(context)
-            forget_unfinished(context, oldest)
+            forget_unfinished(context, context.time.now() - timedelta(seconds=WEEK_SECONDS))
         emptied = empty_trash(context, oldest, delete=not self._options.dry_run)
         report.purged_points = tuple(sorted({copy.point_id for copy in emptied}))
         self._tell("finding out what is needed")

@@ -45,7 +45,7 @@ class Marker:
             raise FailedPrecondition(
                 f"What point {point_id} needs cannot be known, so nothing may be deleted: {error.message}",
                 reason="PRUNE_BLIND",
-                hint="Take the damaged packs from a copy of the repository, or delete the point for good (purge).",
+                hint="Take the damaged packs from a copy of the repository, or delete the point for good.",
                 metadata={"point": point_id, **error.metadata},
             ) from error
 

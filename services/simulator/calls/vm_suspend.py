@@ -42,7 +42,11 @@ async def _check_image(call: Call, vm_ref: str) -> None:
 
 
 async def suspend_domain(call: Call, vm_ref: str) -> None:
-    """Write the memory to a disk and stop; the VM's own disks stay attached to nothing but stay in use."""
+    """Write the memory to a disk and stop; the VM's own disks stay attached to nothing but stay in use.
+
+    Raises ``VM_NO_SUSPEND_SR``, ``SR_SUSPEND_SPACE_INSUFFICIENT``, ``VM_FAILED_SUSPEND_ACKNOWLEDGMENT``; then
+    it runs on.
+    """
     db = call.db
     vm = db.row("VM", vm_ref)
     sr = next((ref for ref in (vm["suspend_SR"], _pool_sr(call)) if ref != NULL_REF), None)
@@ -56,6 +60,10 @@ async def suspend_domain(call: Call, vm_ref: str) -> None:
         "virtual_size": vm["memory_static_max"],
         "other_config": {"content_id": call.pool.ids.new()},
     }
+    usage = await disk_work(call.pool.repository(sr).usage)
+    if usage.physical_size - usage.physical_utilisation < vm["memory_static_max"]:
+        raise XapiFailure("SR_SUSPEND_SPACE_INSUFFICIENT", sr)
+    call.pool.mishaps.check_suspend(vm_ref, vm["uuid"])
     await domains.hold_guest(call.pool, vm)
     try:
         image = await vdi.create(call, record)

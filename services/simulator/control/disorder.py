@@ -13,9 +13,10 @@ from services.simulator.calls.vdi_migration import pool_migrate
 from services.simulator.control.lookup import Context, disk_record, named, named_host, open_disk
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import domains
+from services.simulator.pool import allowed_operations, domains
 from services.simulator.pool.mishaps import Shutdown
 from services.simulator.pool.pool import Pool, disk_work
+from services.simulator.pool.vm_rules import CANNOT_SUSPEND
 from services.simulator.pool.workload import DEFAULT_WRITE_SIZE, Workload, run
 from services.simulator.storage.errors import OutOfRange
 
@@ -75,6 +76,20 @@ class DisorderApi(SimulatorServiceServicer):
         shutdown = Shutdown(request.refused, request.delay_milliseconds / 1000)
         self._pool.mishaps.set_shutdown(vm["uuid"], shutdown)
         return pb.SetShutdownResponse()
+
+    async def SetSuspend(self, request: pb.SetSuspendRequest, context: Context) -> pb.SetSuspendResponse:
+        vm = await named(self._pool, context, "VM", request.vm)
+        metrics = self._pool.db.find("VM_guest_metrics", vm["guest_metrics"])
+        if request.reason and metrics is None:
+            text = f"VM {request.vm} has never run, so its guest tells nothing; start it first"
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
+        self._pool.mishaps.set_suspend(vm["uuid"], refused=request.refused)
+        if metrics is not None:
+            other = {key: value for key, value in metrics["other"].items() if key != CANNOT_SUSPEND}
+            told = {CANNOT_SUSPEND: request.reason} if request.reason else {}
+            self._pool.db.set("VM_guest_metrics", metrics.ref, "other", other | told)
+        allowed_operations.refresh_vm(self._pool.db, vm.ref)
+        return pb.SetSuspendResponse()
 
     async def SetRestriction(
         self, request: pb.SetRestrictionRequest, context: Context

@@ -26,6 +26,7 @@ class Mishaps:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._snapshots: dict[str, int] = {}
+        self._never_suspended: set[str] = set()
         self._shutdowns: dict[str, Shutdown] = {}
         self._reset = asyncio.Event()
 
@@ -38,6 +39,14 @@ class Mishaps:
         self._shutdowns[vm] = shutdown
         self._reset.set()
         self._reset = asyncio.Event()
+
+    def set_suspend(self, vm: str, *, refused: bool) -> None:
+        (self._never_suspended.add if refused else self._never_suspended.discard)(vm)
+
+    def check_suspend(self, vm_ref: str, vm: str) -> None:
+        """Raises ``VM_FAILED_SUSPEND_ACKNOWLEDGMENT`` when the guest will not sleep."""
+        if vm in self._never_suspended:
+            raise XapiFailure("VM_FAILED_SUSPEND_ACKNOWLEDGMENT", vm_ref)
 
     def check_snapshot(self, vm: str, disks_made: int, disks_wanted: int) -> None:
         """Raises ``HalfMade`` when the moment has come, at the latest when no disk is left to make."""

@@ -79,6 +79,8 @@ _FEATURES = {
     "migrate_send": "feature-suspend",
 }
 """What a running guest must be able to do."""
+CANNOT_SUSPEND = "data-cant-suspend-reason"
+"""Where a guest's tools say why it cannot be suspended (VM_guest_metrics.other)."""
 QUIESCED = "snapshot_with_quiesce"
 _TOGETHER = (frozenset({"clone", "copy", "export"}), frozenset({"snapshot", "checkpoint", QUIESCED}))
 _CANCELS_OTHERS = frozenset({"hard_shutdown"})
@@ -160,6 +162,9 @@ def _check_feature(db: Database, vm: Row, operation: str) -> None:
     metrics = db.find("VM_guest_metrics", vm["guest_metrics"])
     if metrics is None or metrics["other"].get(feature) != "1":
         raise XapiFailure("VM_LACKS_FEATURE", vm.ref)
+    reason = metrics["other"].get(CANNOT_SUSPEND)
+    if feature == _FEATURES["suspend"] and reason is not None:
+        raise XapiFailure("VM_NON_SUSPENDABLE", vm.ref, reason)
 
 
 def _check_quiesce(db: Database, vm: Row) -> None:

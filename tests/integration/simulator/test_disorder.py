@@ -108,6 +108,28 @@ async def test_a_guest_that_refuses_runs_on(control: Any, sdk: Sdk) -> None:
     assert await sdk.call("VM.get_power_state", vm) == "Halted"
 
 
+async def test_a_guest_that_will_not_sleep_keeps_running(control: Any, sdk: Sdk) -> None:
+    vm = await the_vm(sdk)
+    await control.SetSuspend(pb.SetSuspendRequest(vm="web", refused=True))
+    assert await sdk.refused("VM.checkpoint", vm, "memory") == ["VM_FAILED_SUSPEND_ACKNOWLEDGMENT", vm]
+    assert await sdk.call("VM.get_power_state", vm) == "Running"
+    assert await sdk.call("VM.get_snapshots", vm) == []
+    await control.SetSuspend(pb.SetSuspendRequest(vm="web", reason="a device is passed through"))
+    refusal = ["VM_NON_SUSPENDABLE", vm, "a device is passed through"]
+    assert await sdk.refused("VM.suspend", vm) == refusal
+    assert "suspend" not in await sdk.call("VM.get_allowed_operations", vm)
+    await control.SetSuspend(pb.SetSuspendRequest(vm="web"))
+    await sdk.run("VM.suspend", vm)
+
+
+async def test_memory_needs_room(control: Any, sdk: Sdk) -> None:
+    vm = await the_vm(sdk)
+    await control.ResizeStorage(pb.ResizeStorageRequest(storage="one", size_bytes=64 * MIB))
+    sr = (await sdk.call("SR.get_by_name_label", "one"))[0]
+    assert await sdk.refused("VM.checkpoint", vm, "memory") == ["SR_SUSPEND_SPACE_INSUFFICIENT", sr]
+    assert await sdk.call("VM.get_power_state", vm) == "Running"
+
+
 async def test_a_slow_shutdown_can_be_called_off(control: Any, sdk: Sdk) -> None:
     vm = await the_vm(sdk)
     await control.SetShutdown(pb.SetShutdownRequest(vm="web", delay_milliseconds=60_000))

@@ -230,3 +230,36 @@ async def test_many_megabytes_stream_quickly(web: Web, sdk: Sdk) -> None:
     response, _ = await web.send("GET", "/export_raw_vdi", {"vdi": disk})
     assert len(response.content) == 96 * MIB
     print(f"import {96 / (imported - started):.0f} MiB/s, export {96 / (clock() - imported):.0f} MiB/s")
+
+
+async def test_a_difference_on_top_of_its_base_is_the_later_disk(
+    web: Web, sdk: Sdk, simulation: Simulation, tmp_path: Path
+) -> None:
+    """As a replication does it: the whole base into a new disk, then the difference into the same."""
+    vm = await only_vm(sdk)
+    disk = await sdk.call("VDI.get_record", await disk_of(sdk, vm))
+    repository = simulation.pool.repositories[disk["SR"]]
+    taken = []
+    for place in (0, 5 * MIB):
+        await asyncio.to_thread(repository.disk(disk["uuid"]).write, place, os.urandom(MIB))
+        snapshot = (await sdk.run("VM.snapshot", vm, f"at {place}"))[7:-8]
+        taken.append(await disk_of(sdk, snapshot))
+    whole, _ = await web.send("GET", "/export_raw_vdi/", {"vdi": taken[0], "format": "vhd"})
+    query = {"vdi": taken[1], "base": taken[0], "format": "vhd"}
+    difference, task = await web.send("GET", "/export_raw_vdi/", query)
+    assert task["status"] == "success", task["error_info"]
+    assert len(difference.content) < 5 * MIB
+    (tmp_path / "whole.vhd").write_bytes(whole.content)
+    source = "driver=vpc,force_size_calc=current_size,file.filename=whole.vhd"
+    command = ["qemu-img", "convert", "--image-opts", source, "-O", "raw", "whole.raw"]
+    done = await asyncio.create_subprocess_exec(*command, cwd=tmp_path)
+    assert await done.wait() == 0
+    first, _ = await web.send("GET", "/export_raw_vdi", {"vdi": taken[0]})
+    assert (tmp_path / "whole.raw").read_bytes() == first.content
+    replica = await new_disk(sdk, 8 * MIB)
+    for stream in (whole, difference):
+        _, task = await web.send("PUT", "/import_raw_vdi/", {"vdi": replica, "format": "vhd"}, stream.content)
+        assert task["status"] == "success", task["error_info"]
+    later, _ = await web.send("GET", "/export_raw_vdi", {"vdi": taken[1]})
+    replicated, _ = await web.send("GET", "/export_raw_vdi", {"vdi": replica})
+    assert replicated.content == later.content

@@ -1156,3 +1156,50 @@ class RunWorkloadResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RunWorkloadResponse: _TypeAlias = RunWorkloadResponse  # noqa: Y015
+
+@_typing.final
+class SetSuspendRequest(_message.Message):
+    """Request of SetSuspend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VM_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    vm: _builtins.str
+    """UUID or name of the VM."""
+    refused: _builtins.bool
+    """Whether the guest ignores the request, so that suspending fails."""
+    reason: _builtins.str
+    """Why the guest says that it cannot be suspended, which is known before it is asked; empty when it can."""
+    def __init__(
+        self,
+        *,
+        vm: _builtins.str = ...,
+        refused: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "refused", b"refused", "vm", b"vm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSuspendRequest: _TypeAlias = SetSuspendRequest  # noqa: Y015
+
+@_typing.final
+class SetSuspendResponse(_message.Message):
+    """Response of SetSuspend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetSuspendResponse: _TypeAlias = SetSuspendResponse  # noqa: Y015

@@ -150,6 +150,11 @@ class SimulatorServiceStub:
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadResponse.FromString,
                 _registered_method=True)
+        self.SetSuspend = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/SetSuspend',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetSuspendRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetSuspendResponse.FromString,
+                _registered_method=True)
 
 
 class SimulatorServiceServicer:
@@ -319,6 +324,13 @@ class SimulatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetSuspend(self, request, context):
+        """Decide how a guest takes a request to suspend, which a checkpoint of a running VM makes too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SimulatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -436,6 +448,11 @@ def add_SimulatorServiceServicer_to_server(servicer, server):
                     servicer.RunWorkload,
                     request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadRequest.FromString,
                     response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadResponse.SerializeToString,
+            ),
+            'SetSuspend': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSuspend,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetSuspendRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetSuspendResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1060,6 +1077,33 @@ class SimulatorService:
             '/xenkeep.simulator.v1.SimulatorService/RunWorkload',
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadRequest.SerializeToString,
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RunWorkloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSuspend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/SetSuspend',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetSuspendRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetSuspendResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -83,6 +83,8 @@ class SimulatorServiceStub:
     """Write to a running VM's disk by a script, as a guest would; the same seed writes the same. It ends early
     when the VM stops running.
     """
+    SetSuspend: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SetSuspendRequest, _simulator_pb2.SetSuspendResponse]
+    """Decide how a guest takes a request to suspend, which a checkpoint of a running VM makes too."""
 
 @_typing.type_check_only
 class SimulatorServiceAsyncStub(SimulatorServiceStub):
@@ -139,6 +141,8 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
     """Write to a running VM's disk by a script, as a guest would; the same seed writes the same. It ends early
     when the VM stops running.
     """
+    SetSuspend: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SetSuspendRequest, _simulator_pb2.SetSuspendResponse]  # type: ignore[assignment]
+    """Decide how a guest takes a request to suspend, which a checkpoint of a running VM makes too."""
 
 class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Commands to the simulated pool: time, failures, and what its guests do."""
@@ -330,5 +334,13 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         """Write to a running VM's disk by a script, as a guest would; the same seed writes the same. It ends early
         when the VM stops running.
         """
+
+    @_abc_1.abstractmethod
+    def SetSuspend(
+        self,
+        request: _simulator_pb2.SetSuspendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.SetSuspendResponse, _abc.Awaitable[_simulator_pb2.SetSuspendResponse]]:
+        """Decide how a guest takes a request to suspend, which a checkpoint of a running VM makes too."""
 
 def add_SimulatorServiceServicer_to_server(servicer: SimulatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

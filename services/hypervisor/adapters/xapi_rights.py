@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 
 _NEEDED: dict[str, str] = {
     "vm.snapshot": "take snapshots of VMs",
+    "vm.checkpoint": "capture the memory of VMs",
+    "vm.resume": "resume VMs that were captured or restored with their memory",
     "vm.destroy": "remove snapshots",
     "vm.set_other_config": "mark VMs and snapshots as ours",
     "vm.add_to_blocked_operations": "block migrations of VMs while they are backed up",

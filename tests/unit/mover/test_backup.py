@@ -16,7 +16,8 @@ from services.chassis.errors import (
 )
 from services.mover.adapters.memory_hypervisor import MemorySnapshotDisk
 from services.mover.app.cancellation import Cancellation
-from services.mover.domain.capture import FullReason, Level, Method
+from services.mover.app.point_records import read_point
+from services.mover.domain.capture import DiskKind, FullReason, GroupMoment, Level, Method
 from services.mover.domain.facts import PointCommitted
 from services.mover.domain.source import Base, Source
 from services.mover.domain.transfer import Backup
@@ -307,6 +308,24 @@ async def test_a_disk_that_shrank_is_read_fully(world: World) -> None:
     assert ["FULL_DISK_RESIZED"] == [remark.code for remark in point.notices]
     await world.restore(3, 2)
     assert world.now() == world.restored(3)
+
+
+async def test_memory_and_a_shared_moment_are_in_the_point(world: World) -> None:
+    opened, moment = world.hypervisor.open_source, GroupMoment("a group", 3, 12)
+
+    async def with_memory(*args: object) -> Source:
+        source = await opened(*args)  # type: ignore[arg-type]
+        *others, last = source.disks
+        image = replace(last, kind=DiskKind.SUSPEND_IMAGE, device="memory")
+        return replace(source, disks=(*others, image), group=moment)
+
+    world.hypervisor.open_source = with_memory  # type: ignore[method-assign,assignment]
+    point = (await world.back_up(1)).result.point
+    assert point is not None
+    assert moment == point.group
+    assert [DiskKind.DATA, DiskKind.SUSPEND_IMAGE] == [disk.kind for disk in point.disks]
+    assert "memory" == point.disks[-1].device
+    assert point == read_point(point.repository_id, world.repository.get_point(transfer_id(1)))
 
 
 async def test_each_point_of_a_repository_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import signal
 
 from xenkeep.hypervisor.v1 import (
     backup_source_pb2_grpc,
+    pool_metadata_pb2_grpc,
     pool_pb2_grpc,
     restore_target_pb2_grpc,
     vm_pb2_grpc,
@@ -22,12 +23,14 @@ from services.hypervisor.adapters.sql_pools import SqlPools
 from services.hypervisor.adapters.sql_sources import SqlSources
 from services.hypervisor.adapters.sql_targets import SqlTargets
 from services.hypervisor.adapters.xapi_gateway import XapiGateway
+from services.hypervisor.api.pool_metadata import PoolMetadataApi
 from services.hypervisor.api.pools import PoolApi, VmApi
 from services.hypervisor.api.sources import BackupSourceApi
 from services.hypervisor.api.targets import RestoreTargetApi
 from services.hypervisor.app.captures import Captures
 from services.hypervisor.app.care import Care
 from services.hypervisor.app.janitor import Bell, Janitor
+from services.hypervisor.app.pool_metadata import PoolMetadata
 from services.hypervisor.app.pools import Pools, Vms
 from services.hypervisor.app.shares import Shares
 from services.hypervisor.app.sources import Sources
@@ -74,6 +77,11 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
             [
                 (pool_pb2_grpc.add_PoolServiceServicer_to_server, PoolApi(pools), ASKING),
                 (vm_pb2_grpc.add_VmServiceServicer_to_server, VmApi(Vms(pools, agents)), ASKING),
+                (
+                    pool_metadata_pb2_grpc.add_PoolMetadataServiceServicer_to_server,
+                    PoolMetadataApi(PoolMetadata(pools)),
+                    MOVING,
+                ),
                 (
                     backup_source_pb2_grpc.add_BackupSourceServiceServicer_to_server,
                     BackupSourceApi(sources),

@@ -11,7 +11,14 @@ from datetime import UTC, datetime
 
 from services.chassis.clock import Clock
 from services.chassis.config import Secret
-from services.chassis.errors import Aborted, FailedPrecondition, InvalidInput, NotFound, ResourceExhausted
+from services.chassis.errors import (
+    Aborted,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
 from services.chassis.ids import IdSource
 from services.hypervisor.adapters.memory_care import MemoryCare
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
@@ -115,6 +122,9 @@ class MemoryPool(MemoryCare):
         self.tracking = Tracking.SWITCHED_ON
         self.layered = True
         self.appliances: set[str] = set()
+        self.database_dump = b"<database/>"
+        self.database_complete = True
+        self.host_archives: dict[str, bytes] = {}
         self.pictures: asyncio.Queue[Picture] = asyncio.Queue()
         self.known_members: tuple[Member, ...] = ()
 
@@ -470,6 +480,26 @@ class MemoryPool(MemoryCare):
         for disk in stale:
             del self.disks[disk.disk_id]
         return tuple(disk.snapshot_of for disk in stale)
+
+    async def hosts(self) -> tuple[tuple[str, str], ...]:
+        return tuple((each, "host 1") for each in self.host_archives)
+
+    async def description(self) -> bytes:
+        return json.dumps({"SR": self.srs}).encode()
+
+    async def database(self) -> AsyncIterator[bytes]:
+        yield self.database_dump
+        if not self.database_complete:
+            raise Unavailable("The pool did not say that it was complete.", reason="POOL_UNREACHABLE")
+
+    async def host_files(self, host_id: str) -> AsyncIterator[bytes]:
+        if host_id not in self.host_archives:
+            raise NotFound(f"There is no host {host_id}.", reason="HOST_UNKNOWN")
+        yield self.host_archives[host_id]
+
+    async def check_database(self, size_bytes: int, dump: AsyncIterator[bytes]) -> str:
+        told = b"".join([piece async for piece in dump])
+        return "" if told == self.database_dump else "RESTORE_INCOMPATIBLE_VERSION"
 
     def picture(self) -> Picture:
         """The pool without its VMs, for use cases that need only that it answers."""

@@ -59,10 +59,10 @@ class PinnedHttps:
         method: str,
         target: str,
         headers: dict[str, str],
-        body: bytes,
+        body: bytes | AsyncIterator[bytes],
         timeout_s: float,
     ) -> Response:
-        """``timeout_s`` bounds each wait for the peer.
+        """``timeout_s`` bounds each wait for the peer. A body that is iterated needs a Content-Length.
 
         Raises ConnectFailed, ConnectionLost, WrongCertificate.
         """
@@ -131,6 +131,14 @@ class Beginning:
         taken = bytes(self._buffer[:count])
         del self._buffer[:count]
         return taken
+
+    async def rest(self) -> AsyncIterator[bytes]:
+        """All that follows. A body without a length ends where its connection does, whatever the reason."""
+        if self._buffer:
+            yield bytes(self._buffer)
+            self._buffer.clear()
+        async for piece in self._stream:
+            yield piece
 
 
 async def presented_certificate(host: str, port: int) -> bytes:

@@ -4,6 +4,7 @@ The session goes as a query parameter: addresses here are secrets and never part
 status is not the outcome: only the task is.
 """
 
+from collections.abc import AsyncIterator
 from urllib.parse import urlencode
 
 from services.chassis.clock import Clock
@@ -49,8 +50,16 @@ class XapiHttp:
                 await xapi_tasks.discard(self._session, task)
         raise unreachable(self._session.pool, last)
 
-    async def put(self, path: str, query: dict[str, str], body: bytes, label: str) -> list[str]:
-        """The values of the task's result. Not repeated once it may have been executed.
+    async def put(
+        self,
+        path: str,
+        query: dict[str, str],
+        body: bytes | AsyncIterator[bytes],
+        label: str,
+        size_bytes: int = 0,
+    ) -> list[str]:
+        """The values of the task's result. Not repeated once it may have been executed. A body that is
+        iterated has ``size_bytes``.
 
         Raises XapiFailure when the pool refused it, Unavailable POOL_OUTCOME_UNKNOWN when nobody knows.
         """
@@ -60,7 +69,8 @@ class XapiHttp:
         try:
             patience = TIMEOUT_S
             try:
-                response = await link.https.request("PUT", target, {}, body, TIMEOUT_S)
+                headers = {} if isinstance(body, bytes) else {"Content-Length": str(size_bytes)}
+                response = await link.https.request("PUT", target, headers, body, TIMEOUT_S)
                 if response.status != 200:
                     await self._raise_failure(task)
                     raise XapiFailure("HTTP_STATUS", [str(response.status), path])

@@ -12,6 +12,7 @@ from services.hypervisor.adapters.xapi_disks import XapiDisks
 from services.hypervisor.adapters.xapi_http import XapiHttp
 from services.hypervisor.adapters.xapi_migrations import XapiMigrations
 from services.hypervisor.adapters.xapi_objects import XapiObjects
+from services.hypervisor.adapters.xapi_pool_metadata import XapiPoolMetadata
 from services.hypervisor.adapters.xapi_power import XapiPower
 from services.hypervisor.adapters.xapi_readers import XapiReaders
 from services.hypervisor.adapters.xapi_session import XapiSession
@@ -47,6 +48,7 @@ class XapiPool:
         self._disks = XapiDisks(session, objects, self._readers, installation)
         self._power = XapiPower(session, objects, clock)
         self._vms = XapiVms(session, objects, http, self._disks, self._power, clock, installation)
+        self._metadata = XapiPoolMetadata(session, objects, self._readers, http, clock)
         self._surroundings = XapiSurroundings(objects)
         self._settings = XapiSettings(session, objects)
         self._bases = XapiBases(session, objects)
@@ -223,3 +225,18 @@ class XapiPool:
 
     async def remove_stale(self, tracking_before: datetime, data_before: datetime) -> tuple[str, ...]:
         return await self._bases.remove_stale(tracking_before, data_before)
+
+    async def hosts(self) -> tuple[tuple[str, str], ...]:
+        return await self._metadata.hosts()
+
+    async def description(self) -> bytes:
+        return await self._metadata.description()
+
+    def database(self) -> AsyncIterator[bytes]:
+        return self._metadata.database()
+
+    def host_files(self, host_id: str) -> AsyncIterator[bytes]:
+        return self._metadata.host_files(host_id)
+
+    async def check_database(self, size_bytes: int, dump: AsyncIterator[bytes]) -> str:
+        return await self._metadata.check_database(size_bytes, dump)

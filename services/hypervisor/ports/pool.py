@@ -24,6 +24,7 @@ from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
 from services.hypervisor.ports.care import Migrations, Storage
 from services.hypervisor.ports.guests import GuestPower
+from services.hypervisor.ports.metadata import PoolMetadata
 
 
 @dataclass(frozen=True)
@@ -353,7 +354,9 @@ class Leavings(Protocol):
         ...
 
 
-class PoolConnection(Inventory, Snapshots, GuestPower, Storage, Migrations, Restores, Leavings, Protocol):
+class PoolConnection(
+    Inventory, Snapshots, GuestPower, Storage, Migrations, Restores, Leavings, PoolMetadata, Protocol
+):
     """A pool we are logged in to, or will be at the first call."""
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from xenkeep.common.v1 import capture_pb2 as _capture_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AssetKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AssetKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AssetKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ASSET_KIND_UNSPECIFIED: _AssetKind.ValueType  # 0
+    """Not said: a VM."""
+    ASSET_KIND_VM: _AssetKind.ValueType  # 1
+    """A VM of a pool."""
+    ASSET_KIND_POOL: _AssetKind.ValueType  # 2
+    """A pool's metadata: database, description, files of its hosts."""
+
+class AssetKind(_AssetKind, metaclass=_AssetKindEnumTypeWrapper):
+    """What can be protected."""
+
+ASSET_KIND_UNSPECIFIED: AssetKind.ValueType  # 0
+"""Not said: a VM."""
+ASSET_KIND_VM: AssetKind.ValueType  # 1
+"""A VM of a pool."""
+ASSET_KIND_POOL: AssetKind.ValueType  # 2
+"""A pool's metadata: database, description, files of its hosts."""
+Global___AssetKind: _TypeAlias = AssetKind  # noqa: Y015
 
 @_typing.final
 class Point(_message.Message):
@@ -45,6 +70,7 @@ class Point(_message.Message):
     GROUP_FIELD_NUMBER: _builtins.int
     MISSING_DISKS_FIELD_NUMBER: _builtins.int
     VM_SNAPSHOTS_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
     point_id: _builtins.str
     """Identity of the point, a UUID."""
     repository_id: _builtins.str
@@ -99,6 +125,10 @@ class Point(_message.Message):
     def vm_snapshots(self) -> _containers.RepeatedCompositeFieldContainer[Global___VmSnapshot]:
         """The VM's own snapshots, oldest first: described only, their data is not in the point."""
 
+    @_builtins.property
+    def streams(self) -> _containers.RepeatedCompositeFieldContainer[Global___PointStream]:
+        """What the point holds beside disks and can be exported as files."""
+
     def __init__(
         self,
         *,
@@ -121,14 +151,41 @@ class Point(_message.Message):
         group: _capture_pb2.GroupMoment | None = ...,
         missing_disks: _abc.Iterable[Global___MissingDisk] | None = ...,
         vm_snapshots: _abc.Iterable[Global___VmSnapshot] | None = ...,
+        streams: _abc.Iterable[Global___PointStream] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "commit_time", b"commit_time", "group", b"group", "snapshot_time", b"snapshot_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "base_point_id", b"base_point_id", "commit_time", b"commit_time", "consistency", b"consistency", "disks", b"disks", "group", b"group", "level", b"level", "logical_bytes", b"logical_bytes", "method", b"method", "missing_disks", b"missing_disks", "notices", b"notices", "point_id", b"point_id", "policy", b"policy", "read_bytes", b"read_bytes", "repository_id", b"repository_id", "run", b"run", "snapshot_time", b"snapshot_time", "stored_bytes", b"stored_bytes", "vm_snapshots", b"vm_snapshots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "base_point_id", b"base_point_id", "commit_time", b"commit_time", "consistency", b"consistency", "disks", b"disks", "group", b"group", "level", b"level", "logical_bytes", b"logical_bytes", "method", b"method", "missing_disks", b"missing_disks", "notices", b"notices", "point_id", b"point_id", "policy", b"policy", "read_bytes", b"read_bytes", "repository_id", b"repository_id", "run", b"run", "snapshot_time", b"snapshot_time", "stored_bytes", b"stored_bytes", "streams", b"streams", "vm_snapshots", b"vm_snapshots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Point: _TypeAlias = Point  # noqa: Y015
+
+@_typing.final
+class PointStream(_message.Message):
+    """Bytes of any length in a point, for example a pool's database."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name, usable as a file name."""
+    size_bytes: _builtins.int
+    """Length."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PointStream: _TypeAlias = PointStream  # noqa: Y015
 
 @_typing.final
 class VmSnapshot(_message.Message):
@@ -210,7 +267,7 @@ Global___MissingDisk: _TypeAlias = MissingDisk  # noqa: Y015
 
 @_typing.final
 class Asset(_message.Message):
-    """What is protected: today a VM of a pool."""
+    """What is protected."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -218,14 +275,17 @@ class Asset(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     POOL_ID_FIELD_NUMBER: _builtins.int
     POOL_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     asset_id: _builtins.str
-    """Stable identity over renames: the VM's UUID."""
+    """Stable identity over renames: the VM's or the pool's UUID."""
     display_name: _builtins.str
     """Name when the point was taken."""
     pool_id: _builtins.str
     """The pool's UUID."""
     pool_display_name: _builtins.str
     """The pool's name when the point was taken."""
+    kind: Global___AssetKind.ValueType
+    """What it is."""
     def __init__(
         self,
         *,
@@ -233,10 +293,11 @@ class Asset(_message.Message):
         display_name: _builtins.str = ...,
         pool_id: _builtins.str = ...,
         pool_display_name: _builtins.str = ...,
+        kind: Global___AssetKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "display_name", b"display_name", "pool_display_name", b"pool_display_name", "pool_id", b"pool_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "display_name", b"display_name", "kind", b"kind", "pool_display_name", b"pool_display_name", "pool_id", b"pool_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

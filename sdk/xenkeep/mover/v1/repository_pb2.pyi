@@ -930,3 +930,55 @@ class RemoveRepositoryKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RemoveRepositoryKeyResponse: _TypeAlias = RemoveRepositoryKeyResponse  # noqa: Y015
+
+@_typing.final
+class ReadPointStreamRequest(_message.Message):
+    """Request of ReadPointStream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    POINT_ID_FIELD_NUMBER: _builtins.int
+    STREAM_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """`repositories/{repository}` or its name."""
+    point_id: _builtins.str
+    """The restore point's UUID."""
+    stream: _builtins.str
+    """Name of one of its streams."""
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        point_id: _builtins.str = ...,
+        stream: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["point_id", b"point_id", "repository", b"repository", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadPointStreamRequest: _TypeAlias = ReadPointStreamRequest  # noqa: Y015
+
+@_typing.final
+class ReadPointStreamResponse(_message.Message):
+    """The next bytes of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    """Bytes, 1 MiB at most."""
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadPointStreamResponse: _TypeAlias = ReadPointStreamResponse  # noqa: Y015

@@ -62,6 +62,11 @@ class RepositoryServiceStub:
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListPointsRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListPointsResponse.FromString,
                 _registered_method=True)
+        self.ReadPointStream = channel.unary_stream(
+                '/xenkeep.mover.v1.RepositoryService/ReadPointStream',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ReadPointStreamRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ReadPointStreamResponse.FromString,
+                _registered_method=True)
         self.VerifyRepository = channel.unary_unary(
                 '/xenkeep.mover.v1.RepositoryService/VerifyRepository',
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.VerifyRepositoryRequest.SerializeToString,
@@ -148,6 +153,13 @@ class RepositoryServiceServicer:
 
     def ListPoints(self, request, context):
         """Lists the restore points a repository holds, read from the repository itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadPointStream(self, request, context):
+        """Streams bytes that a restore point holds beside disks, complete if the call succeeds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -250,6 +262,11 @@ def add_RepositoryServiceServicer_to_server(servicer, server):
                     servicer.ListPoints,
                     request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListPointsRequest.FromString,
                     response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListPointsResponse.SerializeToString,
+            ),
+            'ReadPointStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadPointStream,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ReadPointStreamRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ReadPointStreamResponse.SerializeToString,
             ),
             'VerifyRepository': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyRepository,
@@ -438,6 +455,33 @@ class RepositoryService:
             '/xenkeep.mover.v1.RepositoryService/ListPoints',
             xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListPointsRequest.SerializeToString,
             xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListPointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadPointStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/ReadPointStream',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.ReadPointStreamRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.ReadPointStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class RepositoryServiceStub:
     """Lists the repositories by name."""
     ListPoints: _grpc.UnaryStreamMultiCallable[_repository_pb2.ListPointsRequest, _repository_pb2.ListPointsResponse]
     """Lists the restore points a repository holds, read from the repository itself."""
+    ReadPointStream: _grpc.UnaryStreamMultiCallable[_repository_pb2.ReadPointStreamRequest, _repository_pb2.ReadPointStreamResponse]
+    """Streams bytes that a restore point holds beside disks, complete if the call succeeds."""
     VerifyRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.VerifyRepositoryRequest, _transfer_pb2.Transfer]
     """Starts a verification; follow the transfer."""
     RebuildRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RebuildRepositoryRequest, _transfer_pb2.Transfer]
@@ -81,6 +83,8 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     """Lists the repositories by name."""
     ListPoints: _aio.UnaryStreamMultiCallable[_repository_pb2.ListPointsRequest, _repository_pb2.ListPointsResponse]  # type: ignore[assignment]
     """Lists the restore points a repository holds, read from the repository itself."""
+    ReadPointStream: _aio.UnaryStreamMultiCallable[_repository_pb2.ReadPointStreamRequest, _repository_pb2.ReadPointStreamResponse]  # type: ignore[assignment]
+    """Streams bytes that a restore point holds beside disks, complete if the call succeeds."""
     VerifyRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.VerifyRepositoryRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
     """Starts a verification; follow the transfer."""
     RebuildRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.RebuildRepositoryRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
@@ -144,6 +148,14 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_repository_pb2.ListPointsResponse], _abc.AsyncIterator[_repository_pb2.ListPointsResponse]]:
         """Lists the restore points a repository holds, read from the repository itself."""
+
+    @_abc_1.abstractmethod
+    def ReadPointStream(
+        self,
+        request: _repository_pb2.ReadPointStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_repository_pb2.ReadPointStreamResponse], _abc.AsyncIterator[_repository_pb2.ReadPointStreamResponse]]:
+        """Streams bytes that a restore point holds beside disks, complete if the call succeeds."""
 
     @_abc_1.abstractmethod
     def VerifyRepository(

@@ -137,6 +137,7 @@ class TransferSpec(_message.Message):
     VERIFY_FIELD_NUMBER: _builtins.int
     REBUILD_FIELD_NUMBER: _builtins.int
     PRUNE_FIELD_NUMBER: _builtins.int
+    POOL_BACKUP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def backup(self) -> Global___BackupSpec:
         """Back a VM up."""
@@ -157,6 +158,10 @@ class TransferSpec(_message.Message):
     def prune(self) -> Global___PruneSpec:
         """Delete what no restore point of a repository needs."""
 
+    @_builtins.property
+    def pool_backup(self) -> Global___PoolBackupSpec:
+        """Save a pool's metadata."""
+
     def __init__(
         self,
         *,
@@ -165,12 +170,13 @@ class TransferSpec(_message.Message):
         verify: Global___VerifySpec | None = ...,
         rebuild: Global___RebuildSpec | None = ...,
         prune: Global___PruneSpec | None = ...,
+        pool_backup: Global___PoolBackupSpec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "kind", b"kind", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "kind", b"kind", "pool_backup", b"pool_backup", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "kind", b"kind", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "kind", b"kind", "pool_backup", b"pool_backup", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["backup", "restore", "verify", "rebuild", "prune"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["backup", "restore", "verify", "rebuild", "prune", "pool_backup"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -233,6 +239,44 @@ class BackupSpec(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BackupSpec: _TypeAlias = BackupSpec  # noqa: Y015
+
+@_typing.final
+class PoolBackupSpec(_message.Message):
+    """A backup of a pool's metadata into one repository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_FIELD_NUMBER: _builtins.int
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
+    pool: _builtins.str
+    """`pools/{pool}`."""
+    repository: _builtins.str
+    """`repositories/{repository}`."""
+    hosts: _builtins.bool
+    """With the files of its hosts."""
+    policy: _builtins.str
+    """Name of the policy, empty for a backup by hand."""
+    run: _builtins.str
+    """`runs/{run}`."""
+    def __init__(
+        self,
+        *,
+        pool: _builtins.str = ...,
+        repository: _builtins.str = ...,
+        hosts: _builtins.bool = ...,
+        policy: _builtins.str = ...,
+        run: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hosts", b"hosts", "policy", b"policy", "pool", b"pool", "repository", b"repository", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolBackupSpec: _TypeAlias = PoolBackupSpec  # noqa: Y015
 
 @_typing.final
 class RestoreSpec(_message.Message):

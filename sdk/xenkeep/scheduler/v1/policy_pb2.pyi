@@ -42,6 +42,7 @@ class Policy(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
+    POOL_METADATA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`policies/{policy}`; the id is the policy's own name: lower-case letters, digits and dashes."""
     repository: _builtins.str
@@ -86,6 +87,10 @@ class Policy(_message.Message):
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___VmGroup]:
         """VMs that are captured at one moment; the others each for itself. A VM in several of these is refused."""
 
+    @_builtins.property
+    def pool_metadata(self) -> Global___PoolMetadata:
+        """Saves the metadata of the selector's pool, of all pools if it names none, beside or instead of VMs."""
+
     def __init__(
         self,
         *,
@@ -104,10 +109,11 @@ class Policy(_message.Message):
         options: _capture_pb2.CaptureOptions | None = ...,
         group: _builtins.bool = ...,
         groups: _abc.Iterable[Global___VmGroup] | None = ...,
+        pool_metadata: Global___PoolMetadata | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limits", b"limits", "next_run_time", b"next_run_time", "options", b"options", "retry", b"retry", "selector", b"selector"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "limits", b"limits", "next_run_time", b"next_run_time", "options", b"options", "pool_metadata", b"pool_metadata", "retry", b"retry", "selector", b"selector"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "etag", b"etag", "group", b"group", "groups", b"groups", "limits", b"limits", "method", b"method", "name", b"name", "next_run_time", b"next_run_time", "options", b"options", "paused", b"paused", "repository", b"repository", "retry", b"retry", "schedule", b"schedule", "selector", b"selector", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "etag", b"etag", "group", b"group", "groups", b"groups", "limits", b"limits", "method", b"method", "name", b"name", "next_run_time", b"next_run_time", "options", b"options", "paused", b"paused", "pool_metadata", b"pool_metadata", "repository", b"repository", "retry", b"retry", "schedule", b"schedule", "selector", b"selector", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -190,6 +196,28 @@ class VmSelector(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VmSelector: _TypeAlias = VmSelector  # noqa: Y015
+
+@_typing.final
+class PoolMetadata(_message.Message):
+    """What is saved of pools."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOSTS_FIELD_NUMBER: _builtins.int
+    hosts: _builtins.bool
+    """The files of their hosts, too."""
+    def __init__(
+        self,
+        *,
+        hosts: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hosts", b"hosts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolMetadata: _TypeAlias = PoolMetadata  # noqa: Y015
 
 @_typing.final
 class RetryRule(_message.Message):

@@ -28,7 +28,7 @@ from xenkeep.hypervisor.v1 import restore_target_pb2 as xenkeep_dot_hypervisor_d
 from xenkeep.mover.v1 import transfer_pb2 as xenkeep_dot_mover_dot_v1_dot_transfer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1exenkeep/scheduler/v1/run.proto\x12\x14xenkeep.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\x1a*xenkeep/hypervisor/v1/restore_target.proto\x1a\x1fxenkeep/mover/v1/transfer.proto\"\xe8\x03\n\x03Run\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.xenkeep.scheduler.v1.RunSpec\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.xenkeep.scheduler.v1.Run.State\x12)\n\x05tasks\x18\x04 \x03(\x0b\x32\x1a.xenkeep.scheduler.v1.Task\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x1a.xenkeep.common.v1.Failure\x12\x10\n\x08\x61\x63tivity\x18\x08 \x01(\t\x12*\n\x07notices\x18\t \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\"\x80\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"\xac\x01\n\x07RunSpec\x12\x31\n\x06policy\x18\x01 \x01(\x0b\x32\x1f.xenkeep.scheduler.v1.PolicyRunH\x00\x12\x31\n\x06\x62\x61\x63kup\x18\x02 \x01(\x0b\x32\x1f.xenkeep.scheduler.v1.BackupRunH\x00\x12\x33\n\x07restore\x18\x03 \x01(\x0b\x32 .xenkeep.scheduler.v1.RestoreRunH\x00\x42\x06\n\x04kind\")\n\tPolicyRun\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0c\n\x04\x66ull\x18\x02 \x01(\x08\"\xa8\x01\n\tBackupRun\x12\x0b\n\x03vms\x18\x01 \x03(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x0c\n\x04\x66ull\x18\x04 \x01(\x08\x12\x32\n\x07options\x18\x05 \x01(\x0b\x32!.xenkeep.common.v1.CaptureOptions\x12\r\n\x05group\x18\x06 \x01(\x08\"X\n\nRestoreRun\x12\x15\n\rrestore_point\x18\x01 \x01(\t\x12\x33\n\tplacement\x18\x02 \x01(\x0b\x32 .xenkeep.hypervisor.v1.Placement\"\xe4\x04\n\x04Task\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x1c\n\x14subject_display_name\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .xenkeep.scheduler.v1.Task.State\x12\x10\n\x08\x61\x63tivity\x18\x05 \x01(\t\x12,\n\x08progress\x18\x06 \x01(\x0b\x32\x1a.xenkeep.mover.v1.Progress\x12\x30\n\x06result\x18\x07 \x01(\x0b\x32 .xenkeep.mover.v1.TransferResult\x12+\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x1a.xenkeep.common.v1.Failure\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12\x10\n\x08transfer\x18\n \x01(\t\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07notices\x18\r \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\x12\r\n\x05group\x18\x0e \x01(\t\"\x92\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\x12\x11\n\rSTATE_SKIPPED\x10\x06\"S\n\x10\x43reateRunRequest\x12+\n\x04spec\x18\x01 \x01(\x0b\x32\x1d.xenkeep.scheduler.v1.RunSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x1d\n\rGetRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x10ListRunsResponse\x12\'\n\x04runs\x18\x01 \x03(\x0b\x32\x19.xenkeep.scheduler.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10\x43\x61ncelRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1f\n\x0fWatchRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xa1\x03\n\nRunService\x12N\n\tCreateRun\x12&.xenkeep.scheduler.v1.CreateRunRequest\x1a\x19.xenkeep.scheduler.v1.Run\x12H\n\x06GetRun\x12#.xenkeep.scheduler.v1.GetRunRequest\x1a\x19.xenkeep.scheduler.v1.Run\x12Y\n\x08ListRuns\x12%.xenkeep.scheduler.v1.ListRunsRequest\x1a&.xenkeep.scheduler.v1.ListRunsResponse\x12N\n\tCancelRun\x12&.xenkeep.scheduler.v1.CancelRunRequest\x1a\x19.xenkeep.scheduler.v1.Run\x12N\n\x08WatchRun\x12%.xenkeep.scheduler.v1.WatchRunRequest\x1a\x19.xenkeep.scheduler.v1.Run0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1exenkeep/scheduler/v1/run.proto\x12\x14xenkeep.scheduler.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\x1a*xenkeep/hypervisor/v1/restore_target.proto\x1a\x1fxenkeep/mover/v1/transfer.proto\"\xe8\x03\n\x03Run\x12\x0c\n\x04name\x18\x01 \x01(\t\x12+\n\x04spec\x18\x02 \x01(\x0b\x32\x1d.xenkeep.scheduler.v1.RunSpec\x12.\n\x05state\x18\x03 \x01(\x0e\x32\x1f.xenkeep.scheduler.v1.Run.State\x12)\n\x05tasks\x18\x04 \x03(\x0b\x32\x1a.xenkeep.scheduler.v1.Task\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x1a.xenkeep.common.v1.Failure\x12\x10\n\x08\x61\x63tivity\x18\x08 \x01(\t\x12*\n\x07notices\x18\t \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\"\x80\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"\xac\x01\n\x07RunSpec\x12\x31\n\x06policy\x18\x01 \x01(\x0b\x32\x1f.xenkeep.scheduler.v1.PolicyRunH\x00\x12\x31\n\x06\x62\x61\x63kup\x18\x02 \x01(\x0b\x32\x1f.xenkeep.scheduler.v1.BackupRunH\x00\x12\x33\n\x07restore\x18\x03 \x01(\x0b\x32 .xenkeep.scheduler.v1.RestoreRunH\x00\x42\x06\n\x04kind\")\n\tPolicyRun\x12\x0e\n\x06policy\x18\x01 \x01(\t\x12\x0c\n\x04\x66ull\x18\x02 \x01(\x08\"\xc6\x01\n\tBackupRun\x12\x0b\n\x03vms\x18\x01 \x03(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x0c\n\x04\x66ull\x18\x04 \x01(\x08\x12\x32\n\x07options\x18\x05 \x01(\x0b\x32!.xenkeep.common.v1.CaptureOptions\x12\r\n\x05group\x18\x06 \x01(\x08\x12\r\n\x05pools\x18\x07 \x03(\t\x12\r\n\x05hosts\x18\x08 \x01(\x08\"X\n\nRestoreRun\x12\x15\n\rrestore_point\x18\x01 \x01(\t\x12\x33\n\tplacement\x18\x02 \x01(\x0b\x32 .xenkeep.hypervisor.v1.Placement\"\xe4\x04\n\x04Task\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x1c\n\x14subject_display_name\x18\x03 \x01(\t\x12/\n\x05state\x18\x04 \x01(\x0e\x32 .xenkeep.scheduler.v1.Task.State\x12\x10\n\x08\x61\x63tivity\x18\x05 \x01(\t\x12,\n\x08progress\x18\x06 \x01(\x0b\x32\x1a.xenkeep.mover.v1.Progress\x12\x30\n\x06result\x18\x07 \x01(\x0b\x32 .xenkeep.mover.v1.TransferResult\x12+\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x1a.xenkeep.common.v1.Failure\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12\x10\n\x08transfer\x18\n \x01(\t\x12.\n\nstart_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07notices\x18\r \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\x12\r\n\x05group\x18\x0e \x01(\t\"\x92\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\x12\x11\n\rSTATE_SKIPPED\x10\x06\"S\n\x10\x43reateRunRequest\x12+\n\x04spec\x18\x01 \x01(\x0b\x32\x1d.xenkeep.scheduler.v1.RunSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x1d\n\rGetRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x10ListRunsResponse\x12\'\n\x04runs\x18\x01 \x03(\x0b\x32\x19.xenkeep.scheduler.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\" \n\x10\x43\x61ncelRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1f\n\x0fWatchRunRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xa1\x03\n\nRunService\x12N\n\tCreateRun\x12&.xenkeep.scheduler.v1.CreateRunRequest\x1a\x19.xenkeep.scheduler.v1.Run\x12H\n\x06GetRun\x12#.xenkeep.scheduler.v1.GetRunRequest\x1a\x19.xenkeep.scheduler.v1.Run\x12Y\n\x08ListRuns\x12%.xenkeep.scheduler.v1.ListRunsRequest\x1a&.xenkeep.scheduler.v1.ListRunsResponse\x12N\n\tCancelRun\x12&.xenkeep.scheduler.v1.CancelRunRequest\x1a\x19.xenkeep.scheduler.v1.Run\x12N\n\x08WatchRun\x12%.xenkeep.scheduler.v1.WatchRunRequest\x1a\x19.xenkeep.scheduler.v1.Run0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,25 +44,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICYRUN']._serialized_start=865
   _globals['_POLICYRUN']._serialized_end=906
   _globals['_BACKUPRUN']._serialized_start=909
-  _globals['_BACKUPRUN']._serialized_end=1077
-  _globals['_RESTORERUN']._serialized_start=1079
-  _globals['_RESTORERUN']._serialized_end=1167
-  _globals['_TASK']._serialized_start=1170
-  _globals['_TASK']._serialized_end=1782
-  _globals['_TASK_STATE']._serialized_start=1636
-  _globals['_TASK_STATE']._serialized_end=1782
-  _globals['_CREATERUNREQUEST']._serialized_start=1784
-  _globals['_CREATERUNREQUEST']._serialized_end=1867
-  _globals['_GETRUNREQUEST']._serialized_start=1869
-  _globals['_GETRUNREQUEST']._serialized_end=1898
-  _globals['_LISTRUNSREQUEST']._serialized_start=1900
-  _globals['_LISTRUNSREQUEST']._serialized_end=1956
-  _globals['_LISTRUNSRESPONSE']._serialized_start=1958
-  _globals['_LISTRUNSRESPONSE']._serialized_end=2042
-  _globals['_CANCELRUNREQUEST']._serialized_start=2044
-  _globals['_CANCELRUNREQUEST']._serialized_end=2076
-  _globals['_WATCHRUNREQUEST']._serialized_start=2078
-  _globals['_WATCHRUNREQUEST']._serialized_end=2109
-  _globals['_RUNSERVICE']._serialized_start=2112
-  _globals['_RUNSERVICE']._serialized_end=2529
+  _globals['_BACKUPRUN']._serialized_end=1107
+  _globals['_RESTORERUN']._serialized_start=1109
+  _globals['_RESTORERUN']._serialized_end=1197
+  _globals['_TASK']._serialized_start=1200
+  _globals['_TASK']._serialized_end=1812
+  _globals['_TASK_STATE']._serialized_start=1666
+  _globals['_TASK_STATE']._serialized_end=1812
+  _globals['_CREATERUNREQUEST']._serialized_start=1814
+  _globals['_CREATERUNREQUEST']._serialized_end=1897
+  _globals['_GETRUNREQUEST']._serialized_start=1899
+  _globals['_GETRUNREQUEST']._serialized_end=1928
+  _globals['_LISTRUNSREQUEST']._serialized_start=1930
+  _globals['_LISTRUNSREQUEST']._serialized_end=1986
+  _globals['_LISTRUNSRESPONSE']._serialized_start=1988
+  _globals['_LISTRUNSRESPONSE']._serialized_end=2072
+  _globals['_CANCELRUNREQUEST']._serialized_start=2074
+  _globals['_CANCELRUNREQUEST']._serialized_end=2106
+  _globals['_WATCHRUNREQUEST']._serialized_start=2108
+  _globals['_WATCHRUNREQUEST']._serialized_end=2139
+  _globals['_RUNSERVICE']._serialized_start=2142
+  _globals['_RUNSERVICE']._serialized_end=2559
 # @@protoc_insertion_point(module_scope)

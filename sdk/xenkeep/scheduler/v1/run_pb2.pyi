@@ -85,7 +85,7 @@ class Run(_message.Message):
 
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """One task per VM."""
+        """One task per VM, and one per pool whose metadata is saved."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -200,6 +200,8 @@ class BackupRun(_message.Message):
     FULL_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    POOLS_FIELD_NUMBER: _builtins.int
+    HOSTS_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """`repositories/{repository}` or its name."""
     method: _capture_pb2.Method.ValueType
@@ -208,6 +210,8 @@ class BackupRun(_message.Message):
     """Read everything even where an incremental is possible."""
     group: _builtins.bool
     """Captures the VMs at one moment, all of them or none."""
+    hosts: _builtins.bool
+    """The pools' metadata with the files of their hosts."""
     @_builtins.property
     def vms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """VMs by name, UUID or `pools/{pool}/vms/{vm}`."""
@@ -215,6 +219,10 @@ class BackupRun(_message.Message):
     @_builtins.property
     def options(self) -> _capture_pb2.CaptureOptions:
         """What is said about the capture beyond the method."""
+
+    @_builtins.property
+    def pools(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Pools by name, UUID or `pools/{pool}` whose metadata is saved."""
 
     def __init__(
         self,
@@ -225,10 +233,12 @@ class BackupRun(_message.Message):
         full: _builtins.bool = ...,
         options: _capture_pb2.CaptureOptions | None = ...,
         group: _builtins.bool = ...,
+        pools: _abc.Iterable[_builtins.str] | None = ...,
+        hosts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "group", b"group", "method", b"method", "options", b"options", "repository", b"repository", "vms", b"vms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "group", b"group", "hosts", b"hosts", "method", b"method", "options", b"options", "pools", b"pools", "repository", b"repository", "vms", b"vms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -324,7 +334,7 @@ class Task(_message.Message):
     name: _builtins.str
     """`runs/{run}/tasks/{task}`."""
     subject: _builtins.str
-    """`pools/{pool}/vms/{vm}` (backup), or the restore point (restore)."""
+    """`pools/{pool}/vms/{vm}` or `pools/{pool}` (backup), or the restore point (restore)."""
     subject_display_name: _builtins.str
     """Name of the VM."""
     state: Global___Task.State.ValueType

@@ -16,6 +16,7 @@ from services.chassis.sealing import Sealer
 from services.chassis.serve import Base, serve
 from services.mover.adapters.disks import HypervisorDisks
 from services.mover.adapters.grpc_hypervisor import GrpcHypervisor
+from services.mover.adapters.grpc_pool_metadata import GrpcPoolMetadata
 from services.mover.adapters.patience import Patience
 from services.mover.adapters.patient_hypervisor import PatientHypervisor
 from services.mover.adapters.sql_books import SqlBooks
@@ -28,6 +29,8 @@ from services.mover.app.deletions import Deletions
 from services.mover.app.keys import Keys
 from services.mover.app.noticing import Noticing
 from services.mover.app.prune import PruneRunner
+from services.mover.app.point_streams import PointStreams
+from services.mover.app.pool_backup import PoolBackupRunner
 from services.mover.app.repositories import Repositories
 from services.mover.app.restore import DISKS_AT_ONCE, RestoreRunner
 from services.mover.app.shelf import Shelf
@@ -36,7 +39,7 @@ from services.mover.app.verify import RebuildRunner, VerifyRunner
 from services.mover.app.worker import Worker
 from services.mover.config import MoverConfig
 from services.mover.consumers import consumer_name, handlers
-from services.mover.domain.transfer import Backup, Prune, Rebuild, Restore, Verify
+from services.mover.domain.transfer import Backup, PoolBackup, Prune, Rebuild, Restore, Verify
 from services.mover.repository import BackupOptions, RestoreOptions
 
 MIGRATIONS = "services.mover.migrations"
@@ -83,6 +86,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
             kind: Noticing(runner, shelf)
             for kind, runner in (
                 (Backup, BackupRunner(shelf, hypervisor, disks, options, clock)),
+                (PoolBackup, PoolBackupRunner(shelf, GrpcPoolMetadata(channel), options, clock)),
                 (Restore, RestoreRunner(shelf, hypervisor, disks, RestoreOptions(workers=cores), clock)),
                 (Verify, VerifyRunner(shelf)),
                 (Rebuild, RebuildRunner(shelf)),
@@ -108,7 +112,12 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
                 (
                     add_RepositoryServiceServicer_to_server,
                     RepositoryApi(
-                        repositories, Keys(books, shelf), Deletions(books, shelf), transfers, config.site
+                        repositories,
+                        Keys(books, shelf),
+                        Deletions(books, shelf),
+                        transfers,
+                        PointStreams(shelf),
+                        config.site,
                     ),
                     CALLERS,
                 ),

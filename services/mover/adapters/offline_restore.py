@@ -41,12 +41,17 @@ def restore_point(
     """
     repository.require_restorable(point.point_id)
     files = {disk.disk_id: f"disk-{number}.raw" for number, disk in enumerate(point.disks)}
-    folder.require_room(_needed(repository, point, folder, files))
+    exported = [name for name in sorted(point.streams) if name != VM_CONFIGURATION]
+    streams = sum(point.streams[name].length for name in exported)
+    folder.require_room(_needed(repository, point, folder, files) + streams)
     for disk in point.disks:
         _restore_disk(repository, point, disk, files[disk.disk_id], folder, options, say)
     has_configuration = VM_CONFIGURATION in point.streams
     if has_configuration:
         folder.write(CONFIGURATION_FILE, b"".join(repository.read_stream(point.point_id, VM_CONFIGURATION)))
+    for name in exported:
+        say({"doing": "writing", "file": name, "size_bytes": point.streams[name].length})
+        folder.write_pieces(name, repository.read_stream(point.point_id, name))
     result = {
         "repository": repository.repository_id,
         "point": point.point_id,
@@ -55,6 +60,7 @@ def restore_point(
         "consistency": point.consistency,
         "vm_configuration": CONFIGURATION_FILE if has_configuration else None,
         "disks": [_told(point, disk, files[disk.disk_id]) for disk in point.disks],
+        "files": exported,
         "notices": [{"code": code, "message": message} for code, message in repository.notices],
     }
     folder.finish(result)

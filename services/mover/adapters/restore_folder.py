@@ -3,16 +3,19 @@
 import fcntl
 import json
 import os
+import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from services.chassis.errors import AlreadyExists, FailedPrecondition, ResourceExhausted
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidInput, ResourceExhausted
 from services.mover.repository.stores.os_errors import translated
 
 RESULT = "restored.json"
 WORK = ".xenkeep-restore"
 PARTIAL = ".partial"
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class RestoreFolder:
@@ -68,10 +71,22 @@ class RestoreFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """A small file, whole or not at all."""
+        self.write_pieces(name, [data])
+
+    def write_pieces(self, name: str, pieces: Iterable[bytes]) -> None:
+        """A file of any size, whole or not at all. Raises InvalidInput for a name that could lead elsewhere,
+        whatever a repository says."""
+        if not _SAFE.fullmatch(name):
+            raise InvalidInput(
+                f"{name[:100]!r} is no name for a file.",
+                reason="FILE_NAME_INVALID",
+                hint="The restore point was not made by Xenkeep.",
+            )
         with translated("write", name):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             with os.fdopen(os.open(self.partial(name), flags, 0o600), "wb") as file:
-                file.write(data)
+                for piece in pieces:
+                    file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
         self.complete(name)

@@ -10,6 +10,7 @@ from services.chassis.config import Secret
 from services.chassis.paging import page_size
 from services.mover.app.deletions import KEPT, Deletions
 from services.mover.app.keys import Keys
+from services.mover.app.point_streams import PointStreams
 from services.mover.app.repositories import Repositories
 from services.mover.app.transfers import Transfers
 from services.mover.domain.names import repository_id
@@ -25,9 +26,16 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
     """Unpacks, calls once, packs."""
 
     def __init__(
-        self, repositories: Repositories, keys: Keys, deletions: Deletions, transfers: Transfers, site: str
+        self,
+        repositories: Repositories,
+        keys: Keys,
+        deletions: Deletions,
+        transfers: Transfers,
+        streams: PointStreams,
+        site: str,
     ) -> None:
         self._repositories, self._keys, self._deletions = repositories, keys, deletions
+        self._streams = streams
         self._transfers, self._site = transfers, site
 
     async def CreateRepository(
@@ -61,6 +69,13 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
             repositories=[status_to_proto(status, self._site) for status in shown],
             next_page_token=shown[-1].registration.display_name if len(page) > size else "",
         )
+
+    async def ReadPointStream(
+        self, request: repository_pb2.ReadPointStreamRequest, context: Any
+    ) -> AsyncIterator[repository_pb2.ReadPointStreamResponse]:
+        id_ = repository_id(request.repository)
+        async for piece in self._streams.read(id_, request.point_id, request.stream):
+            yield repository_pb2.ReadPointStreamResponse(data=piece)
 
     async def ListPoints(
         self, request: repository_pb2.ListPointsRequest, context: Any

@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import Callable
 
 from services.chassis.clock import Clock
-from services.chassis.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound, XenkeepError
+from services.chassis.errors import Aborted, FailedPrecondition, NotFound, XenkeepError
 from services.mover.app.backup_job import BackupJob, Reading
 from services.mover.app.backup_plan import DiskPlan, Wish, plan, wish
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation, in_thread, unless_wanted
+from services.mover.app.committed import committed
 from services.mover.app.failed_disks import DiskFailed, told, without
 from services.mover.app.failing import cleaned_up
 from services.mover.app.known_points import Known
@@ -56,7 +57,7 @@ class BackupRunner:
         registration = await self._shelf.registration(spec.repository_id)
         repository = await self._shelf.repository(registration.repository_id)
         source = source_name(pool_id, transfer.transfer_id)
-        done = await in_thread(cancel, _committed, repository, transfer.transfer_id)
+        done = await in_thread(cancel, committed, repository, transfer.transfer_id)
         if done is not None:
             return await self._outcome(registration, done, source, 0)
         job: BackupJob | None = None
@@ -158,7 +159,7 @@ class BackupRunner:
     ) -> RestorePoint | None:
         """Whatever failed: a point that is there is committed, by us or by a mover that had taken over."""
         try:
-            return await in_thread(cancel, _committed, repository, transfer.transfer_id)
+            return await in_thread(cancel, committed, repository, transfer.transfer_id)
         except XenkeepError:
             return None  # what failed first is reported
 
@@ -192,16 +193,6 @@ def _left_of(opened: Source, spec: Backup, failed: DiskFailed) -> Source:
     if not spec.skips_failed_disks:
         raise failed.error from failed
     return without(opened, failed)
-
-
-def _committed(repository: Repository, point_id: str) -> RestorePoint | None:
-    try:
-        point = repository.get_point(point_id)
-    except NotFound:
-        return None
-    with contextlib.suppress(AlreadyExists):  # this is how the engine forgets the checkpoint of a point
-        repository.begin_backup(point_id, transfer_id=point_id).abort()
-    return point
 
 
 def _unreadable(known: Known) -> list[Remark]:

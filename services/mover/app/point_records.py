@@ -19,11 +19,19 @@ from services.mover.domain.capture import (
     Method,
     Remark,
 )
-from services.mover.domain.point import Asset, MissingDisk, Point, PointDisk, VmSnapshot
+from services.mover.domain.point import (
+    Asset,
+    AssetKind,
+    MissingDisk,
+    Point,
+    PointDisk,
+    PointStream,
+    VmSnapshot,
+)
 from services.mover.domain.source import Source
 from services.mover.domain.transfer import Backup
+from services.mover.repository import VM_CONFIGURATION, PointDescription, RestorePoint
 from services.mover.repository import Notice as RecordedNotice
-from services.mover.repository import PointDescription, RestorePoint
 
 WordT = TypeVar("WordT", bound=StrEnum)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,7 +54,7 @@ def describe(
     return PointDescription(
         asset={
             "id": asset.asset_id,
-            "kind": "vm",
+            "kind": AssetKind.VM.value,
             "name": asset.display_name,
             "pool": asset.pool_id,
             "pool_name": asset.pool_display_name,
@@ -94,11 +102,20 @@ def read_point(repository_id: str, point: RestorePoint) -> Point:
         for disk in point.disks
     ]
     asset = point.asset
+    streams = tuple(
+        PointStream(name, ref.length)
+        for name, ref in sorted(point.streams.items())
+        if name != VM_CONFIGURATION
+    )
     return Point(
         point_id=point.point_id,
         repository_id=repository_id,
         asset=Asset(
-            asset.get("id", ""), asset.get("name", ""), asset.get("pool", ""), asset.get("pool_name", "")
+            asset.get("id", ""),
+            asset.get("name", ""),
+            asset.get("pool", ""),
+            asset.get("pool_name", ""),
+            _word(AssetKind, asset.get("kind", ""), AssetKind.VM),
         ),
         snapshot_time=_moment(point.snapshot_time),
         commit_time=_moment(point.commit_time),
@@ -107,13 +124,14 @@ def read_point(repository_id: str, point: RestorePoint) -> Point:
         consistency=_word(Consistency, point.consistency, Consistency.UNKNOWN),
         base_point_id=point.base_point or "",
         disks=tuple(disks),
-        read_bytes=sum(disk.read_bytes for disk in disks),
+        read_bytes=sum(disk.read_bytes for disk in disks) + sum(each.size_bytes for each in streams),
         stored_bytes=point.statistics.get("stored_bytes", 0),
         notices=tuple(Remark(notice.code, notice.message) for notice in point.notices),
         policy=str(document.get("policy", "")),
         run=str(document.get("run", "")),
         group=_group(_mapping(document, "group")),
         missing_disks=tuple(map(_missing_disk, _mappings(document, "missing_disks"))),
+        streams=streams,
         vm_snapshots=tuple(map(_vm_snapshot, _mappings(document, "vm_snapshots"))),
     )
 

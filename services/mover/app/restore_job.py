@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+from services.chassis.errors import FailedPrecondition
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation
 from services.mover.domain import Extent
+from services.mover.domain.point import AssetKind
 from services.mover.ports import BlockTarget
 from services.mover.repository import VM_CONFIGURATION, Progress, Repository, RestoreOptions, RestorePoint
 
@@ -18,8 +20,14 @@ class Prepared:
 
 
 def prepared(repository: Repository, point_id: str) -> Prepared:
-    """Raises NotFound; DataLoss when the point is known to be damaged."""
+    """Raises NotFound; FailedPrecondition POINT_NOT_A_VM; DataLoss when the point is known to be damaged."""
     point = repository.get_point(point_id)
+    if point.asset.get("kind", AssetKind.VM) != AssetKind.VM:
+        raise FailedPrecondition(
+            f"Restore point {point_id} is no VM: it cannot be put into a pool.",
+            reason="POINT_NOT_A_VM",
+            hint=f"Write it into a directory: `xenkeep point export {point_id[:8]} --to DIRECTORY`.",
+        )
     repository.require_restorable(point_id)
     return Prepared(point, b"".join(repository.read_stream(point_id, VM_CONFIGURATION)))
 

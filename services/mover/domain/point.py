@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from services.mover.domain.capture import (
     Consistency,
@@ -14,14 +15,22 @@ from services.mover.domain.capture import (
 )
 
 
+class AssetKind(StrEnum):
+    """What is protected."""
+
+    VM = "vm"
+    POOL = "pool"
+
+
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """``asset_id`` is the VM's UUID; names are those at the time of the point."""
+    """``asset_id`` is the VM's or the pool's UUID; names are those at the time of the point."""
 
     asset_id: str
     display_name: str
     pool_id: str
     pool_display_name: str
+    kind: AssetKind = AssetKind.VM
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,14 @@ class VmSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class PointStream:
+    """Bytes a point holds beside disks; ``name`` fits a file."""
+
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """``base_point_id`` is empty for a full; ``run`` is ``runs/{run}``; ``group`` is None for a VM captured
     alone."""
@@ -86,11 +103,12 @@ class Point:
     group: GroupMoment | None = None
     missing_disks: tuple[MissingDisk, ...] = ()
     vm_snapshots: tuple[VmSnapshot, ...] = ()
+    streams: tuple[PointStream, ...] = ()
 
     @property
     def logical_bytes(self) -> int:
-        """Sum of the disks' sizes."""
-        return sum(disk.size_bytes for disk in self.disks)
+        """Sum of the sizes of disks and streams."""
+        return sum(disk.size_bytes for disk in self.disks) + sum(each.size_bytes for each in self.streams)
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,17 @@ class Backup:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolBackup:
+    """A pool's metadata, ``hosts`` with the files of its hosts; ``pool`` is ``pools/{pool}``."""
+
+    pool: str
+    repository_id: str
+    hosts: bool = False
+    policy: str = ""
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Restore:
     """A point put back into a pool."""
 
@@ -110,7 +121,7 @@ class Pruned:
     purged_points: tuple[str, ...]
 
 
-Spec = Backup | Restore | Verify | Rebuild | Prune
+Spec = Backup | PoolBackup | Restore | Verify | Rebuild | Prune
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,16 @@
 from xenkeep.common.v1 import point_pb2
 from xenkeep.mover.v1 import transfer_pb2
 
-from services.mover.domain.point import Asset, Damage, MissingDisk, Point, PointDisk, UnreadablePoint
+from services.mover.domain.point import (
+    Asset,
+    AssetKind,
+    Damage,
+    MissingDisk,
+    Point,
+    PointDisk,
+    PointStream,
+    UnreadablePoint,
+)
 from services.mover.wire.capture import (
     consistency_from_proto,
     consistency_to_proto,
@@ -34,6 +43,7 @@ def point_to_proto(point: Point) -> point_pb2.Point:
             display_name=asset.display_name,
             pool_id=asset.pool_id,
             pool_display_name=asset.pool_display_name,
+            kind=point_pb2.AssetKind.Value(f"ASSET_KIND_{asset.kind.name}"),
         ),
         snapshot_time=time_to_proto(point.snapshot_time),
         commit_time=time_to_proto(point.commit_time),
@@ -51,6 +61,7 @@ def point_to_proto(point: Point) -> point_pb2.Point:
         group=group_to_proto(point.group),
         missing_disks=map(missing_to_proto, point.missing_disks),
         vm_snapshots=map(snapshot_to_proto, point.vm_snapshots),
+        streams=[point_pb2.PointStream(name=each.name, size_bytes=each.size_bytes) for each in point.streams],
     )
 
 
@@ -64,7 +75,13 @@ def point_from_proto(point: point_pb2.Point) -> Point:
     return Point(
         point_id=point.point_id,
         repository_id=point.repository_id,
-        asset=Asset(asset.asset_id, asset.display_name, asset.pool_id, asset.pool_display_name),
+        asset=Asset(
+            asset.asset_id,
+            asset.display_name,
+            asset.pool_id,
+            asset.pool_display_name,
+            AssetKind.POOL if asset.kind == point_pb2.ASSET_KIND_POOL else AssetKind.VM,
+        ),
         snapshot_time=time_from_proto(point.snapshot_time),
         commit_time=time_from_proto(point.commit_time),
         method=method_from_proto(point.method),
@@ -80,6 +97,7 @@ def point_from_proto(point: point_pb2.Point) -> Point:
         group=group_from_proto(point.group),
         missing_disks=tuple(map(missing_from_proto, point.missing_disks)),
         vm_snapshots=tuple(map(snapshot_from_proto, point.vm_snapshots)),
+        streams=tuple(PointStream(each.name, each.size_bytes) for each in point.streams),
     )
 
 

@@ -7,7 +7,7 @@ from xenkeep.mover.v1 import transfer_pb2
 from services.chassis.errors import InvalidInput
 from services.mover.domain.names import repository_id, repository_name
 from services.mover.domain.placement import Memory, Mode, Placement
-from services.mover.domain.transfer import Backup, Prune, Rebuild, Restore, Spec, Verify
+from services.mover.domain.transfer import Backup, PoolBackup, Prune, Rebuild, Restore, Spec, Verify
 from services.mover.wire.capture import method_from_proto, method_to_proto
 from services.mover.wire.times import duration_from_proto
 
@@ -56,6 +56,15 @@ def spec_to_proto(spec: Spec) -> transfer_pb2.TransferSpec:
                 group=backup_source_pb2.SourceGroup.FromString(spec.group) if spec.group else None,
             )
             return transfer_pb2.TransferSpec(backup=backup)
+        case PoolBackup():
+            pool_backup = transfer_pb2.PoolBackupSpec(
+                pool=spec.pool,
+                repository=repository_name(spec.repository_id),
+                hosts=spec.hosts,
+                policy=spec.policy,
+                run=spec.run,
+            )
+            return transfer_pb2.TransferSpec(pool_backup=pool_backup)
         case Restore():
             restore = transfer_pb2.RestoreSpec(
                 repository=repository_name(spec.repository_id),
@@ -95,6 +104,9 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
                 skips_failed_disks=spec.backup.options.reading.disk_failures
                 == capture_pb2.ReadingOptions.DISK_FAILURES_SKIP,
             )
+        case "pool_backup":
+            pool = spec.pool_backup
+            return PoolBackup(pool.pool, repository_id(pool.repository), pool.hosts, pool.policy, pool.run)
         case "restore":
             return Restore(
                 repository_id(spec.restore.repository),

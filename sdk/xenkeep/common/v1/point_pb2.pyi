@@ -28,7 +28,7 @@ class _AssetKind:
 class _AssetKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AssetKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ASSET_KIND_UNSPECIFIED: _AssetKind.ValueType  # 0
-    """Not said: a VM."""
+    """Not said."""
     ASSET_KIND_VM: _AssetKind.ValueType  # 1
     """A VM of a pool."""
     ASSET_KIND_POOL: _AssetKind.ValueType  # 2
@@ -38,7 +38,7 @@ class AssetKind(_AssetKind, metaclass=_AssetKindEnumTypeWrapper):
     """What can be protected."""
 
 ASSET_KIND_UNSPECIFIED: AssetKind.ValueType  # 0
-"""Not said: a VM."""
+"""Not said."""
 ASSET_KIND_VM: AssetKind.ValueType  # 1
 """A VM of a pool."""
 ASSET_KIND_POOL: AssetKind.ValueType  # 2

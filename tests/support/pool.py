@@ -53,7 +53,7 @@ class SimulatedPool:
             "hosts": [{"name": f"host{i}", "address": f"{self._net}.{11 + i}"} for i in range(self.hosts)],
             "storage": [
                 {"name": "Shared storage"},
-                {"name": "Plain storage", "changed_block_tracking": False},
+                {"name": "Plain storage", "type": "linstor"},
             ],
             "default_storage": "Shared storage",
             "refusal_delay_s": 0.1,

@@ -69,6 +69,8 @@ async def _add_sr(pool: Pool, name: str, type_: str, size: int, host: str | None
 def _device_config(pool: Pool, type_: str, uuid: str) -> dict[str, str]:
     if type_ == "nfs":
         return {"server": "192.0.2.1", "serverpath": f"/exports/{uuid}"}
+    if type_ == "linstor":
+        return {"group-name": f"linstor_group/{uuid}", "redundancy": "2", "provisioning": "thin"}
     return (
         {"location": "/opt/xensource/packages/iso", "legacy_mode": "true"}
         if type_ == "iso"

@@ -38,13 +38,13 @@ class NetworkDescription(_Part):
 
 
 class StorageDescription(_Part):
-    """A shared SR has a PBD on every host; a local one belongs to ``host`` (its name)."""
+    """A shared SR has a PBD on every host; a local one belongs to ``host`` (its name). LINSTOR tracks no
+    changed blocks."""
 
     name: str
-    type: Literal["nfs", "ext", "lvm", "iso"] = "nfs"
+    type: Literal["nfs", "ext", "lvm", "linstor", "iso"] = "nfs"
     size_bytes: int = 1024 * GIB
     host: str | None = None
-    changed_block_tracking: bool = True
 
 
 class DiskDescription(_Part):

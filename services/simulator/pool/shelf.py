@@ -14,6 +14,7 @@ _REQUIRED = {
     "nfs": (("server", 102), ("serverpath", 101)),
     "ext": (("device", 90),),
     "lvm": (("device", 90),),
+    "linstor": (("group-name", 90),),
     "iso": (("location", 94),),
 }
 """Keys of device_config that a driver cannot do without, with its error (sm: XE_SR_ERRORCODES.xml)."""

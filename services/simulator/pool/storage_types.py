@@ -24,5 +24,6 @@ DRIVERS = {
     "nfs": ("NFS VHD", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT", "THIN_PROVISIONING")),
     "ext": ("Local EXT3 VHD", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT", "THIN_PROVISIONING")),
     "lvm": ("Local VHD on LVM", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT")),
+    "linstor": ("LINSTOR resources on XCP-ng", (*_COMMON, *_DISKS, "THIN_PROVISIONING")),
     "iso": ("ISO", _COMMON),
 }

@@ -52,6 +52,12 @@ class Repositories:
         for answer in self._caller.stream(self._stub.ListPoints, request):
             yield answer.point
 
+    def read_stream(self, name: str, point_id: str, stream: str) -> Iterator[bytes]:
+        """What a restore point holds beside disks; complete when the iteration ends."""
+        request = repository_pb2.ReadPointStreamRequest(repository=name, point_id=point_id, stream=stream)
+        for answer in self._caller.stream(self._stub.ReadPointStream, request):
+            yield answer.data
+
     def verify(self, name: str, *, full: bool) -> transfer_pb2.Transfer:
         """Start a verification; watch the transfer."""
         depth = repository_pb2.VerifyRepositoryRequest.DEPTH_FULL

@@ -30,10 +30,21 @@ class Runs:
         full: bool = False,
         options: capture_pb2.CaptureOptions | None = None,
         group: bool = False,
+        pools: Sequence[str] = (),
+        hosts: bool = False,
     ) -> run_pb2.Run:
-        """Back VMs up without a policy; as a ``group`` all at one moment."""
+        """Back VMs up without a policy, as a ``group`` all at one moment, and the metadata of ``pools``,
+        ``hosts`` with the files of their hosts.
+        """
         backup = run_pb2.BackupRun(
-            vms=vms, repository=repository, method=method, full=full, options=options, group=group
+            vms=vms,
+            repository=repository,
+            method=method,
+            full=full,
+            options=options,
+            group=group,
+            pools=pools,
+            hosts=hosts,
         )
         return self._create(run_pb2.RunSpec(backup=backup))
 

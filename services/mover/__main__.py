@@ -28,9 +28,9 @@ from services.mover.app.backup import BackupRunner
 from services.mover.app.deletions import Deletions
 from services.mover.app.keys import Keys
 from services.mover.app.noticing import Noticing
-from services.mover.app.prune import PruneRunner
 from services.mover.app.point_streams import PointStreams
 from services.mover.app.pool_backup import PoolBackupRunner
+from services.mover.app.prune import PruneRunner
 from services.mover.app.repositories import Repositories
 from services.mover.app.restore import DISKS_AT_ONCE, RestoreRunner
 from services.mover.app.shelf import Shelf

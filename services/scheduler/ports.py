@@ -10,6 +10,7 @@ from typing import Protocol
 from services.scheduler.domain.facts import Fact
 from services.scheduler.domain.notes import Failure
 from services.scheduler.domain.policy import Policy
+from services.scheduler.domain.pool_metadata import PoolRef
 from services.scheduler.domain.run import Run
 from services.scheduler.domain.selection import Vm
 
@@ -144,6 +145,10 @@ class Vms(Protocol):
 
     async def find_pool(self, reference: str) -> str:
         """``pools/{pool}`` for a name, a UUID or itself. Raises as ``list_vms``."""
+        ...
+
+    async def list_pools(self) -> Sequence[PoolRef]:
+        """All pools. Raises Unavailable or DeadlineExceeded when there is no answer."""
         ...
 
 

@@ -1,11 +1,13 @@
 """``xenkeep point``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Group, RenderableType
 
 from xenkeep.catalog.v1 import catalog_pb2
+from xenkeep.cli import point_export
 from xenkeep.cli.output import (
     Json,
     as_data,
@@ -41,7 +43,7 @@ def list_(
             ("POINT", "VM", "TAKEN", "LEVEL", "CONSISTENCY", "SIZE", "STORED", "STATE", "REPOSITORY"),
             lambda each: (
                 short(each.name),
-                each.point.asset.display_name,
+                _asset(each.point),
                 moment(each.point.snapshot_time),
                 word(capture_pb2.Level, each.point.level),
                 word(capture_pb2.Consistency, each.point.consistency),
@@ -100,6 +102,24 @@ def undelete(
 
 
 @app.command()
+def export(
+    point: Annotated[str, typer.Argument(help="Restore point: its UUID or the beginning of it.")],
+    to: Annotated[Path, typer.Option(help="Directory, new or empty.")],
+    json_: Json = False,
+) -> None:
+    """Write what a restore point of a pool's metadata holds into a directory."""
+    with client() as xenkeep:
+        found = xenkeep.restore_points.get(point)
+        files = point_export.export(xenkeep, found, to)
+    if json_:
+        show_data({"directory": str(to), "files": files})
+        return
+    console.print(f"Wrote {', '.join(files)} to {to}.", soft_wrap=True)
+    if hint := point_export.restore_hint(found, to):
+        console.print(hint, soft_wrap=True)
+
+
+@app.command()
 def sync(
     repository: Annotated[str, typer.Argument(help="Repository; all without.")] = "", json_: Json = False
 ) -> None:
@@ -122,6 +142,14 @@ def _size(point: point_pb2.Point, number: int) -> str:
     return size(number) if _is_known(point) else ""
 
 
+def _is_pool(point: point_pb2.Point) -> bool:
+    return point.asset.kind == point_pb2.ASSET_KIND_POOL
+
+
+def _asset(point: point_pb2.Point) -> str:
+    return f"pool {point.asset.display_name}" if _is_pool(point) else point.asset.display_name
+
+
 def _state(found: catalog_pb2.RestorePoint) -> str:
     state = word(catalog_pb2.RestorePoint.State, found.state)
     return f"{state}, incomplete" if found.point.missing_disks else state
@@ -140,7 +168,10 @@ def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
     head = details(
         [
             ("Point", last_part(found.name)),
-            ("VM", f"{point.asset.display_name} ({point.asset.asset_id})" if _is_known(point) else ""),
+            (
+                "Pool metadata" if _is_pool(point) else "VM",
+                f"{point.asset.display_name} ({point.asset.asset_id})" if _is_known(point) else "",
+            ),
             ("Pool", point.asset.pool_display_name),
             ("State", _state(found)),
             ("", found.state_message),
@@ -162,6 +193,9 @@ def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
             *[("Notice", notice.message) for notice in point.notices],
         ]
     )
+    if _is_pool(point):
+        files = table(("FILE", "SIZE"), [(each.name, size(each.size_bytes)) for each in point.streams])
+        return Group(head, files)
     disks = table(
         ("DEVICE", "DISK", "SIZE", "LEVEL", "CHANGED", "READ"),
         [

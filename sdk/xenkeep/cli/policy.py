@@ -67,7 +67,7 @@ def list_(json_: Json = False) -> None:
             ("POLICY", "VMS", "METHOD", "SCHEDULE", "NEXT RUN", "REPOSITORY"),
             lambda each: (
                 last_part(each.name),
-                _which(each.selector),
+                _which(each),
                 word(capture_pb2.Method, each.method),
                 each.schedule or "by hand",
                 "paused" if each.paused else moment(each.next_run_time),
@@ -135,18 +135,20 @@ def _filled(data: object) -> object:
     return data
 
 
-def _which(selector: policy_pb2.VmSelector) -> str:
+def _which(policy: policy_pb2.Policy) -> str:
+    selector = policy.selector
+    metadata = "pool metadata" if policy.HasField("pool_metadata") else ""
     parts = ["all" if selector.all else "", *selector.vms, *(f"tag:{tag}" for tag in selector.tags)]
     parts += [f"not {vm}" for vm in selector.excluded_vms]
     pool = f" in {selector.pool}" if selector.pool else ""
-    return ", ".join(filter(None, parts)) + pool
+    return ", ".join(filter(None, [*parts, metadata])) + pool
 
 
 def _lines(policy: policy_pb2.Policy) -> list[tuple[str, str]]:
     delay = f" after {policy.retry.delay_duration.ToTimedelta()}" if policy.retry.retries else ""
     return [
         ("Policy", last_part(policy.name)),
-        ("VMs", _which(policy.selector)),
+        ("VMs", _which(policy)),
         ("Repository", policy.repository),
         ("Method", word(capture_pb2.Method, policy.method)),
         ("Groups", "all VMs" if policy.group else ", ".join(each.display_name for each in policy.groups)),

@@ -86,6 +86,12 @@ class Group(FileModel):
     tags: tuple[str, ...] = ()
 
 
+class PoolMetadata(FileModel):
+    """Saved of the pool, or of all pools; ``hosts`` with the files of their hosts."""
+
+    hosts: bool = False
+
+
 class PolicyFile(FileModel):
     """One policy."""
 
@@ -105,6 +111,7 @@ class PolicyFile(FileModel):
     group: bool = False
     groups: tuple[Group, ...] = ()
     reading: Reading = Reading()
+    pool_metadata: PoolMetadata | None = None
     care: Care = Care()
     schedule: str = ""
     time_zone: str = "UTC"
@@ -114,8 +121,8 @@ class PolicyFile(FileModel):
 
     @model_validator(mode="after")
     def _selects_something(self) -> "PolicyFile":
-        if not (self.vms or self.tags or self.all):
-            raise ValueError("it selects no VMs; give vms, tags or all: true")
+        if not (self.vms or self.tags or self.all or self.pool_metadata):
+            raise ValueError("it selects no VMs; give vms, tags or all: true, or pool_metadata")
         return self
 
     def to_proto(self) -> policy_pb2.Policy:
@@ -145,17 +152,18 @@ class PolicyFile(FileModel):
                 for each in self.groups
             ],
             options=self._options(),
+            pool_metadata=self._pool_metadata(),
         )
+
+    def _pool_metadata(self) -> policy_pb2.PoolMetadata | None:
+        return policy_pb2.PoolMetadata(hosts=self.pool_metadata.hosts) if self.pool_metadata else None
 
     def _options(self) -> capture_pb2.CaptureOptions:
         options = capture_pb2.CaptureOptions(
             hooks=map(_hook, self.hooks),
             disks=capture_pb2.DiskRules(include=self.disks.include, exclude=self.disks.exclude),
             reading=_reading(self.reading) if self.reading != Reading() else None,
-            care=capture_pb2.CareOptions(
-                patience_duration=_duration(self.care.patience),
-                migration=capture_pb2.CareOptions.Migration.Value(f"MIGRATION_{self.care.migration.upper()}"),
-            ),
+            care=_care(self.care) if self.care != Care() else None,
         )
         if self.offline:
             options.offline.CopyFrom(
@@ -175,6 +183,13 @@ class PolicyFile(FileModel):
                 f"REQUIREMENT_{self.memory.requirement.upper()}"
             )
         return options
+
+
+def _care(care: Care) -> capture_pb2.CareOptions:
+    return capture_pb2.CareOptions(
+        patience_duration=_duration(care.patience),
+        migration=capture_pb2.CareOptions.Migration.Value(f"MIGRATION_{care.migration.upper()}"),
+    )
 
 
 def _reading(reading: Reading) -> capture_pb2.ReadingOptions:

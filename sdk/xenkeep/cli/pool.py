@@ -1,5 +1,6 @@
 """``xenkeep pool``."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,6 +42,31 @@ def add(
         password = secret(password_file, f"Password of {username}")
         pool = xenkeep.pools.add(address, username, password, found.sha256)
     show(pool, lambda: details(_lines(pool)), json_=json_)
+
+
+@app.command("check-database")
+def check_database(
+    pool: Annotated[str, typer.Argument(help="Pool by name or UUID.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A dump that was exported from a restore point.", exists=True, dir_okay=False),
+    ],
+    json_: Json = False,
+) -> None:
+    """Ask a pool whether it would take a dump of its database back. Nothing is restored."""
+    with client() as xenkeep:
+        answer = xenkeep.pools.check_database(pool, file)
+    if not answer.accepted:
+        raise Error(
+            "FailedPrecondition",
+            "DUMP_NOT_ACCEPTED",
+            f"The pool would not take it back: {answer.message}",
+            "Use a dump of this pool, made by the same release.",
+        )
+    if json_:
+        show_data({"accepted": True})
+    else:
+        console.print("The pool would take it back.")
 
 
 @app.command("list")

@@ -46,8 +46,13 @@ def start(policy: str, full: Full = False, wait: Wait = False, json_: Json = Fal
 
 
 def backup(
-    vms: Annotated[list[str], typer.Argument(metavar="VM...", help="VMs by name or UUID.")],
     to: Annotated[str, typer.Option(help="Repository.")],
+    vms: Annotated[list[str] | None, typer.Argument(metavar="[VM...]", help="VMs by name or UUID.")] = None,
+    pool_metadata: Annotated[
+        list[str] | None,
+        typer.Option(metavar="POOL", help="Save this pool's database and description; repeatable."),
+    ] = None,
+    hosts: Annotated[bool, typer.Option(help="With --pool-metadata: the files of its hosts, too.")] = False,
     method: Annotated[Method, typer.Option(help="How the VMs are captured.")] = "normal",
     prefer: Annotated[
         bool, typer.Option(help="Take a normal snapshot, and say so, where the method cannot be used.")
@@ -60,11 +65,19 @@ def backup(
     wait: Wait = False,
     json_: Json = False,
 ) -> None:
-    """Back VMs up now, without a policy."""
+    """Back VMs, or a pool's metadata, up now, without a policy."""
     options = capture_options(method, prefer=prefer, domain_controllers=domain_controllers)
     with client() as xenkeep:
-        how = capture_pb2.Method.Value(f"METHOD_{method.upper()}")
-        run = xenkeep.runs.backup(vms, to, method=how, full=full, options=options, group=group)
+        run = xenkeep.runs.backup(
+            vms or [],
+            to,
+            method=capture_pb2.Method.Value(f"METHOD_{method.upper()}"),
+            full=full,
+            options=options,
+            group=group,
+            pools=pool_metadata or [],
+            hosts=hosts,
+        )
         _finish(xenkeep, run, wait=wait, json_=json_)
 
 
@@ -199,7 +212,8 @@ def _what(run: run_pb2.Run) -> str:
         return last_part(run.spec.policy.policy)
     if kind == "restore":
         return f"restore of {short(run.spec.restore.restore_point)}"
-    return f"backup of {', '.join(run.spec.backup.vms)}"
+    backup = run.spec.backup
+    return f"backup of {', '.join([*backup.vms, *(f'pool {pool}' for pool in backup.pools)])}"
 
 
 def _render(run: run_pb2.Run) -> RenderableType:

@@ -9,6 +9,7 @@ from xenkeep.hypervisor.v1 import pool_pb2, pool_pb2_grpc, vm_pb2, vm_pb2_grpc
 
 from services.chassis.errors import Internal
 from services.chassis.rpc.channel import translated
+from services.scheduler.domain.pool_metadata import PoolRef
 from services.scheduler.domain.selection import MethodCheck, Vm
 
 PEER = "The hypervisor service"
@@ -42,6 +43,18 @@ class GrpcVms:
             request = pool_pb2.GetPoolRequest(name=reference)
             pool = await self._pools.GetPool(request, timeout=self._timeout)
         return str(pool.name)
+
+    async def list_pools(self) -> Sequence[PoolRef]:
+        pools: list[PoolRef] = []
+        token = ""
+        while True:
+            request = pool_pb2.ListPoolsRequest(page_size=PAGE, page_token=token)
+            with translated(PEER):
+                page = await self._pools.ListPools(request, timeout=self._timeout)
+            pools += [PoolRef(pool.name, pool.display_name) for pool in page.pools]
+            token = page.next_page_token
+            if not token:
+                return pools
 
 
 def _vm(vm: vm_pb2.Vm) -> Vm:

@@ -12,6 +12,7 @@ from services.chassis.ids import IdSource
 from services.scheduler.app.record import record
 from services.scheduler.domain.grouping import grouped
 from services.scheduler.domain.notes import Failure, Notice, failure_of
+from services.scheduler.domain.pool_metadata import PoolMetadata, PoolRef
 from services.scheduler.domain.run import (
     BackupRun,
     BackupTerms,
@@ -127,11 +128,24 @@ class Selecting:
             )
             for position, vm in enumerate(selection.vms)
         ]
+        for pool in await self._pools(terms.pool_metadata):
+            task = Task(run.run_id, self._ids.new(), len(tasks), pool.name, pool.display_name, pool.pool_id)
+            tasks.append(task)
         for missing in selection.missing:
             task = Task(run.run_id, self._ids.new(), len(tasks), "", missing, "")
             tasks.append(skipped(task, _vm_not_found(missing), self._clock.now()))
         decided = replace(terms, repository=repository.name, site=repository.site)
         return _Decision(decided, tuple(tasks), notices)
+
+    async def _pools(self, metadata: PoolMetadata | None) -> list[PoolRef]:
+        """Those whose metadata is saved. Raises NotFound for one that is named and not there."""
+        if metadata is None:
+            return []
+        every = await self._vms.list_pools()
+        if not metadata.pools:
+            return list(every)
+        names = dict.fromkeys([await self._vms.find_pool(pool) for pool in metadata.pools])
+        return [pool for pool in every if pool.name in names]
 
     async def _decide_restore(self, run: Run, terms: RestoreTerms) -> _Decision:
         repository = await self._repositories.find(terms.repository)

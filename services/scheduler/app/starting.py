@@ -85,11 +85,12 @@ class Starting:
                 return await self._terms_of_restore(spec)
 
     async def _terms_of_backup(self, spec: BackupRun) -> BackupTerms:
-        if not 0 < len(spec.vms) <= MOST_NAMES or not all(spec.vms) or not spec.repository:
+        names = (*spec.vms, *(spec.pool_metadata.pools if spec.pool_metadata else ()))
+        if not 0 < len(names) <= MOST_NAMES or not all(names) or not spec.repository:
             raise InvalidInput(
-                f"A backup by hand must name 1 to {MOST_NAMES} VMs and a repository.",
+                f"A backup by hand must name 1 to {MOST_NAMES} VMs or pools and a repository.",
                 reason="BACKUP_INVALID",
-                hint="Name the VMs by name or UUID, and the repository to back up to.",
+                hint="Name VMs, or pools for their metadata, and the repository to back up to.",
             )
         wrong = dict(complaints(spec.capture, spec.method.value))
         if wrong:
@@ -106,10 +107,13 @@ class Starting:
             spec.full,
             capture=spec.capture,
             grouping=Grouping(everything=spec.group),
+            pool_metadata=spec.pool_metadata,
         )
         try:
             await self._repositories.find(spec.repository)
             check_by_hand(terms.selector, await self._vms.list_vms(""))
+            for pool in spec.pool_metadata.pools if spec.pool_metadata else ():
+                await self._vms.find_pool(pool)
         except (Unavailable, DeadlineExceeded):
             pass  # the worker asks again, and the run says what it waits for
         return terms

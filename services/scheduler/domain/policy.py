@@ -12,6 +12,7 @@ from services.scheduler.domain import groups as groupings
 from services.scheduler.domain.calendar import check_schedule, next_firing, zone_of
 from services.scheduler.domain.capture import Capture
 from services.scheduler.domain.groups import Grouping
+from services.scheduler.domain.pool_metadata import PoolMetadata
 
 ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 MOST_NAMES = 10_000
@@ -72,6 +73,7 @@ class Policy:
     limits: Limits = field(default_factory=Limits)
     paused: bool = False
     capture: Capture = field(default_factory=Capture)
+    pool_metadata: PoolMetadata | None = None
     next_run_time: datetime | None = None
     etag: str = ""
     create_time: datetime | None = None
@@ -122,8 +124,8 @@ def _complaints(policy: Policy) -> Iterator[tuple[str, str]]:
     if not ID.fullmatch(policy.policy_id):
         yield "name", "must be 1 to 63 lower-case letters, digits and dashes, a letter first"
     selector = policy.selector
-    if not (selector.vms or selector.tags or selector.all):
-        yield "selector", "selects nothing: name VMs or tags, or choose all"
+    if not (selector.vms or selector.tags or selector.all or policy.pool_metadata):
+        yield "selector", "selects nothing: name VMs or tags, choose all, or save pools' metadata"
     names = (*selector.vms, *selector.tags, *selector.excluded_vms)
     if len(names) > MOST_NAMES:
         yield "selector", f"has more than {MOST_NAMES} names; use tags"

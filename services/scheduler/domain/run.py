@@ -10,6 +10,7 @@ from services.scheduler.domain.care import PATIENCE
 from services.scheduler.domain.groups import Grouping
 from services.scheduler.domain.notes import Failure, Notice
 from services.scheduler.domain.policy import Limits, Method, RetryRule, Selector
+from services.scheduler.domain.pool_metadata import PoolMetadata
 from services.scheduler.domain.task import Task, TaskState, cancel_asked
 
 
@@ -37,7 +38,8 @@ class PolicyRun:
 
 @dataclass(frozen=True, slots=True)
 class BackupRun:
-    """Back VMs (name, UUID or resource name) up without a policy; as a ``group`` at one moment."""
+    """Back VMs (name, UUID or resource name) up without a policy, as a ``group`` at one moment, and pools'
+    metadata."""
 
     vms: tuple[str, ...]
     repository: str
@@ -45,6 +47,7 @@ class BackupRun:
     full: bool = False
     capture: Capture = field(default_factory=Capture)
     group: bool = False
+    pool_metadata: PoolMetadata | None = None
 
 
 class PlacementMode(Enum):
@@ -105,6 +108,7 @@ class BackupTerms:
     site: str = ""
     capture: Capture = field(default_factory=Capture)
     grouping: Grouping = field(default_factory=Grouping)
+    pool_metadata: PoolMetadata | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,4 +16,5 @@ def terms_of_policy(policy: Policy, full: bool) -> BackupTerms:
         limits=policy.limits,
         capture=policy.capture,
         grouping=policy.grouping,
+        pool_metadata=policy.pool_metadata,
     )

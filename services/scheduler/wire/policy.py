@@ -11,6 +11,7 @@ from services.scheduler.domain.policy import Limits, Policy, RetryRule, Selector
 from services.scheduler.wire.capture import capture_from_proto, capture_to_proto
 from services.scheduler.wire.methods import method_from_proto, method_to_proto
 from services.scheduler.wire.names import id_in, policy_name
+from services.scheduler.wire.pool_metadata import pool_metadata_from_proto, pool_metadata_to_proto
 from services.scheduler.wire.times import time_to_proto
 
 
@@ -48,6 +49,7 @@ def policy_to_proto(policy: Policy) -> policy_pb2.Policy:
             policy_pb2.VmGroup(display_name=group.name, vms=group.vms, tags=group.tags)
             for group in policy.grouping.groups
         ],
+        pool_metadata=pool_metadata_to_proto(policy.pool_metadata),
     )
 
 
@@ -76,6 +78,7 @@ def policy_from_proto(policy: policy_pb2.Policy) -> Policy:
         ),
         paused=policy.paused,
         capture=capture_from_proto(policy.options),
+        pool_metadata=pool_metadata_from_proto(policy),
         etag=policy.etag,
         grouping=Grouping(
             policy.group,

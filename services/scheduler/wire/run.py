@@ -4,6 +4,7 @@ from xenkeep.mover.v1 import transfer_pb2
 from xenkeep.scheduler.v1 import run_pb2
 
 from services.chassis.errors import InvalidInput
+from services.scheduler.domain.pool_metadata import PoolMetadata
 from services.scheduler.domain.run import BackupRun, PolicyRun, RestoreRun, Run, RunSpec, RunState
 from services.scheduler.domain.task import Progress, Task, TaskState
 from services.scheduler.wire.capture import capture_from_proto, capture_to_proto
@@ -54,7 +55,7 @@ def spec_to_proto(spec: RunSpec) -> run_pb2.RunSpec:
     match spec:
         case PolicyRun(policy_id, full):
             return run_pb2.RunSpec(policy=run_pb2.PolicyRun(policy=policy_name(policy_id), full=full))
-        case BackupRun(vms, repository, method, full, capture, group):
+        case BackupRun(vms, repository, method, full, capture, group, metadata):
             backup = run_pb2.BackupRun(
                 vms=vms,
                 repository=repository,
@@ -62,6 +63,8 @@ def spec_to_proto(spec: RunSpec) -> run_pb2.RunSpec:
                 full=full,
                 options=capture_to_proto(capture),
                 group=group,
+                pools=metadata.pools if metadata else (),
+                hosts=metadata is not None and metadata.hosts,
             )
             return run_pb2.RunSpec(backup=backup)
         case RestoreRun(point, placement):
@@ -81,7 +84,9 @@ def spec_from_proto(spec: run_pb2.RunSpec) -> RunSpec:
             method = method_from_proto(backup.method)
             vms = tuple(dict.fromkeys(backup.vms))
             capture = capture_from_proto(backup.options)
-            return BackupRun(vms, backup.repository, method, backup.full, capture, backup.group)
+            pools = tuple(dict.fromkeys(backup.pools))
+            metadata = PoolMetadata(pools, backup.hosts) if pools else None
+            return BackupRun(vms, backup.repository, method, backup.full, capture, backup.group, metadata)
         case "restore":
             point = id_in(spec.restore.restore_point, "restorePoints")
             return RestoreRun(point, placement_from_proto(spec.restore.placement))

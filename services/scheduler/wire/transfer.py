@@ -3,6 +3,7 @@
 from xenkeep.hypervisor.v1 import backup_source_pb2
 from xenkeep.mover.v1 import transfer_pb2, work_pb2
 
+from services.scheduler.domain.pool_metadata import is_pool
 from services.scheduler.domain.run import BackupTerms, RestoreTerms, Run
 from services.scheduler.domain.task import Moment, Task
 from services.scheduler.wire.capture import capture_to_proto
@@ -17,6 +18,15 @@ def transfer_to_proto(run: Run, task: Task) -> work_pb2.TransferRequested:
 
 def _spec(run: Run, task: Task) -> transfer_pb2.TransferSpec:
     match run.terms:
+        case BackupTerms() as terms if is_pool(task.subject):
+            metadata = transfer_pb2.PoolBackupSpec(
+                pool=task.subject,
+                repository=terms.repository,
+                hosts=terms.pool_metadata is not None and terms.pool_metadata.hosts,
+                policy=terms.policy_id,
+                run=run_name(run.run_id),
+            )
+            return transfer_pb2.TransferSpec(pool_backup=metadata)
         case BackupTerms() as terms:
             backup = transfer_pb2.BackupSpec(
                 vm=task.subject,

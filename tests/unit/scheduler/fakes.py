@@ -21,6 +21,7 @@ from services.scheduler.domain.admission import Defaults
 from services.scheduler.domain.facts import Fact, TransferWanted
 from services.scheduler.domain.notes import Failure
 from services.scheduler.domain.policy import Policy, Selector
+from services.scheduler.domain.pool_metadata import PoolRef
 from services.scheduler.domain.run import Run
 from services.scheduler.domain.selection import Vm
 from services.scheduler.ports import Report, Repository, RestorePoint
@@ -48,6 +49,10 @@ class FakeVms:
         if pool_id not in {vm.pool_id for vm in self.vms}:
             raise NotFound(f"There is no pool {reference}.", reason="POOL_NOT_FOUND")
         return f"pools/{pool_id}"
+
+    async def list_pools(self) -> Sequence[PoolRef]:
+        self._maybe_raise()
+        return [PoolRef(f"pools/{id_}", f"pool {id_}") for id_ in sorted({vm.pool_id for vm in self.vms})]
 
     def _maybe_raise(self) -> None:
         if self.trouble:

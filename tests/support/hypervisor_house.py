@@ -62,8 +62,8 @@ class Faults:
     def __getattr__(self, name: str) -> Any:
         """As a pool: what the real one has."""
         method = getattr(self._pool, name)
-        if name in ("watch", "learn", "members", "close", "pictures", "picture"):
-            return method
+        if name in ("watch", "learn", "members", "close", "pictures", "picture", "has_key_material"):
+            return method  # no call to the pool
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             fails = self._kind.startswith("failed") and self._due()

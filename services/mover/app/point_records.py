@@ -30,7 +30,7 @@ from services.mover.domain.point import (
 )
 from services.mover.domain.source import Source
 from services.mover.domain.transfer import Backup
-from services.mover.repository import VM_CONFIGURATION, PointDescription, RestorePoint
+from services.mover.repository import VM_CONFIGURATION, Disk, PointDescription, RestorePoint
 from services.mover.repository import Notice as RecordedNotice
 
 WordT = TypeVar("WordT", bound=StrEnum)
@@ -176,6 +176,13 @@ def _vm_snapshot(words: Mapping[str, Any]) -> VmSnapshot:
 def _mappings(document: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
     listed = document.get(key)
     return (each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, dict))
+
+
+def data_disks(point: RestorePoint) -> tuple[Disk, ...]:
+    """The VM's own disks: an image of its memory is another one in every point."""
+    document: Mapping[str, Any] = point.document if isinstance(point.document, dict) else {}
+    others = _mapping(document, "kinds")
+    return tuple(disk for disk in point.disks if disk.disk_id not in others)
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:

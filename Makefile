@@ -7,7 +7,7 @@ BENCH_GIB ?= 4
 BENCH_REPEAT ?= 3
 PROTOS = $(shell find protos -name '*.proto' | sort)
 
-.PHONY: help install proto format check test test-compose bench bench-quick demo lock clean
+.PHONY: help install proto format check test faults test-compose bench bench-quick demo lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -46,6 +46,10 @@ check: install ## Format, lint, types, import rules, contracts: everything but t
 
 test: install ## Run all tests, WORKERS files at a time (most of them wait more than they compute)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+faults: install ## Inject every fault, at every step; build/faults/report.json counts what was survived
+	XENKEEP_TEST_FAULTS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile -m scenario \
+	  -p tests.support.scenario_report --scenario-report build/faults/report.json
 
 test-compose: install ## Bring the containers up, try them from outside, take them down
 	XENKEEP_TEST_COMPOSE=1 tests/compose/with-engine $(BIN)/pytest -rs tests/compose

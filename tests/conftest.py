@@ -2,6 +2,15 @@
 
 from tests.support.nats import nats_server
 from tests.support.postgres import empty_database, fresh_database, postgres_url
+from tests.support.scenario_marks import injections, pytest_collection_modifyitems
 from tests.support.seaweed import seaweed
 
-__all__ = ["empty_database", "fresh_database", "nats_server", "postgres_url", "seaweed"]
+__all__ = [
+    "empty_database",
+    "fresh_database",
+    "injections",
+    "nats_server",
+    "postgres_url",
+    "pytest_collection_modifyitems",
+    "seaweed",
+]

@@ -395,6 +395,7 @@ def test_a_pool_is_forgotten_and_added_again_while_its_points_stay(
     assert stack.data("vm", "show", "db")
 
 
+@pytest.mark.scenario(45)
 def test_a_repository_is_imported_on_a_machine_that_knows_nothing(
     stack: Stack, points: dict[str, str], tmp_path: Path
 ) -> None:

@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from tests.support.stack import Stack
 
 
@@ -22,6 +24,7 @@ def test_a_place_is_probed_and_a_key_is_replaced(stack: Stack, tmp_path: Path) -
     assert (6, "TOO_FEW_KEYS") == (code, error["reason"])
 
 
+@pytest.mark.scenario(42, 45)
 def test_with_all_services_stopped_the_recovery_key_restores_a_vm(stack: Stack, tmp_path: Path) -> None:
     place = stack.data("repo", "show", "main")["url"]
     point = stack.backup("web")["result"]["point"]["point_id"]

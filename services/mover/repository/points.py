@@ -77,6 +77,7 @@ def require_new(context: Context, point_id: str) -> None:
             hint="Start the backup again.",
             metadata={"point": point_id},
         )
+    context.store.settle(POINTS)  # whoever made it may have died just before, and it will be relied on
     raise AlreadyExists(
         f"Restore point {point_id} exists already.",
         reason="POINT_EXISTS",

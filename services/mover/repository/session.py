@@ -6,7 +6,7 @@ from services.chassis.errors import Aborted, AlreadyExists, Cancelled, FailedPre
 from services.mover.repository.context import Context
 from services.mover.repository.diskintake import DiskIntake
 from services.mover.repository.flow import Stopped
-from services.mover.repository.format.names import point_name
+from services.mover.repository.format.names import INDEX, point_name
 from services.mover.repository.format.point import Disk, Notice, RestorePoint, encode_body, public_part
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.index import PackInfo
@@ -129,6 +129,7 @@ class BackupSession:
         self._lease.require()
         self._require_packs_still_there()
         self._saver.save_all()
+        self._context.store.settle(INDEX)  # segments of others, who may have died before these were durable
         point = self._point(description)
         self._lease.require()
         self._create(point)

@@ -59,6 +59,10 @@ class Store(Protocol):
         """Remove what interrupted puts left behind and nothing of a put that still runs; how many."""
         ...
 
+    def settle(self, prefix: str) -> None:
+        """Make durable what is listed under ``prefix``, a folder: its maker may have died before it was."""
+        ...
+
     def free_bytes(self) -> int | None:
         """Room left, None when the store cannot tell."""
         ...

@@ -20,6 +20,7 @@ SHA256 = {
 }
 
 
+@pytest.mark.scenario(44)
 @pytest.mark.parametrize(
     "secret", [make_golden.PASSPHRASE, RECOVERY_KEY, RECOVERY_KEY.lower().replace("-", " ")]
 )
@@ -46,6 +47,7 @@ def test_this_release_still_writes_the_golden_repository_byte_for_byte(tmp_path:
     assert again == {path.relative_to(GOLDEN): path.read_bytes() for path in _files(GOLDEN)}
 
 
+@pytest.mark.scenario(44)
 @pytest.mark.parametrize("point", sorted(SHA256))
 def test_a_reader_made_from_the_document_alone_reads_it_without_index(point: str) -> None:
     objects = {str(path.relative_to(GOLDEN)): path.read_bytes() for path in _files(GOLDEN)}

@@ -61,12 +61,14 @@ def test_a_good_store_is_good_and_empty_afterwards(
     assert [] == list(store.list(""))
 
 
+@pytest.mark.scenario(16)
 def test_a_store_that_overwrites_is_unfit() -> None:
     report = probe(Overwriting(), os.urandom)
     assert Verdict.BAD is verdicts(report)["create-only"]
     assert not report.usable
 
 
+@pytest.mark.scenario(16)
 def test_a_bucket_that_ignores_conditions_is_unfit(seaweed: Seaweed, tmp_path: Path) -> None:
     with faulty_proxy(seaweed.endpoint) as proxy:
         proxy.fault = lambda method, _: (200, "") if method == "PUT" else None
@@ -76,6 +78,7 @@ def test_a_bucket_that_ignores_conditions_is_unfit(seaweed: Seaweed, tmp_path: P
     assert "ignores If-None-Match" in report.findings[0].message
 
 
+@pytest.mark.scenario(15, 18)
 def test_what_cannot_be_deleted_or_has_another_time_is_told() -> None:
     report = probe(Keeping(), os.urandom)
     assert report.usable

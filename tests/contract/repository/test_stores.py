@@ -114,3 +114,10 @@ def test_a_sweep_leaves_every_object(store: Store) -> None:
     store.put("a/b", [os.urandom(100)])
     store.sweep()
     assert store.size("a/b") == 100
+
+
+@pytest.mark.parametrize("prefix", ["a/", "none/"])
+def test_what_is_settled_is_there(store: Store, prefix: str) -> None:
+    store.put("a/b", [b"x"])
+    store.settle(prefix)
+    assert store.get("a/b") == b"x"

@@ -16,6 +16,8 @@ from tests.integration.scheduler.stack import ServiceProcess
 from tests.support.nats import NatsServer
 from tests.support.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.scenario(45)
+
 MORTAL = "tests.faults.scheduler.mortal"
 COUNT = 500
 

@@ -16,6 +16,8 @@ from tests.support.nats import NatsServer
 from tests.support.notes import MIGRATIONS, notes, store
 from tests.support.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.scenario(47)
+
 VICTIM = "tests.support.victim"
 
 

@@ -23,6 +23,8 @@ from services.hypervisor.domain.tracking import FullReason, Tracking
 from services.hypervisor.domain.vm import Method, PowerState
 from tests.support.hypervisor_house import POOL_ID, Faults, House, Killed, house
 
+pytestmark = pytest.mark.scenario(1)
+
 Story = Callable[[], Awaitable[object]]
 Check = Callable[[], Awaitable[None]]
 Point = tuple[bytes, tuple[TargetDisk, ...]]
@@ -103,6 +105,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
         yield Stage(pool, inside, faults)
 
 
+@pytest.mark.scenario("Xen Orchestra #8713")
 @pytest.mark.parametrize("tracking", [Tracking.SWITCHED_ON, Tracking.UNLICENSED])
 async def test_a_backup_ends_with_one_base_per_disk_and_no_snapshot(stage: Stage, tracking: Tracking) -> None:
     stage.pool.tracking = tracking
@@ -126,6 +129,7 @@ async def test_a_backup_ends_with_one_base_per_disk_and_no_snapshot(stage: Stage
     assert await stage.everything_strikes(scene) > 30
 
 
+@pytest.mark.scenario("Xen Orchestra #8713")
 async def test_a_backup_that_is_given_up_leaves_nothing(stage: Stage) -> None:
     async def scene() -> tuple[Story, Check]:
         vm, id = stage.new_vm(), str(uuid.uuid4())

@@ -16,6 +16,8 @@ from tests.support.hypervisor import PATIENCE_S, HypervisorProcess, Lab
 from tests.support.nats import NatsServer
 from tests.support.pool import PASSWORD, SimulatedPool, vm
 
+pytestmark = pytest.mark.scenario(40)
+
 Vm = vm_pb2.Vm
 HTTP = simulator_pb2.CutConnectionsRequest.KIND_HTTP
 

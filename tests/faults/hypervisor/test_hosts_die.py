@@ -12,6 +12,8 @@ from tests.support.hypervisor import PATIENCE_S, HypervisorProcess, Lab, write_d
 from tests.support.nats import NatsServer
 from tests.support.pool import SimulatedPool, vm
 
+pytestmark = pytest.mark.scenario(40)
+
 
 @pytest.fixture
 async def lab(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Lab]:

@@ -10,6 +10,8 @@ from tests.faults.hypervisor.pool_view import disks, gone, snapshots, tracking_d
 from tests.support.hypervisor import Lab, bases
 from tests.support.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.scenario(1)
+
 OPENING = ("open:snapshot", "open:stored")
 CLOSING = ("close:recorded", "close:removed")
 

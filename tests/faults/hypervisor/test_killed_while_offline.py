@@ -13,6 +13,8 @@ from xenkeep.simulator.v1 import simulator_pb2
 from tests.faults.hypervisor.pool_view import snapshots
 from tests.support.hypervisor import Lab
 
+pytestmark = pytest.mark.scenario(1)
+
 OFFLINE = capture_pb2.METHOD_OFFLINE
 RUNNING = vm_pb2.Vm.POWER_STATE_RUNNING
 

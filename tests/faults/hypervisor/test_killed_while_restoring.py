@@ -10,6 +10,8 @@ from tests.faults.hypervisor.pool_view import disks, gone
 from tests.support.hypervisor import PATIENCE_S, Lab, write_disk
 from tests.support.pool import MIB
 
+pytestmark = pytest.mark.scenario(1)
+
 Placement = restore_target_pb2.Placement
 DATA = [(0, b"boot" * 1024), (7 * MIB, bytes(range(256)) * 32)]
 COMMITTING = ("commit:original_off", "commit:imported", "commit:released")

@@ -2,6 +2,7 @@
 
 import uuid
 
+import pytest
 from google.protobuf.message import Message
 from xenkeep.hypervisor.v1 import backup_source_pb2, restore_target_pb2
 from xenkeep.mover.v1 import events_pb2
@@ -25,6 +26,7 @@ def _transfer(name: str) -> str:
     return f"transfers/{name.rpartition('/')[2]}"
 
 
+@pytest.mark.scenario("Xen Orchestra #8713")
 async def test_a_failed_transfer_leaves_no_snapshot_and_takes_no_foreign_one(lab: Lab) -> None:
     vm = await lab.vm("web")
     ref = await lab.session_call("VM.get_by_uuid", vm.name.rpartition("/")[2])

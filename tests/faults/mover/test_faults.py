@@ -38,6 +38,7 @@ def let_go(lab: Lab, transfer_id: str) -> None:
             gate.open()
 
 
+@pytest.mark.scenario(1)
 @pytest.mark.parametrize("who", ["the same again", "another one"])
 async def test_killed_while_reading_a_mover_goes_on_from_the_checkpoint(
     nats_server: NatsServer, tmp_path: Path, who: str
@@ -61,6 +62,7 @@ async def test_killed_while_reading_a_mover_goes_on_from_the_checkpoint(
         assert lab.hypervisor.hashes() == lab.hypervisor.restored()
 
 
+@pytest.mark.scenario(1)
 async def test_killed_between_the_commit_and_recording_it_the_point_is_reported_once_more(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:
@@ -84,6 +86,7 @@ async def test_killed_between_the_commit_and_recording_it_the_point_is_reported_
         assert 1 == lab.hypervisor.calls.count("OpenBackupSource")
 
 
+@pytest.mark.scenario(1)
 async def test_killed_while_restoring_the_disks_are_written_again(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:
@@ -122,6 +125,7 @@ async def test_a_hypervisor_service_that_is_away_is_waited_for(
         assert transfer_id == (await lab.finished(transfer_id)).point.point_id
 
 
+@pytest.mark.scenario(40)
 async def test_a_disk_whose_way_dies_is_read_over_another(nats_server: NatsServer, tmp_path: Path) -> None:
     async with Lab(nats_server, tmp_path, small()).running() as lab:
         lab.hypervisor.hold_after = MIB
@@ -213,6 +217,7 @@ async def test_stopped_in_the_middle_a_mover_leaves_in_order_and_another_one_goe
         assert result.resumed_from_bytes > 16 * MIB
 
 
+@pytest.mark.scenario(22, "restic #2715")
 async def test_a_mover_that_was_asleep_leaves_the_transfer_to_the_one_that_took_over(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:
@@ -236,6 +241,7 @@ async def test_a_mover_that_was_asleep_leaves_the_transfer_to_the_one_that_took_
         assert lab.hypervisor.hashes() == lab.hypervisor.restored()
 
 
+@pytest.mark.scenario(5, 6)
 async def test_a_repository_that_is_full_fails_the_backup_and_takes_the_next_one_when_there_is_room(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:

@@ -26,6 +26,8 @@ from services.mover.domain import BlockRead
 from tests.faults.mover_io.hostile_nbd import ACK, BANNER, SIZE, HostileNbd, Script, Talk, good
 from tests.integration.mover_io.nbdkit import Certificate
 
+pytestmark = pytest.mark.scenario(40)
+
 CONTENT = random.Random(5).randbytes(SIZE)
 SHORT = NbdTimeouts(handshake=1, reply=0.3)
 LONG = NbdTimeouts(handshake=20, reply=20)

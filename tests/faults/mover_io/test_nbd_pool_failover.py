@@ -19,6 +19,8 @@ from services.mover.notice_book import NoticeBook
 from tests.faults.mover_io.hostile_nbd import SIZE, HostileNbd, Script, Talk, good
 from tests.integration.mover_io.nbdkit import Nbdkit
 
+pytestmark = pytest.mark.scenario(40)
+
 CONTENT = random.Random(11).randbytes(SIZE)
 QUICK = NbdPoolOptions(patience=30, first_pause=0.05, longest_pause=0.2)
 

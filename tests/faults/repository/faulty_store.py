@@ -61,6 +61,10 @@ class FaultyStore:
         self._live("sweep", "")
         return self._inner.sweep()
 
+    def settle(self, prefix: str) -> None:
+        self._live("settle", prefix)
+        self._inner.settle(prefix)
+
     def free_bytes(self) -> int | None:
         return self._inner.free_bytes()
 

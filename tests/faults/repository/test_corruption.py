@@ -73,6 +73,7 @@ def _judge(store: MemoryStore, cache: Path) -> None:
                 assert error.reason != "INTERNAL"
 
 
+@pytest.mark.scenario(30)
 @pytest.mark.parametrize("kind", ["data", "meta"])
 def test_a_flipped_bit_anywhere_in_a_pack_is_found_without_and_with_a_key(
     pristine: dict[str, bytes], tmp_path: Path, kind: str
@@ -94,6 +95,7 @@ def test_a_flipped_bit_anywhere_in_a_pack_is_found_without_and_with_a_key(
                         list(repository.read_stream(point, "vm-configuration"))
 
 
+@pytest.mark.scenario(32, 33)
 @pytest.mark.parametrize("prefix", ["points/", "index/", "epochs/"])
 def test_a_flipped_bit_anywhere_in_an_object_never_restores_wrong_bytes(
     pristine: dict[str, bytes], tmp_path: Path, prefix: str
@@ -118,6 +120,7 @@ def test_a_flipped_bit_anywhere_in_an_object_never_restores_wrong_bytes(
                 assert restored(repository, "after") == NEXT
 
 
+@pytest.mark.scenario(33)
 def test_a_flipped_bit_anywhere_in_the_header_is_refused_and_can_be_repaired(
     pristine: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -132,6 +135,7 @@ def test_a_flipped_bit_anywhere_in_the_header_is_refused_and_can_be_repaired(
             assert store.objects[name] == pristine[name]
 
 
+@pytest.mark.scenario(33)
 def test_a_flipped_bit_anywhere_in_a_key_slot_is_told_and_the_other_key_opens(
     pristine: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -144,6 +148,7 @@ def test_a_flipped_bit_anywhere_in_a_key_slot_is_told_and_the_other_key_opens(
         assert caught.value.hint
 
 
+@pytest.mark.scenario(3, 31, 37)
 @pytest.mark.parametrize("kind", ["data", "meta"])
 @pytest.mark.parametrize("harm", ["deleted", "empty", "truncated", "zeroed", "swapped"])
 def test_a_harmed_pack_is_named_with_the_points_it_damages_and_healed_by_a_backup(
@@ -180,6 +185,7 @@ def test_a_harmed_pack_is_named_with_the_points_it_damages_and_healed_by_a_backu
             assert repository.known_damage("base") == repository.known_damage("full-2") == ""
 
 
+@pytest.mark.scenario(37)
 def test_an_incremental_reads_damaged_chunks_again_and_heals_older_points(
     pristine: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -205,6 +211,7 @@ def test_damage_met_without_a_verification_stops_the_restore(
         restored(repository, "base")
 
 
+@pytest.mark.scenario("borg #9748")
 def test_deduplication_never_trusts_an_index_over_the_store(
     pristine: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -217,6 +224,7 @@ def test_deduplication_never_trusts_an_index_over_the_store(
         assert restored(repository, "again") == BASE
 
 
+@pytest.mark.scenario(35)
 def test_ciphertext_moved_between_repositories_is_refused(pristine: dict[str, bytes], tmp_path: Path) -> None:
     store = MemoryStore()
     with new_repository(store, tmp_path / "a", 512 * KIB, MIB) as repository:
@@ -230,6 +238,7 @@ def test_ciphertext_moved_between_repositories_is_refused(pristine: dict[str, by
             repository.get_point("base")
 
 
+@pytest.mark.scenario(35)
 def test_a_point_renamed_to_another_is_refused(pristine: dict[str, bytes], tmp_path: Path) -> None:
     store = _store(pristine)
     store.objects["points/next"] = pristine["points/base"]
@@ -237,6 +246,7 @@ def test_a_point_renamed_to_another_is_refused(pristine: dict[str, bytes], tmp_p
         repository.get_point("next")
 
 
+@pytest.mark.scenario(32)
 def test_everything_is_rebuilt_from_the_packs_alone(pristine: dict[str, bytes], tmp_path: Path) -> None:
     store = _store(
         {name: data for name, data in pristine.items() if not name.startswith(("index/", "epochs/"))}
@@ -250,6 +260,7 @@ def test_everything_is_rebuilt_from_the_packs_alone(pristine: dict[str, bytes], 
         assert restored(repository, "base") == BASE
 
 
+@pytest.mark.scenario(19)
 def test_a_stale_foreign_or_broken_cache_is_replaced(pristine: dict[str, bytes], tmp_path: Path) -> None:
     with reopen(_store(pristine), tmp_path) as repository:
         assert restored(repository, "base") == BASE
@@ -296,6 +307,7 @@ def _known_damage(repository: Repository, target: MemoryTarget) -> bool:
     return caught.value.reason == "POINT_DAMAGED" and target.writes == []
 
 
+@pytest.mark.scenario(39)
 def test_a_base_whose_map_is_damaged_is_refused_with_the_way_out(
     pristine: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -310,6 +322,7 @@ def test_a_base_whose_map_is_damaged_is_refused_with_the_way_out(
         assert restored(repository, "p3") == NEXT
 
 
+@pytest.mark.scenario(37)
 def test_folding_a_damaged_chunk_reads_it_from_the_source(pristine: dict[str, bytes], tmp_path: Path) -> None:
     store = _store(pristine)
     for name in _packs(store, "data"):

@@ -56,6 +56,7 @@ def with_base(tmp_path_factory: pytest.TempPathFactory) -> MemoryStore:
     return store
 
 
+@pytest.mark.scenario(1)
 def test_a_backup_killed_at_every_step_is_there_or_not_and_the_next_attempt_succeeds(
     with_base: MemoryStore, tmp_path: Path
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_backup_killed_at_every_step_is_there_or_not_and_the_next_attempt_succ
     assert step > 10
 
 
+@pytest.mark.scenario(1)
 def test_a_process_killed_at_any_system_call_of_a_backup_loses_nothing(tmp_path: Path) -> None:
     with new_repository(
         DirectoryStore(tmp_path / "0", create=True), tmp_path / "c", 256 * KIB, MIB
@@ -116,6 +118,7 @@ def test_a_process_killed_at_any_system_call_of_a_backup_loses_nothing(tmp_path:
     assert step > 20
 
 
+@pytest.mark.scenario(1)
 def test_a_creation_killed_at_every_step_can_be_repeated(tmp_path: Path) -> None:
     step = 0
     while True:
@@ -134,6 +137,7 @@ def test_a_creation_killed_at_every_step_can_be_repeated(tmp_path: Path) -> None
     assert step >= 8
 
 
+@pytest.mark.scenario(1)
 def test_another_mover_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
     content = noise(32 * MIB)
     saved = threading.Event()
@@ -205,6 +209,7 @@ def test_a_resume_relies_only_on_packs_that_are_there(tmp_path: Path, loss: str)
         assert restored(repository, "p") == content
 
 
+@pytest.mark.scenario(22, "restic #2715")
 def test_a_mover_that_was_replaced_cannot_commit(tmp_path: Path) -> None:
     content = noise(4 * MIB)
     store = MemoryStore()
@@ -219,6 +224,7 @@ def test_a_mover_that_was_replaced_cannot_commit(tmp_path: Path) -> None:
         assert restored(quick, "p") == content
 
 
+@pytest.mark.scenario(5)
 @pytest.mark.parametrize("where", ["packs/data", "packs/meta", "index/", "checkpoints/", "points/"])
 def test_a_full_disk_fails_the_backup_with_a_way_out_and_the_next_one_succeeds(
     with_base: MemoryStore, tmp_path: Path, where: str
@@ -260,6 +266,7 @@ def test_a_cancelled_backup_stops_and_forgets_when_asked(tmp_path: Path) -> None
         assert not any(name.startswith("checkpoints/") for name in store.objects)
 
 
+@pytest.mark.scenario(9)
 def test_a_retried_put_whose_first_try_succeeded_is_success(tmp_path: Path) -> None:
     class Repeating(MemoryStore):
         def put(self, name: str, parts: object) -> None:

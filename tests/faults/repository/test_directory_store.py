@@ -45,6 +45,7 @@ def test_a_file_is_not_a_store(tmp_path: Path) -> None:
             DirectoryStore(tmp_path / "file", create=create)
 
 
+@pytest.mark.scenario(5, 6)
 @pytest.mark.parametrize(
     ("call", "error", "expected"),
     [
@@ -72,6 +73,7 @@ def test_a_refused_write_leaves_nothing_and_names_the_way_out(
     assert store.get("a/b") == b"content"
 
 
+@pytest.mark.scenario(4)
 @pytest.mark.parametrize("call", ["fdatasync", "fsync", "link"])
 def test_a_failed_sync_writes_again_to_another_file_and_tells(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
@@ -95,6 +97,7 @@ def test_a_failed_sync_writes_again_to_another_file_and_tells(
     assert len(set(opened)) == 2
 
 
+@pytest.mark.scenario(4)
 def test_a_disk_that_never_syncs_is_unavailable_and_nothing_is_acknowledged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +108,7 @@ def test_a_disk_that_never_syncs_is_unavailable_and_nothing_is_acknowledged(
     assert list(store.list("")) == []
 
 
+@pytest.mark.scenario(6)
 def test_a_store_that_was_unmounted_is_unavailable_and_not_empty(tmp_path: Path) -> None:
     place = tmp_path / "mounted"
     store = DirectoryStore(place, create=True)
@@ -133,6 +137,7 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_pat
     assert [stored.name for stored in store.list("")] == ["a/b"]
 
 
+@pytest.mark.scenario(9)
 def test_a_link_that_worked_but_reported_failure_is_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +153,7 @@ def test_a_link_that_worked_but_reported_failure_is_success(
     assert store.get("a/b") == b"content"
 
 
+@pytest.mark.scenario(1)
 def test_a_kill_at_any_system_call_leaves_the_object_whole_or_absent(tmp_path: Path) -> None:
     content = [b"x" * 100_000, b"y" * 100_000]
     survived = False

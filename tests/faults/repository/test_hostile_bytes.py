@@ -47,6 +47,7 @@ SAMPLES = {
 }
 
 
+@pytest.mark.scenario(36)
 @pytest.mark.parametrize("name", sorted(DECODERS))
 @given(
     changes=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=4),
@@ -70,6 +71,7 @@ def test_every_decoder_answers_or_reports_damage(
         )
 
 
+@pytest.mark.scenario(36)
 @given(
     st.recursive(
         st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)),
@@ -97,12 +99,14 @@ def test_any_json_in_place_of_a_point_is_damage(value: object) -> None:
         decode_body(canonical.encode(body), "it")
 
 
+@pytest.mark.scenario(36)
 @pytest.mark.parametrize("depth", [1000, 100_000])
 def test_deeply_nested_json_is_damage(depth: int) -> None:
     with pytest.raises(DataLoss):
         decode_body(b"[" * depth + b"]" * depth, "it")
 
 
+@pytest.mark.scenario(36)
 def test_a_decompression_bomb_is_refused_before_it_unfolds() -> None:
     bomb = zstandard.ZstdCompressor().compress(bytes(64 << 20))
     with pytest.raises(DataLoss, match="another length"):
@@ -112,6 +116,7 @@ def test_a_decompression_bomb_is_refused_before_it_unfolds() -> None:
         zstd.decompress(zstd.ZSTD, headless, 4 << 20, "it")
 
 
+@pytest.mark.scenario(34)
 def test_wrong_content_under_a_valid_seal_is_found_by_its_id() -> None:
     keys, key, salt = KeyRing(bytes(32), bytes(16)), bytes(32), bytes(32)
     claimed = blob_id(keys.id_keys[BlobType.CHUNK], b"right")

@@ -28,6 +28,7 @@ from tests.unit.repository.world import (
 CONTENT = noise(4 * MIB)
 
 
+@pytest.mark.scenario(7)
 def test_a_bit_that_flips_while_encoding_stops_the_backup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,6 +48,7 @@ def test_a_bit_that_flips_while_encoding_stops_the_backup(
         assert repository.list_points() == []
 
 
+@pytest.mark.scenario(13)
 @pytest.mark.parametrize("lie", ["short", "empty", "wrong", "stale"])
 def test_a_store_that_reads_wrongly_never_restores_wrong_bytes(tmp_path: Path, lie: str) -> None:
     class Liar(MemoryStore):
@@ -70,6 +72,7 @@ def test_a_store_that_reads_wrongly_never_restores_wrong_bytes(tmp_path: Path, l
         assert restored(repository, "p") == CONTENT
 
 
+@pytest.mark.scenario(14)
 def test_a_listing_that_is_late_hides_no_blob_of_a_known_point(tmp_path: Path) -> None:
     class Late(MemoryStore):
         late = False
@@ -86,6 +89,7 @@ def test_a_listing_that_is_late_hides_no_blob_of_a_known_point(tmp_path: Path) -
         assert repository.read_disk("p", "d", 0, len(CONTENT)) == CONTENT
 
 
+@pytest.mark.scenario(20)
 def test_two_writers_of_the_same_content_both_commit(tmp_path: Path) -> None:
     store = MemoryStore()
     new_repository(store, tmp_path / "x").close()
@@ -111,6 +115,7 @@ def test_two_writers_of_the_same_content_both_commit(tmp_path: Path) -> None:
         assert repository.verify(full=True).findings == ()
 
 
+@pytest.mark.scenario(20)
 def test_two_writers_of_one_point_make_one(tmp_path: Path) -> None:
     store = MemoryStore()
     with new_repository(store, tmp_path / "a") as one, reopen(store, tmp_path / "b") as other:
@@ -126,6 +131,7 @@ def test_two_writers_of_one_point_make_one(tmp_path: Path) -> None:
         assert restored(other, "p") == CONTENT
 
 
+@pytest.mark.scenario("borg #9748")
 def test_packs_that_vanish_during_a_backup_stop_its_commit(tmp_path: Path) -> None:
     store = MemoryStore()
     with new_repository(store, tmp_path) as repository:

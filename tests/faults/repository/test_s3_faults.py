@@ -49,6 +49,7 @@ def world(seaweed: Seaweed, proxy: FaultyProxy, tmp_path: Path) -> World:
     return made
 
 
+@pytest.mark.scenario(11)
 def test_a_storm_of_slow_down_is_waited_out_longer_and_longer(world: World, proxy: FaultyProxy) -> None:
     proxy.first(4, (503, "SlowDown"))
     world.store.put("points/p", [b"content"])
@@ -58,6 +59,7 @@ def test_a_storm_of_slow_down_is_waited_out_longer_and_longer(world: World, prox
     assert 4 == len([notice for notice in world.notices if "SlowDown (503)" in notice])
 
 
+@pytest.mark.scenario(11)
 @pytest.mark.parametrize("fault", [(500, "InternalError"), (503, "SlowDown"), "lost"])
 def test_a_storm_without_end_is_an_error_that_names_the_object(
     world: World, proxy: FaultyProxy, fault: str | tuple[int, str]
@@ -68,6 +70,7 @@ def test_a_storm_without_end_is_an_error_that_names_the_object(
     assert 5 == len(world.pauses)
 
 
+@pytest.mark.scenario(9)
 def test_a_put_whose_answer_was_lost_is_known_as_done(world: World, proxy: FaultyProxy) -> None:
     proxy.first(1, "lost", "PUT")
     world.store.put("points/p", [b"content"])
@@ -75,6 +78,7 @@ def test_a_put_whose_answer_was_lost_is_known_as_done(world: World, proxy: Fault
     assert 1 == len(world.notices)
 
 
+@pytest.mark.scenario(9)
 def test_a_lost_answer_does_not_make_anothers_object_ours(world: World, proxy: FaultyProxy) -> None:
     world.direct.put("points/p", [b"content"])
     proxy.first(1, "lost", "PUT")
@@ -82,6 +86,7 @@ def test_a_lost_answer_does_not_make_anothers_object_ours(world: World, proxy: F
         world.store.put("points/p", [b"content"])
 
 
+@pytest.mark.scenario(13)
 @pytest.mark.parametrize("fault", ["cut", "flip", "lost"])
 def test_a_body_that_is_cut_or_changed_on_its_way_is_read_again(
     world: World, proxy: FaultyProxy, fault: str
@@ -92,6 +97,7 @@ def test_a_body_that_is_cut_or_changed_on_its_way_is_read_again(
     assert 1 == len(world.notices)
 
 
+@pytest.mark.scenario(13)
 @pytest.mark.parametrize("fault", ["cut", "other"])
 def test_a_range_is_the_one_asked_for(world: World, proxy: FaultyProxy, fault: str) -> None:
     world.direct.put("x", [b"0123456789"])
@@ -100,6 +106,7 @@ def test_a_range_is_the_one_asked_for(world: World, proxy: FaultyProxy, fault: s
     assert 1 == len(world.notices)
 
 
+@pytest.mark.scenario(12)
 def test_a_server_that_does_not_answer_is_given_up(
     world: World, proxy: FaultyProxy, seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -110,6 +117,7 @@ def test_a_server_that_does_not_answer_is_given_up(
         store.size("first")
 
 
+@pytest.mark.scenario(16)
 def test_a_store_that_overwrites_is_refused_before_the_first_object(
     seaweed: Seaweed, proxy: FaultyProxy, tmp_path: Path
 ) -> None:
@@ -121,6 +129,7 @@ def test_a_store_that_overwrites_is_refused_before_the_first_object(
     assert [] == list(world.direct.list(""))
 
 
+@pytest.mark.scenario(15, 17, 18)
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -156,6 +165,7 @@ def test_a_redirect_to_nowhere_is_asked_about_once(world: World, proxy: FaultyPr
     assert ["GET", "HEAD"] == [method for method, _ in proxy.requests]
 
 
+@pytest.mark.scenario(18, 43)
 def test_rights_that_are_missing_are_told(seaweed: Seaweed, tmp_path: Path) -> None:
     seaweed.store(tmp_path.name).put("x", [b"content"])
     reader = seaweed.store(tmp_path.name, "reader")
@@ -168,6 +178,7 @@ def test_rights_that_are_missing_are_told(seaweed: Seaweed, tmp_path: Path) -> N
     assert b"content" == reader.get("x")
 
 
+@pytest.mark.scenario(18)
 def test_credentials_are_read_again_when_their_file_changes(seaweed: Seaweed, tmp_path: Path) -> None:
     file = seaweed.credentials / f"changing-{tmp_path.name}"
     file.write_bytes((seaweed.credentials / "stranger").read_bytes())
@@ -180,6 +191,7 @@ def test_credentials_are_read_again_when_their_file_changes(seaweed: Seaweed, tm
     store.put("x", [b"content"])
 
 
+@pytest.mark.scenario(14)
 def test_a_listing_of_more_than_a_thousand_is_complete(seaweed: Seaweed, tmp_path: Path) -> None:
     store = seaweed.store(tmp_path.name)
     names = {f"index/{number:04d}" for number in range(1005)}
@@ -188,6 +200,7 @@ def test_a_listing_of_more_than_a_thousand_is_complete(seaweed: Seaweed, tmp_pat
     assert names == {stored.name for stored in store.list("index/")}
 
 
+@pytest.mark.scenario(8)
 def test_what_was_stored_otherwise_than_sent_is_told(
     world: World, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +211,7 @@ def test_what_was_stored_otherwise_than_sent_is_told(
         world.store.put("points/p", [b"content"])
 
 
+@pytest.mark.scenario(11)
 def test_a_repository_in_a_busy_bucket_holds_what_was_backed_up(
     world: World, proxy: FaultyProxy, seaweed: Seaweed, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ async def test_facts_about_points_become_the_catalog_and_its_events(stack: Stack
         assert [(each.asset.display_name, each.point_count) for each in assets.assets] == [("web", 2)]
 
 
+@pytest.mark.scenario(45)
 async def test_a_catalog_whose_database_is_deleted_comes_back_by_itself(stack: Stack) -> None:
     stack.mover.points = [listed(ONE), listed(TWO, "pack 3f is torn")]
     await stack.publish(committed(ONE))

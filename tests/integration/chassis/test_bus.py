@@ -140,6 +140,7 @@ async def test_an_event_is_a_cloudevent_that_plain_json_tools_can_read(
     assert cloudevents.meta_of(headers).subject == "restorePoints/pé 1"
 
 
+@pytest.mark.scenario(47)
 async def test_a_redelivery_after_the_commit_is_not_applied_twice(
     nats_server: NatsServer, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +248,7 @@ async def test_an_event_waits_in_place_while_something_is_unavailable(
     assert seen.calls == [("p1", 1)] * 21
 
 
+@pytest.mark.scenario(47)
 @pytest.mark.parametrize("how", ["stop", "kill"])
 async def test_nats_can_be_restarted_in_the_middle(
     nats_server: NatsServer, database: Database, how: str
@@ -265,6 +267,7 @@ async def test_nats_can_be_restarted_in_the_middle(
         assert await stored(bus, subjects.EVENTS) == 4
 
 
+@pytest.mark.scenario(47)
 async def test_a_service_waits_for_a_bus_that_comes_later(nats_server: NatsServer) -> None:
     nats_server.stop()
     bus = nats_server.bus()

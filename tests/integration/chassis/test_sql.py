@@ -227,6 +227,7 @@ async def test_a_connection_that_cannot_be_made_leaves_no_thread(tmp_path: Path)
         assert not _threads() - before
 
 
+@pytest.mark.scenario(47)
 async def test_a_damaged_a_missing_and_a_silent_database_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "catalog.sqlite").write_bytes(b"this is no database" * 1000)
     async with store(tmp_path) as damaged:

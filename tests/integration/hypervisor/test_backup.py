@@ -87,6 +87,7 @@ async def test_other_methods_are_refused_with_a_way_out(shared_lab: Lab) -> None
     assert grpc.StatusCode.FAILED_PRECONDITION == refused.value.code()
 
 
+@pytest.mark.scenario(38)
 async def test_a_base_that_is_gone_means_a_full_with_that_reason(shared_lab: Lab) -> None:
     vm = await shared_lab.new_vm()
     gone = [

@@ -103,6 +103,7 @@ async def test_a_policy_may_forbid_that_snapshots_stay(inside: House, pool: Memo
     assert [FullReason.TRACKING_UNLICENSED] == [disk.full_reason for disk in third.disks]
 
 
+@pytest.mark.scenario(38)
 async def test_a_disk_that_was_put_back_is_read_fully(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:
     pool.tracking = Tracking.UNSUPPORTED
     first = await _backed_up(inside, vm)
@@ -111,6 +112,7 @@ async def test_a_disk_that_was_put_back_is_read_fully(inside: House, pool: Memor
     assert [FullReason.DISK_REPLACED] == [disk.full_reason for disk in second.disks]
 
 
+@pytest.mark.scenario(38)
 async def test_tracking_that_begins_goes_on_from_the_kept_snapshot(
     inside: House, pool: MemoryPool, vm: MemoryVm
 ) -> None:
@@ -123,6 +125,7 @@ async def test_tracking_that_begins_goes_on_from_the_kept_snapshot(
     assert [False] == [disk.data_kept for disk in pool.disks.values() if disk.snapshot_of]
 
 
+@pytest.mark.scenario(38)
 async def test_tracking_that_ends_is_told_and_the_next_goes_on_from_the_snapshot(
     inside: House, pool: MemoryPool, vm: MemoryVm
 ) -> None:

@@ -24,6 +24,7 @@ def test_a_disk_that_grew_is_still_read_incrementally() -> None:
     assert why_full(ON, replace(NEW, size_bytes=2048), "base", BASE) is None
 
 
+@pytest.mark.scenario(38)
 @pytest.mark.parametrize(
     ("reason", "outcome", "new", "ref", "base"),
     [

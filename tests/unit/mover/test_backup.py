@@ -263,6 +263,7 @@ async def test_the_base_is_the_one_the_source_was_opened_with_not_the_newest(wor
     assert as_it_was == world.restored(4)
 
 
+@pytest.mark.scenario(39)
 async def test_a_base_point_that_cannot_be_read_leads_to_a_full_that_says_why(world: World) -> None:
     await world.back_up(1)
     known = await world.shelf.points(world.repository.repository_id)
@@ -284,6 +285,7 @@ async def test_an_unreadable_point_of_anybody_does_not_stop_backups(world: World
     assert ["POINTS_UNREADABLE"] == [remark.code for remark in point.notices]
 
 
+@pytest.mark.scenario(38)
 async def test_a_disk_that_shrank_is_read_fully(world: World) -> None:
     await world.back_up(1)
     opened = world.hypervisor.open_source

@@ -31,6 +31,7 @@ def _record(number: int, blobs: int = 64) -> PackRecord:
     return PackRecord(name, 32 * MIB, "data", 1, bytes(32), entries)
 
 
+@pytest.mark.scenario(48)
 def test_an_entry_costs_at_most_100_bytes_on_disk(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.sqlite")
     packs = 600
@@ -120,6 +121,7 @@ def test_a_merge_killed_at_every_step_keeps_every_pack_listed(tmp_path: Path) ->
             ]
 
 
+@pytest.mark.scenario(5, 19)
 def test_a_full_cache_disk_is_told_and_the_repository_is_not_affected(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.sqlite")
     index._db.execute("PRAGMA max_page_count = 20")

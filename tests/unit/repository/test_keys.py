@@ -28,6 +28,7 @@ from tests.unit.repository.world import (
 )
 
 
+@pytest.mark.scenario(42)
 def test_the_recovery_key_alone_restores_on_a_clean_machine(tmp_path: Path) -> None:
     store = MemoryStore()
     repository, recovery_key = create_repository(store, PASSPHRASE, tmp_path / "a", cost=QUICK)
@@ -38,6 +39,7 @@ def test_the_recovery_key_alone_restores_on_a_clean_machine(tmp_path: Path) -> N
         assert restored(repository, "p") == noise(MIB)
 
 
+@pytest.mark.scenario(42)
 @pytest.mark.parametrize("secret", ["wrong passphrase", "", PASSPHRASE + " ", "Correct horse battery"])
 def test_a_wrong_secret_is_refused_with_the_way_out(tmp_path: Path, secret: str) -> None:
     store = MemoryStore()
@@ -68,6 +70,7 @@ def test_every_printed_recovery_key_is_read_back() -> None:
     assert parse_recovery_key("just a passphrase") is None
 
 
+@pytest.mark.scenario(42)
 def test_keys_are_added_changed_and_removed_but_never_the_last_two(tmp_path: Path) -> None:
     store = MemoryStore()
     with new_repository(store, tmp_path) as repository:
@@ -148,6 +151,7 @@ def test_an_existing_repository_is_never_replaced(tmp_path: Path) -> None:
     assert store.objects == before
 
 
+@pytest.mark.scenario(44)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -169,6 +173,7 @@ def test_a_repository_of_the_future_or_forged_is_refused(
     assert caught.value.reason == reason
 
 
+@pytest.mark.scenario(44)
 def test_features_switched_on_later_bind_older_releases(tmp_path: Path) -> None:
     store = MemoryStore()
     with new_repository(store, tmp_path) as repository:
@@ -192,6 +197,7 @@ def test_a_creation_without_a_header_is_told_from_no_repository(tmp_path: Path) 
         reopen(store, tmp_path)
 
 
+@pytest.mark.scenario(6)
 def test_a_repository_on_read_only_media_opens_and_restores(tmp_path: Path) -> None:
     class ReadOnly(MemoryStore):
         def put(self, name: str, parts: object) -> None:

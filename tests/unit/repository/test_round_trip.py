@@ -110,6 +110,7 @@ def test_streams_and_documents_travel_with_the_point(tmp_path: Path) -> None:
         assert repository.get_point("p1").document == {"policy": "nightly"}
 
 
+@pytest.mark.scenario(48)
 def test_a_huge_sparse_disk_costs_what_it_holds(tmp_path: Path) -> None:
     size = 64 << 40
     places = [0, size // 3 // BLOCK * BLOCK, size - 3 * BLOCK]

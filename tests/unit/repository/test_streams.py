@@ -186,6 +186,7 @@ def test_lists_of_lists_hold_every_piece_in_order(items: int) -> None:
     assert b"".join(read_stream(blobs, ref, len(whole) // 2)) == whole[len(whole) // 2 :]
 
 
+@pytest.mark.scenario(48)
 def test_memory_does_not_grow_with_the_stream() -> None:
     """What was given and is not stored yet stays below a bound that the length is not part of."""
     blobs = BlobsInMemory()

@@ -65,6 +65,7 @@ def test_an_unknown_time_zone_is_refused(name: str) -> None:
     assert refused.value.reason == "TIME_ZONE_UNKNOWN"
 
 
+@pytest.mark.scenario(15)
 def test_a_time_that_is_skipped_in_spring_fires_as_soon_as_it_has_passed() -> None:
     before = datetime(2026, 3, 28, 12, tzinfo=UTC)
     first = next_firing("30 2 * * *", BERLIN, before)
@@ -74,12 +75,14 @@ def test_a_time_that_is_skipped_in_spring_fires_as_soon_as_it_has_passed() -> No
     ]
 
 
+@pytest.mark.scenario(15)
 def test_a_time_that_comes_twice_in_autumn_fires_once() -> None:
     before = datetime(2026, 10, 24, 12, tzinfo=UTC)
     until = before + timedelta(days=1)
     assert firings_between("30 2 * * *", BERLIN, before, until) == 1
 
 
+@pytest.mark.scenario(15)
 def test_within_the_repeated_hour_the_next_firing_is_never_in_the_past() -> None:
     second_0245 = datetime(2026, 10, 25, 1, 45, tzinfo=UTC)
     assert _local(next_firing("50 2 * * *", BERLIN, second_0245)) == "2026-10-26 02:50"

@@ -109,6 +109,15 @@ class DirectoryStore:
                     swept += _remove_if_abandoned(self._root / path)
         return swept
 
+    def settle(self, prefix: str) -> None:
+        folder = self._root / prefix.rpartition("/")[0]
+        with translated("sync", prefix, self.location):
+            while folder.is_dir():
+                _sync_directory(folder)
+                if folder == self._root:
+                    return
+                folder = folder.parent
+
     def free_bytes(self) -> int | None:
         with translated("measure", "its space", self.location):
             return shutil.disk_usage(self._root).free

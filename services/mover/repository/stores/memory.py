@@ -54,6 +54,9 @@ class MemoryStore:
     def sweep(self) -> int:
         return 0
 
+    def settle(self, prefix: str) -> None:
+        """Nothing is durable here, and nothing more or less so."""
+
     def free_bytes(self) -> int | None:
         return None
 

@@ -122,6 +122,9 @@ class S3Store:
             clock_ahead=ahead,
         )
 
+    def settle(self, prefix: str) -> None:
+        """What a bucket lists is durable."""
+
     def free_bytes(self) -> int | None:
         return None
 

@@ -1,0 +1,194 @@
+"""The faults a backup must survive, in one table.
+
+A test says which of them it injects with ``@pytest.mark.scenario(7, 8)``; ``make faults`` runs those tests
+and writes a report.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+THOROUGH: Final = os.environ.get("XENKEEP_TEST_FAULTS") == "1"
+"""Whether every step is tried (``make faults``), or a part of them (``make test``)."""
+
+HISTORY, LEAKS = "history", "leaks"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """``shown`` says what its tests show; ``missing`` why there are none, or what they leave out."""
+
+    title: str
+    shown: str
+    missing: str = ""
+
+
+GROUPS: Final[Mapping[str, tuple[int, int]]] = {
+    "Write path": (1, 10),
+    "Store": (11, 19),
+    "Concurrency": (20, 29),
+    "Corruption": (30, 37),
+    "Hypervisor": (38, 41),
+    "Keys": (42, 43),
+    "Life": (44, 48),
+}
+
+SCENARIOS: Final[Mapping[int | str, Scenario]] = {
+    1: Scenario(
+        "SIGKILL of the mover at every I/O step",
+        "A process is killed in place of each of its file operations, and dies before and after each request "
+        "to its store: points are there whole or not at all, and the next attempt succeeds.",
+    ),
+    2: Scenario(
+        "power loss, un-fsynced data dropped",
+        "The file operations of a history are recorded; at each of them what was not synced is lost, torn "
+        "or kept in several ways, and the repository is opened on what is left.",
+    ),
+    3: Scenario(
+        "truncated, zero or torn pack",
+        "Found without a key, named with its points, never deduplicated, healed.",
+    ),
+    4: Scenario(
+        "fsync EIO, failing rename", "The object is written again to another file, or not acknowledged."
+    ),
+    5: Scenario(
+        "disk full in data, index, point, cache, prune",
+        "The backup fails with the way out, what was committed is intact, the next one succeeds.",
+    ),
+    6: Scenario("quota, EMFILE, read-only remount", "Refused with the way out; nothing half-made is left."),
+    7: Scenario("bit flip between encode and upload", "Each blob is decoded before it counts as stored."),
+    8: Scenario(
+        "store acks but content differs",
+        "What was stored wrongly is found by its name, its seal and its id, and is never restored.",
+    ),
+    9: Scenario(
+        "retried PUT whose first try succeeded", "Success when the bytes are ours, refused when not."
+    ),
+    10: Scenario(
+        "index flush fails after the pack is stored",
+        "The backup fails, nothing refers to the pack, the next one stores its content or finds it.",
+    ),
+    11: Scenario("500, 503, SlowDown storms", "Waited out longer and longer, told, and given up in the end."),
+    12: Scenario("hung and half-open connections", "Given up after a time, told, tried again."),
+    13: Scenario("short, wrong, stale reads", "Never restored; read again where that may help."),
+    14: Scenario(
+        "listing late or incomplete, more than 1,000 keys", "Points name their segments; lists page."
+    ),
+    15: Scenario(
+        "clocks off by hours, jumps, DST",
+        "Backups and restores by clocks that jump to and fro; calendars over changes of the clock; "
+        "a store whose clock is off is named.",
+    ),
+    16: Scenario("no conditional writes", "Such a store is refused before its first object."),
+    17: Scenario(
+        "object archived, expired, versioned", "Named as that; what expired is damage, never zeros."
+    ),
+    18: Scenario(
+        "credentials expire, delete refused", "Told with the way out; a refused delete costs nothing."
+    ),
+    19: Scenario(
+        "cache lost, stale, foreign, full", "Made anew from the repository, or an error that says so."
+    ),
+    20: Scenario("two writers, same chunk", "Both commit; both restore."),
+    21: Scenario("prune during backup", "", "There is no prune yet."),
+    22: Scenario(
+        "writer suspended beyond its lease",
+        "Whoever was replaced cannot commit, and the transfer goes on with the one who took over.",
+    ),
+    23: Scenario("prune killed after k of n deletions", "", "There is no prune yet."),
+    24: Scenario("prune with an old index", "", "There is no prune yet."),
+    25: Scenario("two pruners", "", "There is no prune yet."),
+    26: Scenario(
+        "point deleted while restored, copied, verified",
+        "",
+        "There is no deletion of points yet.",
+    ),
+    27: Scenario("asset renamed while pruning", "", "There is no prune yet."),
+    28: Scenario("lease object vanishes", "", "There are no leases yet."),
+    29: Scenario("maintenance that always fails", "", "There is no maintenance yet."),
+    30: Scenario("one bit in every region of a pack", "Found without and with a key; restores right or not."),
+    31: Scenario(
+        "packs deleted, truncated, swapped, renamed", "Named with the points they damage; healed by a backup."
+    ),
+    32: Scenario(
+        "indexes deleted or lying", "No wrong byte; a rebuild from the packs alone brings all back."
+    ),
+    33: Scenario(
+        "page, point, header, key slot damaged",
+        "Named; the header is repaired from a slot, another key opens.",
+    ),
+    34: Scenario("wrong content under a valid MAC", "Found by the keyed id of the content."),
+    35: Scenario(
+        "ciphertext moved between slots, packs, repositories; rollback of the whole repository",
+        "Refused by what the seals bind; of a rollback the local cache tells.",
+    ),
+    36: Scenario(
+        "decompression bomb, malformed manifests (fuzz)",
+        "Every parser of what is read back, outside and inside valid seals: an answer or a named error.",
+    ),
+    37: Scenario(
+        "damage heals by the next incremental or the replica",
+        "By the next incremental and by a full.",
+        "There are no replicas yet.",
+    ),
+    38: Scenario(
+        "CBT lost, disabled, resized, migrated, reverted",
+        "Full, or a comparison, with the reason on the point.",
+    ),
+    39: Scenario("base point damaged, deleted, other key", "Refused with a reason; a full is taken instead."),
+    40: Scenario(
+        "NBD error, short read, host reboot mid-transfer",
+        "Read again elsewhere, or failed and told; never zeros.",
+    ),
+    41: Scenario(
+        "CBT says unchanged but it changed", "", "The sampled full hash of unchanged blocks is not there yet."
+    ),
+    42: Scenario(
+        "wrong passphrase, last slot, lost slot, recovery key on a clean machine",
+        "Refused with the way out; two keys always remain; one key and the repository restore everything.",
+    ),
+    43: Scenario(
+        "an append-only identity that deletes, overwrites, floods; a cloned mover (nonce reuse)",
+        "Refused; junk wherever an identity may write is told and harms nothing; no two packs share a key.",
+    ),
+    44: Scenario(
+        "unknown mandatory feature; repositories of every released format restore forever",
+        "Refused before a key is asked for; the golden repository restores, by our code and by its page.",
+    ),
+    45: Scenario("catalog gone", "Made again from what the repositories hold."),
+    46: Scenario("copy cut at every message, peer full", "", "There are no copies between repositories yet."),
+    47: Scenario(
+        "NATS down, duplicated, reordered; database fails over mid-commit",
+        "Events are published and applied once whenever a process is killed; PostgreSQL comes and goes.",
+    ),
+    48: Scenario(
+        "ten million chunks, ten thousand points, memory within budget",
+        "The cost of an index entry, of streams and of sparse disks is measured; many points in one index.",
+    ),
+    HISTORY: Scenario(
+        "the property test: any history against a model",
+        "Random sequences of backup, crash, corrupt, verify, rebuild, heal, rotate, another machine.",
+        "There is no copy yet.",
+    ),
+    LEAKS: Scenario("a thousand operations", "Descriptors, threads and memory do not grow."),
+    "borg #9748": Scenario(
+        "dedup against ghosts, success and zeros on extract",
+        "Chunks in a deleted pack are stored again; a restore of them is an error before the first write.",
+    ),
+    "kopia #1242": Scenario(
+        "collection with a stale index deleted a fresh blob", "", "There is no prune yet."
+    ),
+    "restic #2715": Scenario(
+        "a suspended client committed after its lock was broken",
+        "Who was replaced while asleep cannot commit.",
+    ),
+    "PBS #5982": Scenario(
+        "a file system that ignores atime",
+        "Nothing depends on times of files: restores, backups and verifications with all of them at 1970.",
+    ),
+    "Xen Orchestra #8713": Scenario(
+        "CBT leftovers that made every run a full",
+        "After killed and failed runs the next one is incremental.",
+    ),
+}

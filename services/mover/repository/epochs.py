@@ -1,6 +1,6 @@
 """The epochs of an opened repository."""
 
-from services.chassis.errors import AlreadyExists, DataLoss, NotFound
+from services.chassis.errors import AlreadyExists, DataLoss, NotFound, ResourceExhausted
 from services.mover.repository.context import Context
 from services.mover.repository.format.crypto import KEY_BYTES
 from services.mover.repository.format.epoch import (
@@ -9,7 +9,7 @@ from services.mover.repository.format.epoch import (
     encode_epoch_object,
     wrap_data_key,
 )
-from services.mover.repository.format.names import EPOCHS, epoch_name
+from services.mover.repository.format.names import EPOCHS, MAX_EPOCH, epoch_name
 from services.mover.repository.keys import GENERATION
 
 
@@ -39,6 +39,12 @@ def writing_epoch(context: Context) -> EpochRecord:
 def start_epoch(context: Context, last: int) -> EpochRecord:
     """A new epoch with a fresh data key, above ``last`` and above every epoch in use."""
     epoch = max(last, context.index.highest_epoch(), *_listed(context), 0) + 1
+    if epoch > MAX_EPOCH:
+        raise ResourceExhausted(
+            f"{EPOCHS} has no number left for a new epoch.",
+            reason="EPOCHS_EXHAUSTED",
+            hint="Remove what is no epoch there: the highest one that opens is in use.",
+        )
     keys = context.keys
     record = wrap_data_key(
         keys.root, keys.repository_id, epoch, GENERATION, context.entropy(KEY_BYTES), context.entropy(12)
@@ -53,4 +59,4 @@ def start_epoch(context: Context, last: int) -> EpochRecord:
 
 def _listed(context: Context) -> list[int]:
     tails = (stored.name.removeprefix(EPOCHS) for stored in context.store.list(EPOCHS))
-    return [int(tail) for tail in tails if tail.isdecimal()]
+    return [int(tail) for tail in tails if len(tail) == 8 and tail.isascii() and tail.isdecimal()]

@@ -1,6 +1,12 @@
 """The key slots of a repository: reading, opening, adding, removing."""
 
-from services.chassis.errors import DataLoss, FailedPrecondition, NotFound, Unauthenticated
+from services.chassis.errors import (
+    DataLoss,
+    FailedPrecondition,
+    NotFound,
+    ResourceExhausted,
+    Unauthenticated,
+)
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.format.crypto import same
 from services.mover.repository.format.names import KEYS, slot_name
@@ -15,7 +21,7 @@ from services.mover.repository.format.slot import (
     parse_slot,
 )
 from services.mover.repository.keys import GENERATION
-from services.mover.repository.store import Store
+from services.mover.repository.store import Store, require_small
 
 _LEAST_SLOTS = 2
 
@@ -23,9 +29,10 @@ _LEAST_SLOTS = 2
 def read_slots(store: Store, on_notice: Listener) -> list[Slot]:
     """Every readable key slot; damaged ones are reported and left out."""
     slots = []
-    for name in sorted(stored.name for stored in store.list(KEYS)):
+    for stored in sorted(store.list(KEYS), key=lambda stored: stored.name):
         try:
-            slots.append(parse_slot(store.get(name), name.removeprefix(KEYS)))
+            require_small(stored.name, stored.size)
+            slots.append(parse_slot(store.get(stored.name), stored.name.removeprefix(KEYS)))
         except (DataLoss, NotFound) as error:
             on_notice("KEY_SLOT_DAMAGED", f"{error.message} Add another key while one still opens.")
     return slots
@@ -34,18 +41,27 @@ def read_slots(store: Store, on_notice: Listener) -> list[Slot]:
 def unlock(slots: list[Slot], secret: str, location: str, on_notice: Listener) -> tuple[bytes, Slot]:
     """The root key and the slot that ``secret`` (passphrase or recovery key) opened.
 
-    Raises Unauthenticated when it opens none, InvalidInput when it is a mistyped recovery key.
+    Raises Unauthenticated when it opens none, ResourceExhausted when not all could be tried, InvalidInput
+    when it is a mistyped recovery key.
     """
     recovery = parse_recovery_key(secret)
+    untried: ResourceExhausted | None = None
+    # The cheap ones first, so that a slot somebody planted does not cost gigabytes before the right one.
+    by_cost = sorted(slots, key=lambda slot: slot.cost.work if slot.cost else 0)
     for tried in (secret,) if recovery is None else (recovery, secret):
-        for slot in slots:
+        for slot in by_cost:
             try:
                 root = slot.open(tried)
             except DataLoss as error:
                 on_notice("KEY_SLOT_DAMAGED", f"{error.message} Add another key while one still opens.")
                 continue
+            except ResourceExhausted as error:
+                untried = error
+                continue
             if root is not None and slot.generation == GENERATION:
                 return root, slot
+    if untried is not None:
+        raise untried
     raise Unauthenticated(
         f"This passphrase or recovery key does not open the repository at {location}.",
         reason="WRONG_SECRET",

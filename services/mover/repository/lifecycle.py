@@ -1,13 +1,13 @@
 """Making and opening repositories."""
 
 import hashlib
-import os
 from datetime import UTC
 from pathlib import Path
 
 from services.chassis.clock import SystemClock
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.creation import write_new_repository
+from services.mover.repository.entropy import fresh
 from services.mover.repository.epochs import learn_epochs
 from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES, DEFAULT_PACK_BYTES
 from services.mover.repository.format.slot import Argon2Cost
@@ -33,7 +33,7 @@ def create_repository(
     pack_bytes: int = DEFAULT_PACK_BYTES,
     cost: Argon2Cost | None = None,
     time: Time | None = None,
-    entropy: Entropy = os.urandom,
+    entropy: Entropy = fresh,
     on_notice: Listener | None = None,
 ) -> tuple[Repository, str]:
     """A new repository in an empty store, opened, and its printable recovery key, which is kept nowhere.
@@ -61,7 +61,7 @@ def open_repository(
     cache_dir: Path,
     *,
     time: Time | None = None,
-    entropy: Entropy = os.urandom,
+    entropy: Entropy = fresh,
     on_notice: Listener | None = None,
 ) -> Repository:
     """An existing repository, by passphrase or recovery key. Writes nothing to the store.

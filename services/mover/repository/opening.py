@@ -17,12 +17,13 @@ from services.mover.repository.format.header import (
 )
 from services.mover.repository.format.names import FEATURES, HEADER, KEYS
 from services.mover.repository.keyslots import read_slots, unlock
-from services.mover.repository.store import Store
+from services.mover.repository.store import Store, require_small
 
 
 def read_header(store: Store) -> UnprovenHeader:
     """What needs no key: raises NotFound when this is no repository, FailedPrecondition for a newer one."""
     try:
+        require_small(HEADER, store.size(HEADER))
         data = store.get(HEADER)
     except NotFound:
         if any(True for _ in store.list(KEYS)):
@@ -37,15 +38,7 @@ def read_header(store: Store) -> UnprovenHeader:
             hint="Is the right file system mounted? Otherwise create a repository.",
         ) from None
     refuse_unknown_features(features_from_names(_feature_names(store), "mandatory"))
-    value = canonical.decode_object(data, HEADER)
-    header = parse_header(value)
-    if canonical.encode(value) != data:
-        raise DataLoss(
-            f"{HEADER} is damaged: it is not canonical JSON.",
-            reason="REPOSITORY_DAMAGED",
-            hint="Repair the header with a key.",
-        )
-    return header
+    return parse_header(canonical.decode_clear(data, HEADER))
 
 
 def require_writable(store: Store, header: Header) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from services.mover.repository.format.damaged import damaged
+from services.mover.repository.format.names import MAX_CLEAR_BYTES, MAX_OBJECT_BYTES
 from services.mover.repository.types import Bytes
 
 
@@ -13,6 +15,18 @@ class StoredObject:
 
     name: str
     size: int
+
+
+def require_possible(name: str, size: int) -> None:
+    """Raises DataLoss when no object of the format is as large."""
+    if size > MAX_OBJECT_BYTES:
+        raise damaged(name, f"it has {size} bytes, more than any object has")
+
+
+def require_small(name: str, size: int) -> None:
+    """Raises DataLoss when what no seal protects is too large to be read as JSON."""
+    if size > MAX_CLEAR_BYTES:
+        raise damaged(name, f"it has {size} bytes")
 
 
 class Store(Protocol):
@@ -39,7 +53,8 @@ class Store(Protocol):
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Exactly ``length`` bytes from ``offset``; to the end without ``length``.
 
-        Raises NotFound when there is no such object, DataLoss when it is shorter than asked.
+        Raises NotFound when there is no such object, DataLoss when it is shorter than asked or, asked for the
+        whole, larger than any object the format knows: who may write here must not exhaust our memory.
         """
         ...
 

@@ -58,10 +58,14 @@ def _read(reader: BlobReader, ref: StreamRef, offset: int, end: int) -> Iterator
 
 
 def stream_id_batches(reader: BlobReader, ref: StreamRef) -> Iterator[list[bytes]]:
-    """Ids of every list and piece of the stream, at most a list's worth at once."""
+    """Ids of every list and piece of the stream, at most a list's worth at once; each list once."""
     pending = [ref.list_id] if ref.list_id is not None else []
+    seen: set[bytes] = set()
     while pending:
         list_id = pending.pop()
+        if list_id in seen:
+            continue
+        seen.add(list_id)
         level, items = decode_list(reader.read(list_id, BlobType.LIST), f"list {list_id.hex()}")
         yield [list_id]
         if level:

@@ -1,11 +1,13 @@
 """Canonical JSON: one value, one spelling, so that it can be authenticated."""
 
 import json
-from typing import Any, TypeVar
+from math import isfinite
+from typing import Any, Final, TypeVar
 
 from services.mover.repository.format.damaged import damaged
 
 T = TypeVar("T")
+_CLEAR_LEVELS: Final = 8
 
 
 def encode(value: Any) -> bytes:
@@ -18,12 +20,39 @@ def encode(value: Any) -> bytes:
 def decode_object(data: bytes, what: str) -> dict[str, Any]:
     """The JSON object in ``data``; raises DataLoss naming ``what`` when there is none."""
     try:
-        value = json.loads(data)
+        value = json.loads(data.decode(), parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         raise damaged(what, "it is not JSON") from None
     if not isinstance(value, dict):
         raise damaged(what, "it is not a JSON object")
     return value
+
+
+def decode_clear(data: bytes, what: str) -> dict[str, Any]:
+    """The object in what no seal protects: canonical, and of the few levels that key slots and headers have.
+
+    Raises DataLoss naming ``what`` otherwise.
+    """
+    value = decode_object(data, what)
+    if _is_deeper(value, _CLEAR_LEVELS) or encode(value) != data:
+        raise damaged(what, "it is not canonical JSON")
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)  # NaN and infinities, which json takes although JSON has none
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels < 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 class Fields:

@@ -24,6 +24,10 @@ FORMAT_VERSION: Final = 1
 BLOCK_BYTES: Final = 64 << 10
 MAX_BLOB_BYTES: Final = 4 << 20
 MAX_PACK_BYTES: Final = 128 << 20
+MAX_OBJECT_BYTES: Final = 258 << 20
+"""More than the largest sealed object can be: the limits of its parts are 256 MiB and 1 MiB."""
+MAX_CLEAR_BYTES: Final = 64 << 10
+"""More than a header or a key slot ever is."""
 MAX_BLOBS_PER_PACK: Final = 65_535
 MAX_GROUP_BLOCKS: Final = 64
 MAX_PATCHES: Final = 4
@@ -31,6 +35,7 @@ PAGE_ENTRIES: Final = 1024
 MAX_DELTA_DEPTH: Final = 8
 MAX_DISK_BYTES: Final = 2**63 - 1
 MAX_DISKS: Final = 1024
+MAX_EPOCH: Final = 99_999_999
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 _PACK = re.compile(r"packs/(data|meta)/([0-9a-f]{2})/([0-9a-f]{64})")

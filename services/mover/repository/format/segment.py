@@ -7,12 +7,12 @@ from typing import Final
 
 from services.mover.repository.format.blob import ENTRY, BlobEntry, decode_entries
 from services.mover.repository.format.damaged import damaged
-from services.mover.repository.format.names import MAX_BLOBS_PER_PACK, pack_name
+from services.mover.repository.format.names import MAX_BLOBS_PER_PACK, MAX_PACK_BYTES, pack_name
 from services.mover.repository.format.pack import HEADER_BYTES, KINDS
 
 _VERSION: Final = 1
 _COUNT: Final = struct.Struct("<I")
-_PACK: Final = struct.Struct("<32sQB3xI32sI")
+_PACK: Final = struct.Struct("<32sQB3sI32sI")
 _KIND_NAMES: Final = {code: name for name, code in KINDS.items()}
 MAX_BLOBS: Final = 1_000_000
 
@@ -52,7 +52,9 @@ def encode_segment(segment: Segment) -> bytes:
     parts.append(_COUNT.pack(len(segment.packs)))
     for pack in segment.packs:
         kind = KINDS[pack.kind]
-        parts.append(_PACK.pack(pack.sha256, pack.size, kind, pack.epoch, pack.salt, len(pack.entries)))
+        parts.append(
+            _PACK.pack(pack.sha256, pack.size, kind, bytes(3), pack.epoch, pack.salt, len(pack.entries))
+        )
         parts += [entry.encode() for entry in pack.entries]
     return b"".join(parts)
 
@@ -78,8 +80,9 @@ def decode_segment(data: bytes, what: str) -> Segment:
     superseded = tuple(take(32) for _ in range(number()))
     packs = []
     for _ in range(number()):
-        sha256, size, kind, epoch, salt, count = _PACK.unpack(take(_PACK.size))
-        if kind not in _KIND_NAMES or not 1 <= count <= MAX_BLOBS_PER_PACK:
+        sha256, size, kind, reserved, epoch, salt, count = _PACK.unpack(take(_PACK.size))
+        possible = size <= MAX_PACK_BYTES and 1 <= count <= MAX_BLOBS_PER_PACK
+        if kind not in _KIND_NAMES or any(reserved) or not possible:
             raise damaged(what, "it lists an impossible pack")
         entries = decode_entries(take(count * ENTRY.size), what)
         packs.append(PackRecord(sha256, size, _KIND_NAMES[kind], epoch, salt, tuple(entries)))

@@ -4,11 +4,12 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any, Final
 
+from argon2.exceptions import HashingError
 from argon2.low_level import ARGON2_VERSION, Type, hash_secret_raw
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.chassis.errors import InvalidInput
+from services.chassis.errors import InvalidInput, ResourceExhausted
 from services.mover.repository.format import canonical
 from services.mover.repository.format.crypto import KEY_BYTES, key_and_commitment, same, seal
 from services.mover.repository.format.damaged import damaged
@@ -27,6 +28,10 @@ class Argon2Cost:
     time: int = 3
     memory_kib: int = 256 << 10
     lanes: int = 4
+
+    @property
+    def work(self) -> int:
+        return self.time * self.memory_kib
 
     def to_json(self) -> dict[str, Any]:
         return {"lanes": self.lanes, "memory_kib": self.memory_kib, "time": self.time}
@@ -49,9 +54,12 @@ class Slot:
     clear: bytes
 
     def open(self, secret: str | bytes) -> bytes | None:
-        """The root key, or None when ``secret`` (a passphrase, or a recovery secret) is not this slot's."""
+        """The root key, or None when ``secret`` (a passphrase, or a recovery secret) is not this slot's.
+
+        Raises DataLoss when the slot is damaged, ResourceExhausted when there is not the memory to try.
+        """
         if isinstance(secret, str):
-            stretched = stretch_passphrase(secret, self.salt, self.cost) if self.cost else None
+            stretched = self._stretched(secret, self.cost) if self.cost else None
         else:
             stretched = secret if self.kind == RECOVERY else None
         if stretched is None:
@@ -63,6 +71,16 @@ class Slot:
             return AESGCM(key).decrypt(self.nonce, self.ciphertext, self.clear)
         except InvalidTag:
             raise damaged(f"keys/{self.slot_id}", "its seal is broken") from None
+
+    def _stretched(self, passphrase: str, cost: Argon2Cost) -> bytes:
+        try:
+            return stretch_passphrase(passphrase, self.salt, cost)
+        except HashingError as error:
+            raise ResourceExhausted(
+                f"The key slot {self.slot_id} takes {cost.memory_kib >> 10} MiB of memory to try: {error}.",
+                reason="KEY_SLOT_TOO_COSTLY",
+                hint="Use a machine with more memory, or the recovery key.",
+            ) from error
 
 
 def make_slot(
@@ -107,9 +125,7 @@ def make_slot(
 def parse_slot(data: bytes, slot_id: str) -> Slot:
     """Raises DataLoss naming the slot when it is damaged or bears another id."""
     what = f"keys/{slot_id}"
-    value = canonical.decode_object(data, what)
-    if canonical.encode(value) != data:
-        raise damaged(what, "it is not canonical JSON")
+    value = canonical.decode_clear(data, what)
     fields = canonical.Fields(value, what)
     kind, kdf, wrap = fields.text("kind"), fields.inner("kdf"), fields.inner("wrap")
     if (fields.text("format"), fields.number("version"), fields.text("slot")) != (
@@ -120,15 +136,14 @@ def parse_slot(data: bytes, slot_id: str) -> Slot:
         raise damaged(what, "it is not this key slot")
     cost = None
     if (kind, kdf.text("name")) == (PASSPHRASE, "argon2id"):
-        cost = Argon2Cost(
-            kdf.number("time", 1, 64), kdf.number("memory_kib", 8, 4 << 20), kdf.number("lanes", 1, 64)
-        )
+        lanes = kdf.number("lanes", 1, 64)
+        cost = Argon2Cost(kdf.number("time", 1, 64), kdf.number("memory_kib", 8 * lanes, 4 << 20), lanes)
     elif (kind, kdf.text("name")) != (RECOVERY, "hkdf"):
         raise damaged(what, f"its kind {kind!r} is unknown")
     return Slot(
         slot_id,
         kind,
-        fields.text("label"),
+        fields.text("label").encode(errors="replace").decode(),  # half a surrogate pair is no text
         fields.number("generation", 1, 2**32 - 1),
         parse_header(fields.mapping("repository"), what),
         kdf.raw("salt", 16),

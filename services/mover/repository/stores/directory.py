@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, Unavailable
-from services.mover.repository.store import StoredObject
+from services.mover.repository.store import StoredObject, require_possible
 from services.mover.repository.stores.os_errors import translated
 from services.mover.repository.types import Bytes, Entropy
 
@@ -75,6 +75,7 @@ class DirectoryStore:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         with translated("read", name, self.location), self._path(name).open("rb", buffering=0) as file:
             wanted = os.fstat(file.fileno()).st_size - offset if length is None else length
+            require_possible(name, wanted)
             data = _read(file.fileno(), offset, wanted) if wanted > 0 else b""
         if len(data) != wanted:
             raise DataLoss(

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from services.chassis.errors import AlreadyExists, DataLoss, NotFound
-from services.mover.repository.store import StoredObject
+from services.mover.repository.store import StoredObject, require_possible
 from services.mover.repository.types import Bytes
 
 
@@ -32,6 +32,7 @@ class MemoryStore:
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         data = self._object(name)
         end = len(data) if length is None else offset + length
+        require_possible(name, end - offset)
         if offset > len(data) or end > len(data):
             raise DataLoss(
                 f"{name} is shorter than expected.", reason="OBJECT_SHORT", metadata={"object": name}

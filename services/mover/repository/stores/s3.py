@@ -25,7 +25,7 @@ from services.chassis.errors import (
 )
 from services.mover.repository.format.names import HEADER
 from services.mover.repository.probe import StoreFacts
-from services.mover.repository.store import StoredObject
+from services.mover.repository.store import StoredObject, require_possible
 from services.mover.repository.stores.s3_errors import status_of, translate
 from services.mover.repository.stores.s3_place import S3Place, connect
 from services.mover.repository.types import Bytes, Entropy
@@ -202,6 +202,11 @@ class S3Store:
         except ClientError as error:
             if status_of(error) == 416:
                 raise _short(name) from error
+            raise
+        try:
+            require_possible(name, int(answer["ContentLength"]))
+        except DataLoss:
+            answer["Body"].close()
             raise
         data: bytes = answer["Body"].read()
         if offset is None:

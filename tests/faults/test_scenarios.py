@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -10,6 +11,11 @@ from tests.support.injections import Outcome, key, report
 from tests.support.scenario_report import ScenarioReport
 from tests.support.scenarios import GROUPS, HISTORY, LEAKS, SCENARIOS
 
+_PHASES: list[tuple[Literal["setup", "call", "teardown"], Literal["passed", "failed"]]] = [
+    ("setup", "passed"),
+    ("call", "failed"),
+    ("teardown", "passed"),
+]
 _MARK = re.compile(r"mark\.scenario\(([^)]*)\)")
 _NAMES = {"HISTORY": HISTORY, "LEAKS": LEAKS}
 
@@ -55,16 +61,10 @@ def test_a_test_that_fails_is_not_reported_as_survived(
     properties: list[tuple[str, object]] = [("scenario", (4,))]
     if counted is not None:
         properties.append(("injections", counted))
-    for when, outcome in (("setup", "passed"), ("call", "failed"), ("teardown", "passed")):
+    for when, outcome in _PHASES:
         plugin.pytest_runtest_logreport(
             pytest.TestReport(
-                "tests/x.py::test",
-                ("x", 1, "x"),
-                {},
-                outcome,
-                None,
-                when,
-                user_properties=properties,  # type: ignore[arg-type]
+                "tests/x.py::test", ("x", 1, "x"), {}, outcome, None, when, (), 0, 0, 0, properties
             )
         )
     plugin.pytest_sessionfinish()

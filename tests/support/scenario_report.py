@@ -42,8 +42,9 @@ class ScenarioReport:
         injected, survived = properties.get("injections", (1, 1 - failed))
         if injected == survived and failed:
             injected += 1
-        counts = (0, 0) if skipped else (injected, survived)
-        self._outcomes.append(Outcome(tuple(properties[MARK]), *counts, skipped))
+        if skipped:
+            injected = survived = 0
+        self._outcomes.append(Outcome(tuple(properties[MARK]), injected, survived, skipped))
 
     def pytest_sessionfinish(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -91,22 +91,26 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
         "cache lost, stale, foreign, full", "Made anew from the repository, or an error that says so."
     ),
     20: Scenario("two writers, same chunk", "Both commit; both restore."),
-    21: Scenario("prune during backup", "", "There is no prune yet."),
+    21: Scenario("prune during backup", "A backup at every step of a prune, and a prune of a backup."),
     22: Scenario(
         "writer suspended beyond its lease",
-        "Whoever was replaced cannot commit, and the transfer goes on with the one who took over.",
+        "Whoever was replaced or revoked cannot commit, and the transfer goes on with the one who took over.",
     ),
-    23: Scenario("prune killed after k of n deletions", "", "There is no prune yet."),
-    24: Scenario("prune with an old index", "", "There is no prune yet."),
-    25: Scenario("two pruners", "", "There is no prune yet."),
+    23: Scenario("prune killed after k of n deletions", "Nothing is lost; the next prune finishes."),
+    24: Scenario("prune with an old index", "Nothing that is needed is deleted."),
+    25: Scenario("two pruners", "At every step of each other they keep one copy of everything."),
     26: Scenario(
         "point deleted while restored, copied, verified",
-        "",
-        "There is no deletion of points yet.",
+        "It is read to its end, or said to be deleted; it is never taken for damaged.",
+        "There is no copy yet.",
     ),
-    27: Scenario("asset renamed while pruning", "", "There is no prune yet."),
-    28: Scenario("lease object vanishes", "", "There are no leases yet."),
-    29: Scenario("maintenance that always fails", "", "There is no maintenance yet."),
+    27: Scenario(
+        "asset renamed while pruning",
+        "",
+        "Nothing to inject: the repository keeps points by their ids, and prune looks at no names.",
+    ),
+    28: Scenario("lease object vanishes", "Its writer cannot commit, and says so."),
+    29: Scenario("maintenance that always fails", "It loses nothing and tells; the next one goes on."),
     30: Scenario("one bit in every region of a pack", "Found without and with a key; restores right or not."),
     31: Scenario(
         "packs deleted, truncated, swapped, renamed", "Named with the points they damage; healed by a backup."
@@ -160,7 +164,8 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     46: Scenario("copy cut at every message, peer full", "", "There are no copies between repositories yet."),
     47: Scenario(
         "NATS down, duplicated, reordered; database fails over mid-commit",
-        "Events are published and applied once whenever a process is killed; PostgreSQL comes and goes.",
+        "Events are published and applied once, whenever a process is killed, NATS is away or repeats them.",
+        "A database that fails over is not injected.",
     ),
     48: Scenario(
         "ten million chunks, ten thousand points, memory within budget",
@@ -168,7 +173,7 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     ),
     HISTORY: Scenario(
         "the property test: any history against a model",
-        "Random sequences of backup, crash, corrupt, verify, rebuild, heal, rotate, another machine.",
+        "Random sequences of backup, delete, prune, crash, corrupt, heal, verify, rebuild, rotate, move.",
         "There is no copy yet.",
     ),
     LEAKS: Scenario("a thousand operations", "Descriptors, threads and memory do not grow."),
@@ -177,7 +182,7 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
         "Chunks in a deleted pack are stored again; a restore of them is an error before the first write.",
     ),
     "kopia #1242": Scenario(
-        "collection with a stale index deleted a fresh blob", "", "There is no prune yet."
+        "collection with a stale index deleted a fresh blob", "A prune takes the index in before it marks."
     ),
     "restic #2715": Scenario(
         "a suspended client committed after its lock was broken",

@@ -18,6 +18,7 @@ from services.mover.repository.format.names import pack_name
 from services.mover.repository.format.pack import KINDS
 from services.mover.repository.format.segment import PackRecord, Segment
 
+CACHE_REMADE: Final = "INDEX_CACHE_REMADE"
 _SCHEMA_VERSION: Final = 1
 _BATCH: Final = 500
 _SCAN: Final = 10_000
@@ -79,15 +80,23 @@ class Index:
     """One cache file of one repository in one store; several threads and processes may share it."""
 
     def __init__(self, path: Path) -> None:
-        """Opens or makes the file; one that is broken or of another schema is made anew."""
+        """Opens or makes the file; one that is broken or of another schema is made anew.
+
+        Raises ResourceExhausted or Unavailable when there can be none.
+        """
         self._path = path
         self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            self._db = self._connect()
-        except sqlite3.DatabaseError:
-            self._remove_files()
-            self._db = self._connect()
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                self._db = self._connect()
+            except sqlite3.DatabaseError as error:
+                if not _is_broken(error):
+                    raise
+                self._remove_files()
+                self._db = self._connect()
+        except (sqlite3.Error, OSError) as error:
+            raise self._translated(error) from error
 
     def close(self) -> None:
         with self._lock:
@@ -227,7 +236,7 @@ class Index:
                 yield self._db
                 self._db.execute("COMMIT")
             except sqlite3.Error as error:
-                raise self._translated(error) from error
+                raise self._failed(error) from error
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
@@ -239,9 +248,25 @@ class Index:
             try:
                 yield self._db
             except sqlite3.Error as error:
-                raise self._translated(error) from error
+                raise self._failed(error) from error
 
-    def _translated(self, error: sqlite3.Error) -> ResourceExhausted | Unavailable:
+    def _failed(self, error: sqlite3.Error) -> ResourceExhausted | Unavailable:
+        """The answer to a failure while in use; a broken file is replaced by an empty one at once."""
+        if not _is_broken(error):
+            return self._translated(error)
+        try:
+            self._db.close()
+            self._remove_files()
+            self._db = self._connect()
+        except (sqlite3.Error, OSError) as worse:
+            return self._translated(worse)
+        return Unavailable(
+            f"The index cache {self._path} was damaged ({error}) and is made anew.",
+            reason=CACHE_REMADE,
+            hint="Try again: it is filled from the repository, which is not affected.",
+        )
+
+    def _translated(self, error: sqlite3.Error | OSError) -> ResourceExhausted | Unavailable:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             return ResourceExhausted(
                 f"There is no room for the index cache {self._path}.",
@@ -253,6 +278,12 @@ class Index:
             reason="INDEX_CACHE_BROKEN",
             hint="Delete the file; it is made again from the repository at the next opening.",
         )
+
+
+def _is_broken(error: sqlite3.Error) -> bool:
+    """Whether the file is no database of ours, rather than out of reach, in use, or without room."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _add_pack(db: sqlite3.Connection, segment: bytes, pack: PackRecord) -> None:

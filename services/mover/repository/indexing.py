@@ -40,11 +40,20 @@ def _take_listed(context: Context) -> bool:
     listed = _listed_segments(context)
     complete = _take(context, listed - context.index.segments().keys())
     known = context.index.segments()
-    if any(name not in listed and not superseded for name, superseded in known.items()):
+    if any(_is_gone(context, name) for name, old in known.items() if name not in listed and not old):
         context.on_notice("INDEX_CACHE_STALE", "The store lacks segments the local index has: made anew.")
         context.index.clear()
         return _take(context, listed)
     return complete
+
+
+def _is_gone(context: Context, name: bytes) -> bool:
+    """Whether a segment that no listing shows is really gone: listings may be late."""
+    try:
+        context.store.size(segment_name(name))
+    except NotFound:
+        return True
+    return False
 
 
 def _take(context: Context, names: set[bytes]) -> bool:

@@ -5,13 +5,14 @@ from datetime import UTC
 from pathlib import Path
 
 from services.chassis.clock import SystemClock
+from services.chassis.errors import Unavailable
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.creation import write_new_repository
 from services.mover.repository.entropy import fresh
 from services.mover.repository.epochs import learn_epochs
 from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES, DEFAULT_PACK_BYTES
 from services.mover.repository.format.slot import Argon2Cost
-from services.mover.repository.index import Index
+from services.mover.repository.index import CACHE_REMADE, Index
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.keys import KeyRing
 from services.mover.repository.keyslots import read_slots, unlock
@@ -97,7 +98,13 @@ def open_repository(
     context.reader.when_gone(lambda: sync_index(context))
     try:
         learn_epochs(context)
-        sync_index(context)
+        try:
+            sync_index(context)
+        except Unavailable as error:
+            if error.reason != CACHE_REMADE:
+                raise
+            note(error.reason, error.message)
+            sync_index(context)
     except BaseException:
         index.close()
         raise

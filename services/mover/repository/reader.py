@@ -108,9 +108,11 @@ class BlobReader:
         start = group[0].offset
         end = group[-1].offset + group[-1].entry.stored
         try:
-            data = memoryview(self._store.get(group[0].pack.name, start, end - start))
-        except (NotFound, DataLoss):
-            data = memoryview(b"")
+            data = memoryview(self._fetch(group[0].pack.name, start, end - start))
+        except DataLoss as error:
+            for location in group:  # one by one: not all of them need be lost
+                plains[location.entry.id] = self._from_another_copy(copies[location.entry.id], error)
+            return
         for location in group:
             at = location.offset - start
             id_ = location.entry.id
@@ -121,11 +123,17 @@ class BlobReader:
 
     def read_copy(self, location: Location) -> Bytes:
         """This very copy; raises DataLoss when it is damaged or gone."""
-        try:
-            sealed = self._store.get(location.pack.name, location.offset, location.entry.stored)
-        except NotFound:
-            raise damaged(location.pack.name, "it is gone") from None
+        sealed = self._fetch(location.pack.name, location.offset, location.entry.stored)
         return self._open(location, sealed, location.entry.type)
+
+    def _fetch(self, name: str, offset: int, length: int) -> bytes:
+        """Bytes of a pack; whatever keeps them from being read is damage of the pack."""
+        try:
+            return self._store.get(name, offset, length)
+        except NotFound:
+            raise damaged(name, "it is gone") from None
+        except DataLoss as error:
+            raise damaged(name, error.message.rstrip(".")) from error
 
     def _from_another_copy(self, copies: Iterable[Location], first: DataLoss) -> Bytes:
         for location in copies:

@@ -53,8 +53,9 @@ class Store(Protocol):
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """Exactly ``length`` bytes from ``offset``; to the end without ``length``.
 
-        Raises NotFound when there is no such object, DataLoss when it is shorter than asked or, asked for the
-        whole, larger than any object the format knows: who may write here must not exhaust our memory.
+        Raises NotFound when there is no such object; DataLoss when it is shorter than asked, when it alone
+        cannot be read, or when the whole is asked for and larger than any object the format knows: who may
+        write here must not exhaust our memory.
         """
         ...
 

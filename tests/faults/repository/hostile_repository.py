@@ -4,11 +4,12 @@ import contextlib
 import hashlib
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from services.chassis.errors import XenkeepError
-from services.mover.repository import MemoryStore, Repository
+from services.mover.repository import MemoryStore, PruneOptions, Repository
 from services.mover.repository.format import canonical
 from services.mover.repository.format.blob import BlobEntry, BlobType, blob_aad, blob_id, blob_nonce
 from services.mover.repository.format.crypto import seal
@@ -119,14 +120,16 @@ def use(store: MemoryStore, cache: Path, points: Sequence[str] = ()) -> set[str]
         reasons.add(error.reason)
         return reasons
     with repository:
-        attempt(repository.list_slots)
+        attempt(repository.keys.list_slots)
         for point_id in (*points, GOOD):
-            attempt(lambda point_id=point_id: _use_point(repository, point_id))
+            attempt(partial(_use_point, repository, point_id))
         attempt(lambda: repository.verify(full=True))
         attempt(lambda: _back_up_again(repository, points))
         attempt(repository.rebuild_index)
-        attempt(repository.start_epoch)
+        attempt(repository.keys.start_epoch)
         attempt(repository.statistics)
+        attempt(repository.list_trash)
+        attempt(partial(repository.prune, PruneOptions(grace_seconds=0, patience_seconds=0, workers=1)))
     return reasons
 
 

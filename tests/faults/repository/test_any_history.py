@@ -9,6 +9,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -16,9 +17,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from services.chassis.errors import Aborted, DataLoss, FailedPrecondition
 from services.mover.repository import MemoryStore, PruneOptions, Repository
 from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.support.scenarios import HISTORY, THOROUGH
 from tests.unit.repository.world import (
     BLOCK,
     OPTIONS,
+    PASSPHRASE,
+    QUICK,
     add_disk,
     back_up,
     description,
@@ -28,6 +32,7 @@ from tests.unit.repository.world import (
     restored,
 )
 
+pytestmark = pytest.mark.scenario(HISTORY)
 _BLOCKS = 16
 
 
@@ -43,6 +48,7 @@ class RepositoryHistory(RuleBasedStateMachine):
         self.number = 0
         self.caches = 0
         self.harmed = False
+        self.slot = "passphrase-1"
         new_repository(self.store, self._cache(), 4 * BLOCK, 8 * BLOCK).close()
         self.repository = self._open()
 
@@ -135,6 +141,22 @@ class RepositoryHistory(RuleBasedStateMachine):
         self.repository = self._open()
 
     @rule()
+    def rotate(self) -> None:
+        """A new data key, and another pair of keys to the repository."""
+        self.repository.keys.start_epoch()
+        self.number += 1
+        self.repository.keys.add_passphrase(f"s{self.number}", PASSPHRASE, cost=QUICK)
+        self.repository.keys.remove_slot(self.slot)
+        self.slot = f"s{self.number}"
+
+    @rule()
+    def heal(self) -> None:
+        """Damage is looked for, and a full backup stores anew what of its content is lost."""
+        self.repository.verify(full=True)
+        self._back_up(self.repository, True, [])
+        assert restored(self.repository, f"p{self.number - 1}") == self.content
+
+    @rule()
     def rebuild(self) -> None:
         self.repository.rebuild_index()
 
@@ -186,4 +208,6 @@ class RepositoryHistory(RuleBasedStateMachine):
 
 
 TestAnyHistory = RepositoryHistory.TestCase
-TestAnyHistory.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestAnyHistory.settings = settings(
+    max_examples=400 if THOROUGH else 25, stateful_step_count=25 if THOROUGH else 12, deadline=None
+)

@@ -91,6 +91,7 @@ def changes(store: FaultyStore) -> int:
     return sum(not step.startswith("done") for step in store.steps)
 
 
+@pytest.mark.scenario(23)
 def test_a_prune_killed_at_every_step_loses_nothing_and_the_next_one_finishes(
     before: MemoryStore, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_prune_killed_at_every_step_loses_nothing_and_the_next_one_finishes(
     assert step > 12
 
 
+@pytest.mark.scenario(1, 23)
 def test_a_process_killed_at_any_system_call_of_a_prune_loses_nothing(tmp_path: Path) -> None:
     with new_repository(
         DirectoryStore(tmp_path / "0", create=True), tmp_path / "c", 256 * KIB, MIB
@@ -149,6 +151,7 @@ def test_a_process_killed_at_any_system_call_of_a_prune_loses_nothing(tmp_path: 
     assert step > 20
 
 
+@pytest.mark.scenario(21)
 def test_a_backup_at_every_step_of_a_prune_is_whole(before: MemoryStore, tmp_path: Path) -> None:
     """It begins and ends within the prune, and finds much of its content in packs that are about to go."""
     step, more = 0, True
@@ -173,6 +176,7 @@ def test_a_backup_at_every_step_of_a_prune_is_whole(before: MemoryStore, tmp_pat
     assert step > 10
 
 
+@pytest.mark.scenario(21)
 @pytest.mark.parametrize("alive", [True, False])
 def test_a_prune_at_every_step_of_a_backup_waits_for_it_or_stops_it(
     before: MemoryStore, tmp_path: Path, alive: bool
@@ -223,6 +227,7 @@ class Beating(MemoryStore):
         return iter(found)
 
 
+@pytest.mark.scenario(25)
 def test_two_prunes_at_every_step_of_each_other_keep_one_copy_of_everything(
     before: MemoryStore, tmp_path: Path
 ) -> None:
@@ -255,6 +260,7 @@ def test_two_prunes_at_every_step_of_each_other_keep_one_copy_of_everything(
     assert step > 10
 
 
+@pytest.mark.scenario(22, "restic #2715")
 def test_a_sleeping_writer_cannot_make_its_point_once_it_is_revoked(
     before: MemoryStore, tmp_path: Path
 ) -> None:
@@ -280,6 +286,7 @@ def test_a_sleeping_writer_cannot_make_its_point_once_it_is_revoked(
         assert not names(store, "checkpoints/")
 
 
+@pytest.mark.scenario(22)
 def test_a_writer_that_commits_just_before_it_is_revoked_counts(before: MemoryStore, tmp_path: Path) -> None:
     store = copy_of(before)
     with reopen(store, tmp_path / "w") as writer, writer.begin_backup("new", options=OPTIONS) as session:
@@ -298,6 +305,7 @@ def test_a_writer_that_commits_just_before_it_is_revoked_counts(before: MemorySt
         assert writer.verify(full=True).findings == ()
 
 
+@pytest.mark.scenario(21)
 def test_a_living_writer_is_waited_for_and_its_packs_are_kept(before: MemoryStore, tmp_path: Path) -> None:
     store = copy_of(before)
     with reopen(store, tmp_path / "w") as writer, writer.begin_backup("new", options=OPTIONS) as session:
@@ -320,6 +328,7 @@ def test_a_living_writer_is_waited_for_and_its_packs_are_kept(before: MemoryStor
         assert not names(store, PLANS)
 
 
+@pytest.mark.scenario(28)
 def test_a_writer_whose_lease_vanished_does_not_commit(before: MemoryStore, tmp_path: Path) -> None:
     store = copy_of(before)
     with reopen(store, tmp_path / "w") as writer, writer.begin_backup("new", options=OPTIONS) as session:
@@ -331,6 +340,7 @@ def test_a_writer_whose_lease_vanished_does_not_commit(before: MemoryStore, tmp_
     assert "points/new" not in store.objects
 
 
+@pytest.mark.scenario(22)
 def test_whoever_finds_its_next_number_taken_stops(before: MemoryStore, tmp_path: Path) -> None:
     store = copy_of(before)
     with reopen(store, tmp_path / "w") as one, reopen(store, tmp_path / "v") as two:
@@ -346,6 +356,7 @@ def test_whoever_finds_its_next_number_taken_stops(before: MemoryStore, tmp_path
     assert not names(store, LEASES)
 
 
+@pytest.mark.scenario(24, "kopia #1242")
 def test_a_prune_with_an_old_view_of_the_index_deletes_nothing_that_is_needed(
     before: MemoryStore, tmp_path: Path
 ) -> None:
@@ -378,6 +389,7 @@ class Crowded(MemoryStore):
         return self.room - sum(map(len, self.objects.values()))
 
 
+@pytest.mark.scenario(5)
 def test_points_are_deleted_and_pruned_on_a_full_disk(tmp_path: Path) -> None:
     store = Crowded()
     store.room = 64 * MIB
@@ -398,6 +410,7 @@ def test_points_are_deleted_and_pruned_on_a_full_disk(tmp_path: Path) -> None:
         assert repository.verify(full=True).findings == ()
 
 
+@pytest.mark.scenario(18, 29)
 def test_a_store_that_refuses_deletes_loses_nothing_and_says_so(before: MemoryStore, tmp_path: Path) -> None:
     store = copy_of(before)
 
@@ -418,6 +431,7 @@ def test_a_store_that_refuses_deletes_loses_nothing_and_says_so(before: MemorySt
         assert not names(store, LEASES)
 
 
+@pytest.mark.scenario(29, 33)
 def test_a_damaged_plan_is_told_and_replaced(before: MemoryStore, tmp_path: Path) -> None:
     store = copy_of(before)
     with reopen(FaultyStore(store, crash_at=6), tmp_path / "a") as repository, contextlib.suppress(Crash):
@@ -435,6 +449,7 @@ def test_a_damaged_plan_is_told_and_replaced(before: MemoryStore, tmp_path: Path
         assert "PRUNE_PLAN_UNREADABLE" in [code for code, _ in repository.notices]
 
 
+@pytest.mark.scenario(26)
 def test_a_point_deleted_while_it_is_read_is_no_damage(before: MemoryStore, tmp_path: Path) -> None:
     store = copy_of(before)
     content = noise(48 * MIB, 13)
@@ -460,6 +475,7 @@ def test_a_point_deleted_while_it_is_read_is_no_damage(before: MemoryStore, tmp_
         assert reader.damaged_packs() == 0
 
 
+@pytest.mark.scenario(26)
 def test_a_restore_goes_on_when_its_packs_are_repacked_behind_its_back(
     before: MemoryStore, tmp_path: Path
 ) -> None:
@@ -471,6 +487,7 @@ def test_a_restore_goes_on_when_its_packs_are_repacked_behind_its_back(
         assert reader.damaged_packs() == 0
 
 
+@pytest.mark.scenario(29)
 def test_damage_that_a_prune_meets_while_repacking_costs_nothing_more(
     before: MemoryStore, tmp_path: Path
 ) -> None:

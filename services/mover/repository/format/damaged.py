@@ -11,3 +11,13 @@ def damaged(what: str, problem: str) -> DataLoss:
         hint="Verify the repository; the next backup stores again what it finds damaged.",
         metadata={"object": what},
     )
+
+
+def unreadable(what: str, problem: str) -> DataLoss:
+    """The place that holds ``what`` does not give it back, although it gives others; ``problem`` says so."""
+    return DataLoss(
+        problem,
+        reason="OBJECT_UNREADABLE",
+        hint="Replace the disk; the next backup stores again what cannot be read.",
+        metadata={"object": what},
+    )

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, Unavailable
+from services.mover.repository.format.damaged import unreadable
+from services.mover.repository.format.names import HEADER
 from services.mover.repository.store import StoredObject, require_possible
 from services.mover.repository.stores.os_errors import translated
 from services.mover.repository.types import Bytes, Entropy
@@ -73,10 +75,16 @@ class DirectoryStore:
                 self._notice("STORE_REWRITE", f"{error.message} It is written again to another file.")
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        with translated("read", name, self.location), self._path(name).open("rb", buffering=0) as file:
-            wanted = os.fstat(file.fileno()).st_size - offset if length is None else length
-            require_possible(name, wanted)
-            data = _read(file.fileno(), offset, wanted) if wanted > 0 else b""
+        try:
+            with translated("read", name, self.location), self._path(name).open("rb", buffering=0) as file:
+                wanted = os.fstat(file.fileno()).st_size - offset if length is None else length
+                require_possible(name, wanted)
+                data = _read(file.fileno(), offset, wanted) if wanted > 0 else b""
+        except Unavailable as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EIO:
+                raise
+            self._require_readable(error)
+            raise unreadable(name, error.message) from error
         if len(data) != wanted:
             raise DataLoss(
                 f"{name} is shorter than expected.", reason="OBJECT_SHORT", metadata={"object": name}
@@ -181,6 +189,13 @@ class DirectoryStore:
                 f"{self._root} is not a directory.", reason="NOT_A_DIRECTORY", hint="Give a directory."
             )
         return found
+
+    def _require_readable(self, error: Unavailable) -> None:
+        """Raises the error unless other objects can be read: then it is a bad sector, not a bad mount."""
+        try:
+            self._path(HEADER).read_bytes()
+        except OSError:
+            raise error from None
 
     def _require_same_root(self) -> None:
         if not self._root.is_dir() or not os.path.samestat(self._root.stat(), self._identity):

@@ -81,7 +81,7 @@ HTTP = Story(
     "b_http_rpc",
     introduce_pool,
     otherwise={
-        57: "RRDs are not simulated",
+        57: "the recorded host had nobody who keeps figures",
         58: "the list of services is not simulated",
         66: "a request without a version times out after 10 s in xapi",
         67: "garbage that has three words looks like a request",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 import struct
 import tarfile
@@ -171,6 +172,24 @@ def test_tar_leaves_out_zero_chunks_but_the_first_and_last(sr: Sr) -> None:
         data = chunk.read()
         assert told.read().decode() == f"{xxhash.xxh64_hexdigest(data).upper()}"
         importer.add(int(name[-8:]), data)
+    assert contents(sr.disk("target")) == contents(disk)
+
+
+def test_signs_of_life_between_zeroes_do_not_move_what_follows(sr: Sr) -> None:
+    disk = sr.disk("disk")
+    ticks = itertools.count(0.0, 6.0)
+    stream = b"".join(tar.members(disk, "vdi", lambda: next(ticks))) + tar.END_OF_ARCHIVE
+    importer = tar.ChunkImport(sr.disk("target"))
+    empty = 0
+    with tarfile.open(fileobj=io.BytesIO(stream)) as archive:
+        for member in archive:
+            if member.name.endswith(".xxhash"):
+                continue
+            file = archive.extractfile(member)
+            assert file is not None
+            importer.add(int(member.name.partition("/")[2]), file.read())
+            empty += member.size == 0
+    assert empty > 0
     assert contents(sr.disk("target")) == contents(disk)
 
 

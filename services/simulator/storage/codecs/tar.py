@@ -6,7 +6,8 @@ xen-api: ocaml/xapi/stream_vdi.ml. A disk's members are `<prefix>/%08d` and, aft
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import xxhash
 
@@ -14,6 +15,8 @@ from services.simulator.storage.errors import BadImage
 from services.simulator.storage.ports import SECTOR, Disk
 
 CHUNK = 1024 * 1024
+QUIET_S = 5.0
+"""Seconds of zeroes before a sign of life (stream_vdi.ml)."""
 END_OF_ARCHIVE = bytes(1024)
 _PAD = 512
 
@@ -24,19 +27,37 @@ def export(disk: Disk) -> Iterator[bytes | bytearray]:
     yield END_OF_ARCHIVE
 
 
-def members(disk: Disk, prefix: str) -> Iterator[bytes | bytearray]:
-    """The members of one disk, as they stand in an archive."""
+def members(
+    disk: Disk, prefix: str, monotonic: Callable[[], float] = time.monotonic
+) -> Iterator[bytes | bytearray]:
+    """The members of one disk, as they stand in an archive.
+
+    After ``QUIET_S`` without any, an empty chunk tells that somebody is there: it takes a number, no room.
+    """
     last = (disk.virtual_size - 1) // CHUNK
+    signs, spoken = 0, monotonic()
     for number in range(last + 1):
-        length = min(CHUNK, disk.virtual_size - number * CHUNK)
-        if number not in (0, last) and not any(e.data for e in disk.extents(number * CHUNK, length)):
+        chunk = _chunk(disk, number, always=number in (0, last))
+        if chunk is None and monotonic() - spoken <= QUIET_S:
             continue
-        chunk = bytearray(length)
-        disk.read_into(number * CHUNK, chunk)
-        if number in (0, last) or any(chunk):
-            name = f"{prefix}/{number:08}"
-            yield from member(name, chunk)
-            yield from member(name + ".xxhash", f"{xxhash.xxh64_intdigest(chunk):016X}".encode())
+        yield from _with_checksum(f"{prefix}/{number + signs:08}", chunk or b"")
+        signs += chunk is None
+        spoken = monotonic()
+
+
+def _chunk(disk: Disk, number: int, *, always: bool) -> bytearray | None:
+    """None for one of zeroes, unless it is wanted in any case."""
+    length = min(CHUNK, disk.virtual_size - number * CHUNK)
+    if not always and not any(extent.data for extent in disk.extents(number * CHUNK, length)):
+        return None
+    chunk = bytearray(length)
+    disk.read_into(number * CHUNK, chunk)
+    return chunk if always or any(chunk) else None
+
+
+def _with_checksum(name: str, chunk: bytes | bytearray) -> Iterator[bytes | bytearray]:
+    yield from member(name, chunk)
+    yield from member(name + ".xxhash", f"{xxhash.xxh64_intdigest(chunk):016X}".encode())
 
 
 def member(name: str, data: bytes | bytearray) -> Iterator[bytes | bytearray]:

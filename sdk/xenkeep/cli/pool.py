@@ -47,13 +47,17 @@ def add(
 @app.command("check-database")
 def check_database(
     pool: Annotated[str, typer.Argument(help="Pool by name or UUID.")],
-    file: Annotated[
-        Path,
-        typer.Argument(help="A dump that was exported from a restore point.", exists=True, dir_okay=False),
-    ],
+    file: Annotated[Path, typer.Argument(help="A dump exported from a restore point.")],
     json_: Json = False,
 ) -> None:
     """Ask a pool whether it would take a dump of its database back. Nothing is restored."""
+    if not file.is_file():
+        raise Error(
+            "InvalidInput",
+            "FILE_MISSING",
+            f"{file} is not a file.",
+            "Export a restore point of the pool first: `xenkeep point export`.",
+        )
     with client() as xenkeep:
         answer = xenkeep.pools.check_database(pool, file)
     if not answer.accepted:

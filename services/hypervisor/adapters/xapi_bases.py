@@ -19,6 +19,7 @@ MOST_TRACKING = 8
 MOST_WITH_DATA = 2
 """Of one disk: a whole snapshot costs space."""
 _LONGEST_CHAIN = 128
+_DESCRIPTION = "Kept for the next backup of this disk. Xenkeep removes it."
 
 _log = structlog.get_logger()
 
@@ -52,9 +53,10 @@ class XapiBases:
         await self.keep(ref, vdi, lineage)
 
     async def keep(self, ref: str, vdi: Record, lineage: str) -> None:
-        """Marks a snapshot's disk as the base of a lineage."""
+        """Marks a snapshot's disk as the base of a lineage, for whoever finds it too."""
         config = {**vdi["other_config"], xapi_tags.LINEAGE: lineage}
         if config != vdi["other_config"]:
+            await self._session.call("VDI.set_name_description", ref, _DESCRIPTION)
             await self._session.call("VDI.set_other_config", ref, config)
 
     async def supersede(self, disks: Collection[str], lineage: str, source_id: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from services.chassis.errors import DataLoss
 from services.mover.repository import Extent
 from services.mover.repository.stores.os_errors import translated
+from services.mover.repository.stores.past_cache import WORTH_IT, open_past_cache, pwrite_past_cache
 
 _READ_BYTES = 4 << 20
 
@@ -15,7 +16,8 @@ _READ_BYTES = 4 << 20
 class RawImage:
     """``BlockTarget`` and ``BlockSource`` of the repository engine over one file of ``size_bytes``.
 
-    What is never written is a hole. Errors are named as a store's are: full, refused, not usable.
+    What is never written is a hole. Large pieces go past the page cache where the file system lets them.
+    Errors are named as a store's are: full, refused, not usable.
     """
 
     def __init__(self, path: Path, size_bytes: int, *, fresh: bool) -> None:
@@ -26,17 +28,24 @@ class RawImage:
             self._descriptor = os.open(path, flags, 0o600)
             if fresh:
                 os.ftruncate(self._descriptor, size_bytes)
+            self._direct = open_past_cache(path) if fresh else None
 
     def __enter__(self) -> "RawImage":
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
+        if self._direct is not None:
+            os.close(self._direct)
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """See ``BlockTarget``."""
         left = memoryview(data).cast("B")
         with translated("write", self._path.name):
+            if self._direct is not None and len(left) >= WORTH_IT:
+                end = offset + len(left)
+                left = pwrite_past_cache(self._direct, left, offset)
+                offset = end - len(left)
             while left:
                 written = os.pwrite(self._descriptor, left, offset)
                 left, offset = left[written:], offset + written

@@ -10,6 +10,7 @@ from services.mover.repository.format.crypto import TAG_BYTES
 from services.mover.repository.keys import KeyRing
 from services.mover.repository.ledger import Ledger
 from services.mover.repository.packer import OpenPack, Packer
+from services.mover.repository.scratch import scratch
 
 
 @dataclass
@@ -66,12 +67,18 @@ class BlobWriter:
         aad = blob_aad(self._keys.repository_id, pack.header.salt, slot, entry)
         what = f"Chunk {entry.id.hex()}"
         try:
-            packed = pack.cipher.decrypt(blob_nonce(slot), sealed, aad)
-            decoded = zstd.decompress(entry.compression, packed, entry.plain, what)
+            packed = scratch("packed", entry.stored - TAG_BYTES)
+            pack.cipher.decrypt_into(blob_nonce(slot), sealed, aad, packed)
+            decoded = zstd.decompress_into(entry.compression, packed, entry.plain, _room, what)
         except Exception as error:  # whatever fails here, the answer is the same
             raise _encode_check_failed(what) from error
-        if decoded != plain:
+        # Not ==, which compares bytes with a memoryview element by element.
+        if len(decoded) != len(plain) or not plain.startswith(decoded):
             raise _encode_check_failed(what)
+
+
+def _room(length: int) -> memoryview:
+    return scratch("plain", length)
 
 
 def _encode_check_failed(what: str) -> DataLoss:

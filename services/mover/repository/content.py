@@ -43,14 +43,37 @@ def read_chunks(reader: BlobReader, entries: Iterable[Entry], chunk_bytes: int) 
     return [_content(entry, chunks, groups, chunk_bytes) for entry in wanted]
 
 
+def each_chunk(
+    reader: BlobReader, numbered: Iterable[tuple[int, Entry]], chunk_bytes: int
+) -> Iterator[tuple[int, Bytes]]:
+    """Number and content of each chunk, in any order; a content is gone when the next one is asked for."""
+    plain: dict[bytes, list[int]] = {}
+    patched = []
+    for number, entry in numbered:
+        if entry.chunk is None or entry.patches:
+            patched.append((number, entry))
+        else:
+            plain.setdefault(entry.chunk, []).append(number)
+    for id_, content in reader.each(plain, BlobType.CHUNK):
+        _require_length(id_, content, chunk_bytes)
+        for number in plain[id_]:
+            yield number, content
+    contents = read_chunks(reader, [entry for _, entry in patched], chunk_bytes)
+    yield from zip((number for number, _ in patched), contents, strict=True)
+
+
+def _require_length(id_: bytes, content: Bytes, chunk_bytes: int) -> None:
+    if len(content) != chunk_bytes:
+        raise damaged(f"chunk {id_.hex()}", f"it has {len(content)} bytes instead of {chunk_bytes}")
+
+
 def _content(
     entry: Entry, chunks: Mapping[bytes, Bytes], groups: Mapping[bytes, Bytes], chunk_bytes: int
 ) -> bytes | bytearray:
     base: Bytes | None = None
     if entry.chunk is not None:
         base = chunks[entry.chunk]
-        if len(base) != chunk_bytes:
-            raise damaged(f"chunk {entry.chunk.hex()}", f"it has {len(base)} bytes instead of {chunk_bytes}")
+        _require_length(entry.chunk, base, chunk_bytes)
         if not entry.patches:
             return base if isinstance(base, bytes | bytearray) else bytes(base)
     content = bytearray(base) if base is not None else bytearray(chunk_bytes)

@@ -1,6 +1,6 @@
 """Reading blobs: find them, fetch ranges of packs, open, decompress, check ids."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -16,6 +16,7 @@ from services.mover.repository.format.names import epoch_name
 from services.mover.repository.format.pack import HEADER_BYTES, PackHeader, pack_key
 from services.mover.repository.index import Location, PackInfo
 from services.mover.repository.keys import KeyRing
+from services.mover.repository.scratch import scratch
 from services.mover.repository.store import Store
 from services.mover.repository.types import Bytes
 
@@ -35,17 +36,24 @@ class Locations(Protocol):
 def open_blob(
     cipher: AESGCM, keys: KeyRing, salt: bytes, slot: int, entry: BlobEntry, sealed: Bytes, what: str
 ) -> Bytes:
-    """The plaintext of one blob; raises DataLoss naming the pack ``what``."""
-    packed = bytearray(entry.stored - TAG_BYTES)
+    """The plaintext of one blob; raises DataLoss naming the pack ``what``.
+
+    It lies in the thread's scratch memory, until the same thread opens another one.
+    """
+    packed = scratch("packed", entry.stored - TAG_BYTES)
     aad = blob_aad(keys.repository_id, salt, slot, entry)
     try:
         cipher.decrypt_into(blob_nonce(slot), sealed, aad, packed)
     except (InvalidTag, ValueError):
         raise damaged(what, f"the seal of slot {slot} is broken") from None
-    plain = zstd.decompress(entry.compression, packed, entry.plain, what)
+    plain = zstd.decompress_into(entry.compression, packed, entry.plain, _room, what)
     if blob_id(keys.id_keys[entry.type], plain) != entry.id:
         raise damaged(what, f"the content of slot {slot} is not what its id says")
     return plain
+
+
+def _room(length: int) -> memoryview:
+    return scratch("plain", length)
 
 
 class BlobReader:
@@ -68,22 +76,32 @@ class BlobReader:
 
     def read_many(self, ids: Collection[bytes], type_: BlobType) -> dict[bytes, Bytes]:
         """Plaintexts by id; raises DataLoss naming what is damaged or missing."""
+        return {id_: bytes(plain) for id_, plain in self.each(ids, type_)}
+
+    def each(self, ids: Collection[bytes], type_: BlobType) -> Iterator[tuple[bytes, Bytes]]:
+        """Every one of the ids once, as they lie in the packs, with its plaintext; raises as ``read_many``.
+
+        A plaintext is in the thread's scratch memory: it is gone when this thread reads any other blob.
+        """
+        left = dict.fromkeys(ids)
         try:
-            return self._read_known(ids, type_)
+            for id_, plain in self._each_known(list(left), type_):
+                del left[id_]
+                yield id_, plain
+            return
         except DataLoss as error:
             gone = error.metadata.get(_GONE)
             if not gone or gone in self._given_up:
                 raise
             self._refresh()
         try:
-            return self._read_known(ids, type_)
+            yield from self._each_known(list(left), type_)
         except DataLoss as error:
             if gone := error.metadata.get(_GONE):
                 self._given_up.add(gone)
             raise
 
-    def _read_known(self, ids: Collection[bytes], type_: BlobType) -> dict[bytes, Bytes]:
-        wanted = list(dict.fromkeys(ids))
+    def _each_known(self, wanted: list[bytes], type_: BlobType) -> Iterator[tuple[bytes, Bytes]]:
         found = self._locations.find(wanted)
         if missing := [id_ for id_ in wanted if id_ not in found]:
             raise DataLoss(
@@ -93,36 +111,31 @@ class BlobReader:
                 hint="Rebuild the index from the packs; if that does not help, packs were deleted.",
                 metadata={"blob": missing[0].hex(), _GONE: missing[0].hex()},
             )
-        plains: dict[bytes, Bytes] = {}
         for group in _coalesce(copies[0] for copies in found.values()):
-            self._read_range(group, type_, plains, found)
-        return plains
+            yield from self._read_range(group, type_, found)
 
     def _read_range(
-        self,
-        group: list[Location],
-        type_: BlobType,
-        plains: dict[bytes, Bytes],
-        copies: dict[bytes, list[Location]],
-    ) -> None:
+        self, group: list[Location], type_: BlobType, copies: dict[bytes, list[Location]]
+    ) -> Iterator[tuple[bytes, Bytes]]:
         start = group[0].offset
         end = group[-1].offset + group[-1].entry.stored
         try:
             data = memoryview(self._fetch(group[0].pack.name, start, end - start))
         except DataLoss as error:
             for location in group:  # one by one: not all of them need be lost
-                plains[location.entry.id] = self._from_another_copy(copies[location.entry.id], error)
+                yield location.entry.id, self._from_another_copy(copies[location.entry.id], error)
             return
         for location in group:
             at = location.offset - start
             id_ = location.entry.id
             try:
-                plains[id_] = self._open(location, data[at : at + location.entry.stored], type_)
+                plain = self._open(location, data[at : at + location.entry.stored], type_)
             except DataLoss as error:
-                plains[id_] = self._from_another_copy(copies[id_][1:], error)
+                plain = self._from_another_copy(copies[id_][1:], error)
+            yield id_, plain
 
     def read_copy(self, location: Location) -> Bytes:
-        """This very copy; raises DataLoss when it is damaged or gone."""
+        """This very copy, in scratch memory as of ``each``; raises DataLoss when it is damaged or gone."""
         sealed = self._fetch(location.pack.name, location.offset, location.entry.stored)
         return self._open(location, sealed, location.entry.type)
 

@@ -2,13 +2,13 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, starmap
 
 from services.chassis.errors import Cancelled, DataLoss, InvalidInput
-from services.mover.repository.content import read_chunks
+from services.mover.repository.content import each_chunk, read_chunks
 from services.mover.repository.context import Context
 from services.mover.repository.diskmap import DiskMap
 from services.mover.repository.extents import Extent
@@ -18,11 +18,14 @@ from services.mover.repository.format.page import Entry
 from services.mover.repository.format.point import Disk
 from services.mover.repository.points import require_still_there
 from services.mover.repository.ports import BlockTarget, Progress, ProgressListener
+from services.mover.repository.types import Bytes
 
 _BATCH_BYTES = 8 << 20
 _CHECK_BATCH = 512
 
 Batch = list[tuple[int, Entry]]
+Piece = tuple[int, memoryview]
+"""Offset on the disk, and what belongs there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,15 @@ def restore_disk(
     chunk_bytes = context.chunk_bytes
     per_batch = max(1, _BATCH_BYTES // chunk_bytes)
 
-    def decode(batch: Batch) -> list[tuple[int, bytes | bytearray | memoryview]]:
-        contents = read_chunks(context.reader, [entry for _, entry in batch], chunk_bytes)
-        return [
-            (chunk * chunk_bytes, memoryview(content)[: disk.size_bytes - chunk * chunk_bytes])
-            for (chunk, _), content in zip(batch, contents, strict=True)
-        ]
+    def piece(chunk: int, content: Bytes) -> Piece:
+        offset = chunk * chunk_bytes
+        return offset, memoryview(content)[: disk.size_bytes - offset]
 
-    def write(pieces: list[tuple[int, bytes | bytearray | memoryview]]) -> None:
+    def decode(batch: Batch) -> list[Piece]:
+        contents = read_chunks(context.reader, [entry for _, entry in batch], chunk_bytes)
+        return [piece(chunk, content) for (chunk, _), content in zip(batch, contents, strict=True)]
+
+    def write(pieces: Iterable[Piece]) -> None:
         nonlocal written
         for offset, data in pieces:
             _check(cancel)
@@ -87,22 +91,22 @@ def restore_disk(
             if listener is not None:
                 listener(Progress(total, so_far, 0, so_far))
 
-    def decode_and_write(batch: Batch) -> None:
+    def decode_and_write(batch: Batch) -> list[Piece]:
         _check(cancel)
-        write(decode(batch))
+        write(starmap(piece, each_chunk(context.reader, batch, chunk_bytes)))
+        return []
 
+    work = decode if options.in_order else decode_and_write
     with ThreadPoolExecutor(options.workers, thread_name_prefix="restore") as pool:
-        running: deque[Future[list[tuple[int, bytes | bytearray | memoryview]]] | Future[None]] = deque()
+        running: deque[Future[list[Piece]]] = deque()
         try:
             for batch in _batches(disk_map, per_batch):
                 _check(cancel)
-                running.append(
-                    pool.submit(decode, batch) if options.in_order else pool.submit(decode_and_write, batch)
-                )
+                running.append(pool.submit(work, batch))
                 while len(running) > 2 * options.workers:
-                    write(running.popleft().result() or [])
+                    write(running.popleft().result())
             while running:
-                write(running.popleft().result() or [])
+                write(running.popleft().result())
         except DataLoss as error:
             require_still_there(context, point_id)
             context.quarantine(error)

@@ -1,8 +1,10 @@
 """The law of ``Store``, for every implementation."""
 
 import os
+import random
 import threading
 from collections.abc import Callable
+from mmap import mmap
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,20 @@ def test_empty_objects_are_objects(store: Store) -> None:
 def test_a_range_is_exact(store: Store, offset: int, length: int | None, expected: bytes) -> None:
     store.put("x", [b"abcdef"])
     assert store.get("x", offset, length) == expected
+
+
+@pytest.mark.parametrize("size", [(256 << 10) - 1, 256 << 10, (4 << 20) + 4096, (5 << 20) + 777])
+def test_a_large_object_is_exact_wherever_it_is_read(store: Store, size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    aligned = mmap(-1, size)
+    aligned[:] = content
+    store.put("packs/large", [memoryview(aligned)[:-100], content[-100:]])
+    for offset, length in ((0, None), (0, size), (1, size - 1), (4095, 256 << 10), (4096, size - 4096)):
+        expected = content[offset:] if length is None else content[offset : offset + length]
+        if len(expected) == (length or len(expected)):
+            assert store.get("packs/large", offset, length) == expected
+    with pytest.raises(DataLoss, match="large"):
+        store.get("packs/large", 1, size)
 
 
 @pytest.mark.parametrize(("offset", "length"), [(0, 7), (5, 2), (7, None)])

@@ -101,14 +101,18 @@ def test_a_bad_sector_is_told_by_a_verification_and_healed_by_the_next_backup(
     with new_repository(DirectoryStore(place, create=True), tmp_path / "a") as repository:
         back_up(repository, "p", CONTENT)
         bad = next(path for path in sorted(place.glob("packs/data/*/*")))
-        inode, real = bad.stat().st_ino, os.pread
+        inode = bad.stat().st_ino
 
-        def pread(descriptor: int, length: int, offset: int) -> bytes:
-            if os.fstat(descriptor).st_ino == inode:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return real(descriptor, length, offset)
+        def harmed(real: Callable[..., Any]) -> Callable[..., Any]:
+            def read(descriptor: int, *what: Any) -> Any:
+                if os.fstat(descriptor).st_ino == inode:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                return real(descriptor, *what)
 
-        monkeypatch.setattr(os, "pread", pread)
+            return read
+
+        for call in ("pread", "preadv"):
+            monkeypatch.setattr(os, call, harmed(getattr(os, call)))
         with pytest.raises(XenkeepError, match="Input/output error"):
             restored(repository, "p")
         found = repository.verify(full=False)

@@ -22,6 +22,7 @@ from services.mover.repository.format.stream import decode_list
 from services.mover.repository.keys import KeyRing
 from services.mover.repository.reader import open_blob
 from tests.contract.repository.test_vectors import WRITTEN
+from tests.unit.repository.world import noise
 
 DECODERS: dict[str, Callable[[bytes], object]] = {
     "envelope": lambda data: parse_envelope(data, "point", "it"),
@@ -114,6 +115,19 @@ def test_a_decompression_bomb_is_refused_before_it_unfolds() -> None:
     headless = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(64 << 20))
     with pytest.raises(DataLoss):
         zstd.decompress(zstd.ZSTD, headless, 4 << 20, "it")
+
+
+@pytest.mark.parametrize("level", [-5, 1, 19])
+@pytest.mark.parametrize("checksum", [False, True])
+@pytest.mark.parametrize("size", [1, 255, 65_792, (1 << 20) + 1])
+def test_a_compressed_blob_is_one_whole_frame_and_nothing_else(level: int, checksum: bool, size: int) -> None:
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=checksum)
+    for plain in (bytes(size), noise(size), b"abcdefg" * (size // 7) + noise(size % 7)):
+        packed = compressor.compress(plain)
+        assert zstd.decompress(zstd.ZSTD, packed, size, "it") == plain
+        for wrong in (packed + b"x", packed[:-1], packed + packed, packed[:5]):
+            with pytest.raises(DataLoss):
+                zstd.decompress(zstd.ZSTD, wrong, size, "it")
 
 
 @pytest.mark.scenario(34)

@@ -15,6 +15,7 @@ from services.mover.repository.format.damaged import unreadable
 from services.mover.repository.format.names import HEADER
 from services.mover.repository.store import StoredObject, require_possible
 from services.mover.repository.stores.os_errors import translated
+from services.mover.repository.stores.past_cache import WORTH_IT, read_past_cache, write_past_cache
 from services.mover.repository.types import Bytes, Entropy
 
 _TEMPORARY = ".tmp-"
@@ -28,7 +29,7 @@ class DirectoryStore:
     a failed fdatasync the kernel may have dropped the pages and forgotten the error, so the object is written
     again to a new file (https://lwn.net/Articles/752063/). A temporary is locked while it is written, so that
     a sweep by another process leaves it alone; where locks do not work, the link fails and the put starts
-    over.
+    over. Packs go past the page cache where the file system lets them.
     """
 
     def __init__(
@@ -243,15 +244,19 @@ class DirectoryStore:
 
 
 def _write(descriptor: int, parts: Sequence[Bytes]) -> None:
-    for part in parts:
+    """All of the parts, a large first one past the page cache."""
+    for number, part in enumerate(parts):
         left = memoryview(part).cast("B")
+        if number == 0 and len(left) >= WORTH_IT:
+            left = write_past_cache(descriptor, left)
         while left:
             left = left[os.write(descriptor, left) :]
 
 
 def _read(descriptor: int, offset: int, length: int) -> bytes:
     """Up to ``length`` bytes; fewer only at the end of the file."""
-    data = os.pread(descriptor, length, offset)
+    data = read_past_cache(descriptor, offset, length) if length >= WORTH_IT else b""
+    data = data or os.pread(descriptor, length, offset)
     if len(data) in (0, length):
         return data
     pieces, have = [data], len(data)

@@ -16,7 +16,7 @@ from services.simulator.pool.nbd_door import NbdDoor
 from services.simulator.pool.pool import Pool
 from services.simulator.transfers.database_dump import DatabaseDump
 from services.simulator.transfers.database_restore import DatabaseRestore
-from services.simulator.transfers.host_files import HostBackup, HostRestore
+from services.simulator.transfers.host_files import AuditLog, HostBackup, HostRestore
 from services.simulator.transfers.metadata_export import MetadataExport
 from services.simulator.transfers.metadata_import import MetadataImport
 from services.simulator.transfers.raw_export import RawExport
@@ -75,6 +75,7 @@ class Simulation:
             ("PUT", "/pool/xmldbdump"): DatabaseRestore(self.pool, host).handle,
             ("GET", "/host_backup"): HostBackup(self.pool, host).handle,
             ("PUT", "/host_restore"): HostRestore(self.pool, host).handle,
+            ("GET", "/audit_log"): AuditLog(self.pool, host).handle,
             ("GET", "/rrd_updates"): figures.updates,
             ("GET", "/host_rrd"): figures.of_host,
             ("GET", "/vm_rrd"): figures.of_vm,

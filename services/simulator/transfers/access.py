@@ -16,6 +16,7 @@ from services.simulator.pool.pool import Pool
 VM_ADMINS = frozenset({"pool-admin", "pool-operator", "vm-power-admin", "vm-admin"})
 
 POOL_ADMINS = frozenset({"pool-admin"})
+READERS = VM_ADMINS | {"vm-operator", "read-only"}
 
 
 @dataclass

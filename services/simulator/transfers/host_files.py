@@ -10,7 +10,7 @@ from services.simulator.failure import XapiFailure
 from services.simulator.http.exchange import Exchange
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
-from services.simulator.transfers.access import POOL_ADMINS, Transfer, admitted
+from services.simulator.transfers.access import POOL_ADMINS, READERS, Transfer, admitted
 from services.simulator.transfers.stream import PIECE, received, send
 
 _OPEN = [("Connection", "keep-alive"), ("Cache-Control", "no-cache, no-store")]
@@ -53,6 +53,18 @@ class HostBackup:
             "etc/xapi.conf.d/host.json": json.dumps(dict(row["software_version"])).encode(),
             "usr/lib/locale/locale-archive": bytes(_LIBRARIES),
         }
+
+
+class AuditLog:
+    """GET /audit_log: what administrators did, by role-based access control; here nobody keeps it."""
+
+    def __init__(self, pool: Pool, host: Host) -> None:
+        self._pool = pool
+        self._host = host
+
+    async def handle(self, exchange: Exchange) -> None:
+        async with admitted(self._pool, self._host, exchange, "get_audit_log", "Audit log", READERS):
+            await exchange.begin([*_OPEN, ("content-type", "text/plain")])
 
 
 class HostRestore:

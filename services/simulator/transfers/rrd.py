@@ -14,9 +14,8 @@ from services.simulator.pool import metrics
 from services.simulator.pool.host import Host
 from services.simulator.pool.metrics import ARCHIVES, STEP_S, Owner
 from services.simulator.pool.pool import Pool
-from services.simulator.transfers.access import VM_ADMINS, admitted
+from services.simulator.transfers.access import READERS, admitted
 
-READERS = VM_ADMINS | {"vm-operator", "read-only"}
 FUNCTIONS = ("AVERAGE", "MIN", "MAX")
 Answer = Callable[[Exchange], Awaitable[None]]
 

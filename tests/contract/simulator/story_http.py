@@ -102,7 +102,7 @@ OTHER_HTTP = Story(
         **dict.fromkeys((17, 18, 59), NO_SCRIPTS),
         **dict.fromkeys((72, 73), NO_CONSOLES),
         **dict.fromkeys((31, 32, 33, 63), NO_RRD),
-        **dict.fromkeys((30, 34, 35, 47), NO_LOGS),
+        **dict.fromkeys((30, 35, 47), NO_LOGS),
         **dict.fromkeys((29, 36, 43, 60, 61, 62, 71), NO_BLOBS),
         70: NO_CLI,
     },

@@ -265,6 +265,28 @@ def test_a_point_is_deleted_taken_back_and_pruned(stack: Stack, points: dict[str
     assert (4, "POINT_NOT_IN_TRASH") == (code, error["reason"])
 
 
+def test_a_damaged_repository_is_repaired_by_a_repair_and_a_backup(
+    stack: Stack, points: dict[str, str]
+) -> None:
+    place = stack.folder / "repair"
+    stack.ok("repo", "create", "repair", place, "--passphrase-file", stack.passphrase_file)
+    stack.backup("db", repository="repair")
+    for pack in (place / "packs" / "data").rglob("*"):
+        if pack.is_file():
+            content = bytearray(pack.read_bytes())
+            content[300] ^= 1
+            pack.chmod(0o600)
+            pack.write_bytes(content)
+
+    code, error = stack.refused("repo", "repair", "repair")
+    assert (12, "DAMAGE_LEFT") == (code, error["reason"])
+    stack.backup("db", repository="repair")
+    healed = stack.data("repo", "repair", "repair")
+
+    assert [] == healed["left"]["result"]["damages"]
+    assert "no damage" in stack.ok("repo", "verify", "repair")
+
+
 def test_a_point_whose_object_is_damaged_stays_listed_and_says_so(stack: Stack) -> None:
     point = stack.backup("db")["result"]["point"]["point_id"]
     file = stack.folder / REPOSITORY / "points" / point

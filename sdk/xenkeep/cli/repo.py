@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from xenkeep.cli import repo_keys, repo_prune
+from xenkeep.cli import repo_keys, repo_prune, repo_repair
 from xenkeep.cli.following import follow_transfer
 from xenkeep.cli.offline import url_of
 from xenkeep.cli.output import (
@@ -29,6 +29,7 @@ app = typer.Typer(help="Repositories: places with backup data.", no_args_is_help
 app.add_typer(repo_keys.app, name="key")
 app.command("prune")(repo_prune.prune)
 app.command("trash")(repo_prune.trash)
+app.command("repair")(repo_repair.repair)
 Where = Annotated[str, typer.Argument(help="Directory, or URL (file:///...).")]
 
 

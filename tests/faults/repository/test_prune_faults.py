@@ -487,6 +487,34 @@ def test_a_restore_goes_on_when_its_packs_are_repacked_behind_its_back(
         assert reader.damaged_packs() == 0
 
 
+@pytest.mark.scenario(37)
+def test_what_still_decodes_of_a_damaged_pack_is_saved_and_the_next_backup_heals_the_rest(
+    before: MemoryStore, tmp_path: Path
+) -> None:
+    store = copy_of(before)
+    content = noise(4 * MIB, 21)
+    with reopen(store, tmp_path / "p") as repository:
+        repository.prune(NOW)
+        others = names(store, "packs/data/")
+        back_up(repository, "p1", content)
+        harmed = names(store, "packs/data/") - others
+        for name in harmed:  # the first blob of each
+            data = store.objects[name]
+            store.objects[name] = data[:300] + bytes([data[300] ^ 1]) + data[301:]
+        assert repository.verify(full=True).damaged_points == ("p1",)
+        assert repository.damaged_packs() == len(harmed)
+        assert 2 * MIB < repository.prune(NOW).stored_bytes < 4 * MIB
+        assert repository.verify(full=True).damaged_points == ("p1",), "what is lost stays told"
+        healing = back_up(repository, "p2", content)
+        assert healing.statistics["new_bytes"] < 2 * MIB
+        repository.prune(NOW)
+        assert not names(store, PACKS) & harmed
+        assert restored(repository, "p1") == restored(repository, "p2") == content
+        assert repository.verify(full=True).findings == ()
+        assert repository.damaged_packs() == 0
+        require_sound(repository)
+
+
 @pytest.mark.scenario(29)
 def test_damage_that_a_prune_meets_while_repacking_costs_nothing_more(
     before: MemoryStore, tmp_path: Path

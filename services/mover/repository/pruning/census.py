@@ -31,12 +31,13 @@ class PackUse:
 class Census:
     """``unused`` packs hold no blob that is kept, ``sparse`` ones some, the emptiest first.
 
-    ``strangers`` are in the store and in no index segment, ``ghosts`` the reverse. ``lost`` blobs are
-    needed and in no pack.
+    ``damaged`` packs hold some that are nowhere else: what of them still decodes can be saved. ``strangers``
+    are in the store and in no index segment, ``ghosts`` the reverse. ``lost`` blobs are needed and nowhere.
     """
 
     unused: list[PackUse] = field(default_factory=list)
     sparse: list[PackUse] = field(default_factory=list)
+    damaged: list[PackUse] = field(default_factory=list)
     strangers: list[PackInfo] = field(default_factory=list)
     ghosts: set[bytes] = field(default_factory=set)
     lost: int = 0
@@ -91,7 +92,9 @@ def _sort(
                 census.ghosts.add(sha256)
         elif not use.kept_blobs:
             census.unused.append(use)
-        elif not use.pack.damaged:
+        elif use.pack.damaged:
+            census.damaged.append(use)
+        else:
             census.sparse.append(use)
     census.sparse.sort(key=lambda use: use.share)
     census.strangers = [

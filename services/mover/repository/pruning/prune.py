@@ -152,6 +152,7 @@ class Prune:
         self.report.repacked_packs += self.report.deleted_packs - before
 
     def _worth_repacking(self, census: Census) -> Iterable[PackUse]:
+        yield from census.damaged
         moved = 0
         for use in census.sparse:
             moved += use.kept_bytes

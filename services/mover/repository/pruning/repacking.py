@@ -57,7 +57,11 @@ def _copy(context: Context, pipeline: Pipeline, type_: BlobType, ids: list[bytes
     try:
         found = context.reader.read_many(ids, type_)
     except DataLoss as error:
-        context.quarantine(error)
+        if len(ids) == 1:
+            context.quarantine(error)
+            return
+        for id_ in ids:
+            _copy(context, pipeline, type_, [id_], meta=meta)
         return
     for id_ in ids:
         pipeline.writer.store(type_, bytes(found[id_]), meta=meta)

@@ -1,0 +1,51 @@
+"""``xenkeep repo repair``."""
+
+from xenkeep.cli.following import follow_transfer
+from xenkeep.cli.output import Json, as_data, console, details, last_part, show_data, size
+from xenkeep.cli.session import client
+from xenkeep.errors import Error
+from xenkeep.mover.v1 import transfer_pb2
+
+
+def repair(name: str, json_: Json = False) -> None:
+    """Save what still decodes of damaged packs, and name what is left for the next backup to heal.
+
+    Decodes everything, makes the index again if it is damaged, prunes, and looks again. Exit code 12 when
+    something is still damaged.
+    """
+    with client() as xenkeep:
+        found = follow_transfer(xenkeep, xenkeep.repositories.verify(name, full=True).name, json_=json_)
+        if any(damage.object.startswith("index/") for damage in found.result.damages):
+            follow_transfer(xenkeep, xenkeep.repositories.rebuild(name).name, json_=json_)
+        pruned = follow_transfer(xenkeep, xenkeep.repositories.prune(name).name, json_=json_)
+        left = follow_transfer(xenkeep, xenkeep.repositories.verify(name, full=False).name, json_=json_)
+    if json_:
+        show_data({"found": as_data(found), "pruned": as_data(pruned), "left": as_data(left)})
+    else:
+        console.print(details(_lines(found.result, pruned.result, left.result)))
+    if left.result.damages:
+        raise Error(
+            "DataLoss",
+            "DAMAGE_LEFT",
+            f"{len(_points(left.result))} restore points in {name} are still damaged.",
+            "Back their VMs up: damaged ranges are read again, which heals these points too where the VM has"
+            " that content still. Then repair again. Points that cannot be healed: xenkeep point delete.",
+        )
+
+
+def _lines(
+    found: transfer_pb2.TransferResult,
+    pruned: transfer_pb2.TransferResult,
+    left: transfer_pb2.TransferResult,
+) -> list[tuple[str, str]]:
+    lines = [
+        ("Found", f"{len(found.damages)} damaged objects, {len(_points(found))} damaged restore points"),
+        ("Saved", f"{size(pruned.prune.stored_bytes) or '0 B'} stored again"),
+        ("Left", f"{len(left.damages)} damaged objects" if left.damages else "no damage"),
+    ]
+    lines += [("", f"Restore point {last_part(point)}") for point in _points(left)]
+    return [*lines, *[("Notice", notice.message) for notice in pruned.notices]]
+
+
+def _points(result: transfer_pb2.TransferResult) -> list[str]:
+    return sorted({point for damage in result.damages for point in damage.point_ids})

@@ -144,7 +144,7 @@ class BlobReader:
         try:
             return self._store.get(name, offset, length)
         except NotFound:
-            raise damaged(name, "it is gone") from None
+            raise _gone(damaged(name, "it is gone"), name) from None
         except DataLoss as error:
             raise damaged(name, error.message.rstrip(".")) from error
 
@@ -161,9 +161,7 @@ class BlobReader:
         if entry.type is not type_:
             raise damaged(pack.name, f"{entry.id.hex()} is a {entry.type.name.lower()} there")
         if len(sealed) != entry.stored:
-            error = damaged(pack.name, "it is gone or shorter than the index says")
-            error.metadata[_GONE] = pack.name
-            raise error
+            raise _gone(damaged(pack.name, "it is gone or shorter than the index says"), pack.name)
         cipher = AESGCM(pack_key(self.data_key(pack), pack.salt, pack.kind, self._keys.repository_id)[0])
         return open_blob(cipher, self._keys, pack.salt, location.slot, entry, sealed, pack.name)
 
@@ -177,6 +175,12 @@ class BlobReader:
         if record.epoch != pack.epoch:
             raise damaged(pack.name, f"the index says {epoch_name(pack.epoch)}, its header another")
         return self._keys.learn(record, pack.name)
+
+
+def _gone(error: DataLoss, what: str) -> DataLoss:
+    """Marks an error that a look at the newest index may help against."""
+    error.metadata[_GONE] = what
+    return error
 
 
 def _nothing() -> None:

@@ -169,7 +169,7 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     ),
     48: Scenario(
         "ten million chunks, ten thousand points, memory within budget",
-        "The cost of an index entry, of streams and of sparse disks is measured; many points in one index.",
+        "Ten thousand points and three million chunks; the cost of an entry, of streams, of sparse disks.",
     ),
     HISTORY: Scenario(
         "the property test: any history against a model",

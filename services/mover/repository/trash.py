@@ -15,6 +15,8 @@ from services.mover.repository.reserve import with_ballast
 from services.mover.repository.restorable import known_damage
 
 _DIGITS: Final = 12
+_LAST_MOMENT: Final = 253_402_300_799
+"""The end of the year 9999: names may say later, dates cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ def trashed(context: Context, prefix: str = TRASH) -> Iterator[Trashed]:
     for stored in context.store.list(prefix):
         parsed = parse_numbered(stored.name, TRASH, _DIGITS)
         if parsed is not None:
-            yield Trashed(stored.name, parsed[0], datetime.fromtimestamp(parsed[1], UTC))
+            moment = datetime.fromtimestamp(min(parsed[1], _LAST_MOMENT), UTC)
+            yield Trashed(stored.name, parsed[0], moment)
 
 
 def delete_point(context: Context, point_id: str, *, keep: int, purge: bool) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from services.chassis.errors import DataLoss, FailedPrecondition, XenkeepError
 from services.mover.repository import MemoryStore, Repository, repair_header, scrub
+from tests.support.injections import Injections
 from tests.unit.repository.world import (
     BLOCK,
     KIB,
@@ -76,7 +77,7 @@ def _judge(store: MemoryStore, cache: Path) -> None:
 @pytest.mark.scenario(30)
 @pytest.mark.parametrize("kind", ["data", "meta"])
 def test_a_flipped_bit_anywhere_in_a_pack_is_found_without_and_with_a_key(
-    pristine: dict[str, bytes], tmp_path: Path, kind: str
+    pristine: dict[str, bytes], tmp_path: Path, kind: str, injections: Injections
 ) -> None:
     name = _packs(_store(pristine), kind)[0]
     for number, at in enumerate(_regions(pristine[name])):
@@ -93,12 +94,13 @@ def test_a_flipped_bit_anywhere_in_a_pack_is_found_without_and_with_a_key(
                     with pytest.raises(DataLoss):
                         restored(repository, point)
                         list(repository.read_stream(point, "vm-configuration"))
+        injections.held()
 
 
 @pytest.mark.scenario(32, 33)
 @pytest.mark.parametrize("prefix", ["points/", "index/", "epochs/"])
 def test_a_flipped_bit_anywhere_in_an_object_never_restores_wrong_bytes(
-    pristine: dict[str, bytes], tmp_path: Path, prefix: str
+    pristine: dict[str, bytes], tmp_path: Path, prefix: str, injections: Injections
 ) -> None:
     name = next(name for name in sorted(pristine) if name.startswith(prefix))
     for at in range(0, len(pristine[name]), 29):
@@ -118,11 +120,12 @@ def test_a_flipped_bit_anywhere_in_an_object_never_restores_wrong_bytes(
                 assert restored(repository, "base") == BASE
                 back_up(repository, "after", NEXT, base="next", changed=[])
                 assert restored(repository, "after") == NEXT
+        injections.held()
 
 
 @pytest.mark.scenario(33)
 def test_a_flipped_bit_anywhere_in_the_header_is_refused_and_can_be_repaired(
-    pristine: dict[str, bytes], tmp_path: Path
+    pristine: dict[str, bytes], tmp_path: Path, injections: Injections
 ) -> None:
     name = "xenkeep-repository.json"
     for at in range(len(pristine[name])):
@@ -133,11 +136,12 @@ def test_a_flipped_bit_anywhere_in_the_header_is_refused_and_can_be_repaired(
         if at % 40 == 0:
             repair_header(store, PASSPHRASE, lambda code, message: None)
             assert store.objects[name] == pristine[name]
+        injections.held()
 
 
 @pytest.mark.scenario(33)
 def test_a_flipped_bit_anywhere_in_a_key_slot_is_told_and_the_other_key_opens(
-    pristine: dict[str, bytes], tmp_path: Path
+    pristine: dict[str, bytes], tmp_path: Path, injections: Injections
 ) -> None:
     name = "keys/passphrase-1"
     for at in range(0, len(pristine[name]), 11):
@@ -146,6 +150,7 @@ def test_a_flipped_bit_anywhere_in_a_key_slot_is_told_and_the_other_key_opens(
         with pytest.raises(XenkeepError) as caught:
             reopen(store, tmp_path / "a")
         assert caught.value.hint
+        injections.held()
 
 
 @pytest.mark.scenario(3, 31, 37)

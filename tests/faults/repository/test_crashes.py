@@ -18,6 +18,8 @@ from services.mover.repository import (
 from services.mover.repository.indexing import compact_index
 from tests.faults.repository.dying import die_at_system_call
 from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.support.injections import Injections
+from tests.support.scenarios import THOROUGH
 from tests.unit.repository.world import (
     BLOCK,
     KIB,
@@ -58,7 +60,7 @@ def with_base(tmp_path_factory: pytest.TempPathFactory) -> MemoryStore:
 
 @pytest.mark.scenario(1)
 def test_a_backup_killed_at_every_step_is_there_or_not_and_the_next_attempt_succeeds(
-    with_base: MemoryStore, tmp_path: Path
+    with_base: MemoryStore, tmp_path: Path, injections: Injections
 ) -> None:
     step = 0
     while True:
@@ -82,6 +84,7 @@ def test_a_backup_killed_at_every_step_is_there_or_not_and_the_next_attempt_succ
             assert restored(repository, "next") == NEXT
             assert restored(repository, "base") == BASE
             assert repository.verify(full=True).findings == ()
+        injections.held()
         if acknowledged:
             break
         step += 1
@@ -89,7 +92,9 @@ def test_a_backup_killed_at_every_step_is_there_or_not_and_the_next_attempt_succ
 
 
 @pytest.mark.scenario(1)
-def test_a_process_killed_at_any_system_call_of_a_backup_loses_nothing(tmp_path: Path) -> None:
+def test_a_process_killed_at_any_system_call_of_a_backup_loses_nothing(
+    tmp_path: Path, injections: Injections
+) -> None:
     with new_repository(
         DirectoryStore(tmp_path / "0", create=True), tmp_path / "c", 256 * KIB, MIB
     ) as repository:
@@ -114,12 +119,13 @@ def test_a_process_killed_at_any_system_call_of_a_backup_loses_nothing(tmp_path:
             back_up(repository, "later", NEXT, base="next", changed=[])
             assert not list(folder.rglob(".tmp-*"))
         shutil.rmtree(folder)
-        step += 5
+        injections.held()
+        step += 1 if THOROUGH else 5
     assert step > 20
 
 
 @pytest.mark.scenario(1)
-def test_a_creation_killed_at_every_step_can_be_repeated(tmp_path: Path) -> None:
+def test_a_creation_killed_at_every_step_can_be_repeated(tmp_path: Path, injections: Injections) -> None:
     step = 0
     while True:
         store = MemoryStore()
@@ -133,6 +139,7 @@ def test_a_creation_killed_at_every_step_can_be_repeated(tmp_path: Path) -> None
         if "xenkeep-repository.json" not in store.objects:
             create_repository(store, PASSPHRASE, tmp_path / "b", cost=QUICK)[0].close()
         reopen(store, tmp_path / "c").close()
+        injections.held()
         step += 1
     assert step >= 8
 

@@ -19,6 +19,7 @@ from services.chassis.errors import (
 )
 from services.mover.repository import DirectoryStore
 from tests.faults.repository.dying import die_at_system_call
+from tests.support.injections import Injections
 
 
 def _failing(real: Callable[..., Any], error: int, times: int) -> Callable[..., Any]:
@@ -154,7 +155,9 @@ def test_a_link_that_worked_but_reported_failure_is_success(
 
 
 @pytest.mark.scenario(1)
-def test_a_kill_at_any_system_call_leaves_the_object_whole_or_absent(tmp_path: Path) -> None:
+def test_a_kill_at_any_system_call_leaves_the_object_whole_or_absent(
+    tmp_path: Path, injections: Injections
+) -> None:
     content = [b"x" * 100_000, b"y" * 100_000]
     survived = False
     step = 0
@@ -177,5 +180,6 @@ def test_a_kill_at_any_system_call_leaves_the_object_whole_or_absent(tmp_path: P
         assert [p.name for p in folder.rglob("*") if p.is_file()] == (["b"] if present else [])
         if not present:
             store.put("a/b", content)
+        injections.held()
         step += 1
     assert step > 8

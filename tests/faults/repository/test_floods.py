@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from argon2.exceptions import HashingError
 
 from services.chassis.errors import DataLoss, FailedPrecondition, XenkeepError
 from services.mover.repository import (
@@ -14,7 +15,7 @@ from services.mover.repository import (
     open_repository,
     scrub,
 )
-from services.mover.repository.format import canonical
+from services.mover.repository.format import canonical, slot
 from services.mover.repository.format.names import MAX_CLEAR_BYTES, MAX_OBJECT_BYTES
 from services.mover.repository.format.pack import HEADER_BYTES, PackHeader
 from tests.support.injections import Injections
@@ -48,11 +49,11 @@ def _false_damage(store: MemoryStore) -> None:
 
 def _costly_slots(store: MemoryStore) -> None:
     """Slots that would take 4 GiB and a minute each to try, before the right one by name."""
-    slot = canonical.decode_object(store.objects["keys/passphrase-1"], "slot")
+    planted = canonical.decode_object(store.objects["keys/passphrase-1"], "slot")
     for number in range(20):
         name = f"a-{number}"
-        slot |= {"slot": name, "kdf": slot["kdf"] | {"memory_kib": 4 << 20, "time": 64}}
-        store.objects[f"keys/{name}"] = canonical.encode(slot)
+        planted |= {"slot": name, "kdf": planted["kdf"] | {"memory_kib": 4 << 20, "time": 64}}
+        store.objects[f"keys/{name}"] = canonical.encode(planted)
 
 
 def _high_numbers(store: MemoryStore) -> None:
@@ -156,10 +157,6 @@ def test_two_clones_of_a_mover_share_no_pack_key(
 def test_a_key_slot_that_no_machine_can_try_is_told_from_a_wrong_passphrase(
     store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from argon2.exceptions import HashingError
-
-    from services.mover.repository.format import slot
-
     def no_memory(*_: object) -> bytes:
         raise HashingError("Memory allocation error")
 

@@ -164,9 +164,41 @@ def _epoch(room: Room) -> None:
 
 def _names(room: Room) -> None:
     """Junk wherever a store may list it."""
-    for prefix in ("packs/", "index/", "points/", "checkpoints/", "damage/", "epochs/", "features/", "t/"):
+    for prefix in (
+        "packs/",
+        "index/",
+        "points/",
+        "checkpoints/",
+        "damage/",
+        "epochs/",
+        "features/",
+        "leases/",
+        "prune/",
+        "trash/",
+        "t/",
+    ):
         for tail in room.dice.sample(TAILS, 4):
             room.store.objects.setdefault(prefix + tail, room.dice.randbytes(room.dice.choice((0, 1, 300))))
+
+
+def _lease_and_plan(room: Room) -> None:
+    """And a deleted point, a revocation, the ballast."""
+    plan = {"made_time": "", "packs": [room.only("packs/")], "plan": "ab" * 16, "version": 1}
+    room.forger.object("plan", "prune/" + "ab" * 16, _json(mutated_json(plan, room.dice)))
+    lease = {
+        "format": "xenkeep-lease",
+        "plans": ["ab" * 16],
+        "point": "again",
+        "started_time": "",
+        "version": 1,
+    }
+    room.store.objects["leases/again/00000001"] = _json(mutated_json(lease, room.dice))
+    good = room.store.objects["points/good"]
+    room.store.objects[f"trash/gone/{room.dice.choice(('000000000001', '999999999999', 'x'))}"] = mutated(
+        good, room.dice
+    )
+    room.store.objects["points/bad"] = mutated(b"XKREVOK1" + bytes(56), room.dice)
+    room.store.objects["reserve/ballast"] = mutated(bytes(20), room.dice)
 
 
 def _json(value: object) -> bytes:
@@ -188,6 +220,7 @@ HOSTILE: dict[str, Callable[[Room], None]] = {
     "directory": _directory,
     "epoch": _epoch,
     "header": _header,
+    "lease and plan": _lease_and_plan,
     "list": _list,
     "names": _names,
     "page": _page,

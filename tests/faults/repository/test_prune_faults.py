@@ -23,6 +23,8 @@ from services.mover.repository.format.names import BALLAST, INDEX, LEASES, PACKS
 from services.mover.repository.types import Bytes
 from tests.faults.repository.dying import die_at_system_call
 from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.support.injections import Injections
+from tests.support.scenarios import THOROUGH
 from tests.unit.repository.world import (
     BLOCK,
     KIB,
@@ -93,7 +95,7 @@ def changes(store: FaultyStore) -> int:
 
 @pytest.mark.scenario(23)
 def test_a_prune_killed_at_every_step_loses_nothing_and_the_next_one_finishes(
-    before: MemoryStore, tmp_path: Path
+    before: MemoryStore, tmp_path: Path, injections: Injections
 ) -> None:
     step, finished = 0, False
     while not finished:
@@ -114,12 +116,15 @@ def test_a_prune_killed_at_every_step_loses_nothing_and_the_next_one_finishes(
             assert repository.verify(full=True).findings == ()
             assert repository.statistics().packs == len(names(store, PACKS))
         assert not names(store, PLANS)
+        injections.held()
         step += 1
     assert step > 12
 
 
 @pytest.mark.scenario(1, 23)
-def test_a_process_killed_at_any_system_call_of_a_prune_loses_nothing(tmp_path: Path) -> None:
+def test_a_process_killed_at_any_system_call_of_a_prune_loses_nothing(
+    tmp_path: Path, injections: Injections
+) -> None:
     with new_repository(
         DirectoryStore(tmp_path / "0", create=True), tmp_path / "c", 256 * KIB, MIB
     ) as repository:
@@ -147,12 +152,15 @@ def test_a_process_killed_at_any_system_call_of_a_prune_loses_nothing(tmp_path: 
             assert repository.list_points() == ["base", "kept"]
             assert repository.verify(full=True).findings == ()
         shutil.rmtree(folder)
-        step += 7
+        injections.held()
+        step += 1 if THOROUGH else 7
     assert step > 20
 
 
 @pytest.mark.scenario(21)
-def test_a_backup_at_every_step_of_a_prune_is_whole(before: MemoryStore, tmp_path: Path) -> None:
+def test_a_backup_at_every_step_of_a_prune_is_whole(
+    before: MemoryStore, tmp_path: Path, injections: Injections
+) -> None:
     """It begins and ends within the prune, and finds much of its content in packs that are about to go."""
     step, more = 0, True
     while more:
@@ -172,6 +180,7 @@ def test_a_backup_at_every_step_of_a_prune_is_whole(before: MemoryStore, tmp_pat
             assert writer.verify(full=True).findings == ()
             writer.prune(NOW)
             require_sound(writer)
+        injections.held()
         step += 1
     assert step > 10
 
@@ -179,7 +188,7 @@ def test_a_backup_at_every_step_of_a_prune_is_whole(before: MemoryStore, tmp_pat
 @pytest.mark.scenario(21)
 @pytest.mark.parametrize("alive", [True, False])
 def test_a_prune_at_every_step_of_a_backup_waits_for_it_or_stops_it(
-    before: MemoryStore, tmp_path: Path, alive: bool
+    before: MemoryStore, tmp_path: Path, alive: bool, injections: Injections
 ) -> None:
     mixed = OLD + noise(3 * MIB, 12)
     step, more = 0, True
@@ -211,6 +220,7 @@ def test_a_prune_at_every_step_of_a_backup_waits_for_it_or_stops_it(
             assert pruner.verify(full=True).findings == ()
             back_up(pruner, "another", OLD)
             assert restored(pruner, "another") == OLD
+        injections.held()
         step += 1
     assert step > 8
 
@@ -229,7 +239,7 @@ class Beating(MemoryStore):
 
 @pytest.mark.scenario(25)
 def test_two_prunes_at_every_step_of_each_other_keep_one_copy_of_everything(
-    before: MemoryStore, tmp_path: Path
+    before: MemoryStore, tmp_path: Path, injections: Injections
 ) -> None:
     """Two movers that did not see each other stored the same content: each may prune the other's copy."""
     doubled = copy_of(before)
@@ -256,6 +266,7 @@ def test_two_prunes_at_every_step_of_each_other_keep_one_copy_of_everything(
             assert restored(other, "d1") == noise(MIB, 7) + noise(MIB, 8)
             assert restored(other, "d2") == noise(MIB, 8) + noise(MIB, 7)
             assert other.verify(full=True).findings == ()
+        injections.held()
         step += 1
     assert step > 10
 

@@ -96,8 +96,8 @@ def trash_prefix(point_id: str) -> str:
 def parse_numbered(name: str, folder: str, digits: int) -> tuple[str, int] | None:
     """``(x, n)`` of ``<folder>x/<n>``, such as a lease's name; None when it is not one."""
     key, _, number = name.removeprefix(folder).rpartition("/")
-    fits = name.startswith(folder) and _ID.fullmatch(key) and len(number) == digits and number.isdecimal()
-    return (key, int(number)) if fits else None
+    fits = name.startswith(folder) and _ID.fullmatch(key) and len(number) == digits
+    return (key, int(number)) if fits and number.isascii() and number.isdecimal() else None
 
 
 def damage_name(pack_sha256: bytes) -> str:

@@ -21,12 +21,6 @@ CHANGES = (
     "VDI.set_other_config",
     "VDI.set_name_description",
 )
-    "VM.destroy",
-    "VDI.data_destroy",
-    "VDI.destroy",
-    "VDI.set_other_config",
-    "VDI.set_name_description",
-)
 
 
 class Killed(BaseException):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from services.chassis.errors import DataLoss, InvalidInput, NotFound
+from services.mover.app.known_points import KnownPoints
 from services.mover.app.point_records import read_point
 from services.mover.app.shelf import Shelf
 from services.mover.domain.facts import PointExpired, PointUndeleted
@@ -36,7 +37,8 @@ class Deletions:
             )
         registration = await self._shelf.registration(name)
         repository = await self._shelf.repository(registration.repository_id)
-        recoverable = await asyncio.to_thread(_delete, repository, point_id, keep, purge)
+        points = await self._shelf.points(registration.repository_id)
+        recoverable = await asyncio.to_thread(_delete, repository, points, point_id, keep, purge)
         async with self._books.writing() as work:
             await work.tell(
                 PointExpired(registration.repository_id, registration.display_name, point_id, recoverable)
@@ -59,14 +61,22 @@ class Deletions:
         return await asyncio.to_thread(repository.list_trash)
 
 
-def _delete(repository: Repository, point_id: str, keep: int, purge: bool) -> bool:
+def _delete(repository: Repository, points: KnownPoints, point_id: str, keep: int, purge: bool) -> bool:
     """Whether it can be taken back. One that is in the trash already was deleted by an earlier request."""
     try:
-        repository.delete_point(point_id, keep=keep, purge=purge)
+        siblings = _siblings(points, point_id) if keep else []
+        repository.delete_point(point_id, keep=keep, purge=purge, siblings=siblings)
     except NotFound:
         if purge or not _is_in_trash(repository, point_id):
             raise
     return _is_in_trash(repository, point_id)
+
+
+def _siblings(points: KnownPoints, point_id: str) -> list[str]:
+    """Other points of the same asset, the newest first, as far as they were read before."""
+    known = points.now()
+    assets = [point.asset.get("id", "") for point in known.points if point.point_id == point_id]
+    return [other.point_id for asset in assets for other in known.of_asset(asset)]
 
 
 def _undelete(repository: Repository, point_id: str) -> RestorePoint:

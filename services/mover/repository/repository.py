@@ -1,7 +1,7 @@
 """A repository: what can be done with one."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.chassis.errors import AlreadyExists, DataLoss, NotFound
@@ -131,14 +131,16 @@ class Repository:
         """Raises NotFound, or DataLoss when the point object is damaged."""
         return read_point(self._context, point_id)
 
-    def delete_point(self, point_id: str, *, keep: int = 1, purge: bool = False) -> None:
+    def delete_point(
+        self, point_id: str, *, keep: int = 1, purge: bool = False, siblings: Sequence[str] = ()
+    ) -> None:
         """Put a point into the trash, or with ``purge`` delete it for good; a prune frees its space.
 
         Raises NotFound, and FailedPrecondition when fewer than ``keep`` other good points of its asset would
-        be left. What cannot be read at all is deleted for good.
+        be left; ``siblings`` are looked at first. What cannot be read at all is deleted for good.
         """
         self._prepare_writing()
-        delete_point(self._context, point_id, keep=keep, purge=purge)
+        delete_point(self._context, point_id, keep=keep, purge=purge, siblings=siblings)
 
     def undelete_point(self, point_id: str) -> None:
         """Take a point back out of the trash; raises NotFound when it is not there."""

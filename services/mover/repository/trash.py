@@ -1,8 +1,9 @@
 """Deleted points in their grace period (docs/repository-format.md, section 17)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
@@ -37,11 +38,13 @@ def trashed(context: Context, prefix: str = TRASH) -> Iterator[Trashed]:
             yield Trashed(stored.name, parsed[0], moment)
 
 
-def delete_point(context: Context, point_id: str, *, keep: int, purge: bool) -> None:
+def delete_point(
+    context: Context, point_id: str, *, keep: int, purge: bool, siblings: Sequence[str] = ()
+) -> None:
     """Put the point into the trash; ``purge`` deletes it for good, as is one that cannot be read at all.
 
     Raises NotFound, and FailedPrecondition when fewer than ``keep`` other points of its asset that are not
-    known to be damaged would be left.
+    known to be damaged would be left. ``siblings`` are ids that are looked at first.
     """
     name = point_name(point_id)
     try:
@@ -56,7 +59,7 @@ def delete_point(context: Context, point_id: str, *, keep: int, purge: bool) -> 
         context.on_notice("POINT_UNREADABLE", f"{error.message} It was deleted for good.")
         purge = True
     else:
-        _require_others(context, point_id, asset, keep)
+        _require_others(context, point_id, asset, keep, siblings)
     if not purge:
         copy = f"{trash_prefix(point_id)}{int(context.time.now().timestamp()):0{_DIGITS}d}"
         with_ballast(context, lambda: put_same(context.store, copy, [data]))
@@ -111,19 +114,26 @@ def empty_trash(context: Context, older_than: datetime, *, delete: bool) -> list
     return old
 
 
-def _require_others(context: Context, point_id: str, asset: str, keep: int) -> None:
-    left = keep
-    for other in listed_points(context) if left > 0 else ():
-        left -= other != point_id and _is_genuine(context, other, asset)
-        if left <= 0:
-            return
-    if left > 0:
-        raise FailedPrecondition(
-            f"Point {point_id} is one of the last {keep + 1 - left} good points of its asset.",
-            reason="LAST_POINTS",
-            hint="Take another backup first, or ask for fewer points to be kept.",
-            metadata={"point": point_id},
-        )
+def _require_others(context: Context, point_id: str, asset: str, keep: int, siblings: Sequence[str]) -> None:
+    if keep <= 0:
+        return
+    found: set[str] = set()
+    for other in chain(siblings, _listed(context)):
+        if other != point_id and other not in found and _is_genuine(context, other, asset):
+            found.add(other)
+            if len(found) >= keep:
+                return
+    raise FailedPrecondition(
+        f"Point {point_id} is one of the last {len(found) + 1} good points of its asset.",
+        reason="LAST_POINTS",
+        hint="Take another backup first, or ask for fewer points to be kept.",
+        metadata={"point": point_id},
+    )
+
+
+def _listed(context: Context) -> Iterator[str]:
+    """Listed only when somebody asks."""
+    yield from listed_points(context)
 
 
 def _is_genuine(context: Context, point_id: str, asset: str) -> bool:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import zstandard
@@ -120,6 +120,28 @@ def incremental(source: Buffer, megabytes: int, store: Store) -> float:
         return _timed(run) * 16
 
 
+def stream(source: Buffer, megabytes: int, store: Store) -> float:
+    """Seconds to cut and store as much as a stream."""
+
+    def parts() -> Iterator[bytes]:
+        buffer = bytearray(MIB)
+        for at in range(megabytes):
+            source.read_into(at * MIB, memoryview(buffer))
+            yield bytes(buffer)
+
+    with (
+        tempfile.TemporaryDirectory() as cache,
+        new_repository(store, Path(cache), pack_bytes=32 * MIB) as repo,
+    ):
+
+        def run() -> None:
+            with repo.begin_backup("p", options=BackupOptions(workers=WORKERS)) as session:
+                session.stream("s", parts(), "file")
+                session.commit(description())
+
+        return _timed(run)
+
+
 def _timed(work: Callable[[], None]) -> float:
     start = time.perf_counter()
     work()
@@ -155,6 +177,7 @@ def main() -> None:
     }
     trials["restore from memory"] = lambda: restore(source, megabytes, MemoryStore())
     trials["incremental, one block in each MiB"] = lambda: incremental(source, megabytes, MemoryStore())
+    trials["stream, cut by content"] = lambda: stream(source, megabytes, MemoryStore())
     wall: dict[str, float] = {}
     cpu: dict[str, float] = {}
     for _ in range(ROUNDS):

@@ -2,8 +2,6 @@
 
 import errno
 import os
-import resource
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -286,41 +284,3 @@ def test_a_cache_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -
     cache.mkdir()
     with pytest.raises(XenkeepError, match="index cache"):
         reopen(store, tmp_path / "a")
-
-
-@pytest.mark.scenario(5, 19)
-def test_a_disk_full_of_other_things_stops_the_cache_with_the_way_out(
-    tmp_path: Path, injections: Injections
-) -> None:
-    """In a child, whose files may not grow: SQLite meets a full disk while it takes the index in."""
-    store = MemoryStore()
-    with new_repository(store, tmp_path / "a", pack_bytes=MIB) as repository:
-        back_up(repository, "p", CONTENT)
-    for limit in (0, 4096, 20_000, 40_000):
-        with injections.one():
-            reason = _reason_with_file_limit(store, tmp_path / f"{limit}", limit)
-            assert reason in ("INDEX_CACHE_FULL", "INDEX_CACHE_BROKEN", "fits")
-    with reopen(store, tmp_path / "0") as repository:
-        assert restored(repository, "p") == CONTENT
-
-
-def _reason_with_file_limit(store: MemoryStore, cache: Path, limit: int) -> str:
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        try:
-            reopen(store, cache).close()
-            reason = "fits"
-        except XenkeepError as error:
-            reason = error.reason
-        except BaseException as error:  # noqa: BLE001 - told to the test
-            reason = repr(error)
-        os.write(write, reason.encode())
-        os._exit(0)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        told = pipe.read().decode()
-    os.waitpid(child, 0)
-    return told

@@ -1,5 +1,6 @@
 """Bytes from outside are an answer or an error, never a crash, a hang or a bomb."""
 
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
@@ -138,3 +139,18 @@ def test_wrong_content_under_a_valid_seal_is_found_by_its_id() -> None:
     sealed = AESGCM(key).encrypt(blob_nonce(0), b"wrong", blob_aad(bytes(16), salt, 0, entry))
     with pytest.raises(DataLoss, match="not what its id says"):
         open_blob(AESGCM(key), keys, salt, 0, entry, sealed, "it")
+
+
+@pytest.mark.scenario(36)
+def test_a_frame_that_lies_about_its_size_costs_no_memory() -> None:
+    """64 MiB that say they are 1,000 bytes: nothing of them is made."""
+    bomb = bytearray(zstandard.ZstdCompressor().compress(bytes(64 << 20)))
+    at = bomb.index((64 << 20).to_bytes(4, "little"))
+    bomb[at : at + 4] = (1000).to_bytes(4, "little")
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataLoss, match="does not decompress"):
+            zstd.decompress(zstd.ZSTD, bytes(bomb), 1000, "it")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()

@@ -1,5 +1,6 @@
 """The power goes at any file operation: what was acknowledged is there, and the next backup works."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import AlreadyExists
-from services.mover.repository import DirectoryStore, Repository
+from services.mover.repository import DirectoryStore, PruneOptions, Repository
 from tests.faults.repository.recorded_disk import Disk, Operation, Recording, lay_out
 from tests.support.injections import Injections
 from tests.support.scenarios import THOROUGH
@@ -16,6 +17,7 @@ from tests.unit.repository.world import BLOCK, back_up, new_repository, noise, o
 BASE = noise(12 * BLOCK)
 NEXT = overwritten(BASE, {0: noise(BLOCK, 1), 7 * BLOCK: noise(BLOCK, 2)})
 CHANGED = [(0, BLOCK), (7 * BLOCK, BLOCK)]
+NOW = PruneOptions(grace_seconds=0, patience_seconds=0, workers=1)
 CONTENTS = {"base": BASE, "next": NEXT, "later": NEXT}
 _SEEDS = range(3 if THOROUGH else 1)
 WAYS = [(how, 0) for how in ("nothing", "names", "zeros")] + [("torn", seed) for seed in _SEEDS]
@@ -113,3 +115,64 @@ def test_what_a_dead_mover_left_unsynced_is_safe_before_another_one_relies_on_it
         for name in ("live", "after", "c2", "c3"):
             shutil.rmtree(tmp_path / name)
     assert injections.injected > 10
+
+
+@pytest.mark.scenario(2, 23)
+def test_power_lost_at_any_operation_of_a_prune_loses_nothing_that_is_kept(
+    tmp_path: Path, injections: Injections
+) -> None:
+    recording = Recording(tmp_path / "live")
+    recording.root.mkdir()
+    with recording.recording():
+        store = DirectoryStore(recording.root)
+        with new_repository(store, tmp_path / "c", 4 * BLOCK, 8 * BLOCK) as repository:
+            back_up(repository, "old", noise(20 * BLOCK, 9) + BASE[: 4 * BLOCK])
+            back_up(repository, "base", BASE)
+            begun = len(recording.operations)
+            repository.delete_point("old", keep=0, purge=True)
+            recording.tell("old is gone")
+            repository.prune(NOW)
+    seen: set[int] = set()
+    for number, disk in _moments(recording.operations):
+        if number < begun or number % _EVERY:
+            continue
+        for how, seed in WAYS:
+            files = disk.after_power_loss(how, number * 10 + seed)
+            state = hash((frozenset(files.items()), tuple(disk.told)))
+            if state in seen:
+                continue
+            seen.add(state)
+            with injections.one():
+                lay_out(files, tmp_path / "after")
+                _judge_pruned(tmp_path / "after", tmp_path / f"c{len(seen)}", gone="old is gone" in disk.told)
+            shutil.rmtree(tmp_path / "after")
+            shutil.rmtree(tmp_path / f"c{len(seen)}")
+    assert injections.injected > 5
+
+
+def _judge_pruned(folder: Path, cache: Path, *, gone: bool) -> None:
+    with reopen(DirectoryStore(folder), cache) as repository:
+        points = repository.list_points()
+        assert "base" in points
+        assert not gone or "old" not in points
+        assert restored(repository, "base") == BASE
+        _back_up_next(repository)
+        repository.prune(NOW)
+        assert [restored(repository, point) for point in ("base", "next")] == [BASE, NEXT]
+        assert repository.verify(full=True).findings == ()
+
+
+@pytest.mark.parametrize("left_out", ["fdatasync", "fsync"])
+def test_a_store_that_leaves_a_sync_out_would_be_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: str
+) -> None:
+    """The recorder loses what a disk may lose: otherwise these tests would show nothing."""
+    for honest in (True, False):
+        recording = Recording(tmp_path / f"{honest}")
+        recording.root.mkdir()
+        with recording.recording(), monkeypatch.context() as patch:
+            if not honest:
+                patch.setattr(os, left_out, lambda _: None)
+            DirectoryStore(recording.root).put("points/p", [b"content"])
+        left = _disk(recording).after_power_loss("nothing")
+        assert (left.get("points/p") == b"content") == honest

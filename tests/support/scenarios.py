@@ -164,8 +164,8 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     46: Scenario("copy cut at every message, peer full", "", "There are no copies between repositories yet."),
     47: Scenario(
         "NATS down, duplicated, reordered; database fails over mid-commit",
-        "Events are published and applied once, whenever a process is killed, NATS is away or repeats them.",
-        "A database that fails over is not injected.",
+        "Events are published and applied once, whenever a process is killed, NATS is away or repeats them; "
+        "a commit that PostgreSQL's end cuts off is whole or nothing.",
     ),
     48: Scenario(
         "ten million chunks, ten thousand points, memory within budget",

@@ -30,16 +30,10 @@ from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, Tracking, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
 from services.hypervisor.ports.guests import Guest
-from services.hypervisor.ports.pool import (
-    Leftovers,
-    NbdEndpoint,
-    Snapshot,
-    SnapshotDisk,
-    SuspendImage,
-    VmDisk,
-    VmShape,
-    WriteEndpoint,
-)
+from services.hypervisor.ports.leavings import Leftovers
+from services.hypervisor.ports.readers import NbdEndpoint
+from services.hypervisor.ports.restores import WriteEndpoint
+from services.hypervisor.ports.snapshots import Snapshot, SnapshotDisk, SuspendImage, VmDisk, VmShape
 
 BLOCK_BYTES = 64 * 1024
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

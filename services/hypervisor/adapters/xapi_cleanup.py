@@ -8,7 +8,7 @@ from services.hypervisor.adapters import xapi_checkpoints, xapi_tags
 from services.hypervisor.adapters.xapi_bases import XapiBases, is_base
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
-from services.hypervisor.ports.pool import Leftovers
+from services.hypervisor.ports.leavings import Leftovers
 
 _log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.domain import memory
 from services.hypervisor.domain.configuration import ConfiguredDisk
-from services.hypervisor.ports.pool import WriteEndpoint
+from services.hypervisor.ports.restores import WriteEndpoint
 
 _log = structlog.get_logger()
 

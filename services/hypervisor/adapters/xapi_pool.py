@@ -31,7 +31,10 @@ from services.hypervisor.domain.surroundings import Surroundings
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
 from services.hypervisor.ports.guests import Guest
-from services.hypervisor.ports.pool import Leftovers, NbdEndpoint, Snapshot, VmShape, WriteEndpoint
+from services.hypervisor.ports.leavings import Leftovers
+from services.hypervisor.ports.readers import NbdEndpoint
+from services.hypervisor.ports.restores import WriteEndpoint
+from services.hypervisor.ports.snapshots import Snapshot, VmShape
 
 
 class XapiPool:

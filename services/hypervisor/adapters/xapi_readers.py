@@ -7,7 +7,7 @@ from services.chassis.errors import FailedPrecondition
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import XapiObjects
 from services.hypervisor.adapters.xapi_session import XapiSession
-from services.hypervisor.ports.pool import NbdEndpoint
+from services.hypervisor.ports.readers import NbdEndpoint
 
 _log = structlog.get_logger()
 

@@ -19,7 +19,7 @@ from services.hypervisor.adapters.xapi_times import moment
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.tracking import TrackedDisk, Tracking, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
-from services.hypervisor.ports.pool import Snapshot, SnapshotDisk, SuspendImage, VmDisk, VmShape
+from services.hypervisor.ports.snapshots import Snapshot, SnapshotDisk, SuspendImage, VmDisk, VmShape
 
 _DESCRIPTION = "Snapshot of a backup that is under way. Xenkeep removes it."
 

@@ -25,7 +25,8 @@ from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import Consistency, Source, consistency_of
 from services.hypervisor.domain.vm import Method, PowerState
 from services.hypervisor.ports.guests import Guest, GuestAgents, Hooks
-from services.hypervisor.ports.pool import PoolConnection, Snapshot
+from services.hypervisor.ports.pool import PoolConnection
+from services.hypervisor.ports.snapshots import Snapshot
 from services.hypervisor.ports.stores import InterventionStore
 
 __all__ = ["HOOK_FAILED", "Captures", "Taken"]

@@ -12,7 +12,8 @@ from services.hypervisor.domain.extents import changed_extents
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import DiskKind, Source, SourceDisk
 from services.hypervisor.domain.tracking import Full, FullReason, TrackingOutcome
-from services.hypervisor.ports.pool import PoolConnection, SnapshotDisk, SuspendImage, VmShape
+from services.hypervisor.ports.pool import PoolConnection
+from services.hypervisor.ports.snapshots import SnapshotDisk, SuspendImage, VmShape
 
 _log = structlog.get_logger()
 

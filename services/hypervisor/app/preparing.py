@@ -9,7 +9,8 @@ from services.hypervisor.app.steps import Passed
 from services.hypervisor.domain.disk_rules import Candidate, Choice, choose, nothing_to_capture
 from services.hypervisor.domain.source import Source
 from services.hypervisor.domain.tracking import TrackingOutcome
-from services.hypervisor.ports.pool import PoolConnection, VmDisk, VmShape
+from services.hypervisor.ports.pool import PoolConnection
+from services.hypervisor.ports.snapshots import VmDisk, VmShape
 
 
 @dataclass(frozen=True)

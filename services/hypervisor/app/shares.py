@@ -12,7 +12,7 @@ from services.chassis.clock import Clock
 from services.hypervisor.app.steps import Locks
 from services.hypervisor.domain.shares import room_left, share_out
 from services.hypervisor.domain.source import Source, SourceState
-from services.hypervisor.ports.pool import NbdEndpoint
+from services.hypervisor.ports.readers import NbdEndpoint
 from services.hypervisor.ports.stores import SourceStore
 
 HELD_FOR = timedelta(minutes=10)

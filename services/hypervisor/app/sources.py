@@ -29,13 +29,9 @@ from services.hypervisor.domain.source import Base, MissingDisk, Source, SourceS
 from services.hypervisor.domain.surroundings import described_only
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
-from services.hypervisor.ports.pool import (
-    NbdEndpoint,
-    PoolConnection,
-    Snapshot,
-    SuspendImage,
-    VmShape,
-)
+from services.hypervisor.ports.pool import PoolConnection
+from services.hypervisor.ports.readers import NbdEndpoint
+from services.hypervisor.ports.snapshots import Snapshot, SuspendImage, VmShape
 from services.hypervisor.ports.stores import GroupStore, SourceStore
 
 

@@ -36,7 +36,8 @@ from services.hypervisor.domain.target import (
     TargetState,
     replaced_disks,
 )
-from services.hypervisor.ports.pool import PoolConnection, WriteEndpoint
+from services.hypervisor.ports.pool import PoolConnection
+from services.hypervisor.ports.restores import WriteEndpoint
 from services.hypervisor.ports.stores import TargetStore
 
 SHUTDOWN_PATIENCE_S = 120.0

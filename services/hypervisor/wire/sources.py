@@ -10,7 +10,7 @@ from services.hypervisor.domain.source import Source, SourceDisk
 from services.hypervisor.domain.surroundings import OwnSnapshot
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
-from services.hypervisor.ports.pool import NbdEndpoint
+from services.hypervisor.ports.readers import NbdEndpoint
 from services.hypervisor.wire.vms import method_to_proto
 
 

@@ -11,7 +11,7 @@ from services.hypervisor.domain.target import (
     TargetDisk,
     TargetState,
 )
-from services.hypervisor.ports.pool import WriteEndpoint
+from services.hypervisor.ports.restores import WriteEndpoint
 from services.hypervisor.wire.sources import notice_to_proto
 
 _States = restore_target_pb2.RestoreTarget

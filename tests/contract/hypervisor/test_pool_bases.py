@@ -4,7 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 from services.hypervisor.domain.extents import BLOCK_BYTES, changed_extents
-from services.hypervisor.ports.pool import Snapshot
+from services.hypervisor.ports.snapshots import Snapshot
 from tests.contract.hypervisor.worlds import World
 
 EVER = datetime.min.replace(tzinfo=UTC)

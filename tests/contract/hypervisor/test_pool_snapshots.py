@@ -8,7 +8,7 @@ from services.chassis.errors import InvalidInput, NotFound
 from services.hypervisor.domain.extents import BLOCK_BYTES, changed_extents
 from services.hypervisor.domain.tracking import Tracking
 from services.hypervisor.domain.vm import PowerState
-from services.hypervisor.ports.pool import Snapshot
+from services.hypervisor.ports.snapshots import Snapshot
 from tests.contract.hypervisor.worlds import World
 
 

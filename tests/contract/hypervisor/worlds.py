@@ -8,7 +8,8 @@ from xenkeep.simulator.v1 import simulator_pb2
 
 from services.hypervisor.adapters.memory_pool import BLOCK_BYTES, MemoryPool
 from services.hypervisor.domain.vm import PowerState
-from services.hypervisor.ports.pool import PoolConnection, WriteEndpoint
+from services.hypervisor.ports.pool import PoolConnection
+from services.hypervisor.ports.restores import WriteEndpoint
 from tests.support.hypervisor import put_disk, sdk_call
 from tests.support.pool import SimulatedPool, simulator
 

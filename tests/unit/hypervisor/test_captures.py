@@ -21,7 +21,7 @@ from services.hypervisor.domain.source import Consistency, Source
 from services.hypervisor.domain.target import Mode, Placement, TargetDisk
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method, PowerState
-from services.hypervisor.ports.pool import Snapshot
+from services.hypervisor.ports.snapshots import Snapshot
 from tests.support.hypervisor_house import POOL_ID, House, house
 
 BEFORE = Hook(Moment.BEFORE_SNAPSHOT, "https://one/secret")

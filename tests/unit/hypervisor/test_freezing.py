@@ -11,7 +11,7 @@ from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.source import Consistency
 from services.hypervisor.domain.vm import Method
 from services.hypervisor.ports.guests import Component
-from services.hypervisor.ports.pool import Snapshot
+from services.hypervisor.ports.snapshots import Snapshot
 from tests.support.hypervisor_house import POOL_ID
 from tests.unit.hypervisor.scenes import Scene, codes
 

@@ -24,7 +24,7 @@ from services.hypervisor.domain.group import Member
 from services.hypervisor.domain.source import Base, Consistency, Source, SourceState
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method, PowerState
-from services.hypervisor.ports.pool import Snapshot
+from services.hypervisor.ports.snapshots import Snapshot
 from tests.support.hypervisor_house import POOL_ID
 from tests.unit.hypervisor.scenes import Scene
 

@@ -16,7 +16,7 @@ from services.hypervisor.domain.source import Consistency, DiskKind
 from services.hypervisor.domain.target import Mode, Placement, RestoredMemory, Target, TargetDisk
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method, PowerState
-from services.hypervisor.ports.pool import Snapshot
+from services.hypervisor.ports.snapshots import Snapshot
 from tests.support.hypervisor_house import POOL_ID
 from tests.unit.hypervisor.scenes import Scene, codes
 

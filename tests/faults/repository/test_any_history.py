@@ -209,5 +209,5 @@ class RepositoryHistory(RuleBasedStateMachine):
 
 TestAnyHistory = RepositoryHistory.TestCase
 TestAnyHistory.settings = settings(
-    max_examples=400 if THOROUGH else 25, stateful_step_count=25 if THOROUGH else 12, deadline=None
+    max_examples=120 if THOROUGH else 25, stateful_step_count=20 if THOROUGH else 12, deadline=None
 )

@@ -32,7 +32,7 @@ from tests.unit.repository.world import (
 )
 
 pytestmark = pytest.mark.scenario(36)
-ROUNDS = 300 if THOROUGH else 10
+ROUNDS = 150 if THOROUGH else 10
 TAILS = ["x", "99999999", "9" * 20, "²" * 8, "٣" * 8, "ff" * 32, "data/ff/" + "ff" * 32, "t/99999998"]
 
 

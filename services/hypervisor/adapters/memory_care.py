@@ -1,19 +1,20 @@
 """``ports.care`` of the pool in memory. Tests change what is said here as a storage manager would."""
 
 from collections.abc import Collection
-from typing import Any
 
+from services.chassis.clock import Clock
 from services.chassis.errors import NotFound
+from services.chassis.ids import IdSource
+from services.hypervisor.adapters.memory_objects import MemoryObjects
 from services.hypervisor.domain.care import SnapshotFacts
 
 
-class MemoryCare:
+class MemoryCare(MemoryObjects):
     """``facts`` by VM; a VM without any is fit for a snapshot. ``blocks`` are (VM, operation) -> source, with
     a name that is no UUID for somebody else's."""
 
-    vms: dict[str, Any]
-
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock, ids: IdSource) -> None:
+        super().__init__(clock, ids)
         self.facts: dict[str, SnapshotFacts] = {}
         self.blocks: dict[tuple[str, str], str] = {}
 

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from xenkeep.simulator.v1 import simulator_pb2
 
-from services.hypervisor.adapters.memory_pool import BLOCK_BYTES, MemoryPool
+from services.hypervisor.adapters.memory_objects import BLOCK_BYTES
+from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.domain.vm import PowerState
 from services.hypervisor.ports.pool import PoolConnection
 from services.hypervisor.ports.restores import WriteEndpoint

@@ -11,7 +11,8 @@ import pytest
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Aborted, FailedPrecondition
 from services.chassis.ids import RandomIds
-from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
+from services.hypervisor.adapters.memory_objects import MemoryVm
+from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.group import Member
 from services.hypervisor.domain.source import SourceState

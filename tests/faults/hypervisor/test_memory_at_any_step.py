@@ -10,7 +10,8 @@ import pytest
 from services.chassis.clock import SystemClock
 from services.chassis.ids import RandomIds
 from services.hypervisor.adapters.memory_agents import MemoryAgent, MemoryAgents
-from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
+from services.hypervisor.adapters.memory_objects import MemoryVm
+from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.source import Consistency, SourceState
 from services.hypervisor.domain.target import Mode, TargetDisk, TargetState

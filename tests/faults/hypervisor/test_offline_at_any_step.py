@@ -9,7 +9,8 @@ import pytest
 
 from services.chassis.clock import SystemClock
 from services.chassis.ids import RandomIds
-from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
+from services.hypervisor.adapters.memory_objects import MemoryVm
+from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.adapters.no_agents import NoAgents
 from services.hypervisor.domain.capture import Hook, Moment, Offline, Options
 from services.hypervisor.domain.source import Consistency, SourceState

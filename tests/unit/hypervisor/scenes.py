@@ -4,7 +4,8 @@ import uuid
 from dataclasses import dataclass
 
 from services.hypervisor.adapters.memory_agents import MemoryAgents
-from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
+from services.hypervisor.adapters.memory_objects import MemoryVm
+from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.app.sources import Readable
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.source import Source

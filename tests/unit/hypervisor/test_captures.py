@@ -13,7 +13,8 @@ from services.chassis.clock import SystemClock
 from services.chassis.errors import Aborted, FailedPrecondition, InvalidInput, ResourceExhausted, Unavailable
 from services.chassis.ids import RandomIds
 from services.hypervisor.adapters.memory_agents import MemoryAgents
-from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
+from services.hypervisor.adapters.memory_objects import MemoryVm
+from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.domain.capture import Hook, Moment, Offline, Options
 from services.hypervisor.domain.disk_rules import DiskRules
 from services.hypervisor.domain.methods import NO_AGENT

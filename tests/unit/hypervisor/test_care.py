@@ -13,7 +13,8 @@ from services.chassis.clock import FakeClock, SystemClock
 from services.chassis.errors import ResourceExhausted
 from services.chassis.ids import RandomIds
 from services.chassis.tables import OUTBOX
-from services.hypervisor.adapters.memory_pool import MemoryPool, MemoryVm
+from services.hypervisor.adapters.memory_objects import MemoryVm
+from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.app.shares import HELD_FOR
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.care import (

@@ -17,7 +17,7 @@ from services.chassis.errors import (
     XenkeepError,
 )
 from services.hypervisor.adapters.memory_agents import MemoryAgent
-from services.hypervisor.adapters.memory_pool import MemoryVm
+from services.hypervisor.adapters.memory_objects import MemoryVm
 from services.hypervisor.app.janitor import RESERVED_FOR
 from services.hypervisor.domain.capture import Offline, Options
 from services.hypervisor.domain.group import Member

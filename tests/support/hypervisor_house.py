@@ -62,7 +62,7 @@ class Faults:
     def __getattr__(self, name: str) -> Any:
         """As a pool: what the real one has."""
         method = getattr(self._pool, name)
-        if name in ("watch", "learn", "members", "close", "pictures", "picture", "has_key_material"):
+        if name in ("watch", "learn", "members", "close", "pictures", "picture", "has_virtual_tpm"):
             return method  # no call to the pool
 
         async def call(*args: Any, **kwargs: Any) -> Any:

@@ -104,9 +104,7 @@ def restore(
             help="What becomes of the memory in a point: with (also of domain controllers), without."
         ),
     ] = None,
-    key_material: Annotated[
-        bool, typer.Option(help="The new VM gets the original's virtual TPM and UEFI variables.")
-    ] = False,
+    key_material: Annotated[bool, typer.Option(help="The new VM gets the original's virtual TPM.")] = False,
     wait: Wait = False,
     json_: Json = False,
 ) -> None:

@@ -103,7 +103,7 @@ class MemoryRestores(MemoryObjects):
             image=disks[memory] if memory else "",
         )
 
-    def has_key_material(self, archive: bytes) -> bool:
+    def has_virtual_tpm(self, archive: bytes) -> bool:
         return bool(json.loads(archive)["keys"])
 
     async def complete_vm(self, vm_id: str, archive: bytes, appliance_id: str) -> tuple[str, ...]:

@@ -78,17 +78,14 @@ def vm_fields(archive: bytes) -> dict[str, Any]:
     raise _invalid()
 
 
-def has_key_material(archive: bytes) -> bool:
-    """Whether there is a virtual TPM, or anything in the VM's NVRAM (its UEFI variables)."""
-    return any(
-        each.kind == "VTPM" or (each.kind == "VM" and _plain(_member(each.fields, "NVRAM")))
-        for each in _objects(_parsed(archive))
-    )
+def has_virtual_tpm(archive: bytes) -> bool:
+    """Whether there is a virtual TPM."""
+    return any(each.kind == "VTPM" for each in _objects(_parsed(archive)))
 
 
 def for_another(archive: bytes, *, keys: bool) -> bytes:
-    """The archive for a VM beside the original: it does not start with its host, and has no key material
-    (virtual TPMs, NVRAM) unless ``keys``."""
+    """The archive for a VM beside the original: it does not start with its host, and has no virtual TPM
+    unless ``keys``. Its NVRAM (UEFI variables) stays: a guest without a fallback loader needs it to boot."""
     root = _parsed(archive)
     data = _objects_data(root)
     for each in list(_objects(root)):
@@ -97,7 +94,6 @@ def for_another(archive: bytes, *, keys: bool) -> bytes:
         elif each.kind == "VM":
             _set_pairs(each.fields, "other_config", _pairs_of(each.fields, "other_config") | _STAYS_OFF)
             if not keys:
-                _set_pairs(each.fields, "NVRAM", {})
                 _required(_member(each.fields, "VTPMs").find("array/data")).clear()
     return _archived(ET.tostring(root, encoding="utf-8", short_empty_elements=False))
 

@@ -199,8 +199,8 @@ class XapiPool:
         archive = archive if original else xapi_metadata.for_another(archive, keys=keys)
         await self._vms.import_vm(target_id, archive, disks, name, original, memory)
 
-    def has_key_material(self, archive: bytes) -> bool:
-        return xapi_metadata.has_key_material(archive)
+    def has_virtual_tpm(self, archive: bytes) -> bool:
+        return xapi_metadata.has_virtual_tpm(archive)
 
     async def complete_vm(self, vm_id: str, archive: bytes, appliance_id: str) -> tuple[str, ...]:
         return await self._settings.complete_vm(vm_id, archive, appliance_id)

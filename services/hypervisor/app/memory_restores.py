@@ -64,11 +64,11 @@ async def assert_restorable(
             hint="Restore it over the original, with new MAC addresses, or without the memory.",
         )
     keys = placement.mode is Mode.ORIGINAL or placement.key_material
-    if not keys and connection.has_key_material(configured.archive):
+    if not keys and connection.has_virtual_tpm(configured.archive):
         raise FailedPrecondition(
-            f"The memory of VM {name!r} cannot go on without the VM's virtual TPM and NVRAM.",
+            f"The memory of VM {name!r} cannot go on without the VM's virtual TPM.",
             reason="MEMORY_NEEDS_KEY_MATERIAL",
-            hint=f"Say that the new VM is to have the key material. {_WITHOUT}",
+            hint=f"Say that the new VM is to have the key material (--key-material). {_WITHOUT}",
         )
     if why_not := cpu_obstacle(memory.cpu, await connection.host_cpus()):
         raise FailedPrecondition(

@@ -324,12 +324,12 @@ def _settings_left(clauses: tuple[str, ...]) -> list[Notice]:
 
 
 def _keys_left(connection: PoolConnection, configured: Configuration, placement: Placement) -> list[Notice]:
-    """A new VM is another identity: key material goes along only when it is asked for."""
+    """A new VM is another identity: the virtual TPM goes along only when it is asked for."""
     left_out = placement.mode is Mode.NEW_VM and not placement.key_material
-    if not left_out or not connection.has_key_material(configured.archive):
+    if not left_out or not connection.has_virtual_tpm(configured.archive):
         return []
     told = (
-        "The virtual TPM and the UEFI variables of the original were left out of the new VM: they are key "
-        "material. Restore with them if it does not boot or asks for a recovery key (--key-material)."
+        "The virtual TPM of the original was left out of the new VM: it is key material. Restore with it if "
+        "the guest asks for a recovery key (--key-material)."
     )
     return [Notice("KEY_MATERIAL_LEFT_OUT", told)]

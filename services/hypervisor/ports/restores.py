@@ -89,16 +89,17 @@ class Restores(Protocol):
     ) -> None:
         """Makes the VM of ``archive`` with each disk replaced by the one ``disks`` names, tagged with
         ``target_id``. ``original`` is the UUID it keeps (a halted VM of that UUID is replaced, its disks are
-        left); None makes a new VM called ``name``. Disks not in ``disks`` are left out, and key
-        material unless ``keys``. ``memory`` is the key in ``disks`` of the suspend image: the VM is suspended
-        with it, and halted without.
+        left); None makes a new VM called ``name``. Disks not in ``disks`` are left out, and of a
+        new VM the virtual TPM unless ``keys``; UEFI variables always come back, it may need them to boot.
+        ``memory`` is the key in ``disks`` of the suspend image: the VM is suspended with it, and halted
+        without.
 
         Not safe to repeat: look with ``find_vm`` first. May have happened when it raises Unavailable.
         """
         ...
 
-    def has_key_material(self, archive: bytes) -> bool:
-        """Whether the archive of a VM holds a virtual TPM or UEFI variables."""
+    def has_virtual_tpm(self, archive: bytes) -> bool:
+        """Whether the archive of a VM holds a virtual TPM."""
         ...
 
     async def complete_vm(self, vm_id: str, archive: bytes, appliance_id: str) -> tuple[str, ...]:

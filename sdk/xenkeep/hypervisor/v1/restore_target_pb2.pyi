@@ -256,7 +256,7 @@ class Placement(_message.Message):
     memory: Global___Placement.Memory.ValueType
     """What becomes of the memory in the restore point."""
     key_material: _builtins.bool
-    """Whether a new VM gets the original's virtual TPM and UEFI variables: key material. Over the original they always come back."""
+    """Whether a new VM gets the original's virtual TPM: key material. Over the original it always comes back, as UEFI variables do everywhere."""
     def __init__(
         self,
         *,

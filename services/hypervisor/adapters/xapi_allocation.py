@@ -28,11 +28,11 @@ class XapiAllocation:
         self._readers = readers
 
     async def allocated_blocks(self, snapshot_disk_id: str) -> bytes | str:
-        """See ports.Snapshots."""
+        """See ports.Readers."""
         return await self._blocks(snapshot_disk_id, None)
 
     async def differing_blocks(self, base_disk_id: str, snapshot_disk_id: str) -> bytes | str:
-        """See ports.Snapshots."""
+        """See ports.Readers."""
         with translating(f"reading disk {base_disk_id}"):
             base = await self._objects.ref("VDI", base_disk_id)
         if base is None:

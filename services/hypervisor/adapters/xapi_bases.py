@@ -39,7 +39,7 @@ class XapiBases:
         self._objects = objects
 
     async def layers(self, snapshot_disk_id: str) -> Layers | None:
-        """See ports.Snapshots. ``vhd-parent`` names the hidden parent of a VHD (sm: LVHDSR, FileSR)."""
+        """See ports.Readers. ``vhd-parent`` names the hidden parent of a VHD (sm: LVHDSR, FileSR)."""
         with translating(f"reading disk {snapshot_disk_id}"):
             vdi = await self._by_uuid(snapshot_disk_id)
             if vdi is None:

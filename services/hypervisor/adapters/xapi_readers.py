@@ -20,7 +20,7 @@ class XapiReaders:
         self._objects = objects
 
     async def assert_readable(self) -> None:
-        """See ports.Snapshots."""
+        """See ports.Readers."""
         with translating("looking for a network for NBD"):
             networks = await self._session.call("network.get_all_records")
         if any("nbd" in network["purpose"] for network in networks.values()):
@@ -35,7 +35,7 @@ class XapiReaders:
         )
 
     async def nbd_endpoints(self, snapshot_disk_ids: tuple[str, ...]) -> dict[str, tuple[NbdEndpoint, ...]]:
-        """See ports.Snapshots."""
+        """See ports.Readers."""
         with translating("asking where the disks can be read"):
             live = await self.live_hosts()
             pifs = await self._session.call("PIF.get_all_records")

@@ -7,7 +7,8 @@ from typing import Any
 from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import backup_source_pb2, backup_source_pb2_grpc
 
-from services.hypervisor.app.sources import Readable, Sources
+from services.hypervisor.app.readables import Readable
+from services.hypervisor.app.sources import Sources
 from services.hypervisor.domain.names import parse, require_uuid
 from services.hypervisor.domain.shares import CONNECTIONS_PER_HOST
 from services.hypervisor.domain.source import Base

@@ -7,41 +7,28 @@ the janitor when the transfer is reported failed.
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from services.chassis.clock import Clock
-from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable, XenkeepError
+from services.chassis.errors import InvalidInput, NotFound, XenkeepError
 from services.hypervisor.app.captures import HOOK_FAILED, Captures
 from services.hypervisor.app.care import Care
-from services.hypervisor.app.disk_plans import plan, plan_memory
 from services.hypervisor.app.groups import Groups
+from services.hypervisor.app.opening import Opening
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.preparing import Preparing
+from services.hypervisor.app.readables import Readable, Readables
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
-from services.hypervisor.domain import memory
 from services.hypervisor.domain.capture import Hook, Offline, Options, assert_fitting
-from services.hypervisor.domain.configuration import Configuration, ConfiguredDisk, pack
 from services.hypervisor.domain.disk_rules import assert_rules
-from services.hypervisor.domain.extents import Extent, changed_extents
+from services.hypervisor.domain.extents import Extent
 from services.hypervisor.domain.group import Group, Member, assert_sound
-from services.hypervisor.domain.notice import Notice
-from services.hypervisor.domain.source import Base, MissingDisk, Source, SourceState
-from services.hypervisor.domain.surroundings import described_only
+from services.hypervisor.domain.source import Base, Source, SourceState
+from services.hypervisor.domain.source_rules import assert_not_closed, assert_open
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
 from services.hypervisor.ports.pool import PoolConnection
-from services.hypervisor.ports.readers import NbdEndpoint
-from services.hypervisor.ports.snapshots import Snapshot, SuspendImage, VmShape
 from services.hypervisor.ports.stores import GroupStore, SourceStore
-
-
-@dataclass(frozen=True)
-class Readable:
-    """An open source, the VM's configuration, and where each disk can be read now (by live disk's UUID)."""
-
-    source: Source
-    configuration: bytes
-    endpoints: dict[str, tuple[NbdEndpoint, ...]]
 
 
 class Sources:
@@ -65,8 +52,10 @@ class Sources:
         self._passed = passed
         self._locks = Locks()
         self._ongoing = Ongoing()
-        self._preparing = Preparing(care, passed)
-        self._groups = Groups(groups, store, captures, self._preparing, pools, clock, self._locks, passed)
+        preparing = Preparing(care, passed)
+        self._opening = Opening(store, captures, preparing, passed)
+        self._readables = Readables(store)
+        self._groups = Groups(groups, store, captures, preparing, pools, clock, self._locks, passed)
 
     async def open(
         self,
@@ -111,33 +100,22 @@ class Sources:
                 reason="SOURCE_ID_TAKEN",
                 hint="Choose a new UUID for each backup.",
             )
-        return await self._readable(watch.connection, source)
+        return await self._readables.readable(watch.connection, source)
 
     async def get(self, pool_id: str, source_id: str, connections: int) -> Readable:
         """With endpoints that are valid now, and the source's share of each host when it wants so many
         ``connections`` per disk. Raises NotFound SOURCE_UNKNOWN and as ``open``."""
         source = await self._existing(pool_id, source_id)
-        _assert_open(source)
-        readable = await self._readable(self._pools.connection(pool_id), source)
+        assert_open(source)
+        readable = await self._readables.readable(self._pools.connection(pool_id), source)
         shared = await self._care.share(source, connections, readable.endpoints)
         return replace(readable, endpoints=shared)
 
     async def extents(self, pool_id: str, source_id: str, disk_id: str) -> Iterator[Extent]:
         """What has to be read of a disk, ascending: what changed, what was ever written, or all of it."""
         source = await self._existing(pool_id, source_id)
-        _assert_open(source)
-        disk = next((disk for disk in source.disks if disk.disk_id == disk_id), None)
-        if disk is None:
-            raise NotFound(
-                f"Backup source {source_id} has no disk {disk_id}.",
-                reason="DISK_UNKNOWN",
-                hint="Ask for one of the disks it lists.",
-            )
-        if not disk.extents_known:
-            return iter([Extent(0, disk.size_bytes)] if disk.size_bytes else [])
-        bitmap = await self._store.bitmap(source_id, disk_id)
-        known = disk.base_size_bytes if disk.incremental else disk.size_bytes
-        return changed_extents(bitmap, disk.size_bytes, known)
+        assert_open(source)
+        return await self._readables.extents(source, disk_id)
 
     async def close(self, pool_id: str, source_id: str, committed: bool) -> None:
         """Safe to repeat; what was said first about ``committed`` holds."""
@@ -202,9 +180,9 @@ class Sources:
                 source = replace(asked_for, created=source.created)
                 await self._store.save(source)
             self._passed("open:recorded")
-            _assert_not_closed(source)
+            assert_not_closed(source)
             if source.state is SourceState.OPENING:
-                source = await self._open(self._pools.connection(source.pool_id), source, hooks)
+                source = await self._opening.open(self._pools.connection(source.pool_id), source, hooks)
             return source
 
     async def _of_group(
@@ -221,138 +199,3 @@ class Sources:
                     await self.close(source.pool_id, source.source_id, committed=False)
             raise
         return replace(asked_for, group=taken.moment)
-
-    async def _open(self, connection: PoolConnection, source: Source, hooks: tuple[Hook, ...]) -> Source:
-        if source.group is not None and not await connection.has_snapshot(source.vm_id, source.source_id):
-            raise _snapshot_gone(f"VM {source.vm_id}")
-        prepared = await self._preparing.prepare(connection, source)
-        shape, choice = prepared.shape, prepared.choice
-        taken = await self._captures.take(connection, source, hooks, prepared.left_out)
-        surroundings = await connection.surroundings(source.vm_id)
-        configuration = Configuration(
-            pool_id=source.pool_id,
-            vm_id=source.vm_id,
-            vm_display_name=shape.display_name,
-            disks=(*(disk.configured for disk in shape.disks), *_memory_disk(taken.snapshot.memory)),
-            interfaces=shape.interfaces,
-            archive=await connection.export_configuration(source.vm_id),
-            appliance_id=surroundings.appliance_id,
-            memory=await _memory(connection, source.vm_id, taken.snapshot.memory),
-        )
-        self._passed("open:configuration")
-        if source.options.block_migrations:
-            await connection.block_migrations(source.vm_id, source.source_id)
-            self._passed("open:blocked")
-        plans = [
-            await plan(connection, source, shape, prepared.outcomes, disk) for disk in taken.snapshot.disks
-        ]
-        if taken.snapshot.memory is not None:
-            plans.append(await plan_memory(connection, taken.snapshot.memory))
-        bitmaps = {each.disk.disk_id: each.bitmap for each in plans if each.bitmap is not None}
-        missing = _missing(shape, taken.snapshot, choice.left_out)
-        opened = replace(
-            source,
-            state=SourceState.OPEN,
-            vm_display_name=shape.display_name,
-            snapshot_vm_id=taken.snapshot.snapshot_vm_id,
-            snapshot_time=taken.snapshot.time,
-            consistency=taken.consistency,
-            disks=tuple(each.disk for each in plans),
-            missing_disks=missing,
-            vm_snapshots=surroundings.snapshots,
-            notices=(
-                *taken.notices,
-                *choice.notices,
-                *_skipped(missing),
-                *described_only(surroundings.snapshots),
-                *(notice for each in plans for notice in each.notices),
-            ),
-        )
-        await self._store.open(opened, pack(configuration), bitmaps)
-        self._passed("open:stored")
-        return opened
-
-    async def _readable(self, connection: PoolConnection, source: Source) -> Readable:
-        snapshots = tuple(disk.snapshot_disk_id for disk in source.disks)
-        endpoints = await connection.nbd_endpoints(snapshots)
-        for disk in source.disks:
-            if endpoints.get(disk.snapshot_disk_id) or source.options.skips_failed_disks:
-                continue
-            if await connection.tracked_disk(disk.snapshot_disk_id) is None:
-                raise _snapshot_gone(f"disk {disk.display_name!r} ({disk.disk_id})")
-            raise Unavailable(
-                f"No live host can serve disk {disk.display_name!r} ({disk.disk_id}) by NBD now.",
-                reason="NBD_NOWHERE",
-                hint="Check that its storage repository is plugged in on a host with an NBD network.",
-            )
-        return Readable(
-            source=source,
-            configuration=await self._store.configuration(source.source_id),
-            endpoints={disk.disk_id: endpoints.get(disk.snapshot_disk_id, ()) for disk in source.disks},
-        )
-
-
-def _snapshot_gone(of: str) -> FailedPrecondition:
-    return FailedPrecondition(
-        f"Somebody removed the snapshot of {of}.",
-        reason="SNAPSHOT_GONE",
-        hint="Start a new backup, and leave snapshots called xenkeep-… alone.",
-    )
-
-
-def _memory_disk(image: SuspendImage | None) -> Iterator[ConfiguredDisk]:
-    """The suspend image as a disk of the point."""
-    if image is not None:
-        yield ConfiguredDisk(image.snapshot_disk_id, memory.DEVICE, "Memory", "", (), image.sr_id)
-
-
-async def _memory(connection: PoolConnection, vm_id: str, image: SuspendImage | None) -> memory.Memory | None:
-    """What a restore has to know before it puts the memory back."""
-    if image is None:
-        return None
-    guest = await connection.guest(vm_id)
-    return memory.Memory(image.snapshot_disk_id, image.cpu, guest.domain_controller_hint)
-
-
-def _missing(shape: VmShape, snapshot: Snapshot, excluded: frozenset[str]) -> tuple[MissingDisk, ...]:
-    """Which disks of the VM are not in the snapshot although no rule says so, and why."""
-    taken = {disk.facts.disk_id for disk in snapshot.disks} | excluded
-    return tuple(
-        MissingDisk(
-            disk.configured.disk_id,
-            disk.configured.device,
-            disk.configured.display_name,
-            disk.obstacle or "it was attached after the snapshot was taken",
-        )
-        for disk in shape.disks
-        if disk.configured.disk_id not in taken
-    )
-
-
-def _skipped(missing: tuple[MissingDisk, ...]) -> tuple[Notice, ...]:
-    return tuple(
-        Notice(
-            "DISK_SKIPPED",
-            f"Disk {disk.display_name!r} ({disk.disk_id}) was not backed up: {disk.message}.",
-        )
-        for disk in missing
-    )
-
-
-def _assert_not_closed(source: Source) -> None:
-    if source.state in (SourceState.CLOSING, SourceState.CLOSED):
-        raise FailedPrecondition(
-            f"Backup source {source.source_id} has been closed.",
-            reason="SOURCE_CLOSED",
-            hint="Start a new backup with a new id.",
-        )
-
-
-def _assert_open(source: Source) -> None:
-    _assert_not_closed(source)
-    if source.state is SourceState.OPENING:
-        raise FailedPrecondition(
-            f"Backup source {source.source_id} has not been opened completely.",
-            reason="SOURCE_NOT_OPEN",
-            hint="Open it again with the same id.",
-        )

@@ -26,6 +26,10 @@ class NbdEndpoint:
 class Readers(Protocol):
     """Telling what to read of a snapshot's disks, and where. Changes nothing."""
 
+    async def assert_readable(self) -> None:
+        """Raises FailedPrecondition NBD_NOT_ENABLED when no network of the pool may carry NBD over TLS."""
+        ...
+
     async def tracked_disk(self, snapshot_disk_id: str) -> TrackedDisk | None:
         """What the pool has of a snapshot's disk, or None."""
         ...

@@ -69,10 +69,6 @@ class Snapshot:
 class Snapshots(Protocol):
     """Taking and removing snapshots of ours. Never touches an object that does not carry our tag."""
 
-    async def assert_readable(self) -> None:
-        """Raises FailedPrecondition NBD_NOT_ENABLED when no network of the pool may carry NBD over TLS."""
-        ...
-
     async def shape(self, vm_id: str) -> VmShape:
         """Raises NotFound VM_UNKNOWN; InvalidInput VM_NOT_PROTECTABLE for templates, snapshots, dom0."""
         ...

@@ -16,7 +16,7 @@ from services.chassis.errors import Aborted, Unavailable
 from services.chassis.ids import RandomIds
 from services.hypervisor.adapters.memory_objects import MemoryVm
 from services.hypervisor.adapters.memory_pool import MemoryPool
-from services.hypervisor.app.sources import Readable
+from services.hypervisor.app.readables import Readable
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.source import Base, SourceState
 from services.hypervisor.domain.target import Mode, Placement, TargetDisk, TargetState

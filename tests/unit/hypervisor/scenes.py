@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.hypervisor.adapters.memory_agents import MemoryAgents
 from services.hypervisor.adapters.memory_objects import MemoryVm
 from services.hypervisor.adapters.memory_pool import MemoryPool
-from services.hypervisor.app.sources import Readable
+from services.hypervisor.app.readables import Readable
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.source import Source
 from services.hypervisor.domain.tracking import FullReason

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import Aborted, DataLoss, FailedPrecondition
-from services.hypervisor.app.sources import Readable
+from services.hypervisor.app.readables import Readable
 from services.hypervisor.domain.capture import MemoryWish, Options
 from services.hypervisor.domain.configuration import pack, unpack
 from services.hypervisor.domain.disk_rules import DiskRules

@@ -13,7 +13,7 @@ from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
 from services.chassis.ids import RandomIds
 from services.hypervisor.adapters.memory_objects import MemoryVm
 from services.hypervisor.adapters.memory_pool import MemoryPool
-from services.hypervisor.app.sources import Readable
+from services.hypervisor.app.readables import Readable
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.pool import PoolState
 from services.hypervisor.domain.source import Base

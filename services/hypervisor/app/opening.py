@@ -1,0 +1,123 @@
+"""Opening a backup source: the guest prepared, the snapshot taken, and what to read of it written down.
+
+Repeated after a crash it finds the snapshot by its name and tag and goes on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from services.hypervisor.app.captures import Captures
+from services.hypervisor.app.disk_plans import plan, plan_memory
+from services.hypervisor.app.preparing import Preparing
+from services.hypervisor.app.steps import Passed
+from services.hypervisor.domain import memory
+from services.hypervisor.domain.capture import Hook
+from services.hypervisor.domain.configuration import Configuration, ConfiguredDisk, pack
+from services.hypervisor.domain.notice import Notice
+from services.hypervisor.domain.source import MissingDisk, Source, SourceState
+from services.hypervisor.domain.source_rules import snapshot_gone
+from services.hypervisor.domain.surroundings import described_only
+from services.hypervisor.ports.pool import PoolConnection
+from services.hypervisor.ports.snapshots import Snapshot, SuspendImage, VmShape
+from services.hypervisor.ports.stores import SourceStore
+
+
+class Opening:
+    """What happens between a source that is recorded and one that can be read."""
+
+    def __init__(self, store: SourceStore, captures: Captures, preparing: Preparing, passed: Passed) -> None:
+        self._store = store
+        self._captures = captures
+        self._preparing = preparing
+        self._passed = passed
+
+    async def open(self, connection: PoolConnection, source: Source, hooks: tuple[Hook, ...]) -> Source:
+        """Raises FailedPrecondition SNAPSHOT_GONE, NOTHING_TO_CAPTURE; what ``Preparing.prepare`` and
+        ``Captures.take`` raise."""
+        if source.group is not None and not await connection.has_snapshot(source.vm_id, source.source_id):
+            raise snapshot_gone(f"VM {source.vm_id}")
+        prepared = await self._preparing.prepare(connection, source)
+        shape, choice = prepared.shape, prepared.choice
+        taken = await self._captures.take(connection, source, hooks, prepared.left_out)
+        surroundings = await connection.surroundings(source.vm_id)
+        configuration = Configuration(
+            pool_id=source.pool_id,
+            vm_id=source.vm_id,
+            vm_display_name=shape.display_name,
+            disks=(*(disk.configured for disk in shape.disks), *_memory_disk(taken.snapshot.memory)),
+            interfaces=shape.interfaces,
+            archive=await connection.export_configuration(source.vm_id),
+            appliance_id=surroundings.appliance_id,
+            memory=await _memory(connection, source.vm_id, taken.snapshot.memory),
+        )
+        self._passed("open:configuration")
+        if source.options.block_migrations:
+            await connection.block_migrations(source.vm_id, source.source_id)
+            self._passed("open:blocked")
+        plans = [
+            await plan(connection, source, shape, prepared.outcomes, disk) for disk in taken.snapshot.disks
+        ]
+        if taken.snapshot.memory is not None:
+            plans.append(await plan_memory(connection, taken.snapshot.memory))
+        bitmaps = {each.disk.disk_id: each.bitmap for each in plans if each.bitmap is not None}
+        missing = _missing(shape, taken.snapshot, choice.left_out)
+        opened = replace(
+            source,
+            state=SourceState.OPEN,
+            vm_display_name=shape.display_name,
+            snapshot_vm_id=taken.snapshot.snapshot_vm_id,
+            snapshot_time=taken.snapshot.time,
+            consistency=taken.consistency,
+            disks=tuple(each.disk for each in plans),
+            missing_disks=missing,
+            vm_snapshots=surroundings.snapshots,
+            notices=(
+                *taken.notices,
+                *choice.notices,
+                *_skipped(missing),
+                *described_only(surroundings.snapshots),
+                *(notice for each in plans for notice in each.notices),
+            ),
+        )
+        await self._store.open(opened, pack(configuration), bitmaps)
+        self._passed("open:stored")
+        return opened
+
+
+def _memory_disk(image: SuspendImage | None) -> Iterator[ConfiguredDisk]:
+    """The suspend image as a disk of the point."""
+    if image is not None:
+        yield ConfiguredDisk(image.snapshot_disk_id, memory.DEVICE, "Memory", "", (), image.sr_id)
+
+
+async def _memory(connection: PoolConnection, vm_id: str, image: SuspendImage | None) -> memory.Memory | None:
+    """What a restore has to know before it puts the memory back."""
+    if image is None:
+        return None
+    guest = await connection.guest(vm_id)
+    return memory.Memory(image.snapshot_disk_id, image.cpu, guest.domain_controller_hint)
+
+
+def _missing(shape: VmShape, snapshot: Snapshot, excluded: frozenset[str]) -> tuple[MissingDisk, ...]:
+    """Which disks of the VM are not in the snapshot although no rule says so, and why."""
+    taken = {disk.facts.disk_id for disk in snapshot.disks} | excluded
+    return tuple(
+        MissingDisk(
+            disk.configured.disk_id,
+            disk.configured.device,
+            disk.configured.display_name,
+            disk.obstacle or "it was attached after the snapshot was taken",
+        )
+        for disk in shape.disks
+        if disk.configured.disk_id not in taken
+    )
+
+
+def _skipped(missing: tuple[MissingDisk, ...]) -> tuple[Notice, ...]:
+    return tuple(
+        Notice(
+            "DISK_SKIPPED",
+            f"Disk {disk.display_name!r} ({disk.disk_id}) was not backed up: {disk.message}.",
+        )
+        for disk in missing
+    )

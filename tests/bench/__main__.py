@@ -12,13 +12,15 @@ import signal
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from services.chassis.errors import FailedPrecondition, XenkeepError
 from tests.bench import disks
+from tests.bench.contender import Contender
 from tests.bench.course import Course, Peers, Samples, served
 from tests.bench.machine import machine, versions
 from tests.bench.peers import Borg, QemuImg, Restic
@@ -28,7 +30,7 @@ from tests.bench.tools import provide
 HUGE = 2 * disks.TIB
 HUGE_DATA_SHARE = 16
 """The disk of 2 TiB has one sixteenth of the dense disk's data."""
-PEERS: Peers = {"restic": Restic, "borg": Borg, "qemu-img": QemuImg}
+PEERS: Mapping[str, Callable[..., Contender]] = {"restic": Restic, "borg": Borg, "qemu-img": QemuImg}
 KINDS = ("dense", "sparse", "huge")
 TREE = Path(sysconfig.get_paths()["stdlib"])
 
@@ -53,7 +55,12 @@ def bench(plan: Plan, report: Path, *, install: bool) -> None:
     skipped = provide(install=install)
     for name, reason in skipped.items():
         print(f"{name} is skipped: {reason}.", file=sys.stderr)
-    peers = {name: make for name, make in PEERS.items() if name not in skipped}
+    peers: Peers = {
+        f"{name}-{'nbd' if over_nbd else 'raw'}": partial(make, over_nbd=over_nbd)
+        for name, make in PEERS.items()
+        if name not in skipped
+        for over_nbd in (True, False)
+    }
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
     started, load_before = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), os.getloadavg()

@@ -24,10 +24,14 @@ class Disk:
     def size_bytes(self) -> int:
         return self.image.stat().st_size
 
+    @property
+    def certificates(self) -> Path:
+        """The folder with what is needed to know the server."""
+        return self.image.parent / f"tls-{self.server.host_id}"
+
     def nbdcopy(self, target: str) -> list[str]:
         """The command that reads it over TLS; ``-`` is standard output, ``null:`` nowhere."""
-        certificates = self.image.parent / f"tls-{self.server.host_id}"
-        uri = f"nbds://localhost:{self.server.endpoint.port}/?tls-certificates={certificates}"
+        uri = f"nbds://localhost:{self.server.endpoint.port}/?tls-certificates={self.certificates}"
         return ["nbdcopy", f"--connections={CONNECTIONS}", uri, target]
 
 

@@ -20,6 +20,8 @@ from tests.bench.process import Cost, run, run_ours
 from tests.integration.mover_io.nbdkit import Nbdkit
 
 CHANGED_SHARE = 0.01
+RUNNING = "xenkeep_running"
+"""Xenkeep without unlocking the repository, which a mover does once."""
 Peers = Mapping[str, Callable[[Path], Contender]]
 
 
@@ -67,7 +69,7 @@ class Course:
             changed = disks.change(disk.image, CHANGED_SHARE, repetition)
             self._incremental(disk, changed, ours, contenders)
             self._restore("dense.again", disks.sha256(disk.image), contenders)
-            self._take("dense.verify", ours.name, ours.verify)
+            self._take("dense.verify", ours, ours.verify)
             self.samples.number("verify_stored_bytes", ours.facts["checked_bytes"])
             if ours.facts["findings"]:
                 raise _wrong("The verification of Xenkeep's repository found damage.")
@@ -80,16 +82,15 @@ class Course:
     def no_change(self, disk: Disk) -> None:
         """Ours alone: a disk of which a full is there and nothing has changed since."""
         with self._contenders(0, {}) as (ours, _):
-            self._take("huge.full", ours.name, partial(ours.full, disk))
+            self._take("huge.full", ours, partial(ours.full, disk))
             before = _files(ours.stored)
-            self._take("huge.no_change", ours.name, partial(ours.incremental, disk, ()))
-            self.samples.number("no_change_opening_seconds", ours.facts["opening_seconds"])
+            self._take("huge.no_change", ours, partial(ours.incremental, disk, ()))
             self.samples.number("no_change_written_bytes", _added(before, ours.stored))
 
     def _full_and_restore(self, kind: str, disk: Disk, contenders: Sequence[Contender]) -> None:
         expected = disks.sha256(disk.image)  # which also brings all of it into the page cache
         for each in contenders:
-            self._take(f"{kind}.full", each.name, partial(each.full, disk))
+            self._take(f"{kind}.full", each, partial(each.full, disk))
             self.samples.number(f"{kind}.stored_bytes.{each.name}", _size(each.stored))
         self._restore(f"{kind}.restore", expected, contenders)
 
@@ -99,17 +100,16 @@ class Course:
         disks.sha256(disk.image)
         before = _files(ours.stored)
         for each in contenders:
-            self._take("dense.incremental", each.name, partial(each.incremental, disk, changed))
+            self._take("dense.incremental", each, partial(each.incremental, disk, changed))
         self.samples.number("changed_bytes", sum(extent.length for extent in changed))
         self.samples.number("compressed_changed_bytes", _compressed(disk.image, changed))
-        self.samples.number("opening_seconds", ours.facts["opening_seconds"])
         self.samples.number("read_bytes", ours.facts["read_bytes"])
         self.samples.number("stored_bytes", _added(before, ours.stored))
 
     def _restore(self, step: str, expected: str, contenders: Sequence[Contender]) -> None:
         for each in contenders:
             with self._folder() as folder:
-                self._take(step, each.name, partial(each.restore, folder))
+                self._take(step, each, partial(each.restore, folder))
                 if disks.sha256(each.restored(folder)) != expected:
                     raise _wrong(f"What {each.name} restored is not what it was given.")
 
@@ -124,11 +124,14 @@ class Course:
             target = str(folder / "disk.raw")
             self._take("dense.restore", "floor_compute", lambda: work("restore", image, target))
 
-    def _take(self, step: str, who: str, work: Callable[[], Cost]) -> None:
+    def _take(self, step: str, who: Contender | str, work: Callable[[], Cost]) -> None:
         """Do the work when nothing that others wrote here is still on its way to the disk."""
         for file in _files(self.work):
             disks.settle(file)
-        self.samples.cost(step, who, work())
+        cost = work()
+        self.samples.cost(step, who if isinstance(who, str) else who.name, cost)
+        if isinstance(who, Xenkeep):
+            self.samples.cost(step, RUNNING, who.running(cost))
 
     @contextmanager
     def _contenders(self, repetition: int, peers: Peers) -> Iterator[tuple[Xenkeep, list[Contender]]]:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,12 @@ class Xenkeep:
     def verify(self) -> Cost:
         """Every object of the repository, decoded."""
         return self._run("verify")
+
+    def running(self, cost: Cost) -> Cost:
+        """The part of the last command's cost that a mover has whose repository is open already."""
+        seconds = cost.seconds - self.facts["opening_seconds"]
+        cpu_seconds = self.facts["cpu_seconds"] - self.facts["opening_cpu_seconds"]
+        return replace(cost, seconds=seconds, cpu_seconds=cpu_seconds)
 
     def _backup(self, disk: Disk, base: str | None, extents: Sequence[Extent] | None) -> Cost:
         self._points += 1

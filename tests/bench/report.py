@@ -5,19 +5,22 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from tests.bench.course import Samples
+from tests.bench.course import RUNNING, Samples
 from tests.bench.disks import GIB, MIB
+from tests.bench.peers import RAW_FILE
 from tests.bench.process import Cost
 
 OURS = "xenkeep"
 RIVALS = ("restic", "borg")
-CONTENDERS = (OURS, *RIVALS, "qemu_img")
+PEERS = (*RIVALS, "qemu_img")
+CONTENDERS = (OURS, RUNNING, *PEERS, *(peer + RAW_FILE for peer in PEERS))
 Figures = dict[str, Any]
 
 
 def figures(samples: Samples, dense_bytes: int, sparse_bytes: int, huge_bytes: int) -> Figures:
     """Sizes of the disks in bytes. Null is what was not measured."""
     full = samples.costs["dense.full"][OURS]
+    running = samples.costs["dense.full"][RUNNING]
     dense = _Speeds(samples, "dense", dense_bytes)
     verify = _seconds(samples, "dense.verify", OURS)
     verified = _middle(samples, "verify_stored_bytes")
@@ -29,7 +32,8 @@ def figures(samples: Samples, dense_bytes: int, sparse_bytes: int, huge_bytes: i
         "verify_mib_s": _ratio(verified / MIB, verify),
         "peak_rss_mib": max(cost.peak_rss_bytes for cost in _all_of_ours(samples)) / MIB,
         "peak_rss_full_mib": max(cost.peak_rss_bytes for cost in full) / MIB,
-        "cpu_seconds_per_gib": median(cost.cpu_seconds for cost in full) * GIB / dense_bytes,
+        "cpu_seconds_per_gib": median(cost.cpu_seconds for cost in running) * GIB / dense_bytes,
+        "cpu_seconds_per_gib_cold": median(cost.cpu_seconds for cost in full) * GIB / dense_bytes,
         "index_bytes_per_tib": _middle(samples, "index_bytes_per_tib"),
         "index_cache_bytes_per_tib": _middle(samples, "index_cache_bytes_per_tib"),
         "prune_seconds": None,
@@ -57,9 +61,10 @@ class _Speeds:
         speeds = {who: self._speed(key, who) for who in CONTENDERS}
         ours = speeds[OURS]
         result: Figures = {f"{who}_mib_s": speed for who, speed in speeds.items()}
-        rivals = [speed for who in RIVALS if (speed := speeds[who]) is not None]
-        result["ratio_best_peer"] = _ratio(ours, max(rivals, default=None))
-        result["ratio_qemu_img"] = _ratio(ours, speeds["qemu_img"])
+        for source in ("", RAW_FILE):
+            rivals = [speed for who in RIVALS if (speed := speeds[who + source]) is not None]
+            result["ratio_best_peer" + source] = _ratio(ours, max(rivals, default=None))
+            result["ratio_qemu_img" + source] = _ratio(ours, speeds["qemu_img" + source])
         floors = {who: self._speed(key, who) for who in ("floor_transport", "floor_compute")}
         known = [speed for speed in floors.values() if speed is not None]
         if not known:
@@ -79,24 +84,28 @@ class _Speeds:
 
 
 def _incremental(samples: Samples) -> Figures:
+    """``seconds`` of a mover that has the repository open, ``_cold``: of one that must unlock it first."""
     changed, read, stored = (
         _middle(samples, name) for name in ("changed_bytes", "read_bytes", "stored_bytes")
     )
     seconds = {who: _seconds(samples, "dense.incremental", who) for who in CONTENDERS}
-    rivals = [each for who in RIVALS if (each := seconds[who]) is not None]
-    return {
+    result = {
         "changed_bytes": changed,
         "read_bytes": read,
         "stored_bytes": stored,
         "read_amplification": read / changed,
         "stored_amplification": stored / _middle(samples, "compressed_changed_bytes"),
         "stored_per_changed_byte": stored / changed,
-        "seconds": seconds[OURS],
-        "opening_seconds": _middle(samples, "opening_seconds"),
-        "peer_seconds": {who: each for who, each in seconds.items() if who != OURS},
-        "ratio_best_peer": _ratio(min(rivals, default=None), seconds[OURS]),
-        "ratio_qemu_img": _ratio(seconds["qemu_img"], seconds[OURS]),
+        "seconds": seconds[RUNNING],
+        "seconds_cold": seconds[OURS],
+        "peer_seconds": {who: each for who, each in seconds.items() if who not in (OURS, RUNNING)},
     }
+    for source in ("", RAW_FILE):
+        best = min((each for who in RIVALS if (each := seconds[who + source]) is not None), default=None)
+        for cold, ours in (("", RUNNING), ("_cold", OURS)):
+            result[f"ratio_best_peer{source}{cold}"] = _ratio(best, seconds[ours])
+            result[f"ratio_qemu_img{source}{cold}"] = _ratio(seconds["qemu_img" + source], seconds[ours])
+    return result
 
 
 def _sparse(samples: Samples, size: int) -> Figures:
@@ -111,8 +120,8 @@ def _sparse(samples: Samples, size: int) -> Figures:
 def _no_change(samples: Samples, size: int) -> Figures:
     return {
         "disk_bytes": size,
-        "seconds": _seconds(samples, "huge.no_change", OURS),
-        "opening_seconds": _middle(samples, "no_change_opening_seconds"),
+        "seconds": _seconds(samples, "huge.no_change", RUNNING),
+        "seconds_cold": _seconds(samples, "huge.no_change", OURS),
         "written_bytes": _middle(samples, "no_change_written_bytes"),
     }
 

@@ -23,8 +23,10 @@ def test_a_small_run_reports_every_figure_of_those_who_took_part(tmp_path: Path)
         name.replace("-", "_") for name in tools.PEERS.keys() - found["skipped"].keys()
     }
     for step in ("full", "restore"):
-        measured = {who for who in ("xenkeep", "restic", "borg", "qemu_img") if found[step][f"{who}_mib_s"]}
-        assert took_part == measured
+        for source in ("", "_raw_file"):
+            peers = {who for who in ("restic", "borg", "qemu_img") if found[step][f"{who}{source}_mib_s"]}
+            assert took_part == peers | {"xenkeep"}
+        assert found[step]["xenkeep_running_mib_s"] > found[step]["xenkeep_mib_s"]
         assert found[step]["ratio_floor"] > 0
     assert 10 * disks.BLOCK == found["incremental"]["changed_bytes"]  # 1 % of 1024 blocks
     assert 1 <= found["incremental"]["read_amplification"]
@@ -33,6 +35,8 @@ def test_a_small_run_reports_every_figure_of_those_who_took_part(tmp_path: Path)
     for figure in ("verify_mib_s", "peak_rss_mib", "cpu_seconds_per_gib", "index_bytes_per_tib"):
         assert found[figure] > 0
     assert found["no_change_2tib"]["written_bytes"] > 0
+    for step in ("incremental", "no_change_2tib"):
+        assert 0 < found[step]["seconds"] < found[step]["seconds_cold"]
     assert found["prune_seconds"] is None and found["sparse"] is None
     assert {"report.json", "work.lock"} == {path.name for path in tmp_path.iterdir()}, "the disks are gone"
 

@@ -58,7 +58,7 @@ class Course:
             self.no_change(disk)
 
     def dense(self, disk: Disk, repetition: int) -> None:
-        """Full, restore, a change of 1 % of the disk in place, incremental, restore, verify."""
+        """Full, restore, a change of 1 % of the disk in place, incremental, restore, verify, prune."""
         with self._contenders(repetition, self.peers) as (ours, contenders):
             self._full_and_restore("dense", disk, contenders)
             self._floor(disk)
@@ -73,6 +73,7 @@ class Course:
             self.samples.number("verify_stored_bytes", ours.facts["checked_bytes"])
             if ours.facts["findings"]:
                 raise _wrong("The verification of Xenkeep's repository found damage.")
+            self._take("dense.prune", ours, ours.prune)
 
     def sparse(self, disk: Disk, repetition: int) -> None:
         """Full and restore."""

@@ -120,11 +120,21 @@ def verify(order: Order) -> dict[str, Any]:
     return opened.facts | {"checked_bytes": result.checked_bytes, "findings": len(result.findings)}
 
 
+def prune(order: Order) -> dict[str, Any]:
+    """Without the order's point, and without its stay in the trash."""
+    opened = Opened(order)
+    with opened as repository:
+        repository.delete_point(order.point, purge=True)
+        report = repository.prune()
+    return opened.facts | {"deleted_bytes": report.deleted_bytes}
+
+
 VERBS: Mapping[str, Callable[[Order], dict[str, Any]]] = {
     "create": create,
     "backup": backup,
     "restore": restore,
     "verify": verify,
+    "prune": prune,
 }
 
 

@@ -43,6 +43,10 @@ class Xenkeep:
         """Every object of the repository, decoded."""
         return self._run("verify")
 
+    def prune(self) -> Cost:
+        """The first point goes, and what only it needed."""
+        return self._run("prune", point="point-1")
+
     def running(self, cost: Cost) -> Cost:
         """The part of the last command's cost that a mover has whose repository is open already."""
         seconds = cost.seconds - self.facts["opening_seconds"]
@@ -63,7 +67,8 @@ class Xenkeep:
         )
 
     def _run(self, verb: str, **wanted: Any) -> Cost:
-        order = Order(verb, str(self.stored), str(self.cache), point=f"point-{self._points}", **wanted)
+        wanted = {"point": f"point-{self._points}"} | wanted
+        order = Order(verb, str(self.stored), str(self.cache), **wanted)
         file = self._home / "order.json"
         file.write_text(json.dumps(asdict(order)))
         cost, self.facts = run_ours([sys.executable, "-m", "tests.bench.mover_work", str(file)])

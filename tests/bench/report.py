@@ -36,7 +36,7 @@ def figures(samples: Samples, dense_bytes: int, sparse_bytes: int, huge_bytes: i
         "cpu_seconds_per_gib_cold": median(cost.cpu_seconds for cost in full) * GIB / dense_bytes,
         "index_bytes_per_tib": _middle(samples, "index_bytes_per_tib"),
         "index_cache_bytes_per_tib": _middle(samples, "index_cache_bytes_per_tib"),
-        "prune_seconds": None,
+        "prune_seconds": _seconds(samples, "dense.prune", RUNNING),
         "no_change_2tib": _no_change(samples, huge_bytes) if "huge.no_change" in samples.costs else None,
         "samples": {
             "costs": {

@@ -41,7 +41,7 @@ class MoverConfig(BaseConfig):
     )
     compression_level: int = field(
         default=1,
-        metadata=option("zstd level, 1 (fast) to 19 (small)", check=lambda value: _between(1, 19, value)),
+        metadata=option("zstd level, -5 (fast) to 19 (small)", check=lambda value: _between(-5, 19, value)),
     )
     checkpoint_interval: timedelta = field(
         default=timedelta(seconds=5),

@@ -17,6 +17,12 @@ def test_nothing_but_the_files_has_to_be_chosen() -> None:
     assert ("home", 4, 20) == (config.site, config.transfers_at_once, config.transfer_lease.total_seconds())
 
 
+@pytest.mark.parametrize("level", [-5, 1, 19])
+def test_any_level_from_fastest_to_smallest_can_be_chosen(level: int) -> None:
+    config = load(MoverConfig, ENOUGH | {"XENKEEP_COMPRESSION_LEVEL": str(level)})
+    assert level == config.compression_level
+
+
 def test_everything_that_is_wrong_is_named_at_once() -> None:
     wrong = {
         "XENKEEP_SITE": "a.b",

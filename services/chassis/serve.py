@@ -34,6 +34,7 @@ from services.chassis.bus.nats_bus import Bus
 from services.chassis.bus.outbox import Outbox
 from services.chassis.clock import Clock, SystemClock
 from services.chassis.config import BaseConfig
+from services.chassis.core_dumps import forbid_core_dumps
 from services.chassis.errors import XenkeepError
 from services.chassis.ids import IdSource, RandomIds
 from services.chassis.program import Component
@@ -112,6 +113,7 @@ async def run_service(name: str, config: type[C], compose: Compose[C], env: Mapp
     """The exit code the process should have; errors are in the log."""
     set_up_logs(name)
     try:
+        forbid_core_dumps()
         chosen = configuration.load(config, env)
         set_up_logs(name, chosen.log_level, chosen.log_format)
         base = Base(name, chosen)

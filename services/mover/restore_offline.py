@@ -16,6 +16,7 @@ from typing import Any
 
 from xenkeep import status
 
+from services.chassis.core_dumps import forbid_core_dumps
 from services.chassis.errors import DataLoss, InvalidInput, XenkeepError
 from services.mover.adapters.offline_restore import chosen_point, restore_point
 from services.mover.adapters.restore_folder import RestoreFolder
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code."""
     options = _parser().parse_args(arguments)
     try:
+        forbid_core_dumps()
         _run(options, sys.stdin.readline().removesuffix("\n"))
     except XenkeepError as error:
         return _complain(error)

@@ -60,12 +60,13 @@ class HypervisorProcess:
         self._directory = directory
         self._process: Process | None = None
         self.log = directory / "hypervisor.log"
+        self.data = directory / "hypervisor"
 
     async def start(self, crash_at: str = "") -> None:
         tls = self._nats.tls("hypervisor")
         environment = os.environ | {
             "XENKEEP_LISTEN": self.target,
-            "XENKEEP_DATA_DIR": str(self._directory / "hypervisor"),
+            "XENKEEP_DATA_DIR": str(self.data),
             "XENKEEP_TLS_CA": str(tls.ca),
             "XENKEEP_TLS_CERT": str(tls.cert),
             "XENKEEP_TLS_KEY": str(tls.key),

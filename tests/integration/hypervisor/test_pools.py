@@ -2,6 +2,7 @@ import grpc
 import pytest
 from xenkeep.hypervisor.v1 import pool_pb2, pool_pb2_grpc, vm_pb2
 
+from tests.support.exposure import everything_below, leaves_no_core, shown_by
 from tests.support.hypervisor import PATIENCE_S, Lab
 from tests.support.pool import PASSWORD
 
@@ -65,6 +66,17 @@ async def test_a_wrong_password_is_told_with_a_way_out_and_is_nowhere_in_the_log
     assert "not the password" not in log + str(error)
     assert PASSWORD not in log
     assert "OpaqueRef:" not in log
+
+
+async def test_what_the_service_keeps_and_shows_tells_no_password(shared_lab: Lab) -> None:
+    """Its database without the sealing key; its arguments, environment and core dumps."""
+    process = shared_lab.process
+    kept = everything_below(process.data)
+    told = [path.read_bytes() for path in kept if path.name != "sealing.key"] + [shown_by(process.pid)]
+
+    assert {"sealing.key", "hypervisor.sqlite"} <= {path.name for path in kept}
+    assert [] == [data for data in told if PASSWORD.encode() in data]
+    assert leaves_no_core(process.pid)
 
 
 async def test_another_certificate_than_the_agreed_one_gets_no_password(shared_lab: Lab) -> None:

@@ -91,6 +91,11 @@ class MoverProcess:
             assert not ended.done(), self.log.read_text()
             ended.cancel()
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     async def kill(self) -> None:
         await self.end(signal.SIGKILL)
 

@@ -17,6 +17,7 @@ from services.chassis.errors import (
 from services.chassis.rpc.faults import error_from_rpc
 from services.mover.repository import DirectoryStore, open_repository
 from tests.integration.mover.lab import PASSPHRASE, PATIENCE_S, Lab
+from tests.support.exposure import everything_below, leaves_no_core, shown_by
 from tests.support.nats import NatsServer
 from tests.support.seaweed import Seaweed
 
@@ -74,6 +75,19 @@ async def test_a_leaked_passphrase_is_replaced_and_the_mover_goes_on_after_a_res
         asked = repository_pb2.GetRepositoryRequest(name="main")
         again = await stub.GetRepository(asked, timeout=PATIENCE_S)
     assert repository_pb2.Repository.STATE_READY == again.state
+
+
+async def test_what_a_mover_keeps_and_shows_opens_no_repository(lab: Lab, tmp_path: Path) -> None:
+    """Its database, cache and log without the sealing key; its arguments, environment and core dumps."""
+    with open_repository(DirectoryStore(lab.place), PASSPHRASE, tmp_path / "cache") as repository:
+        root = repository._context.keys.root
+    kept = [*everything_below(lab.mover.data), *lab.directory.glob("site.sqlite*")]
+    told = [path.read_bytes() for path in kept if path.name != "sealing.key"]
+    told += [lab.mover.log.read_bytes(), shown_by(lab.mover.pid)]
+
+    assert {"sealing.key", "site.sqlite"} <= {path.name for path in kept}
+    assert [] == [data for data in told if PASSPHRASE.encode() in data or root in data]
+    assert leaves_no_core(lab.mover.pid)
 
 
 async def test_a_new_recovery_key_opens_the_repository(lab: Lab, tmp_path: Path) -> None:

@@ -1,26 +1,17 @@
 """The hypervisor matrix names tests that exist."""
 
-import re
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.support.named_tests import NAMED, ROOT, is_a_test, named_tests, rows
+
 MATRIX = ROOT / "docs/hypervisor-matrix.md"
-NAMED = re.compile(r"`([a-z_0-9/]+\.py)::(\w+)`")
 
 
-def _named() -> list[tuple[str, str]]:
-    return sorted(set(NAMED.findall(MATRIX.read_text())))
-
-
-@pytest.mark.parametrize(("file", "test"), _named())
+@pytest.mark.parametrize(("file", "test"), named_tests(MATRIX))
 def test_a_test_that_is_named_exists(file: str, test: str) -> None:
-    text = (ROOT / "tests" / file).read_text()
-    assert re.search(rf"^(async )?def {test}\(", text, re.MULTILINE)
+    assert is_a_test(file, test)
 
 
 def test_every_row_names_a_test_or_says_what_is_missing() -> None:
-    rows = [line for line in MATRIX.read_text().splitlines() if re.match(r"\| (?!requirement|---)", line)]
-    assert len(rows) > 50
-    assert [row for row in rows if not NAMED.search(row) and "missing" not in row] == []
+    assert len(rows(MATRIX)) > 50
+    assert [row for row in rows(MATRIX) if not NAMED.search(row) and "missing" not in row] == []

@@ -155,7 +155,12 @@ class Lab:
         await self.process.start(crash_at)
 
     async def add_pool(self, host: int = 0, username: str = "root") -> pool_pb2.Pool:
-        address = self.pool.address(host)
+        added = await self.add_another(self.pool.address(host), username)
+        self.pool_id = added.name.removeprefix("pools/")
+        return added
+
+    async def add_another(self, address: str, username: str = "root") -> pool_pb2.Pool:
+        """A pool that the other methods do not ask."""
         probe = await self.pools.ProbePool(pool_pb2.ProbePoolRequest(address=address), timeout=PATIENCE_S)
         request = pool_pb2.CreatePoolRequest(
             address=address,
@@ -163,9 +168,7 @@ class Lab:
             password=PASSWORD,
             certificate_sha256=probe.certificate.sha256,
         )
-        added = await self.pools.CreatePool(request, timeout=PATIENCE_S)
-        self.pool_id = added.name.removeprefix("pools/")
-        return added
+        return await self.pools.CreatePool(request, timeout=PATIENCE_S)
 
     async def vm(self, name: str) -> vm_pb2.Vm:
         return await self.vms.GetVm(vm_pb2.GetVmRequest(name=name), timeout=PATIENCE_S, wait_for_ready=True)

@@ -46,7 +46,7 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
         ha_cluster_stack="xhad",
         ha_enabled=description.ha_enabled,
         coordinator_bias=True,
-        cpu_info={**CPU_FEATURES, "vendor": "GenuineIntel", "socket_count": "1", "cpu_count": "8"},
+        cpu_info={**_cpu(description), "socket_count": "1", "cpu_count": "8"},
     )
     for role, meaning in ROLES:
         pool.create("role", name_label=role, name_description=meaning)
@@ -66,6 +66,10 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
     add_templates(pool)
     await add_vms(pool, description.vms)
     return pool
+
+
+def _cpu(description: PoolDescription) -> dict[str, str]:
+    return {"vendor": "GenuineIntel", **dict.fromkeys(CPU_FEATURES, description.cpu_features)}
 
 
 async def _certificate(pool: Pool, facts: HostDescription) -> HostCertificate:
@@ -98,10 +102,9 @@ def _add_host(
         sched_policy="credit",
         supported_bootloaders=["pygrub", "eliloader"],
         cpu_info={
-            **CPU_FEATURES,
+            **_cpu(pool.description),
             "cpu_count": str(facts.cpus),
             "socket_count": "1",
-            "vendor": "GenuineIntel",
             "speed": "2400.000",
             "modelname": "Simulated CPU",
         },

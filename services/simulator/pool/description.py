@@ -109,7 +109,8 @@ class UserDescription(_Part):
 class PoolDescription(_Part):
     """``data_dir`` must be empty or absent: a simulated pool starts anew. Port 0 takes a free one; then
     there must be one host only, because all hosts of a pool share their ports. ``restrictions`` are
-    features that a licence withholds (``restrict_cbt: "true"``). ``version`` is ``8.0``, ``8.1``, ``8.2``, or
+    features that a licence withholds (``restrict_cbt: "true"``). ``cpu_features`` of every processor, as xapi
+    writes them. ``version`` is ``8.0``, ``8.1``, ``8.2``, or
     that of xapi itself (``23.1.0``)."""
 
     name: str = "simulated"
@@ -126,6 +127,7 @@ class PoolDescription(_Part):
     default_storage: str | None = None
     vms: list[VmDescription] = []
     restrictions: dict[str, Literal["true", "false"]] = {}
+    cpu_features: str = Field("178bfbff-f6f83203-2c100800-00000121", pattern=r"^[0-9a-f]{8}(-[0-9a-f]{8})*$")
     ha_enabled: bool = False
     refusal_delay_s: float = 2.0
 

@@ -157,6 +157,12 @@ async def detach(pool: Pool, vbd_ref: str) -> None:
         await disk_work(pool.repository(vdi["SR"]).deactivate, vdi["uuid"])
 
 
+def _cpu_flags(pool: Pool, hvm: bool) -> dict[str, str]:
+    """What a VM that starts sees of its processor: as much as every host has (xapi: cpuid_helpers.ml)."""
+    cpu = pool.db.only("pool")["cpu_info"]
+    return {"vendor": cpu["vendor"], "features": cpu["features_hvm" if hvm else "features_pv"]}
+
+
 async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") -> None:
     """A domain of the VM runs on ``host``; its disks are attached already."""
     row = pool.db.row("VM", vm)
@@ -189,7 +195,9 @@ async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") 
         else row["generation_id"],
         platform={"device-model": "qemu-upstream-compat", **row["platform"]} if hvm else row["platform"],
         memory_target=row["memory_static_max"],
-        last_boot_CPU_flags={"vendor": "GenuineIntel", "features": ""},
+        last_boot_CPU_flags=row["last_boot_CPU_flags"]
+        if row["power_state"] == "Suspended"
+        else _cpu_flags(pool, hvm),
         hardware_platform_version=2,
         **({} if row["bios_strings"] else {"bios_strings": BIOS_STRINGS}),
     )

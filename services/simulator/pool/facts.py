@@ -76,10 +76,8 @@ ROLES = (
 )
 """Roles that people are given; their permissions are in the data model."""
 HOST_OPERATIONS = ("vm_migrate", "provision", "vm_resume", "evacuate", "vm_start")
-_FEATURES = "178bfbff-f6f83203-2c100800-00000121"
-CPU_FEATURES = {
-    name: _FEATURES for name in ("features_pv", "features_hvm", "features_pv_host", "features_hvm_host")
-}
+CPU_FEATURES = ("features_pv", "features_hvm", "features_pv_host", "features_hvm_host")
+"""Keys of ``cpu_info``: what VMs that start are offered, and what VMs that come with their memory are."""
 BIOS_STRINGS = {
     "bios-vendor": "Xen",
     "bios-version": "",

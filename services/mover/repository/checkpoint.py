@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from services.chassis.errors import Aborted, AlreadyExists, DataLoss, NotFound, PermissionDenied
+from services.chassis.errors import Aborted, AlreadyExists, DataLoss, InvalidInput, NotFound, PermissionDenied
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.format import canonical
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.names import (
     CHECKPOINTS,
+    checked_id,
     checkpoint_prefix,
     lease_prefix,
     parse_pack_name,
@@ -167,15 +168,24 @@ def _decode(data: bytes, chunk_bytes: int, what: str) -> Checkpoint:
     unindexed = tuple(fields.texts("unindexed"))
     if any(parse_pack_name(name) is None for name in unindexed):
         raise damaged(what, "it names something that is no pack")
+    saved_time = fields.optional_text("saved_time") or ""
+    try:
+        aware = not saved_time or datetime.fromisoformat(saved_time).tzinfo is not None
+        transfer_id = checked_id(fields.text("transfer"), "transfer id")
+        point_id = checked_id(fields.text("point"), "point id")
+    except (ValueError, InvalidInput):
+        aware = False
+    if not aware:
+        raise damaged(what, "a name or time in it is none")
     return Checkpoint(
-        fields.text("transfer"),
-        fields.text("point"),
+        transfer_id,
+        point_id,
         fields.optional_text("base_point"),
         unindexed,
         tuple(fields.texts("segments")),
         {disk.disk_id: disk for disk in disks},
         fields.number("stored_bytes"),
-        fields.optional_text("saved_time") or "",
+        saved_time,
     )
 
 

@@ -33,6 +33,8 @@ from tests.unit.repository.world import (
 
 pytestmark = pytest.mark.scenario(36)
 ROUNDS = 150 if THOROUGH else 10
+FOUND = {"checkpoint": [63]}
+"""Seeds that found something once."""
 TAILS = ["x", "99999999", "9" * 20, "²" * 8, "٣" * 8, "ff" * 32, "data/ff/" + "ff" * 32, "t/99999998"]
 
 
@@ -235,7 +237,7 @@ HOSTILE: dict[str, Callable[[Room], None]] = {
 def test_nonsense_under_valid_seals_is_answered_with_errors_of_ours(
     pristine: dict[str, bytes], tmp_path: Path, what: str, injections: Injections
 ) -> None:
-    for seed in range(ROUNDS):
+    for seed in (*range(ROUNDS), *FOUND.get(what, ())):
         room = Room(pristine, tmp_path / "room", seed)
         HOSTILE[what](room)
         with injections.one():

@@ -18,9 +18,11 @@ class Policies:
         """Make a policy; one of that name: Error AlreadyExists."""
         return self._caller.unary(self._stub.CreatePolicy, policy_pb2.CreatePolicyRequest(policy=policy))
 
-    def update(self, policy: policy_pb2.Policy) -> policy_pb2.Policy:
-        """Replace what a policy says; an etag, if set, must be the current one."""
-        return self._caller.unary(self._stub.UpdatePolicy, policy_pb2.UpdatePolicyRequest(policy=policy))
+    def update(self, policy: policy_pb2.Policy, *, validate_only: bool = False) -> policy_pb2.Policy:
+        """Replace what a policy says; an etag, if set, must be the current one. One that says the same stays
+        as it is. ``validate_only`` changes nothing, and answers with what the policy would be."""
+        request = policy_pb2.UpdatePolicyRequest(policy=policy, validate_only=validate_only)
+        return self._caller.unary(self._stub.UpdatePolicy, request)
 
     def get(self, name: str) -> policy_pb2.Policy:
         """One policy, ``policies/{policy}``."""

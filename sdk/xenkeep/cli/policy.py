@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from google.protobuf.json_format import MessageToDict
 from rich.console import RenderableType
 
 from xenkeep.cli.files import read
@@ -46,7 +45,7 @@ def apply(
         elif replace:
             wanted.etag = existing.etag
             policy = xenkeep.policies.update(wanted)
-        elif _said(existing) == _said(wanted):
+        elif xenkeep.policies.update(wanted, validate_only=True).etag == existing.etag:
             policy = existing
         else:
             raise Error(
@@ -117,22 +116,6 @@ def _preview(found: policy_pb2.PreviewPolicyResponse) -> RenderableType:
     ]
     rows += [(missing, "fails", "", "", "There is no such VM.") for missing in found.missing]
     return table(("VM", "METHOD", "GUARANTEES", "GROUP", "NOTE"), rows)
-
-
-def _said(policy: policy_pb2.Policy) -> object:
-    """What a person wrote of it, without what the service adds; what is empty is the same as left out."""
-    bare = policy_pb2.Policy()
-    bare.CopyFrom(policy)
-    for field in ("next_run_time", "etag", "create_time"):
-        bare.ClearField(field)
-    return _filled(MessageToDict(bare))
-
-
-def _filled(data: object) -> object:
-    if isinstance(data, dict):
-        filled = {key: _filled(value) for key, value in data.items()}
-        return {key: value for key, value in filled.items() if value not in ({}, [], "0s")}
-    return data
 
 
 def _which(policy: policy_pb2.Policy) -> str:

@@ -21,7 +21,8 @@ class PolicyApi(policy_pb2_grpc.PolicyServiceServicer):
         return policy_to_proto(await self._policies.create(policy_from_proto(request.policy)))
 
     async def UpdatePolicy(self, request: policy_pb2.UpdatePolicyRequest, context: Any) -> policy_pb2.Policy:
-        return policy_to_proto(await self._policies.update(policy_from_proto(request.policy)))
+        carry_out = self._policies.updated if request.validate_only else self._policies.update
+        return policy_to_proto(await carry_out(policy_from_proto(request.policy)))
 
     async def GetPolicy(self, request: policy_pb2.GetPolicyRequest, context: Any) -> policy_pb2.Policy:
         return policy_to_proto(await self._policies.get(id_in(request.name, "policies")))

@@ -47,6 +47,12 @@ class PolicyBook:
             await work.policies.put(policy)
         return policy
 
+    async def updated(self, wanted: Policy) -> Policy:
+        """What ``update`` would make of the policy; nothing is changed. Raises as ``update``."""
+        await self._check(wanted)
+        current = await self.get(wanted.policy_id)
+        return replaced(current, wanted, self._clock.now(), self._ids.new())
+
     async def get(self, policy_id: str) -> Policy:
         async with self._ledger.reading() as work:
             return known(await work.policies.get(policy_id), policy_id)

@@ -103,7 +103,8 @@ def timed(policy: Policy, now: datetime) -> Policy:
 
 
 def replaced(current: Policy, wanted: Policy, now: datetime, etag: str) -> Policy:
-    """What an update makes of ``current``. Raises FailedPrecondition POLICY_CHANGED for a stale etag."""
+    """What an update makes of ``current``: itself, when ``wanted`` says the same. Raises FailedPrecondition
+    POLICY_CHANGED for a stale etag."""
     if wanted.etag and wanted.etag != current.etag:
         raise FailedPrecondition(
             f"The policy {current.policy_id} was changed by somebody else in the meantime.",
@@ -111,7 +112,12 @@ def replaced(current: Policy, wanted: Policy, now: datetime, etag: str) -> Polic
             hint="Read it again and repeat the change.",
             metadata={"policy": current.policy_id},
         )
-    changed = replace(wanted, create_time=current.create_time, etag=etag, next_run_time=current.next_run_time)
+    kept = replace(
+        wanted, create_time=current.create_time, etag=current.etag, next_run_time=current.next_run_time
+    )
+    if kept == current:
+        return current
+    changed = replace(kept, etag=etag)
     same_times = (wanted.schedule, wanted.time_zone, wanted.paused) == (
         current.schedule,
         current.time_zone,

@@ -1,16 +1,33 @@
 """Policies: what is accepted, and what an update makes of one."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidInput, NotFound
-from services.scheduler.domain.policy import Limits, Policy, RetryRule, Selector, check, timed
+from services.scheduler.domain.capture import Capture, Hook, Moment
+from services.scheduler.domain.groups import Grouping
+from services.scheduler.domain.policy import Limits, Method, Policy, RetryRule, Selector, check, timed
+from services.scheduler.domain.pool_metadata import PoolMetadata
 from services.scheduler.domain.run import PolicyRun
 from tests.unit.scheduler.fakes import World, vm
 
 GOOD = Policy("nightly", Selector(all=True), "main", schedule="0 22 * * *")
+CHANGES: list[dict[str, Any]] = [
+    {"selector": Selector(all=True, excluded_vms=("a",))},
+    {"repository": "repositories/r1"},
+    {"method": Method.OFFLINE},
+    {"schedule": "0 23 * * *"},
+    {"time_zone": "Europe/Berlin"},
+    {"retry": RetryRule(1)},
+    {"limits": Limits(tasks_per_sr=1)},
+    {"paused": True},
+    {"capture": Capture(hooks=(Hook(Moment.BEFORE_SNAPSHOT, "https://hooks.example.com/"),))},
+    {"pool_metadata": PoolMetadata(hosts=True)},
+    {"grouping": Grouping(everything=True)},
+]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +92,35 @@ async def test_an_update_with_a_stale_etag_is_refused() -> None:
     with pytest.raises(FailedPrecondition) as refused:
         await world.policies.update(first)
     assert refused.value.reason == "POLICY_CHANGED"
+
+
+async def test_an_update_that_says_the_same_changes_nothing() -> None:
+    world = World(vm("a"))
+    first = await world.policy(schedule="0 22 * * *")
+    await world.clock.advance(23 * 3600)
+
+    assert await world.policies.update(replace(first, etag="", create_time=None, next_run_time=None)) == first
+    assert world.ledger.policies.kept == {"nightly": first}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
+async def test_what_an_update_would_make_of_a_policy_is_told_before(change: dict[str, Any]) -> None:
+    """Of each field that a person writes, also those that are yet to come."""
+    world = World(vm("a"))
+    first = await world.policy(schedule="0 22 * * *")
+
+    assert await world.policies.updated(replace(first, etag="")) == first
+    other = await world.policies.updated(replace(first, etag="", **change))
+
+    assert other.etag != first.etag
+    assert world.ledger.policies.kept == {"nightly": first}
+
+
+def test_each_field_that_a_person_writes_is_changed_once() -> None:
+    service_adds = {"policy_id", "etag", "create_time", "next_run_time"}
+    assert {each.name for each in fields(Policy)} - service_adds == {
+        name for each in CHANGES for name in each
+    }
 
 
 async def test_an_update_that_leaves_the_times_alone_keeps_a_firing_that_is_due() -> None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from xenkeep.cli import files, policy
+from xenkeep.cli import files
 from xenkeep.cli.channel_file import ChannelFile
 from xenkeep.cli.policy_file import PolicyFile
 from xenkeep.common.v1 import capture_pb2
@@ -95,23 +95,6 @@ def test_a_short_policy_is_enough(tmp_path: Path) -> None:
         made.retry.retries,
     )
     assert not made.options.HasField("offline")
-
-
-def test_a_policy_says_the_same_whatever_the_service_adds(tmp_path: Path) -> None:
-    written_one = files.read(written(tmp_path, FULL_POLICY), PolicyFile, "policy").to_proto()
-    stored = type(written_one).FromString(written_one.SerializeToString())
-    stored.etag = "7"
-    stored.create_time.FromSeconds(1)
-    stored.next_run_time.FromSeconds(2)
-    bare = files.read(
-        written(tmp_path, "name: a\nrepository: b\nall: true\n"), PolicyFile, "policy"
-    ).to_proto()
-    with_empty_options = type(bare).FromString(bare.SerializeToString())
-    with_empty_options.options.disks.SetInParent()
-
-    assert policy._said(written_one) == policy._said(stored)
-    assert policy._said(bare) == policy._said(with_empty_options)
-    assert policy._said(written_one) != policy._said(bare)
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class PolicyServiceStub:
     CreatePolicy: _grpc.UnaryUnaryMultiCallable[_policy_pb2.CreatePolicyRequest, _policy_pb2.Policy]
     """Makes a policy. One of that name: ALREADY_EXISTS."""
     UpdatePolicy: _grpc.UnaryUnaryMultiCallable[_policy_pb2.UpdatePolicyRequest, _policy_pb2.Policy]
-    """Replaces what a policy says."""
+    """Replaces what a policy says. One that says the same already stays as it is, with its etag."""
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_policy_pb2.GetPolicyRequest, _policy_pb2.Policy]
     """Returns one policy."""
     ListPolicies: _grpc.UnaryUnaryMultiCallable[_policy_pb2.ListPoliciesRequest, _policy_pb2.ListPoliciesResponse]
@@ -54,7 +54,7 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     CreatePolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.CreatePolicyRequest, _policy_pb2.Policy]  # type: ignore[assignment]
     """Makes a policy. One of that name: ALREADY_EXISTS."""
     UpdatePolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.UpdatePolicyRequest, _policy_pb2.Policy]  # type: ignore[assignment]
-    """Replaces what a policy says."""
+    """Replaces what a policy says. One that says the same already stays as it is, with its etag."""
     GetPolicy: _aio.UnaryUnaryMultiCallable[_policy_pb2.GetPolicyRequest, _policy_pb2.Policy]  # type: ignore[assignment]
     """Returns one policy."""
     ListPolicies: _aio.UnaryUnaryMultiCallable[_policy_pb2.ListPoliciesRequest, _policy_pb2.ListPoliciesResponse]  # type: ignore[assignment]
@@ -81,7 +81,7 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _policy_pb2.UpdatePolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_policy_pb2.Policy, _abc.Awaitable[_policy_pb2.Policy]]:
-        """Replaces what a policy says."""
+        """Replaces what a policy says. One that says the same already stays as it is, with its etag."""
 
     @_abc_1.abstractmethod
     def GetPolicy(

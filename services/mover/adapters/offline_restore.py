@@ -42,6 +42,7 @@ def restore_point(
     repository.require_restorable(point.point_id)
     files = {disk.disk_id: f"disk-{number}.raw" for number, disk in enumerate(point.disks)}
     exported = [name for name in sorted(point.streams) if name != VM_CONFIGURATION]
+    folder.require_free_names(exported, {CONFIGURATION_FILE, *files.values()})
     streams = sum(point.streams[name].length for name in exported)
     folder.require_room(_needed(repository, point, folder, files) + streams)
     for disk in point.disks:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,11 @@ class RestoreFolder:
                 hint="Give a directory on a larger file system.",
             )
 
+    def require_free_names(self, names: Iterable[str], taken: Collection[str]) -> None:
+        """Raises InvalidInput for a name that is ``taken`` or one of this directory's own."""
+        for name in names:
+            _require(name not in {RESULT, *taken} and not name.endswith(PARTIAL), name)
+
     def complete(self, name: str) -> None:
         """Give a finished file its name; durable on return."""
         with translated("name", name):
@@ -76,12 +81,7 @@ class RestoreFolder:
     def write_pieces(self, name: str, pieces: Iterable[bytes]) -> None:
         """A file of any size, whole or not at all. Raises InvalidInput for a name that could lead elsewhere,
         whatever a repository says."""
-        if not _SAFE.fullmatch(name):
-            raise InvalidInput(
-                f"{name[:100]!r} is no name for a file.",
-                reason="FILE_NAME_INVALID",
-                hint="The restore point was not made by Xenkeep.",
-            )
+        _require(_SAFE.fullmatch(name) is not None, name)
         with translated("write", name):
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
             with os.fdopen(os.open(self.partial(name), flags, 0o600), "wb") as file:
@@ -131,3 +131,12 @@ class RestoreFolder:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _require(allowed: bool, name: str) -> None:
+    if not allowed:
+        raise InvalidInput(
+            f"{name[:100]!r} is no name for a file.",
+            reason="FILE_NAME_INVALID",
+            hint="The restore point was not made by Xenkeep.",
+        )

@@ -7,12 +7,18 @@ from typing import Any
 
 import pytest
 
-from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, ResourceExhausted
+from services.chassis.errors import (
+    AlreadyExists,
+    DataLoss,
+    FailedPrecondition,
+    InvalidInput,
+    ResourceExhausted,
+)
 from services.mover.adapters.offline_restore import restore_point
 from services.mover.adapters.raw_image import RawImage
 from services.mover.adapters.restore_folder import RestoreFolder
 from services.mover.repository import MemoryStore, Repository, RestoreOptions
-from tests.unit.repository.world import MIB, back_up, new_repository, noise
+from tests.unit.repository.world import MIB, OPTIONS, add_disk, back_up, description, new_repository, noise
 
 CLAIM = {"repository": "r", "point": "p"}
 CONTENT = noise(MIB) + bytes(2 * MIB) + noise(512)
@@ -101,4 +107,18 @@ def test_no_room_is_told_before_anything_is_written(
     monkeypatch.setattr("shutil.disk_usage", lambda _: full)
     with pytest.raises(ResourceExhausted, match="1048576 bytes free"):
         _restore(repository, tmp_path / "out")
+    assert {".xenkeep-restore"} == {path.name for path in (tmp_path / "out").iterdir()}
+
+
+@pytest.mark.parametrize("name", ["disk-0.raw", "restored.json", "disk-0.raw.partial"])
+def test_a_stream_cannot_take_the_place_of_another_file(
+    repository: Repository, tmp_path: Path, name: str
+) -> None:
+    with repository.begin_backup("hostile", None, transfer_id=None, options=OPTIONS) as session:
+        add_disk(session, CONTENT)
+        session.stream(name, [b"another disk"], "file")
+        session.commit(description())
+    with RestoreFolder(tmp_path / "out", CLAIM) as folder, pytest.raises(InvalidInput) as caught:
+        restore_point(repository, repository.get_point("hostile"), folder, RestoreOptions(), _quiet)
+    assert "FILE_NAME_INVALID" == caught.value.reason
     assert {".xenkeep-restore"} == {path.name for path in (tmp_path / "out").iterdir()}

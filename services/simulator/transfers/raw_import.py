@@ -107,6 +107,10 @@ class RawImport:
                     break
                 writing = asyncio.create_task(asyncio.to_thread(sink.feed, piece))
                 came += len(piece)
+                if length is None:  # only the format tells the end, and the client may wait for the task
+                    await writing
+                    if sink.complete:
+                        break
                 self._pool.tasks.progress(transfer.task, min(1.0, came / disk.virtual_size))
         finally:
             await asyncio.wait([writing])

@@ -101,6 +101,23 @@ async def test_chunked_import_writes_only_its_frames(web: Web, sdk: Sdk) -> None
     assert image.content == bytes(65536) + b"c" * 4096 + bytes(4 * MIB - 65536 - 4096)
 
 
+async def test_frames_without_an_announced_length_end_with_the_last_one(web: Web, sdk: Sdk) -> None:
+    """The client keeps its side open until the task tells how it went."""
+    disk = await new_disk(sdk)
+    frame = (65536).to_bytes(8, "little") + (4096).to_bytes(4, "little") + b"c" * 4096 + bytes(12)
+    task = await sdk.call("task.create", "import", "")
+    query = f"vdi={disk}&chunked=true&session_id={sdk.session.handle}&task_id={task}"
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    host, _, port = web.address.removeprefix("https://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    writer.write(f"PUT /import_raw_vdi?{query} HTTP/1.0\r\n\r\n".encode())
+    assert b" 200 " in await reader.readline()
+    writer.write(frame)
+    assert (await sdk.wait_for_task(task))["status"] == "success"
+    writer.close()
+
+
 async def test_the_empty_probe_changes_nothing_and_fails_its_task(web: Web, sdk: Sdk) -> None:
     disk = await new_disk(sdk)
     response, task = await web.send("PUT", "/import_raw_vdi", {"vdi": disk}, b"")

@@ -17,12 +17,15 @@ TIMEOUT_S = 600.0
 
 @dataclass(frozen=True)
 class Argument:
-    """``field`` of the request; ``flag`` makes it an option that is either there or not."""
+    """``field`` of the request; ``flag`` makes it an option that is either there or not, ``optional`` one
+    with a value.
+    """
 
     field: str
     help: str
     kind: Callable[[str], Any] = str
     flag: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class Command:
 
     def request(self, arguments: argparse.Namespace) -> Any:
         values = {argument.field: getattr(arguments, argument.field) for argument in self.arguments}
-        return getattr(pb, f"{self.method}Request")(**values)
+        given = {field: value for field, value in values.items() if value is not None}
+        return getattr(pb, f"{self.method}Request")(**given)
 
 
 HOST = Argument("host", "uuid or name of the host")
@@ -49,7 +53,8 @@ COMMANDS = (
     Command("revive-host", "ReviveHost", "a dead host boots", [HOST]),
     Command("designate", "DesignateCoordinator", "a host becomes coordinator", [HOST]),
     Command("restart-toolstack", "RestartToolstack", "sessions and tasks are gone", [HOST]),
-    Command("cut", "CutConnections", "all connections of a host break", [HOST]),
+    Command("cut", "CutConnections", "all connections of a host break",
+            [HOST, Argument("after_bytes", "in the middle: each after so many more", int, optional=True)]),
     Command("replace-certificate", "ReplaceCertificate", "a host gets a new certificate", [HOST]),
     Command("expire-sessions", "ExpireSessions", "everybody was idle for too long"),
     Command("hash-disk", "HashDisk", "SHA-256 of a disk", [DISK]),
@@ -66,7 +71,8 @@ COMMANDS = (
             [VM, Argument("delay_milliseconds", "how long it takes", int),
              Argument("refused", "it does not stop", flag=True)]),
     Command("set-suspend", "SetSuspend", "how a guest takes a request to suspend",
-            [VM, Argument("refused", "it does not sleep", flag=True)]),
+            [VM, Argument("refused", "it does not sleep", flag=True),
+             Argument("reason", "why it says that it cannot", optional=True)]),
     Command("limit-link", "SetLinkSpeed", "how fast a host sends and receives",
             [HOST, Argument("bytes_per_second", "0 is as fast as it can", int)]),
     Command("copy-disk", "CopyDisk", "a disk's contents as a raw, sparse file",
@@ -78,7 +84,8 @@ COMMANDS = (
             [STORAGE, Argument("stalled", "the garbage collector hangs", flag=True)]),
     Command("run-workload", "RunWorkload", "write to a running VM's disk by a script",
             [DISK, Argument("seed", "where places and contents come from", int),
-             Argument("writes", "how many writes", int)]),
+             Argument("writes", "how many writes", int),
+             Argument("write_bytes", "size of each, a multiple of 512", int, optional=True)]),
     Command("forget-deletions", "ForgetDeletions", "older event tokens miss what was deleted",
             [Argument("class_name", "such as VM")]),
 )  # fmt: skip
@@ -94,6 +101,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         for argument in command.arguments:
             if argument.flag:
                 parser.add_argument(f"--{argument.field}", action="store_true", help=argument.help)
+            elif argument.optional:
+                parser.add_argument(f"--{argument.field}", type=argument.kind, help=argument.help)
             else:
                 parser.add_argument(argument.field, type=argument.kind, help=argument.help)
         parser.set_defaults(action=_sender(command))

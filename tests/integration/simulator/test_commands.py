@@ -1,0 +1,89 @@
+"""Every command of the program, to a pool that runs."""
+
+import argparse
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.simulator.control import cli
+from services.simulator.control.server import ControlServer
+from services.simulator.pool.description import DiskDescription, StorageDescription, VmDescription
+from tests.integration.simulator.pools import MIB, Sdk, describe, running
+
+
+class Told:
+    """What the commands print; ``names`` are those that were given."""
+
+    def __init__(self, socket: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.names: set[str] = set()
+        self._socket = socket
+        self._capsys = capsys
+
+    async def __call__(self, name: str, *arguments: str, code: int = 0) -> Any:
+        parser = argparse.ArgumentParser()
+        cli.add_commands(parser.add_subparsers())
+        given = parser.parse_args([name, "--control", str(self._socket), *arguments])
+        self.names.add(name)
+        ended = await asyncio.to_thread(given.action, given)
+        said = self._capsys.readouterr()
+        assert ended == code, said.err
+        return said.err if code else json.loads(said.out)
+
+
+async def test_every_command_reaches_the_pool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    disks = [DiskDescription(size_bytes=4 * MIB, storage="one")]
+    vms = [VmDescription(name="web", host="host-2", disks=disks)]
+    storage = [StorageDescription(name="one"), StorageDescription(name="two")]
+    socket = tmp_path / "control.sock"
+    tell = Told(socket, capsys)
+    description = describe(tmp_path / "pool", hosts=2, vms=vms, storage=storage)
+    async with running(description) as simulation, ControlServer(simulation.pool, socket):
+        sdk = await Sdk(simulation).log_in()
+        (ref,) = await sdk.call("VDI.get_by_name_label", "web disk 0")
+        disk = await sdk.call("VDI.get_uuid", ref)
+        (vm,) = await sdk.call("VM.get_by_name_label", "web")
+
+        empty = (await tell("hash-disk", disk))["sha256"]
+        ran = await tell("run-workload", disk, "7", "3", "--write_bytes", "512")
+        assert ran["writes"] == 3
+        assert (await tell("hash-disk", disk))["sha256"] != empty
+        assert (await tell("copy-disk", disk, str(tmp_path / "copy")))["sizeBytes"] == str(4 * MIB)
+        assert (await tell("attach-guest", disk, str(tmp_path / "guest")))["uri"].startswith("nbd+unix:")
+        await tell("detach-guest", disk)
+        await tell("stall-coalescing", "one", "--stalled")
+        await tell("limit-link", "host-1", "1000000000")
+        await sdk.call("VDI.enable_cbt", ref)
+        await tell("lose-cbt", disk)
+        await sdk.call("VDI.disable_cbt", ref)
+        await tell("fail-snapshot", "web", "0")
+        await sdk.refused("VM.snapshot", vm, "half")
+        await tell("set-shutdown", "web", "0", "--refused")
+        assert (await sdk.refused("VM.clean_shutdown", vm))[0] == "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT"
+        await tell("set-suspend", "web", "--reason", "no tools")
+        await sdk.refused("VM.suspend", vm)
+        await tell("set-suspend", "web")
+        await tell("restrict", "restrict_cbt", "--restricted")
+        await sdk.refused("VDI.enable_cbt", ref)
+        await tell("forget-deletions", "VM")
+        await tell("resize-storage", "one", "1")
+        await sdk.refused("VM.snapshot", vm, "full")
+        await tell("resize-storage", "one", str(1 << 40))
+        assert (await tell("migrate-disk", disk, "two"))["diskId"] != disk
+        assert "host-2" in await tell("kill-host", "host-9", code=1)
+        await tell("cut", "host-2", "--after_bytes", "0")
+        await tell("replace-certificate", "host-2")
+        before = sdk.session.handle
+        await tell("expire-sessions")
+        await sdk.call("VM.get_all")
+        assert sdk.session.handle != before, "the SDK logs in again when its session is gone"
+        await tell("restart-toolstack", "host-1")
+        await tell("designate", "host-2")
+        await tell("kill-host", "host-1")
+        alive = {host["displayName"]: host["alive"] for host in (await tell("state"))["hosts"]}
+        assert alive == {"host-1": False, "host-2": True}
+        await tell("revive-host", "host-1")
+        sdk.close()
+    assert tell.names == {command.name for command in cli.COMMANDS}

@@ -18,11 +18,12 @@ class Vms:
         """One VM by resource name, UUID or its own name."""
         return self._caller.unary(self._stub.GetVm, vm_pb2.GetVmRequest(name=name))
 
-    def list(self, pool: str = "") -> Iterator[vm_pb2.Vm]:
-        """VMs by name, of one pool or of all."""
+    def list(self, pool: str = "", *, templates: bool = False) -> Iterator[vm_pb2.Vm]:
+        """VMs by name, or own templates instead, of one pool or of all."""
         return pages(
             lambda token: self._caller.unary(
-                self._stub.ListVms, vm_pb2.ListVmsRequest(parent=pool, page_token=token)
+                self._stub.ListVms,
+                vm_pb2.ListVmsRequest(parent=pool, page_token=token, templates=templates),
             ),
             lambda page: page.vms,
         )

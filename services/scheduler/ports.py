@@ -137,7 +137,7 @@ class Vms(Protocol):
     """The hypervisor service's inventory."""
 
     async def list_vms(self, pool: str) -> Sequence[Vm]:
-        """All VMs of the pool (name or UUID), of all pools when empty.
+        """All VMs and own templates of the pool (name or UUID), of all pools when empty.
 
         Raises NotFound for an unknown pool, Unavailable or DeadlineExceeded when there is no answer.
         """

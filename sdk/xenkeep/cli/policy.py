@@ -121,7 +121,12 @@ def _preview(found: policy_pb2.PreviewPolicyResponse) -> RenderableType:
 def _which(policy: policy_pb2.Policy) -> str:
     selector = policy.selector
     metadata = "pool metadata" if policy.HasField("pool_metadata") else ""
-    parts = ["all" if selector.all else "", *selector.vms, *(f"tag:{tag}" for tag in selector.tags)]
+    parts = [
+        "all" if selector.all else "",
+        "templates" if selector.templates else "",
+        *selector.vms,
+        *(f"tag:{tag}" for tag in selector.tags),
+    ]
     parts += [f"not {vm}" for vm in selector.excluded_vms]
     pool = f" in {selector.pool}" if selector.pool else ""
     return ", ".join(filter(None, [*parts, metadata])) + pool

@@ -101,6 +101,7 @@ class PolicyFile(FileModel):
     vms: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     all: bool = False
+    templates: bool = False
     exclude: tuple[str, ...] = ()
     method: Literal["normal", "offline", "memory", "quiesced"] = "normal"
     offline: Offline | None = None
@@ -121,8 +122,10 @@ class PolicyFile(FileModel):
 
     @model_validator(mode="after")
     def _selects_something(self) -> "PolicyFile":
-        if not (self.vms or self.tags or self.all or self.pool_metadata):
-            raise ValueError("it selects no VMs; give vms, tags or all: true, or pool_metadata")
+        if not (self.vms or self.tags or self.all or self.templates or self.pool_metadata):
+            raise ValueError(
+                "it selects no VMs; give vms, tags, all: true or templates: true, or pool_metadata"
+            )
         return self
 
     def to_proto(self) -> policy_pb2.Policy:
@@ -130,7 +133,12 @@ class PolicyFile(FileModel):
         return policy_pb2.Policy(
             name=f"policies/{self.name}",
             selector=policy_pb2.VmSelector(
-                pool=self.pool, vms=self.vms, tags=self.tags, all=self.all, excluded_vms=self.exclude
+                pool=self.pool,
+                vms=self.vms,
+                tags=self.tags,
+                all=self.all,
+                excluded_vms=self.exclude,
+                templates=self.templates,
             ),
             repository=self.repository,
             method=capture_pb2.Method.Value(f"METHOD_{self.method.upper()}"),

@@ -18,12 +18,13 @@ app = typer.Typer(help="VMs of the pools.", no_args_is_help=True)
 @app.command("list")
 def list_(
     pool: Annotated[str, typer.Option(help="Only of this pool.")] = "",
+    templates: Annotated[bool, typer.Option(help="Own templates instead of VMs.")] = False,
     json_: Json = False,
 ) -> None:
-    """List the VMs, and the methods a backup of each could use now."""
+    """List the VMs, or own templates, and the methods a backup of each could use now."""
     with client() as xenkeep:
         show_all(
-            xenkeep.vms.list(pool),
+            xenkeep.vms.list(pool, templates=templates),
             ("NAME", "POWER", "HOST", "GUEST", "METHODS", "DISKS", "SIZE", "POOL", "UUID"),
             lambda vm: (
                 vm.display_name,

@@ -69,6 +69,7 @@ class MemoryVm:
     blocked_operations: dict[str, str] = field(default_factory=dict)
     own_snapshots: tuple[OwnSnapshot, ...] = ()
     memory_obstacle: str = ""
+    template: bool = False
     domain_controller_hint: str = ""
     image: str = ""
     cpu: Cpu = field(default_factory=lambda: Cpu("GenuineIntel", ""))

@@ -99,6 +99,7 @@ class MemoryRestores(MemoryObjects):
             macs=told["macs"] if original else {device: "02:ff:ff:ff:ff:ff" for device in told["macs"]},
             target_id=target_id,
             keys=told["keys"] if keys else "",
+            template=told["template"],
             power_state=PowerState.SUSPENDED if memory else PowerState.HALTED,
             image=disks[memory] if memory else "",
         )

@@ -94,7 +94,14 @@ class MemorySnapshots(MemoryObjects):
 
     async def export_configuration(self, vm_id: str) -> bytes:
         vm = self._vm(vm_id)
-        told = {"vm_id": vm_id, "name": vm.name, "disks": vm.disks, "macs": vm.macs, "keys": vm.keys}
+        told = {
+            "vm_id": vm_id,
+            "name": vm.name,
+            "disks": vm.disks,
+            "macs": vm.macs,
+            "keys": vm.keys,
+            "template": vm.template,
+        }
         return json.dumps(told | {"blocked_operations": vm.blocked_operations}).encode()
 
     async def surroundings(self, vm_id: str) -> Surroundings:

@@ -8,6 +8,7 @@ from services.hypervisor.adapters import xapi_checkpoints, xapi_tags
 from services.hypervisor.adapters.xapi_bases import XapiBases, is_base
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
+from services.hypervisor.adapters.xapi_template_holders import holders
 from services.hypervisor.ports.leavings import Leftovers
 
 _log = structlog.get_logger()
@@ -27,6 +28,9 @@ class XapiCleanup:
         """See ports.Snapshots. Disks of a snapshot that was never tagged are found through it: first the
         disks are gathered, then the snapshot goes, because its VBDs keep their data alive."""
         with translating(f"removing the snapshot of backup {source_id}"):
+            for ref in await holders(self._objects, source_id):
+                # The pool waits for a snapshot of it that is being taken: it is found below.
+                await self._objects.destroy_vm(ref)
             vms = await self._objects.snapshot_vms()
             mine = {ref: vm for ref, vm in vms.items() if xapi_tags.source_of(vm) == source_id}
             everything = await self._objects.snapshot_disks()
@@ -52,10 +56,12 @@ class XapiCleanup:
         with translating("looking for leftovers"):
             snapshots = [*(await self._objects.snapshot_vms()).values()]
             snapshots += [vdi for vdi in (await self._objects.snapshot_disks()).values() if not is_base(vdi)]
-            made = [*(await self._objects.where("VM", 'field "is_a_snapshot"="false"')).values()]
+            vms = [*(await self._objects.where("VM", 'field "is_a_snapshot"="false"')).values()]
+            made = [*vms]
             made += (await self._objects.where("VDI", 'field "is_a_snapshot"="false"')).values()
         return Leftovers(
-            source_ids=frozenset(map(xapi_tags.source_of, snapshots)) - {""},
+            source_ids=frozenset([*map(xapi_tags.source_of, snapshots), *map(xapi_tags.holder_of, vms)])
+            - {""},
             target_ids=frozenset(map(xapi_tags.target_of, made)) - {""},
             own_ids=frozenset(
                 xapi_tags.id_if_own(record, self._installation) for record in (*snapshots, *made)

@@ -6,6 +6,7 @@ Only what an event touched is made anew: a batch about one disk of one VM costs 
 from collections import defaultdict
 from typing import Any
 
+from services.hypervisor.adapters import xapi_tags
 from services.hypervisor.adapters.xapi_guests import (
     guest_facts,
     memory_obstacle,
@@ -164,6 +165,7 @@ class Records:
             memory_obstacle=memory_obstacle(record, metrics, self._restrictions()),
             boot_parameters=_boot_parameters(record),
             guest=guest_facts(record, metrics),
+            template=bool(record["is_a_template"]),
         )
 
     def _restrictions(self) -> dict[str, str]:
@@ -209,8 +211,16 @@ class Records:
 
 
 def protectable(vm: Record) -> bool:
-    """Whether a VM record is a VM of somebody's, and not a template, a snapshot or a control domain."""
-    return not (vm["is_a_template"] or vm["is_a_snapshot"] or vm["is_control_domain"])
+    """Whether a VM record is a VM or template of somebody's, and not a default template, a snapshot, a
+    control domain, or made by us to snapshot a template's disks."""
+    default = vm["is_a_template"] and is_default_template(vm)
+    return not (default or vm["is_a_snapshot"] or vm["is_control_domain"] or xapi_tags.holder_of(vm))
+
+
+def is_default_template(vm: Record) -> bool:
+    """Whether it came with the pool; releases before 7.2 say so in other_config (create_templates.ml)."""
+    told = vm.get("is_default_template", False)
+    return bool(told) or vm["other_config"].get("default_template") == "true"
 
 
 def device_order(device: str) -> tuple[int, str]:

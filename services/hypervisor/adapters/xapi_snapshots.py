@@ -15,6 +15,7 @@ from services.hypervisor.adapters.xapi_objects import NULL, Record, XapiObjects
 from services.hypervisor.adapters.xapi_records import device_order, protectable
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
+from services.hypervisor.adapters.xapi_template_holders import XapiTemplateHolders
 from services.hypervisor.adapters.xapi_times import moment
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.tracking import TrackedDisk, Tracking, TrackingOutcome
@@ -38,6 +39,7 @@ class XapiSnapshots:
         self._objects = objects
         self._http = http
         self._installation = installation
+        self._holders = XapiTemplateHolders(session, objects, installation)
 
     async def shape(self, vm_id: str) -> VmShape:
         """See ports.Snapshots."""
@@ -85,7 +87,9 @@ class XapiSnapshots:
     async def has_snapshot(self, vm_id: str, source_id: str) -> bool:
         """See ports.Snapshots."""
         with translating(f"looking for the snapshot of VM {vm_id}"):
-            vm_ref, _ = await self._vm(vm_id)
+            vm_ref, vm = await self._vm(vm_id)
+            if vm["is_a_template"]:
+                vm_ref = await self._holders.find(source_id) or vm_ref
             return await self._find_settled(source_id, vm_ref) is not None
 
     async def take_snapshot(
@@ -98,8 +102,12 @@ class XapiSnapshots:
     ) -> Snapshot:
         """See ports.Snapshots. The tags go on last; until then the name tells whose it is."""
         with translating(f"taking a snapshot of VM {vm_id}"):
-            vm_ref, _ = await self._vm(vm_id)
+            vm_ref, vm = await self._vm(vm_id)
+            if vm["is_a_template"]:
+                vm_ref = await self._holders.find(source_id) or vm_ref
             ref = await self._find_settled(source_id, vm_ref)
+            if ref is None and vm["is_a_template"]:
+                vm_ref = await self._holders.make(source_id, vm, leave_out)
             if ref is None and memory:
                 ref = await xapi_checkpoints.take(self._session, vm_ref, xapi_tags.snapshot_name(source_id))
             elif ref is None:
@@ -114,6 +122,8 @@ class XapiSnapshots:
                 raise XapiFailure("HANDLE_INVALID", ["VM", ref])
             image = await self._suspend_image(source_id, snapshot)
             disks = await self._tag(source_id, ref, snapshot)
+            if vm["is_a_template"]:
+                await self._holders.remove(source_id)
         info = snapshot["snapshot_info"]
         return Snapshot(
             snapshot_vm_id=snapshot["uuid"],
@@ -163,9 +173,9 @@ class XapiSnapshots:
             )
         if not protectable(vm):
             raise InvalidInput(
-                f"{vm['name_label']!r} ({vm_id}) is a template, a snapshot or a control domain.",
+                f"{vm['name_label']!r} ({vm_id}) is a default template, a snapshot or a control domain.",
                 reason="VM_NOT_PROTECTABLE",
-                hint="Choose a VM.",
+                hint="Choose a VM, or a template of your own.",
             )
         return ref, vm
 

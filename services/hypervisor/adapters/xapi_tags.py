@@ -14,6 +14,7 @@ OBJECT = "xenkeep:object"
 INSTALLATION = "xenkeep:installation"
 LINEAGE = "xenkeep:lineage"
 """On what stays of a snapshot for the next incremental: whose."""
+HOLDER = "xenkeep:holder"
 INTERFACE = "xenkeep:vif:"
 _OURS = "xenkeep:"
 _SNAPSHOT = re.compile(r"xenkeep-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -37,13 +38,22 @@ def source_of(record: Record) -> str:
     return named[1] if named else ""
 
 
+def holder_of(record: Record) -> str:
+    """Id of the backup source a VM record was made for to have a template's disks snapshotted together; empty
+    when it is none. It owns no disk."""
+    config = record["other_config"]
+    if record["is_a_snapshot"] or config.get(OBJECT, record["uuid"]) != record["uuid"]:
+        return ""
+    return str(config.get(HOLDER, ""))
+
+
 def target_of(record: Record) -> str:
     """Id of the restore target a VM or VDI record was made for; empty when it is not ours.
 
     A copy made before the object knew its own UUID cannot be told apart; there are seconds in which that
     could happen, of an object nobody has been told of.
     """
-    if record["is_a_snapshot"] or record.get("is_a_template"):
+    if record["is_a_snapshot"]:
         return ""
     config = record["other_config"]
     return str(config.get(TARGET, "")) if config.get(OBJECT, record["uuid"]) == record["uuid"] else ""
@@ -53,7 +63,7 @@ def id_if_own(record: Record, installation: str) -> str:
     """The id of a source or target, if the object proves to have been made by this installation."""
     if record["other_config"].get(INSTALLATION) != installation:
         return ""
-    return source_of(record) or target_of(record)
+    return source_of(record) or target_of(record) or holder_of(record)
 
 
 def tagged(other_config: dict[str, str], tags: dict[str, str]) -> dict[str, str]:

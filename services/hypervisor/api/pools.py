@@ -61,7 +61,7 @@ class VmApi(vm_pb2_grpc.VmServiceServicer):
 
     async def ListVms(self, request: vm_pb2.ListVmsRequest, context: Any) -> vm_pb2.ListVmsResponse:
         shown, more = page(
-            self._vms.all(request.parent),
+            self._vms.all(request.parent, templates=request.templates),
             request.page_size,
             request.page_token,
             lambda each: order_of(each[1]),
@@ -71,7 +71,7 @@ class VmApi(vm_pb2_grpc.VmServiceServicer):
 
 
 def _packed(watch: PoolWatch) -> pool_pb2.Pool:
-    return pool_to_proto(watch.pool, len(watch.picture.vms))
+    return pool_to_proto(watch.pool, sum(not vm.template for vm in watch.picture.vms.values()))
 
 
 def _place(watch: PoolWatch) -> tuple[str, str]:

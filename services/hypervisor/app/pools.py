@@ -157,20 +157,23 @@ class Vms:
         """Why no agent can freeze its guest, "" when one can."""
         return self._agents.obstacle(vm.pool_id, vm.vm_id)
 
-    def all(self, parent: str) -> list[tuple[Pool, Vm]]:
-        """Of one pool, or of all when ``parent`` is empty; by name."""
+    def all(self, parent: str, *, templates: bool = False) -> list[tuple[Pool, Vm]]:
+        """VMs, or ``templates`` instead, of one pool, or of all when ``parent`` is empty; by name."""
         watches = [self._pools.find(parent)] if parent else self._pools.all()
         found = [(watch.pool, vm) for watch in watches for vm in watch.picture.vms.values()]
+        found = [each for each in found if each[1].template is templates]
         return sorted(found, key=lambda each: order_of(each[1]))
 
     def find(self, name: str) -> tuple[Pool, Vm]:
-        """By ``pools/{pool}/vms/{vm}``, UUID or name. Raises NotFound VM_UNKNOWN,
-        InvalidInput VM_AMBIGUOUS."""
+        """By ``pools/{pool}/vms/{vm}``, UUID or name; a template if no VM has that name. Raises NotFound
+        VM_UNKNOWN, InvalidInput VM_AMBIGUOUS."""
         parent, _, wanted = name.rpartition("/vms/")
-        candidates = self.all(parent)
-        found = [each for each in candidates if each[1].vm_id == wanted] or [
-            each for each in candidates if each[1].display_name == wanted
-        ]
+        vms, templates = self.all(parent), self.all(parent, templates=True)
+        found = (
+            [each for each in (*vms, *templates) if each[1].vm_id == wanted]
+            or [each for each in vms if each[1].display_name == wanted]
+            or [each for each in templates if each[1].display_name == wanted]
+        )
         if len(found) > 1:
             raise InvalidInput(
                 f"{len(found)} VMs are called {wanted!r}.",
@@ -182,7 +185,7 @@ class Vms:
             raise NotFound(
                 f"There is no VM {wanted!r}.",
                 reason="VM_UNKNOWN",
-                hint="List the VMs; templates and snapshots are not among them.",
+                hint="List the VMs, or the templates; snapshots are not among them.",
                 metadata={"vm": wanted},
             )
         return found[0]

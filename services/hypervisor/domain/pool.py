@@ -75,6 +75,6 @@ class Picture:
     coordinator: str
     hosts: tuple[Host, ...]
     vms: dict[str, Vm] = field(default_factory=dict)
-    """VMs that can be protected, by UUID: no templates, snapshots or control domains."""
+    """VMs and own templates that can be protected, by UUID."""
     storage_changes: int = 0
     """Grows whenever the pool tells of a disk or a storage repository."""

@@ -43,10 +43,15 @@ def changes(known: Picture, seen: Picture, homes: Mapping[str, str] = NOWHERE) -
         if before is vm or before == vm:
             continue
         kept.append(vm)
-        events += [VmAdded(vm)] if before is None else _vm_events(before, vm, homes.get(vm_id, ""))
+        events += _added(vm) if before is None else _vm_events(before, vm, homes.get(vm_id, ""))
     gone = [vm for vm_id, vm in known.vms.items() if vm_id not in seen.vms]
-    events += [VmRemoved(vm) for vm in gone]
+    events += [VmRemoved(vm) for vm in gone if not vm.template]
     return Changes(tuple(events), tuple(kept), tuple(vm.vm_id for vm in gone))
+
+
+def _added(vm: Vm) -> list[PoolEvent]:
+    """Templates come and go without being told of."""
+    return [] if vm.template else [VmAdded(vm)]
 
 
 def _pool_events(known: Picture, seen: Picture) -> Iterator[PoolEvent]:

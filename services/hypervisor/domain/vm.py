@@ -49,7 +49,7 @@ class NetworkInterface:
 
 @dataclass(frozen=True)
 class Vm:
-    """A VM that can be protected. ``host_id`` is empty unless it runs.
+    """A VM, or a template of somebody's, that can be protected. ``host_id`` is empty unless it runs.
 
     ``shutdown_obstacle``, ``quiesce_obstacle`` and ``memory_obstacle`` are why its guest cannot be asked to
     shut down, why its pool cannot quiesce it, and why its memory cannot be captured; empty when it can.
@@ -74,3 +74,4 @@ class Vm:
     memory_obstacle: str = ""
     boot_parameters: tuple[tuple[str, str], ...] = ()
     guest: GuestFacts = field(default_factory=GuestFacts)
+    template: bool = False

@@ -48,6 +48,7 @@ def vm_to_proto(vm: Vm, pool_display_name: str, agent_obstacle: str = NO_AGENT) 
         boot_parameters=dict(vm.boot_parameters),
         guest=_guest_to_proto(vm.guest),
         method_checks=map(_check_to_proto, checked),
+        template=vm.template,
     )
 
 

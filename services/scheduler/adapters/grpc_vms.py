@@ -27,10 +27,15 @@ class GrpcVms:
 
     async def list_vms(self, pool: str) -> Sequence[Vm]:
         parent = await self.find_pool(pool) if pool else ""
+        return [*await self._listed(parent), *await self._listed(parent, templates=True)]
+
+    async def _listed(self, parent: str, *, templates: bool = False) -> list[Vm]:
         vms: list[Vm] = []
         token = ""
         while True:
-            request = vm_pb2.ListVmsRequest(parent=parent, page_size=PAGE, page_token=token)
+            request = vm_pb2.ListVmsRequest(
+                parent=parent, page_size=PAGE, page_token=token, templates=templates
+            )
             with translated(PEER):
                 page = await self._vms.ListVms(request, timeout=self._timeout)
             vms += map(_vm, page.vms)
@@ -67,7 +72,7 @@ def _vm(vm: vm_pb2.Vm) -> Vm:
         )
     sr_ids = tuple(sorted({disk.sr_id for disk in vm.disks if disk.sr_id}))
     checks = tuple(map(_check, vm.method_checks))
-    return Vm(vm.name, vm.display_name, vm.host_id, frozenset(vm.tags), sr_ids, checks)
+    return Vm(vm.name, vm.display_name, vm.host_id, frozenset(vm.tags), sr_ids, checks, vm.template)
 
 
 def _check(check: vm_pb2.MethodCheck) -> MethodCheck:

@@ -32,13 +32,15 @@ class Method(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """VMs of ``pool`` (of all when empty) that match any of ``vms``, ``tags``, ``all`` and no exclusion."""
+    """VMs of ``pool`` (of all when empty) that match any of ``vms``, ``tags``, ``all`` and no exclusion.
+    ``templates`` are all own ones; one by itself is named like a VM."""
 
     pool: str = ""
     vms: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     all: bool = False
     excluded_vms: tuple[str, ...] = ()
+    templates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +132,11 @@ def _complaints(policy: Policy) -> Iterator[tuple[str, str]]:
     if not ID.fullmatch(policy.policy_id):
         yield "name", "must be 1 to 63 lower-case letters, digits and dashes, a letter first"
     selector = policy.selector
-    if not (selector.vms or selector.tags or selector.all or policy.pool_metadata):
-        yield "selector", "selects nothing: name VMs or tags, choose all, or save pools' metadata"
+    if not (selector.vms or selector.tags or selector.all or selector.templates or policy.pool_metadata):
+        yield (
+            "selector",
+            "selects nothing: name VMs or tags, choose all or templates, or save pools' metadata",
+        )
     names = (*selector.vms, *selector.tags, *selector.excluded_vms)
     if len(names) > MOST_NAMES:
         yield "selector", f"has more than {MOST_NAMES} names; use tags"

@@ -28,6 +28,7 @@ class Vm:
     tags: frozenset[str] = frozenset()
     sr_ids: tuple[str, ...] = ()
     checks: tuple[MethodCheck, ...] = ()
+    template: bool = False
 
     @property
     def vm_id(self) -> str:
@@ -57,10 +58,15 @@ def select(selector: Selector, vms: Iterable[Vm]) -> Selection:
         vms=tuple(
             vm
             for vm in every
-            if vm.name not in excluded and (selector.all or vm.name in named or tags & vm.tags)
+            if vm.name not in excluded and (vm.name in named or _is_meant(vm, selector, tags))
         ),
         missing=tuple(dict.fromkeys(ref for ref in selector.vms if ref not in called)),
     )
+
+
+def _is_meant(vm: Vm, selector: Selector, tags: frozenset[str]) -> bool:
+    """Not by name. VMs made of a template have its tags: those mean VMs only."""
+    return selector.templates if vm.template else selector.all or bool(tags & vm.tags)
 
 
 def check_by_hand(selector: Selector, vms: Iterable[Vm]) -> None:
@@ -85,9 +91,11 @@ def check_by_hand(selector: Selector, vms: Iterable[Vm]) -> None:
 
 
 def _by_reference(vms: Iterable[Vm]) -> Mapping[str, Sequence[Vm]]:
-    """By name, by UUID and by resource name."""
+    """By name, by UUID and by resource name; a template has its name only if no VM has it."""
     found: dict[str, list[Vm]] = {}
-    for vm in vms:
+    for vm in sorted(vms, key=lambda vm: vm.template):
         for reference in {vm.display_name, vm.vm_id, vm.name}:
-            found.setdefault(reference, []).append(vm)
+            others = found.setdefault(reference, [])
+            if not vm.template or all(other.template for other in others):
+                others.append(vm)
     return found

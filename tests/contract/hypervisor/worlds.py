@@ -25,6 +25,10 @@ class World(Protocol):
         """UUID of a halted VM with two disks of 16 MiB and one interface."""
         ...
 
+    async def make_template(self, vm_id: str) -> None: ...
+
+    async def is_template(self, vm_id: str) -> bool: ...
+
     async def guest_writes(self, disk_id: str, block: int) -> None:
         """Puts something new into a block of a live disk."""
         ...
@@ -65,6 +69,12 @@ class MemoryWorld:
     async def new_vm(self) -> str:
         disks = [self.pool.add_disk(f"disk {number}", 16 * 1024 * 1024) for number in range(2)]
         return self.pool.add_vm("vm", *disks).vm_id
+
+    async def make_template(self, vm_id: str) -> None:
+        self.pool.vms[vm_id].template = True
+
+    async def is_template(self, vm_id: str) -> bool:
+        return self.pool.vms[vm_id].template
 
     async def guest_writes(self, disk_id: str, block: int) -> None:
         self.pool.disks[disk_id].blocks[block] = uuid.uuid4().bytes
@@ -108,6 +118,12 @@ class SimulatedWorld:
         [template] = self._call("VM.get_by_name_label", "web")
         ref = self._call("VM.clone", template, f"vm {uuid.uuid4()}")
         return str(self._call("VM.get_uuid", ref))
+
+    async def make_template(self, vm_id: str) -> None:
+        self._call("VM.set_is_a_template", self._call("VM.get_by_uuid", vm_id), True)
+
+    async def is_template(self, vm_id: str) -> bool:
+        return bool(self._call("VM.get_is_a_template", self._call("VM.get_by_uuid", vm_id)))
 
     async def guest_writes(self, disk_id: str, block: int) -> None:
         write = simulator_pb2.GuestWrite(offset_bytes=block * BLOCK_BYTES, data=uuid.uuid4().bytes * 32)

@@ -1,5 +1,7 @@
 """Which VMs a selector means."""
 
+from dataclasses import replace
+
 from services.scheduler.domain.policy import Selector
 from services.scheduler.domain.selection import select
 from tests.unit.scheduler.fakes import vm
@@ -30,3 +32,12 @@ def test_names_nobody_has_are_reported_once_each() -> None:
 def test_an_excluded_vm_that_is_named_is_not_missing() -> None:
     selection = select(Selector(vms=("web",), excluded_vms=("web",)), ALL)
     assert (selection.vms, selection.missing) == ((), ())
+
+
+def test_templates_are_selected_as_such_or_by_name_and_no_other_way() -> None:
+    golden = replace(vm("golden", tags=["prod"]), template=True)
+    named_as_a_vm = replace(vm("mail"), name="pools/p/vms/other", template=True)
+    everything = [*ALL, golden, named_as_a_vm]
+    assert select(Selector(all=True, tags=("prod",)), everything).vms == (DB, MAIL, WEB)
+    assert select(Selector(templates=True), everything).vms == (golden, named_as_a_vm)
+    assert select(Selector(vms=("golden", "mail")), everything).vms == (golden, MAIL)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from xenkeep.common.v1 import capture_pb2 as xenkeep_dot_common_dot_v1_dot_capture__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1exenkeep/hypervisor/v1/vm.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1fxenkeep/common/v1/capture.proto\"\x98\x06\n\x02Vm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x39\n\x0bpower_state\x18\x04 \x01(\x0e\x32$.xenkeep.hypervisor.v1.Vm.PowerState\x12\x0f\n\x07host_id\x18\x05 \x01(\t\x12\x19\n\x11host_display_name\x18\x06 \x01(\t\x12*\n\x05\x64isks\x18\x07 \x03(\x0b\x32\x1b.xenkeep.hypervisor.v1.Disk\x12\x43\n\x12network_interfaces\x18\x08 \x03(\x0b\x32\'.xenkeep.hypervisor.v1.NetworkInterface\x12\x0c\n\x04tags\x18\t \x03(\t\x12\x14\n\x0cmemory_bytes\x18\n \x01(\x04\x12\r\n\x05vcpus\x18\x0b \x01(\x05\x12\x10\n\x08guest_os\x18\x0c \x01(\t\x12\x19\n\x11pool_display_name\x18\r \x01(\t\x12*\n\x07methods\x18\x0e \x03(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x46\n\x0f\x62oot_parameters\x18\x0f \x03(\x0b\x32-.xenkeep.hypervisor.v1.Vm.BootParametersEntry\x12+\n\x05guest\x18\x10 \x01(\x0b\x32\x1c.xenkeep.hypervisor.v1.Guest\x12\x39\n\rmethod_checks\x18\x11 \x03(\x0b\x32\".xenkeep.hypervisor.v1.MethodCheck\x1a\x35\n\x13\x42ootParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x01\n\nPowerState\x12\x1b\n\x17POWER_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12POWER_STATE_HALTED\x10\x01\x12\x16\n\x12POWER_STATE_PAUSED\x10\x02\x12\x17\n\x13POWER_STATE_RUNNING\x10\x03\x12\x19\n\x15POWER_STATE_SUSPENDED\x10\x04\"\xda\x01\n\x05Guest\x12\x0f\n\x07os_name\x18\x01 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x02 \x01(\t\x12\x12\n\nos_version\x18\x03 \x01(\t\x12\x17\n\x0f\x64rivers_version\x18\x04 \x01(\t\x12\x18\n\x10\x64rivers_detected\x18\x05 \x01(\x08\x12\r\n\x05\x61gent\x18\x06 \x01(\x08\x12\x1e\n\x16\x64omain_controller_hint\x18\x07 \x01(\t\x12\x0c\n\x04vtpm\x18\x08 \x01(\x08\x12\x13\n\x0bpassthrough\x18\t \x03(\t\x12\x11\n\taddresses\x18\n \x03(\t\"\xa4\x01\n\x0bMethodCheck\x12)\n\x06method\x18\x01 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x0e\n\x06usable\x18\x02 \x01(\x08\x12\x10\n\x08obstacle\x18\x03 \x01(\t\x12\x33\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x13\n\x0busable_with\x18\x05 \x01(\t\"\x92\x01\n\x04\x44isk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x17\n\x0fsr_display_name\x18\x05 \x01(\t\x12\x17\n\x0f\x63hange_tracking\x18\x06 \x01(\x08\x12\r\n\x05sr_id\x18\x07 \x01(\t\"a\n\x10NetworkInterface\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x1c\n\x14network_display_name\x18\x03 \x01(\t\x12\x12\n\nnetwork_id\x18\x04 \x01(\t\"\x1c\n\x0cGetVmRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"G\n\x0eListVmsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x0fListVmsResponse\x12&\n\x03vms\x18\x01 \x03(\x0b\x32\x19.xenkeep.hypervisor.v1.Vm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xae\x01\n\tVmService\x12G\n\x05GetVm\x12#.xenkeep.hypervisor.v1.GetVmRequest\x1a\x19.xenkeep.hypervisor.v1.Vm\x12X\n\x07ListVms\x12%.xenkeep.hypervisor.v1.ListVmsRequest\x1a&.xenkeep.hypervisor.v1.ListVmsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1exenkeep/hypervisor/v1/vm.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1fxenkeep/common/v1/capture.proto\"\xaa\x06\n\x02Vm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x39\n\x0bpower_state\x18\x04 \x01(\x0e\x32$.xenkeep.hypervisor.v1.Vm.PowerState\x12\x0f\n\x07host_id\x18\x05 \x01(\t\x12\x19\n\x11host_display_name\x18\x06 \x01(\t\x12*\n\x05\x64isks\x18\x07 \x03(\x0b\x32\x1b.xenkeep.hypervisor.v1.Disk\x12\x43\n\x12network_interfaces\x18\x08 \x03(\x0b\x32\'.xenkeep.hypervisor.v1.NetworkInterface\x12\x0c\n\x04tags\x18\t \x03(\t\x12\x14\n\x0cmemory_bytes\x18\n \x01(\x04\x12\r\n\x05vcpus\x18\x0b \x01(\x05\x12\x10\n\x08guest_os\x18\x0c \x01(\t\x12\x19\n\x11pool_display_name\x18\r \x01(\t\x12*\n\x07methods\x18\x0e \x03(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x46\n\x0f\x62oot_parameters\x18\x0f \x03(\x0b\x32-.xenkeep.hypervisor.v1.Vm.BootParametersEntry\x12+\n\x05guest\x18\x10 \x01(\x0b\x32\x1c.xenkeep.hypervisor.v1.Guest\x12\x39\n\rmethod_checks\x18\x11 \x03(\x0b\x32\".xenkeep.hypervisor.v1.MethodCheck\x12\x10\n\x08template\x18\x12 \x01(\x08\x1a\x35\n\x13\x42ootParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x01\n\nPowerState\x12\x1b\n\x17POWER_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12POWER_STATE_HALTED\x10\x01\x12\x16\n\x12POWER_STATE_PAUSED\x10\x02\x12\x17\n\x13POWER_STATE_RUNNING\x10\x03\x12\x19\n\x15POWER_STATE_SUSPENDED\x10\x04\"\xda\x01\n\x05Guest\x12\x0f\n\x07os_name\x18\x01 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x02 \x01(\t\x12\x12\n\nos_version\x18\x03 \x01(\t\x12\x17\n\x0f\x64rivers_version\x18\x04 \x01(\t\x12\x18\n\x10\x64rivers_detected\x18\x05 \x01(\x08\x12\r\n\x05\x61gent\x18\x06 \x01(\x08\x12\x1e\n\x16\x64omain_controller_hint\x18\x07 \x01(\t\x12\x0c\n\x04vtpm\x18\x08 \x01(\x08\x12\x13\n\x0bpassthrough\x18\t \x03(\t\x12\x11\n\taddresses\x18\n \x03(\t\"\xa4\x01\n\x0bMethodCheck\x12)\n\x06method\x18\x01 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x0e\n\x06usable\x18\x02 \x01(\x08\x12\x10\n\x08obstacle\x18\x03 \x01(\t\x12\x33\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x13\n\x0busable_with\x18\x05 \x01(\t\"\x92\x01\n\x04\x44isk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x17\n\x0fsr_display_name\x18\x05 \x01(\t\x12\x17\n\x0f\x63hange_tracking\x18\x06 \x01(\x08\x12\r\n\x05sr_id\x18\x07 \x01(\t\"a\n\x10NetworkInterface\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0b\n\x03mac\x18\x02 \x01(\t\x12\x1c\n\x14network_display_name\x18\x03 \x01(\t\x12\x12\n\nnetwork_id\x18\x04 \x01(\t\"\x1c\n\x0cGetVmRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"Z\n\x0eListVmsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x11\n\ttemplates\x18\x04 \x01(\x08\"R\n\x0fListVmsResponse\x12&\n\x03vms\x18\x01 \x03(\x0b\x32\x19.xenkeep.hypervisor.v1.Vm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xae\x01\n\tVmService\x12G\n\x05GetVm\x12#.xenkeep.hypervisor.v1.GetVmRequest\x1a\x19.xenkeep.hypervisor.v1.Vm\x12X\n\x07ListVms\x12%.xenkeep.hypervisor.v1.ListVmsRequest\x1a&.xenkeep.hypervisor.v1.ListVmsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,25 +35,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VM_BOOTPARAMETERSENTRY']._loaded_options = None
   _globals['_VM_BOOTPARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_VM']._serialized_start=91
-  _globals['_VM']._serialized_end=883
-  _globals['_VM_BOOTPARAMETERSENTRY']._serialized_start=686
-  _globals['_VM_BOOTPARAMETERSENTRY']._serialized_end=739
-  _globals['_VM_POWERSTATE']._serialized_start=742
-  _globals['_VM_POWERSTATE']._serialized_end=883
-  _globals['_GUEST']._serialized_start=886
-  _globals['_GUEST']._serialized_end=1104
-  _globals['_METHODCHECK']._serialized_start=1107
-  _globals['_METHODCHECK']._serialized_end=1271
-  _globals['_DISK']._serialized_start=1274
-  _globals['_DISK']._serialized_end=1420
-  _globals['_NETWORKINTERFACE']._serialized_start=1422
-  _globals['_NETWORKINTERFACE']._serialized_end=1519
-  _globals['_GETVMREQUEST']._serialized_start=1521
-  _globals['_GETVMREQUEST']._serialized_end=1549
-  _globals['_LISTVMSREQUEST']._serialized_start=1551
-  _globals['_LISTVMSREQUEST']._serialized_end=1622
-  _globals['_LISTVMSRESPONSE']._serialized_start=1624
-  _globals['_LISTVMSRESPONSE']._serialized_end=1706
-  _globals['_VMSERVICE']._serialized_start=1709
-  _globals['_VMSERVICE']._serialized_end=1883
+  _globals['_VM']._serialized_end=901
+  _globals['_VM_BOOTPARAMETERSENTRY']._serialized_start=704
+  _globals['_VM_BOOTPARAMETERSENTRY']._serialized_end=757
+  _globals['_VM_POWERSTATE']._serialized_start=760
+  _globals['_VM_POWERSTATE']._serialized_end=901
+  _globals['_GUEST']._serialized_start=904
+  _globals['_GUEST']._serialized_end=1122
+  _globals['_METHODCHECK']._serialized_start=1125
+  _globals['_METHODCHECK']._serialized_end=1289
+  _globals['_DISK']._serialized_start=1292
+  _globals['_DISK']._serialized_end=1438
+  _globals['_NETWORKINTERFACE']._serialized_start=1440
+  _globals['_NETWORKINTERFACE']._serialized_end=1537
+  _globals['_GETVMREQUEST']._serialized_start=1539
+  _globals['_GETVMREQUEST']._serialized_end=1567
+  _globals['_LISTVMSREQUEST']._serialized_start=1569
+  _globals['_LISTVMSREQUEST']._serialized_end=1659
+  _globals['_LISTVMSRESPONSE']._serialized_start=1661
+  _globals['_LISTVMSRESPONSE']._serialized_end=1743
+  _globals['_VMSERVICE']._serialized_start=1746
+  _globals['_VMSERVICE']._serialized_end=1920
 # @@protoc_insertion_point(module_scope)

@@ -94,6 +94,7 @@ class Vm(_message.Message):
     BOOT_PARAMETERS_FIELD_NUMBER: _builtins.int
     GUEST_FIELD_NUMBER: _builtins.int
     METHOD_CHECKS_FIELD_NUMBER: _builtins.int
+    TEMPLATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`pools/{pool}/vms/{vm}`; both ids are UUIDs."""
     display_name: _builtins.str
@@ -114,6 +115,8 @@ class Vm(_message.Message):
     """Operating system as the guest reports it; empty when it does not."""
     pool_display_name: _builtins.str
     """Name of its pool."""
+    template: _builtins.bool
+    """Whether it is a template of somebody's. It is captured and put back like a VM, and is a template again."""
     @_builtins.property
     def disks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Disk]:
         """Its disks, by device."""
@@ -162,10 +165,11 @@ class Vm(_message.Message):
         boot_parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         guest: Global___Guest | None = ...,
         method_checks: _abc.Iterable[Global___MethodCheck] | None = ...,
+        template: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["guest", b"guest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_parameters", b"boot_parameters", "description", b"description", "disks", b"disks", "display_name", b"display_name", "guest", b"guest", "guest_os", b"guest_os", "host_display_name", b"host_display_name", "host_id", b"host_id", "memory_bytes", b"memory_bytes", "method_checks", b"method_checks", "methods", b"methods", "name", b"name", "network_interfaces", b"network_interfaces", "pool_display_name", b"pool_display_name", "power_state", b"power_state", "tags", b"tags", "vcpus", b"vcpus"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_parameters", b"boot_parameters", "description", b"description", "disks", b"disks", "display_name", b"display_name", "guest", b"guest", "guest_os", b"guest_os", "host_display_name", b"host_display_name", "host_id", b"host_id", "memory_bytes", b"memory_bytes", "method_checks", b"method_checks", "methods", b"methods", "name", b"name", "network_interfaces", b"network_interfaces", "pool_display_name", b"pool_display_name", "power_state", b"power_state", "tags", b"tags", "template", b"template", "vcpus", b"vcpus"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -359,7 +363,7 @@ class GetVmRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`pools/{pool}/vms/{vm}`, or the VM's name or UUID when only one VM has it."""
+    """`pools/{pool}/vms/{vm}`, or the VM's name or UUID when only one VM has it; a template's when no VM has it."""
     def __init__(
         self,
         *,
@@ -382,22 +386,26 @@ class ListVmsRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`pools/{pool}` (or its display name), or empty for all pools."""
     page_size: _builtins.int
     """At most this many; 0 means 1000."""
     page_token: _builtins.str
     """From the page before."""
+    templates: _builtins.bool
+    """Own templates instead of VMs."""
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        templates: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "templates", b"templates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -59,7 +59,7 @@ class VmServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListVms(self, request, context):
-        """Lists VMs by name; templates, snapshots and control domains are left out.
+        """Lists VMs by name, or own templates instead; default templates, snapshots and control domains are left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,7 +36,7 @@ class VmServiceStub:
     GetVm: _grpc.UnaryUnaryMultiCallable[_vm_pb2.GetVmRequest, _vm_pb2.Vm]
     """Returns one VM."""
     ListVms: _grpc.UnaryUnaryMultiCallable[_vm_pb2.ListVmsRequest, _vm_pb2.ListVmsResponse]
-    """Lists VMs by name; templates, snapshots and control domains are left out."""
+    """Lists VMs by name, or own templates instead; default templates, snapshots and control domains are left out."""
 
 @_typing.type_check_only
 class VmServiceAsyncStub(VmServiceStub):
@@ -46,7 +46,7 @@ class VmServiceAsyncStub(VmServiceStub):
     GetVm: _aio.UnaryUnaryMultiCallable[_vm_pb2.GetVmRequest, _vm_pb2.Vm]  # type: ignore[assignment]
     """Returns one VM."""
     ListVms: _aio.UnaryUnaryMultiCallable[_vm_pb2.ListVmsRequest, _vm_pb2.ListVmsResponse]  # type: ignore[assignment]
-    """Lists VMs by name; templates, snapshots and control domains are left out."""
+    """Lists VMs by name, or own templates instead; default templates, snapshots and control domains are left out."""
 
 class VmServiceServicer(metaclass=_abc_1.ABCMeta):
     """The VMs of the pools, as the inventory knows them."""
@@ -65,6 +65,6 @@ class VmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vm_pb2.ListVmsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vm_pb2.ListVmsResponse, _abc.Awaitable[_vm_pb2.ListVmsResponse]]:
-        """Lists VMs by name; templates, snapshots and control domains are left out."""
+        """Lists VMs by name, or own templates instead; default templates, snapshots and control domains are left out."""
 
 def add_VmServiceServicer_to_server(servicer: VmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from xenkeep.common.v1 import capture_pb2 as xenkeep_dot_common_dot_v1_dot_capture__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!xenkeep/scheduler/v1/policy.proto\x12\x14xenkeep.scheduler.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\"\xbb\x04\n\x06Policy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x08selector\x18\x02 \x01(\x0b\x32 .xenkeep.scheduler.v1.VmSelector\x12\x12\n\nrepository\x18\x03 \x01(\t\x12)\n\x06method\x18\x04 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x10\n\x08schedule\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12.\n\x05retry\x18\x07 \x01(\x0b\x32\x1f.xenkeep.scheduler.v1.RetryRule\x12,\n\x06limits\x18\x08 \x01(\x0b\x32\x1c.xenkeep.scheduler.v1.Limits\x12\x31\n\rnext_run_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06paused\x18\x0c \x01(\x08\x12\x32\n\x07options\x18\r \x01(\x0b\x32!.xenkeep.common.v1.CaptureOptions\x12\r\n\x05group\x18\x0e \x01(\x08\x12-\n\x06groups\x18\x0f \x03(\x0b\x32\x1d.xenkeep.scheduler.v1.VmGroup\x12\x39\n\rpool_metadata\x18\x10 \x01(\x0b\x32\".xenkeep.scheduler.v1.PoolMetadata\":\n\x07VmGroup\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0b\n\x03vms\x18\x02 \x03(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\"X\n\nVmSelector\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x0b\n\x03vms\x18\x02 \x03(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x0b\n\x03\x61ll\x18\x04 \x01(\x08\x12\x14\n\x0c\x65xcluded_vms\x18\x05 \x03(\t\"\x1d\n\x0cPoolMetadata\x12\r\n\x05hosts\x18\x01 \x01(\x08\"O\n\tRetryRule\x12\x0f\n\x07retries\x18\x01 \x01(\x05\x12\x31\n\x0e\x64\x65lay_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"k\n\x06Limits\x12\x15\n\rtasks_per_run\x18\x01 \x01(\x05\x12\x16\n\x0etasks_per_host\x18\x02 \x01(\x05\x12\x1c\n\x14\x63onnections_per_disk\x18\x03 \x01(\x05\x12\x14\n\x0ctasks_per_sr\x18\x04 \x01(\x05\"C\n\x13\x43reatePolicyRequest\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.xenkeep.scheduler.v1.Policy\"Z\n\x13UpdatePolicyRequest\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.xenkeep.scheduler.v1.Policy\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\" \n\x10GetPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListPoliciesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListPoliciesResponse\x12.\n\x08policies\x18\x01 \x03(\x0b\x32\x1c.xenkeep.scheduler.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65letePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65letePolicyResponse\"0\n\x14PreviewPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02vm\x18\x02 \x01(\t\"V\n\x15PreviewPolicyResponse\x12,\n\x03vms\x18\x01 \x03(\x0b\x32\x1f.xenkeep.scheduler.v1.VmPreview\x12\x0f\n\x07missing\x18\x02 \x03(\t\"\xb0\x01\n\tVmPreview\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x33\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\r\n\x05group\x18\x06 \x01(\t2\xcc\x04\n\rPolicyService\x12W\n\x0c\x43reatePolicy\x12).xenkeep.scheduler.v1.CreatePolicyRequest\x1a\x1c.xenkeep.scheduler.v1.Policy\x12W\n\x0cUpdatePolicy\x12).xenkeep.scheduler.v1.UpdatePolicyRequest\x1a\x1c.xenkeep.scheduler.v1.Policy\x12Q\n\tGetPolicy\x12&.xenkeep.scheduler.v1.GetPolicyRequest\x1a\x1c.xenkeep.scheduler.v1.Policy\x12\x65\n\x0cListPolicies\x12).xenkeep.scheduler.v1.ListPoliciesRequest\x1a*.xenkeep.scheduler.v1.ListPoliciesResponse\x12\x65\n\x0c\x44\x65letePolicy\x12).xenkeep.scheduler.v1.DeletePolicyRequest\x1a*.xenkeep.scheduler.v1.DeletePolicyResponse\x12h\n\rPreviewPolicy\x12*.xenkeep.scheduler.v1.PreviewPolicyRequest\x1a+.xenkeep.scheduler.v1.PreviewPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!xenkeep/scheduler/v1/policy.proto\x12\x14xenkeep.scheduler.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\"\xbb\x04\n\x06Policy\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x08selector\x18\x02 \x01(\x0b\x32 .xenkeep.scheduler.v1.VmSelector\x12\x12\n\nrepository\x18\x03 \x01(\t\x12)\n\x06method\x18\x04 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x10\n\x08schedule\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12.\n\x05retry\x18\x07 \x01(\x0b\x32\x1f.xenkeep.scheduler.v1.RetryRule\x12,\n\x06limits\x18\x08 \x01(\x0b\x32\x1c.xenkeep.scheduler.v1.Limits\x12\x31\n\rnext_run_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06paused\x18\x0c \x01(\x08\x12\x32\n\x07options\x18\r \x01(\x0b\x32!.xenkeep.common.v1.CaptureOptions\x12\r\n\x05group\x18\x0e \x01(\x08\x12-\n\x06groups\x18\x0f \x03(\x0b\x32\x1d.xenkeep.scheduler.v1.VmGroup\x12\x39\n\rpool_metadata\x18\x10 \x01(\x0b\x32\".xenkeep.scheduler.v1.PoolMetadata\":\n\x07VmGroup\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12\x0b\n\x03vms\x18\x02 \x03(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\"k\n\nVmSelector\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x0b\n\x03vms\x18\x02 \x03(\t\x12\x0c\n\x04tags\x18\x03 \x03(\t\x12\x0b\n\x03\x61ll\x18\x04 \x01(\x08\x12\x14\n\x0c\x65xcluded_vms\x18\x05 \x03(\t\x12\x11\n\ttemplates\x18\x06 \x01(\x08\"\x1d\n\x0cPoolMetadata\x12\r\n\x05hosts\x18\x01 \x01(\x08\"O\n\tRetryRule\x12\x0f\n\x07retries\x18\x01 \x01(\x05\x12\x31\n\x0e\x64\x65lay_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"k\n\x06Limits\x12\x15\n\rtasks_per_run\x18\x01 \x01(\x05\x12\x16\n\x0etasks_per_host\x18\x02 \x01(\x05\x12\x1c\n\x14\x63onnections_per_disk\x18\x03 \x01(\x05\x12\x14\n\x0ctasks_per_sr\x18\x04 \x01(\x05\"C\n\x13\x43reatePolicyRequest\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.xenkeep.scheduler.v1.Policy\"Z\n\x13UpdatePolicyRequest\x12,\n\x06policy\x18\x01 \x01(\x0b\x32\x1c.xenkeep.scheduler.v1.Policy\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\" \n\x10GetPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"<\n\x13ListPoliciesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x14ListPoliciesResponse\x12.\n\x08policies\x18\x01 \x03(\x0b\x32\x1c.xenkeep.scheduler.v1.Policy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65letePolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65letePolicyResponse\"0\n\x14PreviewPolicyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02vm\x18\x02 \x01(\t\"V\n\x15PreviewPolicyResponse\x12,\n\x03vms\x18\x01 \x03(\x0b\x32\x1f.xenkeep.scheduler.v1.VmPreview\x12\x0f\n\x07missing\x18\x02 \x03(\t\"\xb0\x01\n\tVmPreview\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x33\n\x0b\x63onsistency\x18\x04 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\r\n\x05group\x18\x06 \x01(\t2\xcc\x04\n\rPolicyService\x12W\n\x0c\x43reatePolicy\x12).xenkeep.scheduler.v1.CreatePolicyRequest\x1a\x1c.xenkeep.scheduler.v1.Policy\x12W\n\x0cUpdatePolicy\x12).xenkeep.scheduler.v1.UpdatePolicyRequest\x1a\x1c.xenkeep.scheduler.v1.Policy\x12Q\n\tGetPolicy\x12&.xenkeep.scheduler.v1.GetPolicyRequest\x1a\x1c.xenkeep.scheduler.v1.Policy\x12\x65\n\x0cListPolicies\x12).xenkeep.scheduler.v1.ListPoliciesRequest\x1a*.xenkeep.scheduler.v1.ListPoliciesResponse\x12\x65\n\x0c\x44\x65letePolicy\x12).xenkeep.scheduler.v1.DeletePolicyRequest\x1a*.xenkeep.scheduler.v1.DeletePolicyResponse\x12h\n\rPreviewPolicy\x12*.xenkeep.scheduler.v1.PreviewPolicyRequest\x1a+.xenkeep.scheduler.v1.PreviewPolicyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,33 +39,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VMGROUP']._serialized_start=731
   _globals['_VMGROUP']._serialized_end=789
   _globals['_VMSELECTOR']._serialized_start=791
-  _globals['_VMSELECTOR']._serialized_end=879
-  _globals['_POOLMETADATA']._serialized_start=881
-  _globals['_POOLMETADATA']._serialized_end=910
-  _globals['_RETRYRULE']._serialized_start=912
-  _globals['_RETRYRULE']._serialized_end=991
-  _globals['_LIMITS']._serialized_start=993
-  _globals['_LIMITS']._serialized_end=1100
-  _globals['_CREATEPOLICYREQUEST']._serialized_start=1102
-  _globals['_CREATEPOLICYREQUEST']._serialized_end=1169
-  _globals['_UPDATEPOLICYREQUEST']._serialized_start=1171
-  _globals['_UPDATEPOLICYREQUEST']._serialized_end=1261
-  _globals['_GETPOLICYREQUEST']._serialized_start=1263
-  _globals['_GETPOLICYREQUEST']._serialized_end=1295
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=1297
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=1357
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1359
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1454
-  _globals['_DELETEPOLICYREQUEST']._serialized_start=1456
-  _globals['_DELETEPOLICYREQUEST']._serialized_end=1491
-  _globals['_DELETEPOLICYRESPONSE']._serialized_start=1493
-  _globals['_DELETEPOLICYRESPONSE']._serialized_end=1515
-  _globals['_PREVIEWPOLICYREQUEST']._serialized_start=1517
-  _globals['_PREVIEWPOLICYREQUEST']._serialized_end=1565
-  _globals['_PREVIEWPOLICYRESPONSE']._serialized_start=1567
-  _globals['_PREVIEWPOLICYRESPONSE']._serialized_end=1653
-  _globals['_VMPREVIEW']._serialized_start=1656
-  _globals['_VMPREVIEW']._serialized_end=1832
-  _globals['_POLICYSERVICE']._serialized_start=1835
-  _globals['_POLICYSERVICE']._serialized_end=2423
+  _globals['_VMSELECTOR']._serialized_end=898
+  _globals['_POOLMETADATA']._serialized_start=900
+  _globals['_POOLMETADATA']._serialized_end=929
+  _globals['_RETRYRULE']._serialized_start=931
+  _globals['_RETRYRULE']._serialized_end=1010
+  _globals['_LIMITS']._serialized_start=1012
+  _globals['_LIMITS']._serialized_end=1119
+  _globals['_CREATEPOLICYREQUEST']._serialized_start=1121
+  _globals['_CREATEPOLICYREQUEST']._serialized_end=1188
+  _globals['_UPDATEPOLICYREQUEST']._serialized_start=1190
+  _globals['_UPDATEPOLICYREQUEST']._serialized_end=1280
+  _globals['_GETPOLICYREQUEST']._serialized_start=1282
+  _globals['_GETPOLICYREQUEST']._serialized_end=1314
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=1316
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=1376
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1378
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1473
+  _globals['_DELETEPOLICYREQUEST']._serialized_start=1475
+  _globals['_DELETEPOLICYREQUEST']._serialized_end=1510
+  _globals['_DELETEPOLICYRESPONSE']._serialized_start=1512
+  _globals['_DELETEPOLICYRESPONSE']._serialized_end=1534
+  _globals['_PREVIEWPOLICYREQUEST']._serialized_start=1536
+  _globals['_PREVIEWPOLICYREQUEST']._serialized_end=1584
+  _globals['_PREVIEWPOLICYRESPONSE']._serialized_start=1586
+  _globals['_PREVIEWPOLICYRESPONSE']._serialized_end=1672
+  _globals['_VMPREVIEW']._serialized_start=1675
+  _globals['_VMPREVIEW']._serialized_end=1851
+  _globals['_POLICYSERVICE']._serialized_start=1854
+  _globals['_POLICYSERVICE']._serialized_end=2442
 # @@protoc_insertion_point(module_scope)

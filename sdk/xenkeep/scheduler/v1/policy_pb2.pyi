@@ -164,10 +164,13 @@ class VmSelector(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     ALL_FIELD_NUMBER: _builtins.int
     EXCLUDED_VMS_FIELD_NUMBER: _builtins.int
+    TEMPLATES_FIELD_NUMBER: _builtins.int
     pool: _builtins.str
     """Pool by name or UUID; empty for all pools."""
     all: _builtins.bool
-    """All VMs of the pool."""
+    """All VMs of the pool; templates are none."""
+    templates: _builtins.bool
+    """All templates of the pool that did not come with it."""
     @_builtins.property
     def vms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """VMs by name or UUID."""
@@ -188,10 +191,11 @@ class VmSelector(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         all: _builtins.bool = ...,
         excluded_vms: _abc.Iterable[_builtins.str] | None = ...,
+        templates: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "excluded_vms", b"excluded_vms", "pool", b"pool", "tags", b"tags", "vms", b"vms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "excluded_vms", b"excluded_vms", "pool", b"pool", "tags", b"tags", "templates", b"templates", "vms", b"vms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,7 +22,7 @@ class MemoryMetadata(MemoryObjects):
         return tuple((each, "host 1") for each in self.host_archives)
 
     async def description(self) -> bytes:
-        return json.dumps({"SR": self.srs}).encode()
+        return json.dumps({"SR": self.srs, "network": [{"name_label": "eth0"}]}).encode()
 
     async def database(self) -> AsyncIterator[bytes]:
         yield self.database_dump

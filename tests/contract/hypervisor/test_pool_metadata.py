@@ -26,9 +26,10 @@ async def test_what_is_no_dump_is_refused_in_the_pools_words(world: World) -> No
     assert await world.pool.check_database(len(nonsense), _pieces(nonsense))
 
 
-async def test_the_description_names_the_storage_and_tells_no_passwords(world: World) -> None:
+async def test_the_description_names_storage_and_networks_and_tells_no_passwords(world: World) -> None:
     told = json.loads(await world.pool.description())
     assert told["SR"]
+    assert told["network"]
     assert "password" not in json.dumps(told).lower()
 
 

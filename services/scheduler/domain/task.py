@@ -134,7 +134,13 @@ def finished(task: Task, transfer_id: str, result: bytes, now: datetime) -> Task
     """Done; also when a cancellation came too late."""
     if not task.hears_of(transfer_id):
         return task
-    return _ended(replace(task, result=result, heard_time=now), TaskState.SUCCEEDED, now)
+    told = replace(task, result=result, heard_time=now, progress=_all_done(task.progress))
+    return _ended(told, TaskState.SUCCEEDED, now)
+
+
+def _all_done(progress: Progress | None) -> Progress | None:
+    """What was heard last may be a second old; whoever succeeded has done everything."""
+    return replace(progress, done_bytes=progress.total_bytes or progress.done_bytes) if progress else None
 
 
 def failed(

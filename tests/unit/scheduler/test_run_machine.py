@@ -186,3 +186,11 @@ def test_a_task_that_fails_while_stopping_is_cancelled_and_keeps_why() -> None:
     stopping = tasks.cancel_asked(tasks.started(task(0), "t1", START), START)
     ended = tasks.failed(stopping, "t1", FAILURE, retryable=True, rule=RULE, now=START)
     assert (ended.state, ended.failure) == (TaskState.CANCELLED, FAILURE)
+
+
+def test_what_succeeded_has_done_everything_though_the_last_words_were_older() -> None:
+    run = step(running(), "start", 0, 1)
+    heard = Progress(total_bytes=200, done_bytes=109, read_bytes=109)
+    told = tasks.progressed(run.tasks[0], "transfer-0-1", heard, START)
+    ended = tasks.finished(told, "transfer-0-1", b"result", START)
+    assert Progress(total_bytes=200, done_bytes=200, read_bytes=109) == ended.progress

@@ -32,7 +32,7 @@ def point(point_id: str, name: str = "web", second: int = 1) -> point_pb2.Point:
 
 
 class Hypervisor(vm_pb2_grpc.VmServiceServicer, pool_pb2_grpc.PoolServiceServicer):
-    """``trouble`` is raised instead of an answer. Lists two VMs to a page."""
+    """``trouble`` is raised instead of an answer. Lists two VMs to a page, and has no templates."""
 
     def __init__(self, *names: str) -> None:
         self.vms = [vm(name, f"host-{number}") for number, name in enumerate(names)]
@@ -41,6 +41,8 @@ class Hypervisor(vm_pb2_grpc.VmServiceServicer, pool_pb2_grpc.PoolServiceService
     async def ListVms(self, request: vm_pb2.ListVmsRequest, context: Any) -> vm_pb2.ListVmsResponse:
         if self.trouble:
             raise self.trouble
+        if request.templates:
+            return vm_pb2.ListVmsResponse()
         start = int(request.page_token or 0)
         more = str(start + 2) if len(self.vms) > start + 2 else ""
         return vm_pb2.ListVmsResponse(vms=self.vms[start : start + 2], next_page_token=more)

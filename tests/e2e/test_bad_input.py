@@ -129,8 +129,16 @@ def test_a_place_where_no_pool_is_is_unavailable(stack: Stack) -> None:
     code, error = stack.refused("pool", "add", "127.0.0.1:1", "--password-file", stack.password_file)
 
     assert (9, "POOL_UNREACHABLE") == (code, error["reason"])
-    assert "127.0.0.1:1" in error["message"]
-    assert "Check that a host is up" in error["hint"]
+    assert "No host of a pool answers at 127.0.0.1, port 1 (" in error["message"]
+    assert "Check the address" in error["hint"]
+
+
+def test_a_certificate_nobody_can_agree_to_has_to_be_named(stack: Stack) -> None:
+    """The input ends before the question is answered."""
+    code, error = stack.refused("pool", "add", stack.pool.address(1), "--password-file", stack.password_file)
+
+    assert (2, "NOBODY_TO_ASK") == (code, error["reason"])
+    assert "with --certificate" in error["hint"]
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def restore(
             "A restore from a repository alone takes a restore point and --to-directory, or neither.",
             "Options for a pool need the services: leave --repository out.",
         )
-    key = secret(secret_file, "Passphrase or recovery key")
+    key = secret(secret_file, "--secret-file", "Passphrase or recovery key")
     wanted = (
         [] if to_directory is None else ["--point", point, "--to-directory", str(to_directory.absolute())]
     )

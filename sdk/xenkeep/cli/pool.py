@@ -6,10 +6,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from xenkeep.cli.asking import ask_consent
 from xenkeep.cli.output import Json, console, details, last_part, moment, show, show_all, show_data, word
 from xenkeep.cli.session import SecretFile, client, secret
 from xenkeep.errors import Error
 from xenkeep.hypervisor.v1 import pool_pb2
+
+_COMPARE = "Compare it with the host's own, then name it with --certificate."
 
 app = typer.Typer(help="Pools of hosts that Xenkeep protects.", no_args_is_help=True)
 
@@ -37,9 +40,9 @@ def add(
             )
         if not json_:
             console.print(_certificate(address, found))
-        if not wanted and not typer.confirm("Is this the pool's certificate?", err=True):
+        if not wanted and not ask_consent("Is this the pool's certificate?", _COMPARE):
             raise Error("Cancelled", "CERTIFICATE_REFUSED", "Nothing was added.")
-        password = secret(password_file, f"Password of {username}")
+        password = secret(password_file, "--password-file", f"Password of {username}")
         pool = xenkeep.pools.add(address, username, password, found.sha256)
     show(pool, lambda: details(_lines(pool)), json_=json_)
 

@@ -36,7 +36,7 @@ Where = Annotated[str, typer.Argument(help="Directory, or URL (file:///...).")]
 @app.command()
 def create(name: str, where: Where, passphrase_file: SecretFile = None, json_: Json = False) -> None:
     """Make a repository in an empty directory. Prints the recovery key once: keep it elsewhere."""
-    passphrase = secret(passphrase_file, "Passphrase of the repository", confirm=True)
+    passphrase = secret(passphrase_file, "--passphrase-file", "Passphrase of the repository", confirm=True)
     with client() as xenkeep:
         made = xenkeep.repositories.create(name, url_of(where), passphrase)
     if json_:
@@ -50,7 +50,7 @@ def create(name: str, where: Where, passphrase_file: SecretFile = None, json_: J
 @app.command("import")
 def import_(name: str, where: Where, secret_file: SecretFile = None, json_: Json = False) -> None:
     """Take an existing repository into service, by passphrase or recovery key."""
-    key = secret(secret_file, "Passphrase or recovery key")
+    key = secret(secret_file, "--secret-file", "Passphrase or recovery key")
     with client() as xenkeep:
         repository = xenkeep.repositories.import_(name, url_of(where), key)
     show(repository, lambda: details(_lines(repository)), json_=json_)

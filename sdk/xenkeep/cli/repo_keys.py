@@ -37,7 +37,9 @@ def add(
             "A recovery key is made for you, and movers do not use it.",
             "Leave --use and --passphrase-file out.",
         )
-    passphrase = "" if recovery else secret(passphrase_file, "New passphrase", confirm=True)
+    passphrase = (
+        "" if recovery else secret(passphrase_file, "--passphrase-file", "New passphrase", confirm=True)
+    )
     with client() as xenkeep:
         added = (
             xenkeep.repositories.add_recovery_key(repository, label)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from xenkeep.cli.asking import ask_secret
 from xenkeep.client import Client
 from xenkeep.errors import Error
 from xenkeep.home import Home
@@ -34,10 +35,13 @@ def client() -> Client:
     return Client(Home.open(home_path()))
 
 
-def secret(file: Path | None, prompt: str, *, confirm: bool = False) -> str:
-    """A secret from a file (its last line break removed) or typed unseen; never an argument."""
+def secret(file: Path | None, option: str, prompt: str, *, confirm: bool = False) -> str:
+    """A secret from a file (its last line break removed) or typed unseen; never an argument.
+
+    ``option`` is the one that names the file: whoever cannot type is told it.
+    """
     if file is None:
-        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
+        return ask_secret(prompt, option, confirm=confirm)
     try:
         text = file.read_text(encoding="utf-8").removesuffix("\n")
     except OSError as error:

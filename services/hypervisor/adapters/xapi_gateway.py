@@ -4,7 +4,7 @@ from cryptography import x509
 
 from services.chassis.clock import Clock
 from services.chassis.config import Secret
-from services.chassis.errors import FailedPrecondition, InvalidInput
+from services.chassis.errors import FailedPrecondition, InvalidInput, Unavailable
 from services.hypervisor.adapters.pinned_https import (
     ConnectFailed,
     ConnectionLost,
@@ -25,7 +25,6 @@ from services.hypervisor.adapters.xapi_session import (
     XapiSession,
     certificate_changed,
     credentials_refused,
-    unreachable,
 )
 from services.hypervisor.domain.pool import Certificate, Member, Pool
 from services.hypervisor.ports.pool import Introduction, PoolConnection
@@ -48,7 +47,7 @@ class XapiGateway:
         try:
             der = await presented_certificate(host, port)
         except ConnectFailed as error:
-            raise unreachable(address, str(error)) from error
+            raise _nobody_at(host, port, error) from error
         certificate = x509.load_der_x509_certificate(der)
         return Certificate(
             sha256=fingerprint(der),
@@ -68,7 +67,7 @@ class XapiGateway:
         except WrongCertificate as wrong:
             raise certificate_changed(address, sha256, wrong.presented) from wrong
         except (ConnectFailed, ConnectionLost) as error:
-            raise unreachable(address, f"{address}: {error}") from error
+            raise _nobody_at(host, port, error) from error
 
     def connect(self, pool: Pool, password: Secret) -> PoolConnection:
         """See ports.PoolGateway."""
@@ -137,6 +136,14 @@ async def _told(https: PinnedHttps, session: str, host: str) -> Introduction:
         coordinator=coordinator["uuid"],
         members=tuple(members),
         missing_rights=rights,
+    )
+
+
+def _nobody_at(host: str, port: int, error: Exception) -> Unavailable:
+    return Unavailable(
+        f"No host of a pool answers at {host}, port {port} ({error}).",
+        reason="POOL_UNREACHABLE",
+        hint="Check the address, that the host is up and the network is open. Without a port it is 443.",
     )
 
 

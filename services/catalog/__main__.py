@@ -15,10 +15,11 @@ from services.catalog.config import CatalogConfig
 from services.catalog.consumers import Consumers
 from services.chassis.bell import Bell, RingingDatabase
 from services.chassis.program import Component
+from services.chassis.rpc.identity import EVERY, Callers
 from services.chassis.serve import Base, serve
 
 MIGRATIONS = "services.catalog.migrations"
-CALLERS = frozenset({"admin", "console", "scheduler"})
+CALLERS: Callers = {"admin": EVERY, "console": EVERY, "scheduler": {"GetRestorePoint"}}
 
 
 def compose(base: Base[CatalogConfig]) -> Sequence[Component]:

@@ -13,6 +13,7 @@ from xenkeep.hypervisor.v1 import (
 )
 
 from services.chassis.program import Component
+from services.chassis.rpc.identity import EVERY, Callers
 from services.chassis.sealing import Sealer
 from services.chassis.serve import Base, serve
 from services.hypervisor.adapters.https_hooks import HttpsHooks
@@ -42,8 +43,11 @@ from services.hypervisor.domain.care import CareLimits
 from services.hypervisor.domain.shares import CONNECTIONS_PER_HOST
 
 KEY_FILE = "sealing.key"
-ASKING = {"admin", "scheduler", "console"}
-MOVING = {"mover", "admin"}
+PEOPLE = {"admin": EVERY, "console": EVERY}
+POOL_CALLERS: Callers = PEOPLE | {"scheduler": {"GetPool", "ListPools"}}
+VM_CALLERS: Callers = PEOPLE | {"scheduler": {"ListVms"}}
+METADATA_CALLERS: Callers = PEOPLE | {"mover": {"ListPoolParts", "ReadPoolPart"}}
+DISK_CALLERS: Callers = {"admin", "mover"}
 
 
 def compose(base: Base[HypervisorConfig]) -> list[Component]:
@@ -75,22 +79,22 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
         base.consumer(database, bus, Consumers(bell.ring).table()),
         base.rpc(
             [
-                (pool_pb2_grpc.add_PoolServiceServicer_to_server, PoolApi(pools), ASKING),
-                (vm_pb2_grpc.add_VmServiceServicer_to_server, VmApi(Vms(pools, agents)), ASKING),
+                (pool_pb2_grpc.add_PoolServiceServicer_to_server, PoolApi(pools), POOL_CALLERS),
+                (vm_pb2_grpc.add_VmServiceServicer_to_server, VmApi(Vms(pools, agents)), VM_CALLERS),
                 (
                     pool_metadata_pb2_grpc.add_PoolMetadataServiceServicer_to_server,
                     PoolMetadataApi(PoolMetadata(pools)),
-                    MOVING,
+                    METADATA_CALLERS,
                 ),
                 (
                     backup_source_pb2_grpc.add_BackupSourceServiceServicer_to_server,
                     BackupSourceApi(sources),
-                    MOVING,
+                    DISK_CALLERS,
                 ),
                 (
                     restore_target_pb2_grpc.add_RestoreTargetServiceServicer_to_server,
                     RestoreTargetApi(targets, pools),
-                    MOVING,
+                    DISK_CALLERS,
                 ),
             ]
         ),

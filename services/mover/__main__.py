@@ -12,6 +12,7 @@ from xenkeep.mover.v1.transfer_pb2_grpc import add_TransferServiceServicer_to_se
 from services.chassis.bell import Bell, RingingDatabase
 from services.chassis.bus.consumer import Consumer
 from services.chassis.program import Component
+from services.chassis.rpc.identity import EVERY, Callers
 from services.chassis.sealing import Sealer
 from services.chassis.serve import Base, serve
 from services.mover.adapters.disks import HypervisorDisks
@@ -43,7 +44,12 @@ from services.mover.domain.transfer import Backup, PoolBackup, Prune, Rebuild, R
 from services.mover.repository import BackupOptions, RestoreOptions
 
 MIGRATIONS = "services.mover.migrations"
-CALLERS = frozenset({"admin", "console", "scheduler", "catalog"})
+PEOPLE = {"admin": EVERY, "console": EVERY}
+REPOSITORY_CALLERS: Callers = PEOPLE | {
+    "scheduler": {"GetRepository"},
+    "catalog": {"GetRepository", "ListRepositories", "ListPoints"},
+}
+TRANSFER_CALLERS: Callers = PEOPLE | {"scheduler": {"GetTransfer"}}
 THREADS_TO_SPARE = 16
 """For answering questions while all transfers hold theirs."""
 _log = structlog.get_logger("xenkeep.mover")
@@ -119,9 +125,9 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
                         PointStreams(shelf),
                         config.site,
                     ),
-                    CALLERS,
+                    REPOSITORY_CALLERS,
                 ),
-                (add_TransferServiceServicer_to_server, TransferApi(transfers), CALLERS),
+                (add_TransferServiceServicer_to_server, TransferApi(transfers), TRANSFER_CALLERS),
             ]
         ),
     ]

@@ -28,6 +28,11 @@ class Call:
         """Full name of the service, for example ``xenkeep.catalog.v1.Catalog``."""
         return self.method.strip("/").rpartition("/")[0]
 
+    @property
+    def name(self) -> str:
+        """Of the method within its service, for example ``GetRestorePoint``."""
+        return self.method.rpartition("/")[2]
+
 
 Guard = Callable[[Call], AbstractAsyncContextManager[None]]
 

@@ -1,4 +1,4 @@
-"""Who may call: the certificate's common name must be among the service's allowed callers."""
+"""Who may call what: the certificate's common name must be among the callers a service allows its methods."""
 
 from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import asynccontextmanager
@@ -7,12 +7,23 @@ from fnmatch import fnmatchcase
 from services.chassis.errors import PermissionDenied, Unauthenticated
 from services.chassis.rpc.call import Call, Guard
 
-ANYONE: frozenset[str] = frozenset({"*"})
+Callers = Set[str] | Mapping[str, Set[str]]
+"""Names or patterns (``mover-*``) of those who may call every method of a service; or each with its
+methods, ``EVERY`` for all."""
+
+EVERY: frozenset[str] = frozenset({"*"})
+ANYONE: Callers = frozenset({"*"})
 """Every holder of a certificate of our authority."""
 
 
-def identity(allowed: Mapping[str, Set[str]]) -> Guard:
-    """``allowed`` maps a service's full name to names or patterns (``mover-*``); what it lacks is closed."""
+def methods_of(callers: Callers) -> Set[str]:
+    """The methods that are named in it."""
+    named = callers.values() if isinstance(callers, Mapping) else ()
+    return {method for methods in named for method in methods} - EVERY
+
+
+def identity(allowed: Mapping[str, Callers]) -> Guard:
+    """``allowed`` maps a service's full name to its callers; a service or method it lacks is closed."""
 
     @asynccontextmanager
     async def guard(call: Call) -> AsyncIterator[None]:
@@ -27,9 +38,9 @@ def identity(allowed: Mapping[str, Set[str]]) -> Guard:
                 hint="Use a certificate with exactly one common name, the service's name.",
             )
         call.caller = names[0]
-        if not any(fnmatchcase(call.caller, pattern) for pattern in allowed.get(call.service, ())):
+        if not _may(call.caller, call.name, allowed.get(call.service, frozenset())):
             raise PermissionDenied(
-                f"{call.caller} may not call {call.service}.",
+                f"{call.caller} may not call {call.name} of {call.service}.",
                 reason="CALLER_NOT_ALLOWED",
                 hint="Call with the certificate of a service that may.",
                 metadata={"caller": call.caller, "service": call.service},
@@ -37,3 +48,12 @@ def identity(allowed: Mapping[str, Set[str]]) -> Guard:
         yield
 
     return guard
+
+
+def _may(caller: str, method: str, callers: Callers) -> bool:
+    if not isinstance(callers, Mapping):
+        callers = dict.fromkeys(callers, EVERY)
+    return any(
+        fnmatchcase(caller, pattern) and (methods == EVERY or method in methods)
+        for pattern, methods in callers.items()
+    )

@@ -1,6 +1,6 @@
 """The door of a service."""
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, Self
 
@@ -15,13 +15,13 @@ from services.chassis.ids import IdSource, RandomIds
 from services.chassis.rpc.call import Guarded
 from services.chassis.rpc.deadline import deadline_required
 from services.chassis.rpc.faults import answered
-from services.chassis.rpc.identity import ANYONE, identity
+from services.chassis.rpc.identity import ANYONE, Callers, identity, methods_of
 from services.chassis.rpc.observe import observed
 from services.chassis.rpc.options import SERVER_OPTIONS
 from services.chassis.tls import TlsFiles, server_credentials
 
-Service = tuple[Callable[[Any, Any], None], Any, Set[str]]
-"""(generated ``add_*Servicer_to_server``, the servicer, names of the callers allowed in)."""
+Service = tuple[Callable[[Any, Any], None], Any, Callers]
+"""(generated ``add_*Servicer_to_server``, the servicer, the callers allowed in)."""
 
 
 class RpcServer:
@@ -53,8 +53,10 @@ class RpcServer:
 
     async def __aenter__(self) -> Self:
         names = _ServiceNames()
-        for add, servicer, _ in self._services:
+        for add, servicer, callers in self._services:
             add(servicer, names)
+            if unknown := {method for method in methods_of(callers) if not hasattr(servicer, method)}:
+                raise ValueError(f"{names.found[-1]} has no methods {sorted(unknown)} to allow anybody")
         allowed = dict(zip(names.found, (callers for _, _, callers in self._services), strict=True))
         system = [health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME]
         guards = (

@@ -23,6 +23,7 @@ from services.chassis.errors import (
 )
 from services.chassis.ids import SequentialIds
 from services.chassis.rpc.channel import channel, translated
+from services.chassis.rpc.identity import EVERY, Callers
 from services.chassis.rpc.server import RpcServer
 from services.chassis.tls import TlsFiles
 from tests.support.echo import SERVICE, Echo, EchoStub, add_echo, struct
@@ -72,6 +73,27 @@ async def test_a_certificate_name_matching_a_pattern_is_let_in_and_another_is_no
             assert error.hint
             streamed = await failure(EchoStub(way).Watch(struct()).read())
             assert streamed.reason == "CALLER_NOT_ALLOWED"
+
+
+async def test_a_caller_may_call_only_the_methods_it_was_given(tmp_path: Path) -> None:
+    callers: Callers = {"scheduler": {"Ask"}, "admin": EVERY}
+    tls = tls_for(tmp_path / "pki", "catalog")
+    async with RpcServer("127.0.0.1:0", tls, [(add_echo, Echo(), callers)]) as server:
+        async with dial(tmp_path, server) as way:
+            assert struct(a=1) == await EchoStub(way).Ask(struct(a=1))
+            refused = await failure(EchoStub(way).Watch(struct()).read())
+            assert "CALLER_NOT_ALLOWED" == refused.reason
+            assert f"scheduler may not call Watch of {SERVICE}." in str(refused)
+        async with dial(tmp_path, server, "admin") as way:
+            assert struct(number=0) == await EchoStub(way).Watch(struct()).read()
+
+
+async def test_rights_to_a_method_that_does_not_exist_stop_a_service(tmp_path: Path) -> None:
+    server = RpcServer(
+        "127.0.0.1:0", tls_for(tmp_path / "pki", "catalog"), [(add_echo, Echo(), {"scheduler": {"Aks"}})]
+    )
+    with pytest.raises(ValueError, match="Aks"):
+        await server.__aenter__()
 
 
 async def test_a_caller_without_a_certificate_or_of_another_authority_is_refused(tmp_path: Path) -> None:

@@ -32,13 +32,14 @@ def compose(base: Base[CatalogConfig]) -> Sequence[Component]:
     bus, mover = base.bus(), base.channel(config.mover)
     shelf = SqlShelf(database)
     movers = GrpcMovers(mover, config.neighbour_deadline, config.listing_deadline)
-    finding, syncing = Finding(shelf), Syncing(shelf, movers, base.clock)
+    consumer = base.consumer(database, bus, Consumers(Projection(), SqlWork).table())
+    finding, syncing = Finding(shelf, consumer), Syncing(shelf, movers, base.clock)
     return [
         database,
         bus,
         base.outbox(database, bus),
         mover,
-        base.consumer(database, bus, Consumers(Projection(), SqlWork).table()),
+        consumer,
         SyncRounds(syncing, bell, base.clock),
         base.rpc([(add_RestorePointServiceServicer_to_server, RestorePointApi(finding, syncing), CALLERS)]),
     ]

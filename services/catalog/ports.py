@@ -11,6 +11,17 @@ from services.catalog.domain.health import Health
 from services.catalog.domain.point import Filter, Point, ProtectedAsset, RestorePoint
 
 
+class News(Protocol):
+    """What the other services tell us."""
+
+    async def caught_up(self, patience_s: float) -> bool:
+        """Whether, within ``patience_s``, everything told before this question has reached the projection.
+
+        Raises Unavailable when nobody can say.
+        """
+        ...
+
+
 class Points(Protocol):
     """The projection. Health is kept for points that are not known (yet) as well."""
 

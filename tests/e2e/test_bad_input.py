@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xenkeep.client import Client
 from xenkeep.demo.pool import PoolControl
 from xenkeep.errors import Error
 from xenkeep.scheduler.v1 import policy_pb2
@@ -335,6 +336,20 @@ def test_a_restore_into_a_pool_that_is_gone_says_so_and_goes_into_another(stack:
     assert error["hint"]
     assert "STATE_SUCCEEDED" == run["state"]
     assert stack.hashes("web") == stack.hashes("rescued"), "both pools were made from the same images"
+
+
+def test_services_may_not_do_what_people_may(stack: Stack) -> None:
+    with Client(stack.home, "catalog") as catalog, pytest.raises(Error) as deleting:
+        catalog.repositories.verify(REPOSITORY, full=False)
+    with Client(stack.home, "scheduler") as scheduler, pytest.raises(Error) as removing:
+        scheduler.pools.remove("Lab")
+
+    for refused in (deleting, removing):
+        assert ("PermissionDenied", "CALLER_NOT_ALLOWED", 8) == (
+            refused.value.kind,
+            refused.value.reason,
+            refused.value.exit_code,
+        )
 
 
 def test_no_log_event_or_argument_tells_a_secret(stack: Stack) -> None:

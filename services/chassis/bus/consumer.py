@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -30,6 +31,8 @@ place.
 LEASE_S = 10.0
 """Also how long order makes everybody wait when NATS was killed and forgot an acknowledgement."""
 FORGET_EVERY = 1000
+LOOK_EVERY_S = 0.5
+"""Another process of the service may be the one that handles what is waited for."""
 HOPELESS = frozenset({"NOT_A_CLOUDEVENT", "MESSAGE_UNREADABLE", "WORKER_DIED"})
 _log = structlog.get_logger("xenkeep.consumer")
 _tracer = trace.get_tracer("xenkeep.bus")
@@ -61,6 +64,26 @@ class Consumer:
         self._subjects = sorted(subjects.of_event(kind) for kind in handlers)
         self._redelivery = redelivery or Redelivery()
         self._clock = clock or SystemClock()
+        self._handled = asyncio.Event()
+
+    async def caught_up(self, patience_s: float) -> bool:
+        """Whether, within ``patience_s``, all events published before this question have been handled.
+
+        Raises Unavailable BUS_UNAVAILABLE when JetStream cannot be asked.
+        """
+        give_up = self._clock.monotonic() + patience_s
+        newest: int | None = None
+        while True:
+            self._handled.clear()
+            place = await self._bus.place(subjects.EVENTS, self._name)
+            newest = place.newest if newest is None else newest
+            if place.handled >= newest:
+                return True
+            if (left := give_up - self._clock.monotonic()) <= 0:
+                return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, LOOK_EVERY_S)):
+                    await self._handled.wait()
 
     async def run(self) -> None:
         """Consume for ever; returns only by cancellation, or Unavailable when the bus was closed."""
@@ -79,6 +102,7 @@ class Consumer:
                 message = await pull.next()
                 outcome = await self._take(message)
                 CONSUMED.labels(self._name, outcome).inc()
+                self._handled.set()
                 handled += 1
                 if handled % FORGET_EVERY == 0:
                     await self._forget_old()

@@ -7,6 +7,7 @@ nats-py would otherwise go on in the clear with a server, or a man in the middle
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Self
 
@@ -30,6 +31,15 @@ _ANSWER_S = 3.0
 _ATTEMPT_S = 10.0
 _SETTLE_S = 1
 _log = structlog.get_logger("xenkeep.bus")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Stream sequences: of the newest message there is, and up to which all that concern a consumer are
+    handled."""
+
+    newest: int
+    handled: int
 
 
 class Bus:
@@ -144,6 +154,18 @@ class Bus:
             await self._nats.flush(timeout=_SETTLE_S)
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise self.unavailable(str(error) or type(error).__name__) from error
+
+    async def place(self, stream: str, consumer: str) -> Place:
+        """How far a durable consumer is. Raises Unavailable BUS_UNAVAILABLE."""
+        try:
+            newest = (await self._jetstream.stream_info(stream)).state.last_seq
+            info = await self._jetstream.consumer_info(stream, consumer)
+        except js_errors.NotFoundError:
+            return Place(newest, 0)
+        except (nats.errors.Error, TimeoutError, OSError) as error:
+            raise self.unavailable(str(error) or type(error).__name__) from error
+        idle = not info.num_pending and not info.num_ack_pending
+        return Place(newest, newest if idle else info.ack_floor.stream_seq if info.ack_floor else 0)
 
     async def _confirmed(self, message: Msg, answer: bytes, timeout_s: float = _ANSWER_S) -> bool:
         try:

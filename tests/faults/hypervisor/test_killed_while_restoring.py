@@ -66,6 +66,10 @@ async def _restore(lab: Lab, mode: "Placement.Mode.ValueType") -> Restore:
     return Restore(lab, request)
 
 
+def _has_macs_of(one: vm_pb2.Vm, other: vm_pb2.Vm) -> bool:
+    return [each.mac for each in one.network_interfaces] == [each.mac for each in other.network_interfaces]
+
+
 def _has_other_disks(before: vm_pb2.Vm, now: vm_pb2.Vm) -> bool:
     return len(now.disks) == len(before.disks) and now.disks != before.disks
 
@@ -129,9 +133,8 @@ async def test_killed_while_making_a_new_vm_one_is_made(lab: Lab) -> None:
         done = await restore.commit(target.name)
         name = restore.request.placement.vm_display_name
         assert 1 == len(await lab.session_call("VM.get_by_name_label", name)), step
-        new = await lab.vm(done.vm)
         web = await lab.vm("web")
-        assert [each.mac for each in web.network_interfaces] == [each.mac for each in new.network_interfaces]
+        await lab.vm_with(done.vm, partial(_has_macs_of, web))
         assert [] == await _tags(lab), step
 
 

@@ -107,7 +107,7 @@ async def test_facts_about_points_become_the_catalog_and_its_events(stack: Stack
     )
     await stack.publish(damage(ONE), committed(ONE), committed(ONE), committed(TWO, second=2), sound)
     assert await stack.heard(4) == ["Added 1", "Damaged 1", "Added 2", "Verified 2"]
-    async with stack.stub("scheduler") as stub:
+    async with stack.stub() as stub:
         broken = await get(stub, ONE[:8])
         assert (broken.state, broken.state_message) == (
             catalog_pb2.RestorePoint.STATE_DAMAGED,

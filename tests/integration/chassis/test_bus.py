@@ -116,6 +116,34 @@ async def test_events_travel_in_order_from_a_transaction_to_a_handler(
             await seen.until(*names, "last")
 
 
+async def test_a_question_can_wait_for_what_was_told_before_it(
+    database: Database, nats_server: NatsServer
+) -> None:
+    seen = Notebook(database)
+    held = asyncio.Event()
+
+    async def slowly(tx: Transaction, event: Message, meta: Meta) -> None:
+        await held.wait()
+        await seen(tx, event, meta)
+
+    async with nats_server.bus() as bus:
+        consumer = Consumer(bus, database, "catalog", {RestorePointRemoved: slowly})
+        assert await consumer.caught_up(0), "nothing was ever told"
+        await publish(database, "one", "two")
+        await Outbox(database, bus).flush()
+        assert not await consumer.caught_up(0), "the consumer is not made yet"
+        async with running(consumer.run()):
+            assert not await consumer.caught_up(0), "the first is held"
+            question = asyncio.create_task(consumer.caught_up(PATIENCE_S))
+            held.set()
+            assert await question
+            assert ["one", "two"] == await seen.written()
+        async with database.begin() as tx:
+            await tx.publish(RestorePointVerified(), subject_id="restorePoints/other")
+        await Outbox(database, bus).flush()
+        assert await consumer.caught_up(0), "others' events are not waited for"
+
+
 def postgres(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
     return Database(request.getfixturevalue("postgres_url"), f"bus-{abs(hash(str(tmp_path)))}")
 

@@ -1,6 +1,6 @@
 """Points and movers in memory."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -58,3 +58,23 @@ class FakeMovers:
 
 def down() -> Unavailable:
     return Unavailable("The mover service cannot be reached.", reason="GRPC_UNAVAILABLE")
+
+
+class Heard:
+    """Everything that was told is known, after ``meanwhile``; unless it is ``behind``, or nobody can say."""
+
+    def __init__(
+        self,
+        meanwhile: Callable[[], Awaitable[None]] | None = None,
+        *,
+        behind: bool = False,
+        away: bool = False,
+    ) -> None:
+        self._meanwhile, self._behind, self._away = meanwhile, behind, away
+
+    async def caught_up(self, patience_s: float) -> bool:
+        if self._away:
+            raise Unavailable("The bus is away.", reason="BUS_UNAVAILABLE")
+        if self._meanwhile:
+            await self._meanwhile()
+        return not self._behind

@@ -10,7 +10,7 @@ from services.catalog.app.projection import Projection
 from services.catalog.domain.facts import Added, Damaged, Fact, Verified
 from services.catalog.domain.point import Filter
 from services.chassis.errors import FailedPrecondition, NotFound
-from tests.unit.catalog.fakes import at, point
+from tests.unit.catalog.fakes import Heard, at, point
 
 PROJECTION = Projection()
 P = "11111111-aaaa"
@@ -37,7 +37,7 @@ async def apply(shelf: MemoryShelf, *which: str) -> None:
 async def test_a_committed_point_can_be_found_and_is_announced_once() -> None:
     shelf = MemoryShelf()
     await apply(shelf, "committed", "committed")
-    found = await Finding(shelf).get(P)
+    found = await Finding(shelf, Heard()).get(P)
     assert (found.point, found.repository_display_name) == (point(P), "main")
     assert kinds(shelf.now.told) == [Added]
 
@@ -47,7 +47,7 @@ async def test_every_order_of_the_same_facts_ends_in_the_same_catalog() -> None:
     for order in itertools.permutations(["committed", "damaged", "sound", "scrubbed"]):
         shelf = MemoryShelf()
         await apply(shelf, *order, *order)
-        found = await Finding(shelf).get(P)
+        found = await Finding(shelf, Heard()).get(P)
         assert kinds(shelf.now.told)[0] is Added
         seen.append(found)
     assert seen == [seen[0]] * len(seen)
@@ -60,7 +60,7 @@ async def test_damage_told_before_the_point_is_announced_with_it() -> None:
     assert shelf.now.told == []
     await apply(shelf, "committed")
     assert kinds(shelf.now.told) == [Added, Damaged]
-    assert (await Finding(shelf).get(P)).health.words == "torn"
+    assert (await Finding(shelf, Heard()).get(P)).health.words == "torn"
 
 
 async def test_the_same_damage_is_announced_once_and_again_after_it_was_repaired() -> None:
@@ -78,7 +78,7 @@ async def test_a_point_that_was_removed_is_not_brought_back_by_a_late_event() ->
         await work.points.remove(P, at(1))
     await apply(shelf, "committed", "damaged", "sound")
     with pytest.raises(NotFound):
-        await Finding(shelf).get(P)
+        await Finding(shelf, Heard()).get(P)
 
 
 async def test_a_repository_keeps_its_newest_name() -> None:
@@ -86,7 +86,7 @@ async def test_a_repository_keeps_its_newest_name() -> None:
     async with shelf.writing() as work:
         await PROJECTION.repository_added(work, "r1", "new", at(5))
         await PROJECTION.committed(work, point(P), "old", at(1))
-    assert (await Finding(shelf).get(P)).repository_display_name == "new"
+    assert (await Finding(shelf, Heard()).get(P)).repository_display_name == "new"
 
 
 async def test_a_point_is_found_by_the_beginning_of_its_id() -> None:
@@ -94,7 +94,7 @@ async def test_a_point_is_found_by_the_beginning_of_its_id() -> None:
     async with shelf.writing() as work:
         for point_id in ("12345678-a", "12345678-b", "87654321-a"):
             await PROJECTION.committed(work, point(point_id), "main", at(0))
-    finding = Finding(shelf)
+    finding = Finding(shelf, Heard())
     assert (await finding.get("87654321")).point.point_id == "87654321-a"
     assert (await finding.get("12345678-B")).point.point_id == "12345678-b"
     for unknown in ("8765432", "99999999", "8765%%%%", ""):
@@ -110,7 +110,7 @@ async def test_points_of_an_asset_are_found_under_any_name_it_had() -> None:
         for number, name in enumerate(("web", "web", "www")):
             await PROJECTION.committed(work, point(f"p{number}", name=name, minute=number), "main", at(0))
         await PROJECTION.committed(work, point("q", asset="a2", name="db"), "main", at(0))
-    finding = Finding(shelf)
+    finding = Finding(shelf, Heard())
     for asset in ("web", "www", "a1"):
         found = await finding.page(Filter(asset=asset), None, 10)
         assert [each.point.point_id for each in found] == ["p2", "p1", "p0"]

@@ -1,0 +1,56 @@
+"""What was told before a question is part of its answer."""
+
+from functools import partial
+
+import pytest
+
+from services.catalog.adapters.memory_shelf import MemoryShelf
+from services.catalog.app.finding import Finding
+from services.catalog.app.projection import Projection
+from services.catalog.domain.point import Filter
+from services.chassis.errors import Unavailable
+from tests.unit.catalog.fakes import Heard, at, point
+
+P = "11111111-aaaa"
+
+
+async def commit(shelf: MemoryShelf) -> None:
+    async with shelf.writing() as work:
+        await Projection().committed(work, point(P), "main", at(0))
+
+
+async def test_a_point_that_is_on_its_way_is_found() -> None:
+    shelf = MemoryShelf()
+
+    found = await Finding(shelf, Heard(partial(commit, shelf))).get(P)
+
+    assert P == found.point.point_id
+
+
+async def test_a_list_has_the_point_that_is_on_its_way_and_so_have_assets() -> None:
+    for question in ("page", "assets"):
+        shelf = MemoryShelf()
+        finding = Finding(shelf, Heard(partial(commit, shelf)))
+
+        listed = await (finding.page(Filter(), None, 10) if question == "page" else finding.assets(None, 10))
+
+        assert 1 == len(listed), question
+
+
+async def test_while_events_are_left_to_read_nobody_says_that_a_point_is_not_there() -> None:
+    with pytest.raises(Unavailable) as behind:
+        await Finding(MemoryShelf(), Heard(behind=True)).get(P)
+    with pytest.raises(Unavailable) as away:
+        await Finding(MemoryShelf(), Heard(away=True)).get(P)
+
+    assert ("CATALOG_BEHIND", "BUS_UNAVAILABLE") == (behind.value.reason, away.value.reason)
+
+
+async def test_without_the_bus_what_is_known_is_listed() -> None:
+    shelf = MemoryShelf()
+    await commit(shelf)
+
+    for heard in (Heard(away=True), Heard(behind=True)):
+        finding = Finding(shelf, heard)
+        assert 1 == len(await finding.page(Filter(), None, 10)) == len(await finding.assets(None, 10))
+        assert P == (await finding.get(P)).point.point_id

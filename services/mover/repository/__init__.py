@@ -3,6 +3,7 @@
 A synchronous, threaded library that knows nothing of services, messages or hypervisors.
 """
 
+from services.mover.repository.copying.report import CopyOptions, CopyReport
 from services.mover.repository.extents import Extent
 from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES
 from services.mover.repository.format.names import FORMAT_VERSION
@@ -32,6 +33,8 @@ __all__ = [
     "BackupSession",
     "BlockSource",
     "BlockTarget",
+    "CopyOptions",
+    "CopyReport",
     "DirectoryStore",
     "Disk",
     "DiskRequest",

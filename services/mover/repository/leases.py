@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 from services.chassis.errors import (
     Aborted,
@@ -23,6 +23,7 @@ from services.mover.repository.plans import Plans, listed_plan_ids, listed_plans
 from services.mover.repository.points import exists, is_revoked, require_new
 
 BEAT_SECONDS: Final = 60.0
+TAKEN_OVER: Final = "TRANSFER_TAKEN_OVER"
 _DIGITS: Final = 8
 _LOOKS: Final = 8
 _PASSING: Final = (Unavailable, ResourceExhausted)
@@ -46,7 +47,7 @@ class WriterLease:
             except AlreadyExists:
                 raise Aborted(
                     f"Another mover makes point {self._lease.point_id} now.",
-                    reason="TRANSFER_TAKEN_OVER",
+                    reason=TAKEN_OVER,
                     hint="Nothing to do: the other mover goes on from the last checkpoint.",
                 ) from None
             self._number += 1
@@ -76,10 +77,16 @@ class WriterLease:
         return f"{lease_prefix(self._lease.point_id)}{number:0{_DIGITS}d}"
 
 
+class Beating(Protocol):
+    """Has to show that it lives."""
+
+    def beat(self) -> None: ...
+
+
 class LeaseKeeper:
     """Beats as long as the session lasts, in a thread of the session's flow."""
 
-    def __init__(self, flow: Flow, lease: WriterLease, on_notice: Listener, seconds: float) -> None:
+    def __init__(self, flow: Flow, lease: Beating, on_notice: Listener, seconds: float) -> None:
         self._flow = flow
         self._lease = lease
         self._notice = on_notice

@@ -3,11 +3,15 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.chassis.errors import AlreadyExists, DataLoss, NotFound
 from services.mover.repository.checkpoint import remove_checkpoints
 from services.mover.repository.compare import compare_disk
 from services.mover.repository.context import Context
+from services.mover.repository.copying.copy import Copy
+from services.mover.repository.copying.report import CopyListener, CopyOptions, CopyReport
+from services.mover.repository.copying.target import open_target
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.extents import Extent
 from services.mover.repository.format.point import RestorePoint
@@ -32,6 +36,7 @@ from services.mover.repository.reserve import load_ballast
 from services.mover.repository.restorable import known_damage, require_restorable
 from services.mover.repository.restore import RestoreOptions, data_extents, read_range, restore_disk
 from services.mover.repository.session import BackupSession
+from services.mover.repository.store import Store
 from services.mover.repository.streamreader import read_stream
 from services.mover.repository.trash import (
     Trashed,
@@ -170,6 +175,34 @@ class Repository:
         notices = len(self._notices)
         report = Prune(self._context, options, writing or BackupOptions(), listener, cancel).run()
         report.notices = self._notices[notices:]
+        return report
+
+    def copy_to(
+        self,
+        target: Store,
+        cache_dir: Path,
+        options: CopyOptions | None = None,
+        *,
+        listener: CopyListener | None = None,
+        cancel: threading.Event | None = None,
+    ) -> CopyReport:
+        """Bring the chosen points to a place that is empty or a copy of this repository, sealed as they are.
+
+        ``cache_dir`` keeps what is known of the place's index. Nothing is removed there. Raises InvalidInput
+        or FailedPrecondition for a place that cannot take them, Cancelled, Aborted when another copy goes on
+        with it, and what the place raises. Whatever ends it, the next one goes on.
+        """
+        notices: list[tuple[str, str]] = []
+
+        def note(code: str, message: str) -> None:
+            notices.append((code, message))
+
+        there = open_target(self._context, target, cache_dir, note)
+        try:
+            report = Copy(self._context, there, options or CopyOptions(), listener, cancel).run()
+        finally:
+            there.index.close()
+        report.notices = notices
         return report
 
     def known_damage(self, point_id: str) -> str:

@@ -1,0 +1,133 @@
+"""Making copied points at the target, under leases as any writer."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from services.chassis.errors import Aborted, AlreadyExists, NotFound, PermissionDenied
+from services.mover.repository.context import Context
+from services.mover.repository.flow import Flow
+from services.mover.repository.format.names import point_name
+from services.mover.repository.leases import (
+    BEAT_SECONDS,
+    TAKEN_OVER,
+    LeaseKeeper,
+    WriterLease,
+    remove_leases,
+    take_lease,
+)
+from services.mover.repository.objects import put_same
+from services.mover.repository.plans import Plans
+from services.mover.repository.points import is_revoked
+
+
+class Writers:
+    """Leases on the points that are being copied, beaten until all are done."""
+
+    def __init__(self, target: Context) -> None:
+        self._target = target
+        self._leases: dict[str, WriterLease] = {}
+        self._lock = threading.Lock()
+
+    def take(self, point_id: str) -> str:
+        """Announce that ``point_id`` is being made, before anything is relied on. The reason if it cannot be.
+
+        A copy that was killed may have been revoked by a prune since. Its point has no other name to be made
+        under, so the revocation goes, now that a lease is there for whoever prunes next.
+        """
+        name = point_name(point_id)
+        lease = take_lease(self._target, point_id)
+        if is_revoked(self._target, name):
+            try:
+                self._target.store.delete(name)
+            except PermissionDenied as error:
+                lease.release()
+                return f"A prune of the copy revoked it after an earlier copy had died. {error.message}"
+        with self._lock:
+            self._leases[point_id] = lease
+        return ""
+
+    @property
+    def plans(self) -> Plans:
+        """What none of them may rely on."""
+        each = [lease.plans for lease in self._leases.values()]
+        return Plans(
+            tuple(plan for plans in each for plan in plans.readable),
+            tuple(id_ for plans in each for id_ in plans.unreadable),
+            frozenset().union(*(plans.hidden for plans in each)),
+        )
+
+    def beat(self) -> None:
+        """Show that the writers live; raises Aborted when one was replaced or revoked."""
+        with self._lock:
+            held = list(self._leases)
+        for point_id in held:
+            with self._lock:
+                if (lease := self._leases.get(point_id)) is not None:
+                    self._still_wanted(point_id, lease.beat)
+
+    def make(self, source: Context, point_id: str) -> str:
+        """Create the point at the target. The reason when it cannot be any more, or "".
+
+        Raises Aborted when it was replaced or revoked.
+        """
+        name = point_name(point_id)
+        try:
+            data = source.store.get(name)
+        except NotFound:
+            return "It was deleted while it was copied."
+        with self._lock:
+            lease = self._leases.get(point_id)
+            if lease is None or not self._still_wanted(point_id, lease.require):
+                return ""
+            del self._leases[point_id]
+        try:
+            put_same(self._target.store, name, [data])
+        except AlreadyExists:
+            if is_revoked(self._target, name):
+                raise self._lost(point_id) from None
+        remove_leases(self._target, point_id)
+        return ""
+
+    def _still_wanted(self, point_id: str, prove: Callable[[], None]) -> bool:
+        """False when another copy made the point; raises Aborted when ours must not."""
+        try:
+            prove()
+        except AlreadyExists:
+            del self._leases[point_id]
+            return False
+        except Aborted as error:
+            if error.reason == TAKEN_OVER:
+                raise
+            raise self._lost(point_id) from error
+        return True
+
+    def _lost(self, point_id: str) -> Aborted:
+        return Aborted(
+            f"A prune of {self._target.store.location} took the right to make point {point_id} away: the copy"
+            " did not show itself for too long.",
+            reason="COPY_LEASE_LOST",
+            hint="Start the copy again: what is still there is not sent again.",
+            metadata={"point": point_id},
+        )
+
+    def release(self) -> None:
+        """Give up what was not made."""
+        with self._lock:
+            leases, self._leases = list(self._leases.values()), {}
+        for lease in leases:
+            lease.release()
+
+
+@contextmanager
+def writers(target: Context, flow: Flow) -> Iterator[Writers]:
+    """Whose leases are beaten inside, and released in the end, however it ends."""
+    made = Writers(target)
+    keeper = LeaseKeeper(flow, made, target.on_notice, BEAT_SECONDS)
+    try:
+        keeper.start()
+        yield made
+    finally:
+        keeper.end()
+        flow.join()
+        made.release()

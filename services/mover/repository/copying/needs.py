@@ -1,0 +1,126 @@
+"""Which packs a restore point needs that the target does not have."""
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.chassis.errors import DataLoss
+from services.mover.repository.context import Context
+from services.mover.repository.format.blob import BlobType
+from services.mover.repository.format.page import decode_page
+from services.mover.repository.format.point import RestorePoint
+from services.mover.repository.index import PackInfo
+from services.mover.repository.plans import Plans
+from services.mover.repository.streamreader import stream_id_batches
+
+_PAGES: Final = 32
+
+
+@dataclass(slots=True)
+class Load:
+    """What some points need: packs by their SHA-256; ``left`` tells why a point cannot be made."""
+
+    packs: dict[bytes, PackInfo] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+    pages: dict[str, set[bytes]] = field(default_factory=dict)
+    """Pages walked for each point."""
+    walked: set[bytes] = field(default_factory=set)
+
+
+class Needs:
+    """Walks points of ``source``. A page that a point at the target has too is not read again.
+
+    Costs memory for the id of each page met: one for a GiB of distinct content.
+    """
+
+    def __init__(self, source: Context, target: Context, refused: Mapping[bytes, str]) -> None:
+        """``refused``: packs that cannot be sent, and why; it may grow meanwhile."""
+        self._source, self._target, self._refused = source, target, refused
+        self._whole: set[bytes] = set()
+
+    def has(self, point: RestorePoint) -> None:
+        """The target has this point, hence all that its pages name. Reads no page of the lowest level."""
+        for disk in point.disks:
+            self._whole.update(page_id for _, page_id in self._source.disk_map(disk).pages())
+
+    def of(self, points: Iterable[RestorePoint], plans: Plans) -> Load:
+        """What to send so that ``points`` can be made; nothing in ``plans`` of the target is relied on."""
+        load = Load()
+        for point in points:
+            wanted, walked = dict(load.packs), set[bytes]()
+            try:
+                for ids in self._blobs(point, walked, load.walked):
+                    self._look_up(ids, plans, wanted)
+            except DataLoss as error:
+                load.left[point.point_id] = error.message
+                continue
+            load.packs = wanted
+            load.pages[point.point_id] = walked
+            load.walked |= walked
+        return load
+
+    def made(self, load: Load, point_id: str) -> None:
+        """The target has this point of a load now."""
+        self._whole |= load.pages.get(point_id, set())
+
+    def _look_up(self, ids: list[bytes], plans: Plans, wanted: dict[bytes, PackInfo]) -> None:
+        there = self._target.index.find(ids)
+        missing = [
+            id_
+            for id_ in ids
+            if not any(
+                not copy.pack.damaged and not plans.hides(copy.pack.sha256) for copy in there.get(id_, ())
+            )
+        ]
+        here = self._source.index.find(missing)
+        for id_ in missing:
+            packs = [copy.pack for copy in here.get(id_, ())]
+            if not any(pack.sha256 in wanted for pack in packs):
+                pack = self._sendable(id_, packs, plans)
+                wanted[pack.sha256] = pack
+
+    def _sendable(self, id_: bytes, packs: list[PackInfo], plans: Plans) -> PackInfo:
+        why = f"blob {id_.hex()} is in no pack."
+        for pack in packs:
+            if pack.damaged:
+                why = f"{pack.name} is damaged."
+            elif pack.sha256 in self._refused:
+                why = self._refused[pack.sha256]
+            elif plans.hides(pack.sha256):
+                why = f"{pack.name} is about to be pruned at {self._target.store.location}."
+            else:
+                return pack
+        raise DataLoss(why, reason="COPY_LACKS_DATA", hint="Verify the repository, then copy again.")
+
+    def _blobs(self, point: RestorePoint, walked: set[bytes], before: Set[bytes]) -> Iterator[list[bytes]]:
+        roots = [disk.root for disk in point.disks if disk.root is not None]
+        yield from self._of_pages(roots, walked, before)
+        for ref in point.streams.values():
+            yield from stream_id_batches(self._source.reader, ref)
+
+    def _of_pages(
+        self, roots: Iterable[bytes], walked: set[bytes], before: Set[bytes]
+    ) -> Iterator[list[bytes]]:
+        """Ids of pages, of what they name, and of pages they differ from with all that those name."""
+        pending = list(roots)
+        while pending:
+            pending = [
+                id_
+                for id_ in dict.fromkeys(pending)
+                if not (id_ in self._whole or id_ in before or id_ in walked)
+            ]
+            some, pending = pending[:_PAGES], pending[_PAGES:]
+            walked.update(some)
+            found = self._source.reader.read_many(some, BlobType.PAGE)
+            ids = list(some)
+            for id_ in some:
+                blocks = self._source.header.blocks_per_chunk
+                page = decode_page(found[id_], blocks, f"map page {id_.hex()}")
+                if page.base is not None:
+                    pending.append(page.base)
+                for item in page.items.values():
+                    if isinstance(item, bytes):
+                        pending.append(item)
+                    elif item is not None:
+                        ids += item.blob_ids()
+            yield list(dict.fromkeys(ids))

@@ -1,0 +1,113 @@
+"""Sending packs to the target, and listing them in its index."""
+
+import threading
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Final
+
+from services.chassis.errors import AlreadyExists, DataLoss, NotFound
+from services.mover.repository.context import Context
+from services.mover.repository.copying.needs import Load
+from services.mover.repository.copying.report import CopyReport
+from services.mover.repository.format.damaged import damaged
+from services.mover.repository.index import PackInfo
+from services.mover.repository.indexing import index_packs, records_of
+from services.mover.repository.packreader import check_hash
+from services.mover.repository.parallel import for_each
+
+_INDEXED_TOGETHER: Final = 64
+"""Packs a segment lists: about 2 GiB are found again by asking for each when a copy was killed."""
+
+
+class Refused(Exception):
+    """A pack cannot be sent, for a reason that asking again does not change."""
+
+    def __init__(self, pack: PackInfo, why: str) -> None:
+        super().__init__(why)
+        self.pack, self.why = pack, why
+
+
+class Shipper:
+    """Packs go by name: one that is there is not sent again. Safe from any thread."""
+
+    def __init__(
+        self, source: Context, target: Context, report: CopyReport, streams: int, check: Callable[[], None]
+    ) -> None:
+        """``check`` is called before each pack; what it raises ends the copy."""
+        self._source, self._target = source, target
+        self._report, self._streams, self._check = report, streams, check
+        self._lock = threading.Lock()
+        self._counted: set[bytes] = set()
+
+    def ship(self, load: Load, moved: Callable[[], None]) -> None:
+        """Send what is missing of a load and list it. ``moved`` is told of every pack.
+
+        Raises Refused, and what the target raises; what was sent by then is found the next time.
+        """
+        packs = iter(sorted(load.packs.values(), key=lambda pack: (pack.kind, pack.sha256)))
+
+        def send(pack: PackInfo) -> None:
+            self._check()
+            self._send(pack)
+            moved()
+
+        while some := list(islice(packs, _INDEXED_TOGETHER)):
+            for_each(some, send, self._streams)
+            self._list(some)
+
+    def _send(self, pack: PackInfo) -> None:
+        if self._is_there(pack):
+            self._target.store.settle(pack.name)  # whoever sent it may have died before it was durable
+            self._count(pack, found=True)
+            return
+        data = self._read(pack)
+        try:
+            self._target.store.put(pack.name, [data])
+        except AlreadyExists:
+            if not self._is_there(pack):
+                raise
+        self._count(pack, found=False)
+
+    def _is_there(self, pack: PackInfo) -> bool:
+        try:
+            size = self._target.store.size(pack.name)
+        except NotFound:
+            return False
+        if size != pack.size:
+            raise Refused(
+                pack, f"{pack.name} is damaged at {self._target.store.location}: it has {size} bytes."
+            )
+        return True
+
+    def _read(self, pack: PackInfo) -> bytes:
+        try:
+            data = self._source.store.get(pack.name)
+            check_hash(pack.name, data)
+            if len(data) != pack.size:
+                raise damaged(pack.name, "it has not the size the index says")
+        except DataLoss as error:
+            self._source.quarantine(error)
+            raise Refused(pack, error.message) from error
+        except NotFound as error:
+            raise Refused(pack, f"{pack.name} is gone.") from error
+        return data
+
+    def _list(self, packs: Sequence[PackInfo]) -> None:
+        """A pack may be in the index by now, listed by somebody else: twice does no harm."""
+        records = records_of(self._source, {pack.sha256: pack.kind for pack in packs})
+        for pack in packs:
+            if pack.sha256 not in records:
+                raise Refused(pack, f"{pack.name} has no directory that can be read.")
+        index_packs(self._target, [records[pack.sha256] for pack in packs], lambda _: None)
+
+    def _count(self, pack: PackInfo, *, found: bool) -> None:
+        with self._lock:
+            if pack.sha256 in self._counted:
+                return
+            self._counted.add(pack.sha256)
+            if found:
+                self._report.found_packs += 1
+                self._report.found_bytes += pack.size
+            else:
+                self._report.copied_packs += 1
+                self._report.copied_bytes += pack.size

@@ -107,6 +107,11 @@ class Repositories:
             request.grace_duration.FromTimedelta(grace)
         return self._caller.unary(self._stub.PruneRepository, request)
 
+    def copy(self, spec: transfer_pb2.CopySpec) -> transfer_pb2.Transfer:
+        """Start copying restore points to another place; watch the transfer."""
+        request = repository_pb2.CopyRepositoryRequest(spec=spec)
+        return self._caller.unary(self._stub.CopyRepository, request)
+
     def delete_point(
         self, name: str, point_id: str, *, keep: int | None = None, purge: bool = False
     ) -> repository_pb2.DeletePointResponse:

@@ -15,6 +15,7 @@ from services.chassis.program import Component
 from services.chassis.rpc.identity import EVERY, Callers
 from services.chassis.sealing import Sealer
 from services.chassis.serve import Base, serve
+from services.mover.adapters.copy_targets import StoreCopyTargets
 from services.mover.adapters.disks import HypervisorDisks
 from services.mover.adapters.grpc_hypervisor import GrpcHypervisor
 from services.mover.adapters.grpc_pool_metadata import GrpcPoolMetadata
@@ -26,6 +27,7 @@ from services.mover.adapters.transfer_queue import transfer_workers
 from services.mover.api.repositories import RepositoryApi
 from services.mover.api.transfers import TransferApi
 from services.mover.app.backup import BackupRunner
+from services.mover.app.copy import Copies, CopyRunner
 from services.mover.app.deletions import Deletions
 from services.mover.app.keys import Keys
 from services.mover.app.noticing import Noticing
@@ -40,6 +42,7 @@ from services.mover.app.verify import RebuildRunner, VerifyRunner
 from services.mover.app.worker import Worker
 from services.mover.config import MoverConfig
 from services.mover.consumers import consumer_name, handlers
+from services.mover.domain.copying import Copy
 from services.mover.domain.transfer import Backup, PoolBackup, Prune, Rebuild, Restore, Verify
 from services.mover.repository import BackupOptions, RestoreOptions
 
@@ -73,6 +76,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
     books = SqlBooks(database, config.site)
     stores = Stores(config.s3_credentials_dir, config.s3_ca)
     shelf = Shelf(books, Sealer(config.data_dir / "sealing.key"), stores, config.data_dir / "cache")
+    targets = StoreCopyTargets(stores, clock)
     grpc_hypervisor = GrpcHypervisor(channel)
     patience = Patience(clock)
     hypervisor = PatientHypervisor(grpc_hypervisor, patience)
@@ -97,6 +101,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
                 (Verify, VerifyRunner(shelf)),
                 (Rebuild, RebuildRunner(shelf)),
                 (Prune, PruneRunner(shelf, config.trash_grace, lambda: options(0))),
+                (Copy, CopyRunner(shelf, targets)),
             )
         },
         clock,
@@ -122,6 +127,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
                         Keys(books, shelf),
                         Deletions(books, shelf),
                         transfers,
+                        Copies(transfers, targets),
                         PointStreams(shelf),
                         config.site,
                     ),

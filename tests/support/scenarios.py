@@ -102,7 +102,6 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     26: Scenario(
         "point deleted while restored, copied, verified",
         "It is read to its end, or said to be deleted; it is never taken for damaged.",
-        "There is no copy yet.",
     ),
     27: Scenario(
         "asset renamed while pruning",
@@ -161,7 +160,12 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
         "Refused before a key is asked for; the golden repository restores, by our code and by its page.",
     ),
     45: Scenario("catalog gone", "Made again from what the repositories hold."),
-    46: Scenario("copy cut at every message, peer full", "", "There are no copies between repositories yet."),
+    46: Scenario(
+        "copy cut at every message, peer full",
+        "A copy dies before and after each request to its target, or finds it full: points there are whole "
+        "or not there, and the next copy sends what is missing.",
+        "Copies from mover to mover are not there yet.",
+    ),
     47: Scenario(
         "NATS down, duplicated, reordered; database fails over mid-commit",
         "Events are published and applied once, whenever a process is killed, NATS is away or repeats them; "

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from xenkeep.cli import repo_keys, repo_prune, repo_repair
+from xenkeep.cli import repo_copy, repo_keys, repo_prune, repo_repair
 from xenkeep.cli.following import follow_transfer
 from xenkeep.cli.offline import url_of
 from xenkeep.cli.output import (
@@ -27,6 +27,7 @@ from xenkeep.mover.v1 import repository_pb2, transfer_pb2
 
 app = typer.Typer(help="Repositories: places with backup data.", no_args_is_help=True)
 app.add_typer(repo_keys.app, name="key")
+app.command("copy")(repo_copy.copy)
 app.command("prune")(repo_prune.prune)
 app.command("trash")(repo_prune.trash)
 app.command("repair")(repo_repair.repair)

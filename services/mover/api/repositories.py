@@ -8,6 +8,7 @@ from xenkeep.mover.v1 import repository_pb2, repository_pb2_grpc, transfer_pb2
 
 from services.chassis.config import Secret
 from services.chassis.paging import page_size
+from services.mover.app.copy import Copies
 from services.mover.app.deletions import KEPT, Deletions
 from services.mover.app.keys import Keys
 from services.mover.app.point_streams import PointStreams
@@ -15,6 +16,7 @@ from services.mover.app.repositories import Repositories
 from services.mover.app.transfers import Transfers
 from services.mover.domain.names import repository_id
 from services.mover.domain.point import Point
+from services.mover.wire.copying import copy_from_proto
 from services.mover.wire.keys import key_to_proto, new_key, report_to_proto
 from services.mover.wire.point import point_to_proto, unreadable_to_proto
 from services.mover.wire.repository import status_to_proto, trashed_to_proto
@@ -31,11 +33,12 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
         keys: Keys,
         deletions: Deletions,
         transfers: Transfers,
+        copies: Copies,
         streams: PointStreams,
         site: str,
     ) -> None:
         self._repositories, self._keys, self._deletions = repositories, keys, deletions
-        self._streams = streams
+        self._streams, self._copies = streams, copies
         self._transfers, self._site = transfers, site
 
     async def CreateRepository(
@@ -102,6 +105,11 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
         grace = duration_from_proto(request.grace_duration) if told else None
         name = repository_id(request.name)
         return transfer_to_proto(await self._transfers.prune(name, dry_run=request.dry_run, grace=grace))
+
+    async def CopyRepository(
+        self, request: repository_pb2.CopyRepositoryRequest, context: Any
+    ) -> transfer_pb2.Transfer:
+        return transfer_to_proto(await self._copies.start(copy_from_proto(request.spec)))
 
     async def DeletePoint(
         self, request: repository_pb2.DeletePointRequest, context: Any

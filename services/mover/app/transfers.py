@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
 from services.chassis.ids import IdSource
 from services.mover.app.registered import registered
+from services.mover.domain.copying import Copy
 from services.mover.domain.facts import TransferCancelled, TransferRequested
 from services.mover.domain.transfer import Prune, Rebuild, Spec, State, Transfer, Verify
 from services.mover.ports.books import Books, Changes, Work
@@ -42,6 +44,13 @@ class Transfers:
         async with self._books.writing() as work:
             registration = await registered(work, repository)
             return await self._request(work, Prune(registration.repository_id, dry_run, grace))
+
+    async def copy(self, spec: Copy, target_url: str) -> Transfer:
+        """Queue a copy to ``target_url`` for the site's movers; raises NotFound."""
+        async with self._books.writing() as work:
+            registration = await registered(work, spec.repository_id)
+            found = replace(spec, repository_id=registration.repository_id, target_url=target_url)
+            return await self._request(work, found)
 
     async def get(self, transfer_id: str) -> Transfer:
         """Raises NotFound."""

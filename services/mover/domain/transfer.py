@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from services.chassis.errors import InvalidInput
 from services.mover.domain.capture import Failure, Method, Remark
+from services.mover.domain.copying import Copied, Copy
 from services.mover.domain.placement import Placement
 from services.mover.domain.point import Damage, Point
 
@@ -121,7 +122,7 @@ class Pruned:
     purged_points: tuple[str, ...]
 
 
-Spec = Backup | PoolBackup | Restore | Verify | Rebuild | Prune
+Spec = Backup | PoolBackup | Restore | Verify | Rebuild | Prune | Copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ class Result:
     resumed_from_bytes: int = 0
     seconds: float = 0.0
     pruned: Pruned | None = None
+    copied: Copied | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,12 @@ from xenkeep.hypervisor.v1 import backup_source_pb2, restore_target_pb2
 from xenkeep.mover.v1 import transfer_pb2
 
 from services.chassis.errors import InvalidInput
+from services.mover.domain.copying import Copy
 from services.mover.domain.names import repository_id, repository_name
 from services.mover.domain.placement import Memory, Mode, Placement
 from services.mover.domain.transfer import Backup, PoolBackup, Prune, Rebuild, Restore, Spec, Verify
 from services.mover.wire.capture import method_from_proto, method_to_proto
+from services.mover.wire.copying import copy_from_proto, copy_to_proto
 from services.mover.wire.times import duration_from_proto
 
 _MEMORY = {restore_target_pb2.Placement.Memory.Value(f"MEMORY_{each.name}"): each for each in Memory}
@@ -85,6 +87,8 @@ def spec_to_proto(spec: Spec) -> transfer_pb2.TransferSpec:
             if spec.grace is not None:
                 prune.grace_duration.FromTimedelta(spec.grace)
             return transfer_pb2.TransferSpec(prune=prune)
+        case Copy():
+            return transfer_pb2.TransferSpec(copy=copy_to_proto(spec))
 
 
 def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
@@ -121,6 +125,8 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
             told = spec.prune.HasField("grace_duration")
             grace = duration_from_proto(spec.prune.grace_duration) if told else None
             return Prune(repository_id(spec.prune.repository), spec.prune.dry_run, grace)
+        case "copy":
+            return copy_from_proto(spec.copy)
     raise InvalidInput(
         "The transfer asks for something this mover does not know.",
         reason="TRANSFER_KIND_UNKNOWN",

@@ -10,10 +10,12 @@ from xenkeep.mover.v1 import transfer_pb2, work_pb2
 
 from services.chassis.errors import InvalidInput
 from services.mover.domain.capture import Consistency, Failure, FullReason, Level, Method, Remark
+from services.mover.domain.copying import Copied, Copy, LeftPoint
 from services.mover.domain.facts import TransferRequested
 from services.mover.domain.names import checked_transfer_id, vm_ids
 from services.mover.domain.placement import Mode, Placement
 from services.mover.domain.point import Asset, Damage, Point, PointDisk
+from services.mover.domain.rates import RateLimit, RateLimits
 from services.mover.domain.transfer import (
     Backup,
     Progress,
@@ -80,9 +82,27 @@ specs = st.one_of(
     st.builds(
         Prune, NAMES, st.booleans(), st.none() | st.integers(0, 10**6).map(lambda s: timedelta(seconds=s))
     ),
+    st.builds(
+        Copy,
+        NAMES,
+        TEXT,
+        st.lists(TEXT, max_size=2).map(tuple),
+        st.none() | TIMES,
+        st.integers(0, 2**31 - 1),
+        st.builds(
+            RateLimits,
+            st.lists(st.builds(RateLimit, st.integers(0, 1439), st.integers(0, 1439), SIZE), max_size=2).map(
+                tuple
+            ),
+            st.sampled_from(["", "Europe/Berlin"]),
+        ),
+    ),
 )
 ids = st.lists(TEXT, max_size=2).map(tuple)
 pruned = st.builds(Pruned, SIZE, SIZE, SIZE, SIZE, SIZE, ids, ids, ids)
+copied = st.builds(
+    Copied, SIZE, SIZE, SIZE, SIZE, SIZE, st.lists(st.builds(LeftPoint, TEXT, TEXT), max_size=2).map(tuple)
+)
 results = st.builds(
     Result,
     st.none() | points,
@@ -94,6 +114,7 @@ results = st.builds(
     SIZE,
     st.floats(0, 1e9),
     st.none() | pruned,
+    st.none() | copied,
 )
 
 

@@ -16,6 +16,7 @@ from services.chassis.errors import (
 from services.mover.repository import CopyOptions, CopyReport, MemoryStore, PruneOptions, Repository, Store
 from services.mover.repository.format.names import INDEX, LEASES, PACKS, POINTS
 from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.support.injections import Injections
 from tests.unit.repository.world import (
     BLOCK,
     KIB,
@@ -185,25 +186,29 @@ def test_another_repository_something_else_and_itself_are_refused_unchanged(pair
         pair.copy(pair.here)
 
 
-def test_a_copy_killed_at_any_step_leaves_whole_points_and_the_next_goes_on(pair: Pair) -> None:
+@pytest.mark.scenario(46)
+def test_a_copy_killed_at_any_step_leaves_whole_points_and_the_next_goes_on(
+    pair: Pair, injections: Injections
+) -> None:
     points = chain(pair)
     whole = FaultyStore(MemoryStore("memory:whole"))
     pair.copy(whole)
     assert len(whole.steps) > 20
     for step in range(len(whole.steps)):
-        pair.there = MemoryStore(f"memory:{step}")
-        with pytest.raises(Crash):
-            pair.copy(FaultyStore(pair.there, crash_at=step))
-        if "xenkeep-repository.json" in pair.there.objects:
-            with reopen(pair.there, pair.folder / f"look-{step}") as copy:
-                for point in copy.list_points():
-                    assert restored(copy, point) == points[point]
-        report = pair.copy()
-        assert report.left_points == {}
-        with reopen(pair.there, pair.folder / f"then-{step}") as copy:
-            assert {point: restored(copy, point) for point in copy.list_points()} == points
-            assert copy.verify(full=True).findings == ()
-        assert not pair.leftovers()
+        with injections.one():
+            pair.there = MemoryStore(f"memory:{step}")
+            with pytest.raises(Crash):
+                pair.copy(FaultyStore(pair.there, crash_at=step))
+            if "xenkeep-repository.json" in pair.there.objects:
+                with reopen(pair.there, pair.folder / f"look-{step}") as copy:
+                    for point in copy.list_points():
+                        assert restored(copy, point) == points[point]
+            report = pair.copy()
+            assert report.left_points == {}
+            with reopen(pair.there, pair.folder / f"then-{step}") as copy:
+                assert {point: restored(copy, point) for point in copy.list_points()} == points
+                assert copy.verify(full=True).findings == ()
+            assert not pair.leftovers()
 
 
 def test_a_cancelled_copy_sends_nothing_twice(pair: Pair) -> None:
@@ -226,6 +231,7 @@ def test_a_cancelled_copy_sends_nothing_twice(pair: Pair) -> None:
     require_whole(pair, points)
 
 
+@pytest.mark.scenario(46)
 def test_a_full_target_is_told_and_the_next_copy_goes_on_when_there_is_room(pair: Pair) -> None:
     points = chain(pair)
     full = True
@@ -262,6 +268,7 @@ def test_a_damaged_pack_leaves_its_points_and_is_told(pair: Pair) -> None:
     require_whole(pair, {"a": A, "again": A, "other": other})
 
 
+@pytest.mark.scenario(26)
 def test_a_point_deleted_while_it_is_copied_is_left_and_told(pair: Pair) -> None:
     chain(pair)
 
@@ -274,6 +281,7 @@ def test_a_point_deleted_while_it_is_copied_is_left_and_told(pair: Pair) -> None
     require_whole(pair, {"b": B, "c": C})
 
 
+@pytest.mark.scenario(26)
 def test_packs_that_a_prune_replaces_while_they_are_copied_are_found_again(pair: Pair) -> None:
     much, little = noise(6 * MIB, 40), noise(6 * MIB, 40)[: 256 * KIB]
     back_up(pair.repository, "much", much)

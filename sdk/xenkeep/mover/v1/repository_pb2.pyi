@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from xenkeep.common.v1 import point_pb2 as _point_pb2
+from xenkeep.mover.v1 import transfer_pb2 as _transfer_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -437,6 +438,30 @@ class PruneRepositoryRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PruneRepositoryRequest: _TypeAlias = PruneRepositoryRequest  # noqa: Y015
+
+@_typing.final
+class CopyRepositoryRequest(_message.Message):
+    """Request of CopyRepository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def spec(self) -> _transfer_pb2.CopySpec:
+        """What to copy where; the repository's display name is understood too."""
+
+    def __init__(
+        self,
+        *,
+        spec: _transfer_pb2.CopySpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyRepositoryRequest: _TypeAlias = CopyRepositoryRequest  # noqa: Y015
 
 @_typing.final
 class DeletePointRequest(_message.Message):

@@ -82,6 +82,11 @@ class RepositoryServiceStub:
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.PruneRepositoryRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
                 _registered_method=True)
+        self.CopyRepository = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/CopyRepository',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.CopyRepositoryRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
+                _registered_method=True)
         self.DeletePoint = channel.unary_unary(
                 '/xenkeep.mover.v1.RepositoryService/DeletePoint',
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.DeletePointRequest.SerializeToString,
@@ -186,6 +191,13 @@ class RepositoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CopyRepository(self, request, context):
+        """Starts copying restore points to another place; follow the transfer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeletePoint(self, request, context):
         """Moves a restore point to the repository's trash, from which it can be taken back until a prune empties it.
         """
@@ -281,6 +293,11 @@ def add_RepositoryServiceServicer_to_server(servicer, server):
             'PruneRepository': grpc.unary_unary_rpc_method_handler(
                     servicer.PruneRepository,
                     request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.PruneRepositoryRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.SerializeToString,
+            ),
+            'CopyRepository': grpc.unary_unary_rpc_method_handler(
+                    servicer.CopyRepository,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.CopyRepositoryRequest.FromString,
                     response_serializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.SerializeToString,
             ),
             'DeletePoint': grpc.unary_unary_rpc_method_handler(
@@ -562,6 +579,33 @@ class RepositoryService:
             target,
             '/xenkeep.mover.v1.RepositoryService/PruneRepository',
             xenkeep_dot_mover_dot_v1_dot_repository__pb2.PruneRepositoryRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CopyRepository(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/CopyRepository',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.CopyRepositoryRequest.SerializeToString,
             xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
             options,
             channel_credentials,

@@ -53,6 +53,8 @@ class RepositoryServiceStub:
     """Starts rebuilding the index from the packs alone; follow the transfer."""
     PruneRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.PruneRepositoryRequest, _transfer_pb2.Transfer]
     """Starts deleting what no restore point needs; follow the transfer."""
+    CopyRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.CopyRepositoryRequest, _transfer_pb2.Transfer]
+    """Starts copying restore points to another place; follow the transfer."""
     DeletePoint: _grpc.UnaryUnaryMultiCallable[_repository_pb2.DeletePointRequest, _repository_pb2.DeletePointResponse]
     """Moves a restore point to the repository's trash, from which it can be taken back until a prune empties it."""
     UndeletePoint: _grpc.UnaryUnaryMultiCallable[_repository_pb2.UndeletePointRequest, _point_pb2.Point]
@@ -91,6 +93,8 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     """Starts rebuilding the index from the packs alone; follow the transfer."""
     PruneRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.PruneRepositoryRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
     """Starts deleting what no restore point needs; follow the transfer."""
+    CopyRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.CopyRepositoryRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
+    """Starts copying restore points to another place; follow the transfer."""
     DeletePoint: _aio.UnaryUnaryMultiCallable[_repository_pb2.DeletePointRequest, _repository_pb2.DeletePointResponse]  # type: ignore[assignment]
     """Moves a restore point to the repository's trash, from which it can be taken back until a prune empties it."""
     UndeletePoint: _aio.UnaryUnaryMultiCallable[_repository_pb2.UndeletePointRequest, _point_pb2.Point]  # type: ignore[assignment]
@@ -180,6 +184,14 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_transfer_pb2.Transfer, _abc.Awaitable[_transfer_pb2.Transfer]]:
         """Starts deleting what no restore point needs; follow the transfer."""
+
+    @_abc_1.abstractmethod
+    def CopyRepository(
+        self,
+        request: _repository_pb2.CopyRepositoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_transfer_pb2.Transfer, _abc.Awaitable[_transfer_pb2.Transfer]]:
+        """Starts copying restore points to another place; follow the transfer."""
 
     @_abc_1.abstractmethod
     def DeletePoint(

@@ -138,6 +138,7 @@ class TransferSpec(_message.Message):
     REBUILD_FIELD_NUMBER: _builtins.int
     PRUNE_FIELD_NUMBER: _builtins.int
     POOL_BACKUP_FIELD_NUMBER: _builtins.int
+    COPY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def backup(self) -> Global___BackupSpec:
         """Back a VM up."""
@@ -162,6 +163,10 @@ class TransferSpec(_message.Message):
     def pool_backup(self) -> Global___PoolBackupSpec:
         """Save a pool's metadata."""
 
+    @_builtins.property
+    def copy(self) -> Global___CopySpec:
+        """Copy restore points to another place."""
+
     def __init__(
         self,
         *,
@@ -171,12 +176,13 @@ class TransferSpec(_message.Message):
         rebuild: Global___RebuildSpec | None = ...,
         prune: Global___PruneSpec | None = ...,
         pool_backup: Global___PoolBackupSpec | None = ...,
+        copy: Global___CopySpec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "kind", b"kind", "pool_backup", b"pool_backup", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "copy", b"copy", "kind", b"kind", "pool_backup", b"pool_backup", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "kind", b"kind", "pool_backup", b"pool_backup", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "copy", b"copy", "kind", b"kind", "pool_backup", b"pool_backup", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["backup", "restore", "verify", "rebuild", "prune", "pool_backup"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["backup", "restore", "verify", "rebuild", "prune", "pool_backup", "copy"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -391,6 +397,88 @@ class PruneSpec(_message.Message):
 Global___PruneSpec: _TypeAlias = PruneSpec  # noqa: Y015
 
 @_typing.final
+class CopySpec(_message.Message):
+    """A copy of restore points to a place that is empty or holds a copy of the same repository. Nothing is removed there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    TARGET_URL_FIELD_NUMBER: _builtins.int
+    ASSETS_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    NEWEST_COUNT_FIELD_NUMBER: _builtins.int
+    RATE_LIMITS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """`repositories/{repository}`."""
+    target_url: _builtins.str
+    """Where to: a place as of a repository, or a mover of another site, "mover://host:port"."""
+    newest_count: _builtins.int
+    """Copy so many of the newest points of each asset; 0 copies all."""
+    time_zone: _builtins.str
+    """Name of the IANA time zone in which the limits are meant; empty is UTC."""
+    @_builtins.property
+    def assets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs or names of the VMs and pools whose points are copied; empty copies those of all."""
+
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Copy points whose snapshot is not older; unset copies those of any age."""
+
+    @_builtins.property
+    def rate_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateLimit]:
+        """How fast data may be sent, by the time of day; of several that hold at a moment the lowest."""
+
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        target_url: _builtins.str = ...,
+        assets: _abc.Iterable[_builtins.str] | None = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        newest_count: _builtins.int = ...,
+        rate_limits: _abc.Iterable[Global___RateLimit] | None = ...,
+        time_zone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "newest_count", b"newest_count", "rate_limits", b"rate_limits", "repository", b"repository", "since_time", b"since_time", "target_url", b"target_url", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopySpec: _TypeAlias = CopySpec  # noqa: Y015
+
+@_typing.final
+class RateLimit(_message.Message):
+    """How fast data may be sent during a part of every day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_MINUTE_FIELD_NUMBER: _builtins.int
+    END_MINUTE_FIELD_NUMBER: _builtins.int
+    BYTES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    start_minute: _builtins.int
+    """First minute of the day it holds in, 0 to 1439."""
+    end_minute: _builtins.int
+    """First minute it does not hold in any more, 0 to 1439. Not after the start: it holds over midnight; the same: all day."""
+    bytes_per_second: _builtins.int
+    """Bytes a second; 0 sends nothing."""
+    def __init__(
+        self,
+        *,
+        start_minute: _builtins.int = ...,
+        end_minute: _builtins.int = ...,
+        bytes_per_second: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_per_second", b"bytes_per_second", "end_minute", b"end_minute", "start_minute", b"start_minute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
+
+@_typing.final
 class Progress(_message.Message):
     """How far a transfer is."""
 
@@ -443,6 +531,7 @@ class TransferResult(_message.Message):
     RESUMED_FROM_BYTES_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     PRUNE_FIELD_NUMBER: _builtins.int
+    COPY_FIELD_NUMBER: _builtins.int
     vm: _builtins.str
     """The VM made by a restore, `pools/{pool}/vms/{vm}`."""
     checked_objects: _builtins.int
@@ -469,6 +558,10 @@ class TransferResult(_message.Message):
     def prune(self) -> Global___PruneResult:
         """What a prune came to."""
 
+    @_builtins.property
+    def copy(self) -> Global___CopyResult:
+        """What a copy came to."""
+
     def __init__(
         self,
         *,
@@ -481,14 +574,85 @@ class TransferResult(_message.Message):
         resumed_from_bytes: _builtins.int = ...,
         seconds: _builtins.float = ...,
         prune: Global___PruneResult | None = ...,
+        copy: Global___CopyResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point", "prune", b"prune"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "point", b"point", "prune", b"prune"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "checked_objects", b"checked_objects", "damages", b"damages", "notices", b"notices", "point", b"point", "prune", b"prune", "resumed_from_bytes", b"resumed_from_bytes", "seconds", b"seconds", "vm", b"vm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "checked_objects", b"checked_objects", "copy", b"copy", "damages", b"damages", "notices", b"notices", "point", b"point", "prune", b"prune", "resumed_from_bytes", b"resumed_from_bytes", "seconds", b"seconds", "vm", b"vm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TransferResult: _TypeAlias = TransferResult  # noqa: Y015
+
+@_typing.final
+class CopyResult(_message.Message):
+    """What a copy came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COPIED_POINT_COUNT_FIELD_NUMBER: _builtins.int
+    KNOWN_POINT_COUNT_FIELD_NUMBER: _builtins.int
+    SENT_PACK_COUNT_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    LEFT_POINT_COUNT_FIELD_NUMBER: _builtins.int
+    LEFT_POINTS_FIELD_NUMBER: _builtins.int
+    copied_point_count: _builtins.int
+    """Restore points that were copied."""
+    known_point_count: _builtins.int
+    """Restore points to be copied that the target had already."""
+    sent_pack_count: _builtins.int
+    """Packs that were sent in the last attempt."""
+    sent_bytes: _builtins.int
+    """Their bytes."""
+    left_point_count: _builtins.int
+    """Restore points that were to be copied and were not."""
+    @_builtins.property
+    def left_points(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeftPoint]:
+        """The first 100 of them."""
+
+    def __init__(
+        self,
+        *,
+        copied_point_count: _builtins.int = ...,
+        known_point_count: _builtins.int = ...,
+        sent_pack_count: _builtins.int = ...,
+        sent_bytes: _builtins.int = ...,
+        left_point_count: _builtins.int = ...,
+        left_points: _abc.Iterable[Global___LeftPoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copied_point_count", b"copied_point_count", "known_point_count", b"known_point_count", "left_point_count", b"left_point_count", "left_points", b"left_points", "sent_bytes", b"sent_bytes", "sent_pack_count", b"sent_pack_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyResult: _TypeAlias = CopyResult  # noqa: Y015
+
+@_typing.final
+class LeftPoint(_message.Message):
+    """A restore point that was to be copied and was not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINT_ID_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    point_id: _builtins.str
+    """Its UUID."""
+    message: _builtins.str
+    """Why not."""
+    def __init__(
+        self,
+        *,
+        point_id: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "point_id", b"point_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftPoint: _TypeAlias = LeftPoint  # noqa: Y015
 
 @_typing.final
 class PruneResult(_message.Message):

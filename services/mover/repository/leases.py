@@ -19,12 +19,14 @@ from services.mover.repository.context import Context, Listener
 from services.mover.repository.flow import Flow
 from services.mover.repository.format.lease import Lease, decode_lease, encode_revocation
 from services.mover.repository.format.names import LEASES, lease_prefix, parse_numbered, point_name
+from services.mover.repository.objects import put_same
 from services.mover.repository.plans import Plans, listed_plan_ids, listed_plans
 from services.mover.repository.points import exists, is_revoked, require_new
 
 BEAT_SECONDS: Final = 60.0
 TAKEN_OVER: Final = "TRANSFER_TAKEN_OVER"
 _DIGITS: Final = 8
+_WRITER_BYTES: Final = 8
 _LOOKS: Final = 8
 _PASSING: Final = (Unavailable, ResourceExhausted)
 
@@ -36,21 +38,28 @@ class WriterLease:
         self._context = context
         self._lease = lease
         self._number = number
+        self._next_is_doubtful = False
         self._lock = threading.Lock()
         self.plans = plans
 
     def beat(self) -> None:
-        """Show that the writer lives. Raises as ``require``, and Aborted when it was replaced."""
+        """Show that the writer lives. Raises as ``require``, and Aborted when it was replaced.
+
+        A beat whose answer is lost may be repeated: the lease of this very writer is no other's.
+        """
         with self._lock:
+            self._next_is_doubtful = True
             try:
-                self._context.store.put(self._name(self._number + 1), [self._lease.encode()])
+                put_same(self._context.store, self._name(self._number + 1), [self._lease.encode()])
             except AlreadyExists:
+                self._next_is_doubtful = False
                 raise Aborted(
                     f"Another mover makes point {self._lease.point_id} now.",
                     reason=TAKEN_OVER,
                     hint="Nothing to do: the other mover goes on from the last checkpoint.",
                 ) from None
             self._number += 1
+            self._next_is_doubtful = False
             try:
                 self._context.store.delete(self._name(self._number - 1))
             except NotFound:
@@ -68,6 +77,17 @@ class WriterLease:
         """Nothing will be made with it. What cannot be removed is told: a prune removes it later."""
         with self._lock:
             _remove(self._context, self._name(self._number))
+            if self._next_is_doubtful and self._is_ours(self._name(self._number + 1)):
+                _remove(self._context, self._name(self._number + 1))
+
+    def _is_ours(self, name: str) -> bool:
+        try:
+            return self._context.store.get(name) == self._lease.encode()
+        except NotFound:
+            return False
+        except XenkeepError as error:
+            self._context.on_notice("LEASE_KEPT", f"{error.message} A prune removes it later.")
+            return False
 
     def _fail(self) -> NoReturn:
         require_new(self._context, self._lease.point_id)
@@ -122,13 +142,14 @@ class LeaseKeeper:
 
 def take_lease(context: Context, point_id: str) -> WriterLease:
     """Announce that ``point_id`` is being made. Call before anything is relied on."""
-    lease = Lease(point_id, frozenset(listed_plan_ids(context)), context.now())
+    writer = context.entropy(_WRITER_BYTES).hex()
+    lease = Lease(point_id, frozenset(listed_plan_ids(context)), context.now(), writer)
     prefix = lease_prefix(point_id)
     number = max([0, *(n for _, n, _ in _numbers(context, prefix))])
     while True:
         number += 1
         try:
-            context.store.put(f"{prefix}{number:0{_DIGITS}d}", [lease.encode()])
+            put_same(context.store, f"{prefix}{number:0{_DIGITS}d}", [lease.encode()])
         except AlreadyExists:
             continue
         return WriterLease(context, lease, number, listed_plans(context))

@@ -1,8 +1,9 @@
 """Deleted points in their grace period (docs/repository-format.md, section 17)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from typing import Final
 
@@ -11,7 +12,7 @@ from services.mover.repository.context import Context
 from services.mover.repository.format.names import TRASH, parse_numbered, point_name, trash_prefix
 from services.mover.repository.leases import remove_leases, take_lease
 from services.mover.repository.objects import put_same
-from services.mover.repository.points import is_revoked, listed_points, missing_point, read_point
+from services.mover.repository.points import exists, is_revoked, listed_points, missing_point, read_point
 from services.mover.repository.reserve import with_ballast
 from services.mover.repository.restorable import known_damage
 
@@ -45,6 +46,9 @@ def delete_point(
 
     Raises NotFound, and FailedPrecondition when fewer than ``keep`` other points of its asset that are not
     known to be damaged would be left. ``siblings`` are ids that are looked at first.
+
+    The copy in the trash says what is about to go: of two who delete at one moment, each relying on the
+    other's point, at least one finds the other's copy, and takes its own back before anything is deleted.
     """
     name = point_name(point_id)
     try:
@@ -57,16 +61,23 @@ def delete_point(
         asset = read_point(context, point_id).asset.get("id", "")
     except DataLoss as error:
         context.on_notice("POINT_UNREADABLE", f"{error.message} It was deleted for good.")
-        purge = True
-    else:
-        _require_others(context, point_id, asset, keep, siblings)
-    if not purge:
-        copy = f"{trash_prefix(point_id)}{int(context.time.now().timestamp()):0{_DIGITS}d}"
-        with_ballast(context, lambda: put_same(context.store, copy, [data]))
+        _delete(context, name)
+        return
+    if purge and keep <= 0:
+        _delete(context, name)
+        return
+    _require_others(context, point_id, asset, keep, siblings)
+    copy = _put_copy(context, point_id, data)
     try:
-        context.store.delete(name)
-    except NotFound:
-        return  # somebody else deleted it
+        _require_others(context, point_id, asset, keep, siblings, leaving=_others_in_trash(context, point_id))
+    except FailedPrecondition:
+        if exists(context, name):
+            _delete(context, copy)
+        raise
+    _delete(context, name)
+    if purge:
+        for trash in list(trashed(context, trash_prefix(point_id))):
+            _delete(context, trash.name)
 
 
 def undelete_point(context: Context, point_id: str) -> None:
@@ -114,21 +125,49 @@ def empty_trash(context: Context, older_than: datetime, *, delete: bool) -> list
     return old
 
 
-def _require_others(context: Context, point_id: str, asset: str, keep: int, siblings: Sequence[str]) -> None:
+def _require_others(
+    context: Context,
+    point_id: str,
+    asset: str,
+    keep: int,
+    siblings: Sequence[str],
+    leaving: Set[str] = frozenset(),
+) -> None:
+    """Those ``leaving`` do not count: somebody is deleting them."""
     if keep <= 0:
         return
     found: set[str] = set()
+    left: set[str] = set()
     for other in chain(siblings, _listed(context)):
-        if other != point_id and other not in found and _is_genuine(context, other, asset):
-            found.add(other)
+        if other != point_id and other not in found | left and _is_genuine(context, other, asset):
+            (left if other in leaving else found).add(other)
             if len(found) >= keep:
                 return
     raise FailedPrecondition(
-        f"Point {point_id} is one of the last {len(found) + 1} good points of its asset.",
+        f"Point {point_id} is one of the last {len(found) + 1} good points of its asset."
+        + (f" Another one, {min(left)}, is being deleted too." if left else ""),
         reason="LAST_POINTS",
-        hint="Take another backup first, or ask for fewer points to be kept.",
+        hint="Take another backup first, or ask for fewer points to be kept."
+        + (f" If nobody is deleting {min(left)}, take it back out of the trash." if left else ""),
         metadata={"point": point_id},
     )
+
+
+def _put_copy(context: Context, point_id: str, data: bytes) -> str:
+    """The name of a copy of our own: whoever deletes the same point at this moment has another one."""
+    moment = int(context.time.now().timestamp())
+    while True:
+        name = f"{trash_prefix(point_id)}{moment:0{_DIGITS}d}"
+        try:
+            with_ballast(context, partial(context.store.put, name, [data]))
+        except AlreadyExists:
+            moment += 1
+            continue
+        return name
+
+
+def _others_in_trash(context: Context, point_id: str) -> Set[str]:
+    return {copy.point_id for copy in trashed(context) if copy.point_id != point_id}
 
 
 def _listed(context: Context) -> Iterator[str]:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import Aborted, DataLoss, FailedPrecondition, PermissionDenied, ResourceExhausted
+from services.chassis.errors import (
+    Aborted,
+    DataLoss,
+    FailedPrecondition,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+)
 from services.mover.repository import (
     DirectoryStore,
     MemoryStore,
@@ -365,6 +372,57 @@ def test_whoever_finds_its_next_number_taken_stops(before: MemoryStore, tmp_path
         second.commit(description())
         assert restored(one, "new") == OLD
     assert not names(store, LEASES)
+
+
+class AnswerLost(FaultyStore):
+    """What is written or deleted below ``prefix`` is, but nobody says so, as long as ``losing``."""
+
+    prefix, losing = LEASES, True
+
+    def put(self, name: str, parts: Sequence[Bytes]) -> None:
+        super().put(name, parts)
+        self._lose(name)
+
+    def delete(self, name: str) -> None:
+        super().delete(name)
+        self._lose(name)
+
+    def _lose(self, name: str) -> None:
+        if self.losing and name.startswith(self.prefix):
+            raise Unavailable(f"No answer about {name}.", reason="STORE_UNREACHABLE")
+
+
+@pytest.mark.scenario(9, 22)
+def test_a_beat_whose_answer_is_lost_is_repeated_and_no_takeover(before: MemoryStore, tmp_path: Path) -> None:
+    store = AnswerLost(copy_of(before))
+    store.losing = False
+    with reopen(store, tmp_path / "w") as writer, writer.begin_backup("new", options=OPTIONS) as session:
+        add_disk(session, OLD)
+        for losing in (True, False, True, True, False, True):
+            store.losing = losing
+            with pytest.raises(Unavailable) if losing else contextlib.nullcontext():
+                session._lease.beat()
+        session._lease.require()
+        store.losing = False
+        session.commit(description())
+        assert restored(writer, "new") == OLD
+    assert not list(store.list(LEASES))
+
+
+@pytest.mark.scenario(9)
+def test_who_gives_up_after_a_beat_without_an_answer_leaves_no_lease(
+    before: MemoryStore, tmp_path: Path
+) -> None:
+    store = AnswerLost(copy_of(before))
+    store.losing = False
+    with reopen(store, tmp_path / "w") as writer:
+        session = writer.begin_backup("new", options=OPTIONS)
+        store.losing = True
+        with pytest.raises(Unavailable):
+            session._lease.beat()
+        store.losing = False
+        session.abort()
+    assert not list(store.list(LEASES))
 
 
 @pytest.mark.scenario(24, "kopia #1242")

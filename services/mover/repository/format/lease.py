@@ -14,11 +14,15 @@ REVOCATION_BYTES: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Somebody is making a point; ``plans`` are those it knew before. ``started_time`` is RFC 3339."""
+    """Somebody is making a point; ``plans`` are those it knew before. ``started_time`` is RFC 3339.
+
+    ``writer`` is who: random, and empty in leases of earlier releases.
+    """
 
     point_id: str
     plans: frozenset[str]
     started_time: str
+    writer: str = ""
 
     def encode(self) -> bytes:
         return canonical.encode(
@@ -28,6 +32,7 @@ class Lease:
                 "point": self.point_id,
                 "started_time": self.started_time,
                 "version": FORMAT_VERSION,
+                "writer": self.writer,
             }
         )
 
@@ -35,7 +40,12 @@ class Lease:
 def decode_lease(data: bytes, what: str) -> Lease:
     """Raises DataLoss naming ``what``."""
     fields = canonical.Fields(canonical.decode_object(data, what), what)
-    return Lease(fields.text("point"), frozenset(fields.texts("plans")), fields.text("started_time"))
+    return Lease(
+        fields.text("point"),
+        frozenset(fields.texts("plans")),
+        fields.text("started_time"),
+        fields.optional_text("writer") or "",
+    )
 
 
 def encode_revocation(key: bytes, repository_id: bytes, name: str) -> bytes:

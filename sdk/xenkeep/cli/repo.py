@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from xenkeep.cli import repo_copy, repo_keys, repo_prune, repo_repair
+from xenkeep.cli import repo_copy, repo_keys, repo_prune, repo_repair, repo_stats, repo_verify
 from xenkeep.cli.following import follow_transfer
 from xenkeep.cli.offline import url_of
 from xenkeep.cli.output import (
@@ -23,7 +23,7 @@ from xenkeep.cli.output import (
 )
 from xenkeep.cli.session import SecretFile, client, secret
 from xenkeep.errors import Error
-from xenkeep.mover.v1 import repository_pb2, transfer_pb2
+from xenkeep.mover.v1 import repository_pb2
 
 app = typer.Typer(help="Repositories: places with backup data.", no_args_is_help=True)
 app.add_typer(repo_keys.app, name="key")
@@ -31,6 +31,8 @@ app.command("copy")(repo_copy.copy)
 app.command("prune")(repo_prune.prune)
 app.command("trash")(repo_prune.trash)
 app.command("repair")(repo_repair.repair)
+app.command("stats")(repo_stats.stats)
+app.command("verify")(repo_verify.verify)
 Where = Annotated[str, typer.Argument(help="Directory, or URL (file:///...).")]
 
 
@@ -86,29 +88,6 @@ def show_one(name: str, json_: Json = False) -> None:
 
 
 @app.command()
-def verify(
-    name: str,
-    scrub: Annotated[
-        bool, typer.Option(help="Only compare objects with their names; fast, needs no key.")
-    ] = False,
-    json_: Json = False,
-) -> None:
-    """Check all a repository holds; name damaged objects and restore points. Exit code 12 on damage."""
-    with client() as xenkeep:
-        transfer = follow_transfer(
-            xenkeep, xenkeep.repositories.verify(name, full=not scrub).name, json_=json_
-        )
-    show(transfer, lambda: details(_verdict(transfer.result)), json_=json_)
-    if transfer.result.damages:
-        raise Error(
-            "DataLoss",
-            "DAMAGE_FOUND",
-            f"{len(transfer.result.damages)} damaged objects were found in {name}.",
-            "The points named cannot be restored completely; the next backup reads what it needs again.",
-        )
-
-
-@app.command()
 def probe(where: Where, json_: Json = False) -> None:
     """Try what a place for repositories can be trusted with. Exit code 6 when it cannot be used."""
     with client() as xenkeep:
@@ -161,11 +140,3 @@ def _lines(repository: repository_pb2.Repository) -> list[tuple[str, str]]:
         ("Free", size(repository.free_bytes)),
         ("Made", moment(repository.create_time)),
     ]
-
-
-def _verdict(result: transfer_pb2.TransferResult) -> list[tuple[str, str]]:
-    lines = [("Checked", f"{result.checked_objects} objects, {size(result.checked_bytes)}")]
-    for damage in result.damages:
-        points = ", ".join(point[:8] for point in damage.point_ids) or "none"
-        lines.append(("Damaged", f"{damage.object}: {damage.message} Restore points: {points}."))
-    return lines if result.damages else [*lines, ("Result", "no damage")]

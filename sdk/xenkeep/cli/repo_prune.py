@@ -71,6 +71,9 @@ def _outcome(result: transfer_pb2.TransferResult, *, dry_run: bool) -> list[tupl
         if pruned.waiting_point_ids:
             left += f": {len(pruned.waiting_point_ids)} backups that are under way may rely on them"
         lines.append(("Left", left))
+    if pruned.locked_pack_count:
+        kept = f"{pruned.locked_pack_count} packs, {_size(pruned.locked_bytes)}, the last of them until"
+        lines.append(("Locked", f"{kept} {moment(pruned.locked_until_time)}"))
     if pruned.revoked_point_ids:
         lines.append(("Stopped", f"{len(pruned.revoked_point_ids)} backups that gave no sign of life"))
     return [*lines, *[("Notice", notice.message) for notice in result.notices]]

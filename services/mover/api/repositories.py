@@ -1,6 +1,7 @@
 """RepositoryService."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from xenkeep.common.v1 import point_pb2
@@ -13,6 +14,7 @@ from services.mover.app.deletions import KEPT, Deletions
 from services.mover.app.keys import Keys
 from services.mover.app.point_streams import PointStreams
 from services.mover.app.repositories import Repositories
+from services.mover.app.statistics import RepositoryStatistics
 from services.mover.app.transfers import Transfers
 from services.mover.domain.names import repository_id
 from services.mover.domain.point import Point
@@ -20,6 +22,7 @@ from services.mover.wire.copying import copy_from_proto
 from services.mover.wire.keys import key_to_proto, new_key, report_to_proto
 from services.mover.wire.point import point_to_proto, unreadable_to_proto
 from services.mover.wire.repository import status_to_proto, trashed_to_proto
+from services.mover.wire.statistics import usage_to_proto, walked_to_proto
 from services.mover.wire.times import duration_from_proto
 from services.mover.wire.transfer import transfer_to_proto
 
@@ -35,10 +38,11 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
         transfers: Transfers,
         copies: Copies,
         streams: PointStreams,
+        statistics: RepositoryStatistics,
         site: str,
     ) -> None:
         self._repositories, self._keys, self._deletions = repositories, keys, deletions
-        self._streams, self._copies = streams, copies
+        self._streams, self._copies, self._statistics = streams, copies, statistics
         self._transfers, self._site = transfers, site
 
     async def CreateRepository(
@@ -91,7 +95,10 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
         self, request: repository_pb2.VerifyRepositoryRequest, context: Any
     ) -> transfer_pb2.Transfer:
         full = request.depth != repository_pb2.VerifyRepositoryRequest.DEPTH_SCRUB
-        return transfer_to_proto(await self._transfers.verify(repository_id(request.name), full=full))
+        name, sample = repository_id(request.name), request.sample
+        return transfer_to_proto(
+            await self._transfers.verify(name, full=full, share=sample.share, packs=sample.pack_count)
+        )
 
     async def RebuildRepository(
         self, request: repository_pb2.RebuildRepositoryRequest, context: Any
@@ -134,6 +141,17 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
         self, request: repository_pb2.ProbeRepositoryRequest, context: Any
     ) -> repository_pb2.ProbeRepositoryResponse:
         return report_to_proto(await self._keys.probe(request.url))
+
+    async def GetRepositoryStatistics(
+        self, request: repository_pb2.GetRepositoryStatisticsRequest, context: Any
+    ) -> AsyncIterator[repository_pb2.GetRepositoryStatisticsResponse]:
+        async with aclosing(self._statistics.survey(repository_id(request.name))) as survey:
+            async for each in survey:
+                if isinstance(each, tuple):
+                    yield walked_to_proto(*each)
+                else:
+                    for part in usage_to_proto(each):
+                        yield part
 
     async def ListRepositoryKeys(
         self, request: repository_pb2.ListRepositoryKeysRequest, context: Any

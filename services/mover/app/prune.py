@@ -51,6 +51,9 @@ def _pruned(report: PruneReport) -> Pruned:
         waiting_points=report.waiting_points,
         revoked_points=report.revoked_points,
         purged_points=report.purged_points,
+        locked_packs=report.locked_packs,
+        locked_bytes=report.locked_bytes,
+        locked_until=report.locked_until,
     )
 
 

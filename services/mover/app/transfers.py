@@ -27,11 +27,14 @@ class Transfers:
         self._clock = clock
         self._ids = ids
 
-    async def verify(self, repository: str, *, full: bool) -> Transfer:
-        """Queue a verification for the site's movers; raises NotFound."""
+    async def verify(self, repository: str, *, full: bool, share: float = 0.0, packs: int = 0) -> Transfer:
+        """Queue a verification for the site's movers; raises NotFound, InvalidInput for an impossible sample.
+
+        Without ``share`` and ``packs`` everything is read.
+        """
         async with self._books.writing() as work:
             registration = await registered(work, repository)
-            return await self._request(work, Verify(registration.repository_id, full))
+            return await self._request(work, Verify(registration.repository_id, full, share, packs))
 
     async def rebuild(self, repository: str) -> Transfer:
         """Queue a rebuild of the index for the site's movers; raises NotFound."""

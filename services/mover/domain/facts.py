@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from services.mover.domain.capture import Failure
 from services.mover.domain.point import Damage, Point
-from services.mover.domain.transfer import Progress, Result, Spec
+from services.mover.domain.transfer import Coverage, Progress, Result, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,14 @@ class DamageFound:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryVerified:
+    """With a ``coverage`` only a sample was read, and no point is called sound."""
+
     repository_id: str
     repository_display_name: str
     full: bool
     sound_points: tuple[str, ...]
     damaged_points: tuple[str, ...]
+    coverage: Coverage | None = None
 
 
 Fact = (

@@ -78,10 +78,38 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """``full`` decodes every chunk; otherwise objects are compared with their names."""
+    """``full`` decodes every chunk; otherwise objects are compared with their names.
+
+    ``share`` of the packs, ``packs`` of them at most, are read; 0 sets no limit, both 0 read all.
+    """
 
     repository_id: str
     full: bool
+    share: float = 0.0
+    packs: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.share <= 1 and self.packs >= 0):
+            raise InvalidInput(
+                f"A verification cannot read {self.share:.0%} and {self.packs} packs.",
+                reason="SAMPLE_INVALID",
+                hint="Ask for a share above 0 and up to 100 %, for a number of packs, or both.",
+            )
+
+    @property
+    def is_sample(self) -> bool:
+        return bool(self.share or self.packs)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much a verification by sample read, and of how much; the next one begins at ``next_start``."""
+
+    checked_packs: int
+    packs: int
+    checked_bytes: int
+    pack_bytes: int
+    next_start: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +148,9 @@ class Pruned:
     waiting_points: tuple[str, ...]
     revoked_points: tuple[str, ...]
     purged_points: tuple[str, ...]
+    locked_packs: int = 0
+    locked_bytes: int = 0
+    locked_until: datetime | None = None
 
 
 Spec = Backup | PoolBackup | Restore | Verify | Rebuild | Prune | Copy
@@ -152,6 +183,7 @@ class Result:
     seconds: float = 0.0
     pruned: Pruned | None = None
     copied: Copied | None = None
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True, slots=True)

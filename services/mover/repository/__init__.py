@@ -17,11 +17,13 @@ from services.mover.repository.pruning.report import PruneOptions, PruneReport
 from services.mover.repository.repository import Repository, Statistics
 from services.mover.repository.request import BackupOptions, DiskRequest, PointDescription
 from services.mover.repository.restore import RestoreOptions
+from services.mover.repository.sampling import Sample, Sampled
 from services.mover.repository.session import BackupSession
 from services.mover.repository.store import Store, StoredObject
 from services.mover.repository.stores.directory import DirectoryStore
 from services.mover.repository.stores.memory import MemoryStore
 from services.mover.repository.trash import Trashed
+from services.mover.repository.usage.report import AssetUsage, DayUsage, PointUsage, TotalUsage, Usage
 from services.mover.repository.verify import Finding, Verification, scrub
 
 __all__ = [
@@ -29,12 +31,14 @@ __all__ = [
     "FORMAT_VERSION",
     "VM_CONFIGURATION",
     "Argon2Cost",
+    "AssetUsage",
     "BackupOptions",
     "BackupSession",
     "BlockSource",
     "BlockTarget",
     "CopyOptions",
     "CopyReport",
+    "DayUsage",
     "DirectoryStore",
     "Disk",
     "DiskRequest",
@@ -43,17 +47,22 @@ __all__ = [
     "MemoryStore",
     "Notice",
     "PointDescription",
+    "PointUsage",
     "Progress",
     "PruneOptions",
     "PruneReport",
     "Repository",
     "RestoreOptions",
     "RestorePoint",
+    "Sample",
+    "Sampled",
     "Statistics",
     "Store",
     "StoredObject",
     "StreamRef",
+    "TotalUsage",
     "Trashed",
+    "Usage",
     "Verification",
     "create_repository",
     "open_repository",

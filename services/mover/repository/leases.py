@@ -38,7 +38,7 @@ class WriterLease:
         self._context = context
         self._lease = lease
         self._number = number
-        self._next_is_doubtful = False
+        self._next_is_doubtful = self._told = False
         self._lock = threading.Lock()
         self.plans = plans
 
@@ -64,6 +64,8 @@ class WriterLease:
                 self._context.store.delete(self._name(self._number - 1))
             except NotFound:
                 self._fail()
+            except PermissionDenied as error:
+                self._tell_kept(error)
 
     def require(self) -> None:
         """Raises Aborted when the lease was taken away, AlreadyExists when somebody else made the point."""
@@ -79,6 +81,12 @@ class WriterLease:
             _remove(self._context, self._name(self._number))
             if self._next_is_doubtful and self._is_ours(self._name(self._number + 1)):
                 _remove(self._context, self._name(self._number + 1))
+
+    def _tell_kept(self, error: PermissionDenied) -> None:
+        """Once: whoever may only add leaves a lease a minute."""
+        if not self._told:
+            self._context.on_notice("LEASE_KEPT", f"{error.message} A prune removes it later.")
+        self._told = True
 
     def _is_ours(self, name: str) -> bool:
         try:

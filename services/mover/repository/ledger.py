@@ -80,11 +80,14 @@ class Ledger:
                 for entry in record.entries:
                     self._session.pop(entry.id, None)
 
+    def relied_on(self) -> list[PackInfo]:
+        """Packs of others that this session deduplicated against."""
+        with self._lock:
+            return list(self._relied_on.values())
+
     def lost_packs(self) -> list[PackInfo]:
         """Packs this session relied on for deduplication that are not in the store any more."""
-        with self._lock:
-            relied_on = list(self._relied_on.values())
-        return [pack for pack in relied_on if not self._is_stored(pack)]
+        return [pack for pack in self.relied_on() if not self._is_stored(pack)]
 
     def _usable(self, pack: PackInfo) -> bool:
         if pack.damaged or self._plans.hides(pack.sha256):

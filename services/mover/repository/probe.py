@@ -15,13 +15,14 @@ from services.chassis.errors import (
     PermissionDenied,
     XenkeepError,
 )
-from services.mover.repository.store import Store
+from services.mover.repository.store import LockingStore, Store
 from services.mover.repository.types import Entropy
 
 _FOLDER = "probe/"
 _ABANDONED_S = 3600
 _BIG_BYTES = 8 << 20
 _CLOCK = timedelta(minutes=1)
+_TRIAL = timedelta(seconds=4)
 
 
 class Verdict(StrEnum):
@@ -43,11 +44,28 @@ class ProbeFinding:
 
 @dataclass(frozen=True, slots=True)
 class StoreFacts:
-    """What a store says of itself; ``clock_ahead`` of this machine's."""
+    """What a store says of itself; ``clock_ahead`` of this machine's.
+
+    ``locks_everything``: whatever is put is locked, asked or not.
+    """
 
     versioned: bool
     object_lock: bool
     clock_ahead: timedelta | None
+    locks_everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LockTrial:
+    """What happened to an object that was to be locked for a moment."""
+
+    locked: bool
+    refuses_deletion: bool
+    refuses_shortening: bool
+
+    @property
+    def held(self) -> bool:
+        return self.locked and self.refuses_deletion and self.refuses_shortening
 
 
 @runtime_checkable
@@ -55,6 +73,15 @@ class TellingStore(Protocol):
     """A store that knows more of itself than objects."""
 
     def facts(self) -> StoreFacts: ...
+
+
+@runtime_checkable
+class LockTryingStore(LockingStore, Protocol):
+    """A store whose locks can be tried."""
+
+    def try_lock(self, name: str, until: datetime) -> LockTrial:
+        """Put an empty object that is locked until then, and try to get around it."""
+        ...
 
 
 @dataclass(slots=True)
@@ -82,10 +109,12 @@ def probe(
     *,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     monotonic: Callable[[], float] = system_time.monotonic,
+    pause: Callable[[float], None] = system_time.sleep,
 ) -> ProbeReport:
     """Try ``store`` with objects under ``probe/``, which are removed; those of a probe that died are too.
 
-    Raises what opening a repository would raise: Unavailable, PermissionDenied to write, NotFound.
+    A lock is tried with one that ends by itself after some seconds, which ``pause`` waits for. Raises what
+    opening a repository would raise: Unavailable, PermissionDenied to write, NotFound.
     """
     report = ProbeReport(store.location)
     folder = f"{_FOLDER}{int(now().timestamp()):012d}-{entropy(8).hex()}/"
@@ -110,7 +139,9 @@ def probe(
         for left in (name, folder + "big"):
             _remove(store, left)
     if isinstance(store, TellingStore):
-        _told(store.facts(), report)
+        facts = store.facts()
+        _told(facts, report)
+        _locks(store, folder + "locked", facts, report, now, pause)
     return report
 
 
@@ -212,13 +243,46 @@ def _told(facts: StoreFacts, report: ProbeReport) -> None:
         if facts.versioned
         else "The bucket keeps no old versions: what is deleted is gone.",
     )
-    report.add(
-        "object-lock",
-        Verdict.GOOD if facts.object_lock else Verdict.LIMITED,
-        "The bucket can lock objects."
-        if facts.object_lock
-        else "The bucket cannot lock objects: whoever has these credentials can delete backups.",
-    )
+
+
+def _locks(
+    store: Store,
+    name: str,
+    facts: StoreFacts,
+    report: ProbeReport,
+    now: Callable[[], datetime],
+    pause: Callable[[float], None],
+) -> None:
+    wanted = isinstance(store, LockingStore) and store.lock_period is not None
+    if not facts.object_lock:
+        verdict = Verdict.BAD if wanted else Verdict.LIMITED
+        text = "The bucket cannot lock objects: whoever has these credentials can delete backups."
+        report.add("object-lock", verdict, text)
+        return
+    if facts.locks_everything:
+        text = (
+            "The bucket locks whatever is put, leases too, which then pile up: remove its default retention."
+        )
+        report.add("default-lock", Verdict.LIMITED, text)
+    if not isinstance(store, LockTryingStore):
+        return
+    until = (now() + (facts.clock_ahead or timedelta())).replace(microsecond=0) + _TRIAL
+    trial = store.try_lock(name, until)
+    if trial.held:
+        how = (
+            "Points are locked here."
+            if wanted
+            else "To lock points put lock=30d, or another time, into the URL."
+        )
+        text = f"A locked object was neither deleted nor its lock shortened. {how}"
+        report.add("object-lock", Verdict.GOOD, text)
+        if wanted:  # elsewhere it is hidden at once, with the other objects of the probe
+            pause((until - now() - (facts.clock_ahead or timedelta())).total_seconds() + 1)
+    else:
+        failed = "is deleted" if not trial.refuses_deletion else "has its lock shortened"
+        text = f"The bucket says that it locks objects, and an object that was locked {failed} all the same."
+        report.add("object-lock", Verdict.BAD if wanted else Verdict.LIMITED, text)
+    _remove(store, name)
 
 
 def _remove_abandoned(store: Store, now: int) -> None:

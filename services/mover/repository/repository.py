@@ -1,11 +1,12 @@
 """A repository: what can be done with one."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.chassis.errors import AlreadyExists, DataLoss, NotFound
+from services.chassis.errors import AlreadyExists, DataLoss, NotFound, ResourceExhausted
 from services.mover.repository.checkpoint import remove_checkpoints
 from services.mover.repository.compare import compare_disk
 from services.mover.repository.context import Context
@@ -35,8 +36,10 @@ from services.mover.repository.request import BackupOptions
 from services.mover.repository.reserve import load_ballast
 from services.mover.repository.restorable import known_damage, require_restorable
 from services.mover.repository.restore import RestoreOptions, data_extents, read_range, restore_disk
+from services.mover.repository.sampling import Sample
 from services.mover.repository.session import BackupSession
 from services.mover.repository.store import Store
+from services.mover.repository.stores.append_only import require_deletions
 from services.mover.repository.streamreader import read_stream
 from services.mover.repository.trash import (
     Trashed,
@@ -45,6 +48,9 @@ from services.mover.repository.trash import (
     trashed,
     undelete_point,
 )
+from services.mover.repository.usage.needs import Needs
+from services.mover.repository.usage.report import Usage, UsageListener
+from services.mover.repository.usage.survey import Survey
 from services.mover.repository.verify import Verification, verify
 
 
@@ -144,11 +150,13 @@ class Repository:
         Raises NotFound, and FailedPrecondition when fewer than ``keep`` other good points of its asset would
         be left; ``siblings`` are looked at first. What cannot be read at all is deleted for good.
         """
+        require_deletions(self._context.store)
         self._prepare_writing()
         delete_point(self._context, point_id, keep=keep, purge=purge, siblings=siblings)
 
     def undelete_point(self, point_id: str) -> None:
         """Take a point back out of the trash; raises NotFound when it is not there."""
+        require_deletions(self._context.store)
         self._prepare_writing()
         undelete_point(self._context, point_id)
 
@@ -171,6 +179,7 @@ class Repository:
         """
         options = options or PruneOptions()
         if not options.dry_run:
+            require_deletions(self._context.store)
             self._prepare_writing()
         notices = len(self._notices)
         report = Prune(self._context, options, writing or BackupOptions(), listener, cancel).run()
@@ -276,13 +285,23 @@ class Repository:
         self,
         *,
         full: bool,
+        sample: Sample | None = None,
         workers: int = 2,
         listener: Callable[[int, int], None] | None = None,
         cancel: threading.Event | None = None,
     ) -> Verification:
-        """Check every object (``full``: decode every blob) and every point; damaged packs are quarantined."""
+        """Check every object (``full``: decode every blob) and every point; damaged packs are quarantined.
+
+        With a ``sample`` only some of the packs are read; then no point is called sound.
+        """
         return verify(
-            self._context, self.list_points(), full=full, workers=workers, listener=listener, cancel=cancel
+            self._context,
+            self.list_points(),
+            full=full,
+            sample=sample,
+            workers=workers,
+            listener=listener,
+            cancel=cancel,
         )
 
     def rebuild_index(self) -> int:
@@ -293,6 +312,28 @@ class Repository:
     def damaged_packs(self) -> int:
         """How many packs are known to be damaged."""
         return sum(1 for _ in recorded_damage(self._context.store))
+
+    def survey(
+        self,
+        folder: Path,
+        *,
+        listener: UsageListener | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Usage:
+        """What takes how much room: of the whole, of each asset, point and day; others may write meanwhile.
+
+        Walks every point. ``folder`` has room for some 50 bytes a blob, for as long as it takes. Raises
+        Cancelled, ResourceExhausted when that room is not there, and what the store raises.
+        """
+        try:
+            with Needs(folder) as needs:
+                return Survey(self._context, needs, self._context.time.now(), listener, cancel).run()
+        except (sqlite3.Error, OSError) as error:
+            raise ResourceExhausted(
+                f"There is no room for the survey in {folder}: {error}.",
+                reason="SURVEY_NO_ROOM",
+                hint="Free space there, and ask again; the repository is not affected.",
+            ) from error
 
     def statistics(self) -> Statistics:
         packs, pack_bytes, blobs = self._context.index.totals()

@@ -38,6 +38,7 @@ class Saver:
         on_notice: Listener,
     ) -> None:
         self.segments: list[str] = []
+        self.resumed = False
         self._context = context
         self._point_id = point_id
         self._base_point = base_point
@@ -63,6 +64,7 @@ class Saver:
                 "CHECKPOINT_DISCARDED", "The checkpoint is of another point or base; it starts over."
             )
         elif found is not None:
+            self.resumed = True
             for record in self._context.recover_packs(found.segments, found.unindexed):
                 pipeline.ledger.recovered(record)
             pipeline.stored_bytes = found.stored_bytes

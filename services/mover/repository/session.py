@@ -11,6 +11,7 @@ from services.mover.repository.format.point import Disk, Notice, RestorePoint, e
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.index import PackInfo
 from services.mover.repository.leases import LeaseKeeper, WriterLease, lease_lost, remove_leases
+from services.mover.repository.locks import Origin, held
 from services.mover.repository.pipeline import Pipeline
 from services.mover.repository.points import is_revoked
 from services.mover.repository.ports import BlockSource, ProgressListener
@@ -38,6 +39,7 @@ class BackupSession:
     ) -> None:
         self._context = context
         self._lease = lease
+        self._began = context.time.now()
         self._point_id = point_id
         self._base = base
         self._notices: list[Notice] = []
@@ -130,7 +132,8 @@ class BackupSession:
         self._require_packs_still_there()
         self._saver.save_all()
         self._context.store.settle(INDEX)  # segments of others, who may have died before these were durable
-        point = self._point(description)
+        origin = Origin(self._base, self._pipeline.ledger.relied_on(), self._began, self._saver.resumed)
+        point = held(self._context, self._point(description), origin)
         self._lease.require()
         self._create(point)
         self._committed = True

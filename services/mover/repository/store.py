@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import datetime, timedelta
+from typing import Protocol, runtime_checkable
 
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.names import MAX_CLEAR_BYTES, MAX_OBJECT_BYTES
@@ -81,4 +82,25 @@ class Store(Protocol):
 
     def free_bytes(self) -> int | None:
         """Room left, None when the store cannot tell."""
+        ...
+
+
+@runtime_checkable
+class LockingStore(Protocol):
+    """A store that can keep objects from being deleted, by anybody, until a time by its own clock."""
+
+    @property
+    def lock_period(self) -> timedelta | None:
+        """Points are locked so long from their commit, with all they need; None: nothing is locked.
+
+        What is put is locked a quarter longer at once, so that not every backup has to extend it.
+        """
+        ...
+
+    def locked_until(self, name: str) -> datetime | None:
+        """None when the object is not locked; raises NotFound."""
+        ...
+
+    def extend_lock(self, name: str, until: datetime) -> None:
+        """Locked until then at least; a lock is never shortened. Raises NotFound."""
         ...

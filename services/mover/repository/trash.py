@@ -1,16 +1,19 @@
 """Deleted points in their grace period (docs/repository-format.md, section 17)."""
 
 from collections.abc import Iterator, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from typing import Final
 
-from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
+from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, PermissionDenied
 from services.mover.repository.context import Context
 from services.mover.repository.format.names import TRASH, parse_numbered, point_name, trash_prefix
+from services.mover.repository.format.point import decode_body
 from services.mover.repository.leases import remove_leases, take_lease
+from services.mover.repository.locks import hold_again, require_unlocked
 from services.mover.repository.objects import put_same
 from services.mover.repository.points import exists, is_revoked, listed_points, missing_point, read_point
 from services.mover.repository.reserve import with_ballast
@@ -45,7 +48,8 @@ def delete_point(
     """Put the point into the trash; ``purge`` deletes it for good, as is one that cannot be read at all.
 
     Raises NotFound, and FailedPrecondition when fewer than ``keep`` other points of its asset that are not
-    known to be damaged would be left. ``siblings`` are ids that are looked at first.
+    known to be damaged would be left, or nobody may delete it yet. ``siblings`` are ids that are looked at
+    first.
 
     The copy in the trash says what is about to go: of two who delete at one moment, each relying on the
     other's point, at least one finds the other's copy, and takes its own back before anything is deleted.
@@ -57,6 +61,7 @@ def delete_point(
         raise missing_point(point_id) from None
     if is_revoked(context, name):
         raise missing_point(point_id)
+    require_unlocked(context, point_id)
     try:
         asset = read_point(context, point_id).asset.get("id", "")
     except DataLoss as error:
@@ -74,7 +79,12 @@ def delete_point(
         if exists(context, name):
             _delete(context, copy)
         raise
-    _delete(context, name)
+    try:
+        _delete(context, name)
+    except PermissionDenied:
+        with suppress(PermissionDenied):
+            _delete(context, copy)
+        raise
     if purge:
         for trash in list(trashed(context, trash_prefix(point_id))):
             _delete(context, trash.name)
@@ -93,7 +103,8 @@ def undelete_point(context: Context, point_id: str) -> None:
                 metadata={"point": point_id},
             )
         data = context.store.get(copies[-1].name)
-        context.objects.get("point", copies[-1].name, point_name(point_id))
+        body = context.objects.get("point", copies[-1].name, point_name(point_id))[1]
+        hold_again(context, decode_body(body, copies[-1].name))
         lease.require()
         if is_revoked(context, point_name(point_id)):  # an earlier try died: what it wanted is still here
             context.store.delete(point_name(point_id))

@@ -2,8 +2,8 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from services.chassis.errors import Cancelled, DataLoss, NotFound, PermissionDenied
@@ -13,12 +13,14 @@ from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.envelope import parse_envelope
 from services.mover.repository.format.lease import looks_like_revocation
 from services.mover.repository.format.names import CHECKPOINTS, INDEX, PACKS, PLANS, POINTS, TRASH, point_name
+from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.packreader import check_hash, damaged_blobs
 from services.mover.repository.parallel import for_each
 from services.mover.repository.plans import listed_plans
 from services.mover.repository.pointcheck import PointChecker
 from services.mover.repository.points import exists
+from services.mover.repository.sampling import Sample, Sampled, picked
 from services.mover.repository.store import Store, StoredObject
 
 _KINDS = {POINTS: "point", TRASH: "point", CHECKPOINTS: "checkpoint", PLANS: "plan"}
@@ -36,13 +38,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a verification saw. Sizes in bytes."""
+    """What a verification saw. Sizes in bytes.
+
+    A ``sample`` calls no point sound: what it did not read may be damaged.
+    """
 
     findings: tuple[Finding, ...]
     sound_points: tuple[str, ...]
     damaged_points: tuple[str, ...]
     checked_objects: int
     checked_bytes: int
+    sampled: Sampled | None = None
 
 
 @dataclass
@@ -69,12 +75,14 @@ def verify(
     points: list[str],
     *,
     full: bool,
+    sample: Sample | None,
     workers: int,
     listener: Callable[[int, int], None] | None,
     cancel: threading.Event | None,
 ) -> Verification:
     """Scrub everything, decode every blob when ``full``, and walk the maps of ``points``.
 
+    Of packs that are there a ``sample`` reads some, and those known to be damaged; of everything else all.
     Damaged packs are recorded, so that deduplication ignores them at once. ``listener`` hears of objects and
     bytes checked so far.
     """
@@ -97,20 +105,54 @@ def verify(
         if listener is not None:
             listener(tally.objects, tally.size)
 
-    seen: set[bytes] = set()
+    present, read, sampled = set[bytes](), set[bytes](), None
 
     def listed(prefix: str) -> Iterator[StoredObject]:
         for stored in context.store.list(prefix):
             if (info := info_of(stored.name)) is not None:
-                seen.add(info.sha256)
+                present.add(info.sha256)
             yield stored
 
     for prefix in _EVERYWHERE:
-        for_each(listed(prefix), partial(check, prefix), workers)
-    _look_for_gone(context, tally, seen)
+        if prefix == PACKS and sample is not None:
+            part, sampled = _sampled(context, sample, listed(prefix))
+            read.update(info.sha256 for stored in part if (info := info_of(stored.name)) is not None)
+            for_each(part, partial(check, prefix), workers)
+        else:
+            for_each(listed(prefix), partial(check, prefix), workers)
+    _look_for_gone(context, tally, present)
     _quarantine(context, tally)
-    _release(context, seen - {info.sha256 for name in tally.problems if (info := info_of(name))})
-    return _judge_points(context, points, tally)
+    whole = present if sample is None else read
+    _release(context, whole - {info.sha256 for name in tally.problems if (info := info_of(name))})
+    found = _judge_points(context, points, tally)
+    return found if sampled is None else replace(found, sound_points=(), sampled=sampled)
+
+
+def _sampled(
+    context: Context, sample: Sample, stored: Iterable[StoredObject]
+) -> tuple[list[StoredObject], Sampled]:
+    """What to read, and how much of all that is. Whatever is no pack is looked at anyway, to be named."""
+    packs: dict[str, PackInfo] = {}
+    also: list[StoredObject] = []
+    damaged = set(recorded_damage(context.store))
+    for each in stored:
+        info = info_of(each.name, each.size)
+        if info is not None:
+            packs[each.name] = info
+        if info is None or info.sha256 in damaged:
+            also.append(each)
+    part, next_start = picked(list(packs.values()), sample)
+    chosen = {each.name: each for each in also}
+    chosen |= {pack.name: StoredObject(pack.name, pack.size) for pack in part}
+    read = [packs[name] for name in chosen if name in packs]
+    covered = Sampled(
+        len(read),
+        len(packs),
+        sum(pack.size for pack in read),
+        sum(pack.size for pack in packs.values()),
+        next_start,
+    )
+    return list(chosen.values()), covered
 
 
 def _look_for_gone(context: Context, tally: _Tally, seen: set[bytes]) -> None:

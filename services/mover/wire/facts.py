@@ -8,7 +8,7 @@ from services.mover.domain.names import repository_name, transfer_name
 from services.mover.wire.capture import failure_to_proto
 from services.mover.wire.point import damage_to_proto, point_to_proto
 from services.mover.wire.spec import spec_to_proto
-from services.mover.wire.transfer import progress_to_proto, result_to_proto
+from services.mover.wire.transfer import coverage_to_proto, progress_to_proto, result_to_proto
 
 
 def work_to_proto(work: facts.TransferRequested) -> work_pb2.TransferRequested:
@@ -78,6 +78,7 @@ def fact_to_proto(fact: facts.Fact, site: str) -> tuple[Message, str]:
                 full=fact.full,
                 sound_point_ids=fact.sound_points,
                 damaged_point_ids=fact.damaged_points,
+                sample=coverage_to_proto(fact.coverage) if fact.coverage else None,
             )
             return verified, name
         case facts.TransferRequested():

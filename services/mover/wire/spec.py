@@ -75,7 +75,12 @@ def spec_to_proto(spec: Spec) -> transfer_pb2.TransferSpec:
             )
             return transfer_pb2.TransferSpec(restore=restore)
         case Verify():
-            verify = transfer_pb2.VerifySpec(repository=repository_name(spec.repository_id), full=spec.full)
+            sample = transfer_pb2.Sample(share=spec.share, pack_count=spec.packs)
+            verify = transfer_pb2.VerifySpec(
+                repository=repository_name(spec.repository_id),
+                full=spec.full,
+                sample=sample if spec.is_sample else None,
+            )
             return transfer_pb2.TransferSpec(verify=verify)
         case Rebuild():
             rebuild = transfer_pb2.RebuildSpec(repository=repository_name(spec.repository_id))
@@ -118,7 +123,10 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
                 placement_from_proto(spec.restore.placement),
             )
         case "verify":
-            return Verify(repository_id(spec.verify.repository), spec.verify.full)
+            sample = spec.verify.sample
+            return Verify(
+                repository_id(spec.verify.repository), spec.verify.full, sample.share, sample.pack_count
+            )
         case "rebuild":
             return Rebuild(repository_id(spec.rebuild.repository))
         case "prune":

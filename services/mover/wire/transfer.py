@@ -1,9 +1,11 @@
 """Transfers, how far they are, and what came out of them."""
 
+from datetime import UTC
+
 from xenkeep.mover.v1 import transfer_pb2
 
 from services.mover.domain.names import transfer_name
-from services.mover.domain.transfer import Progress, Pruned, Result, State, Transfer
+from services.mover.domain.transfer import Coverage, Progress, Pruned, Result, State, Transfer
 from services.mover.wire.capture import failure_to_proto, remark_from_proto, remark_to_proto
 from services.mover.wire.copying import copied_from_proto, copied_to_proto
 from services.mover.wire.point import damage_from_proto, damage_to_proto, point_from_proto, point_to_proto
@@ -61,6 +63,7 @@ def result_to_proto(result: Result) -> transfer_pb2.TransferResult:
         seconds=result.seconds,
         prune=pruned_to_proto(result.pruned) if result.pruned else None,
         copy=copied_to_proto(result.copied) if result.copied else None,
+        sample=coverage_to_proto(result.coverage) if result.coverage else None,
     )
 
 
@@ -76,6 +79,27 @@ def result_from_proto(result: transfer_pb2.TransferResult) -> Result:
         seconds=result.seconds,
         pruned=pruned_from_proto(result.prune) if result.HasField("prune") else None,
         copied=copied_from_proto(result.copy) if result.HasField("copy") else None,
+        coverage=coverage_from_proto(result.sample) if result.HasField("sample") else None,
+    )
+
+
+def coverage_to_proto(coverage: Coverage) -> transfer_pb2.SampleResult:
+    return transfer_pb2.SampleResult(
+        checked_pack_count=coverage.checked_packs,
+        pack_count=coverage.packs,
+        checked_bytes=coverage.checked_bytes,
+        pack_bytes=coverage.pack_bytes,
+        next_start=coverage.next_start,
+    )
+
+
+def coverage_from_proto(sample: transfer_pb2.SampleResult) -> Coverage:
+    return Coverage(
+        checked_packs=sample.checked_pack_count,
+        packs=sample.pack_count,
+        checked_bytes=sample.checked_bytes,
+        pack_bytes=sample.pack_bytes,
+        next_start=sample.next_start,
     )
 
 
@@ -89,6 +113,9 @@ def pruned_to_proto(pruned: Pruned) -> transfer_pb2.PruneResult:
         waiting_point_ids=pruned.waiting_points,
         revoked_point_ids=pruned.revoked_points,
         purged_point_ids=pruned.purged_points,
+        locked_pack_count=pruned.locked_packs,
+        locked_bytes=pruned.locked_bytes,
+        locked_until_time=time_to_proto(pruned.locked_until),
     )
 
 
@@ -102,4 +129,9 @@ def pruned_from_proto(pruned: transfer_pb2.PruneResult) -> Pruned:
         waiting_points=tuple(pruned.waiting_point_ids),
         revoked_points=tuple(pruned.revoked_point_ids),
         purged_points=tuple(pruned.purged_point_ids),
+        locked_packs=pruned.locked_pack_count,
+        locked_bytes=pruned.locked_bytes,
+        locked_until=(
+            pruned.locked_until_time.ToDatetime(UTC) if pruned.HasField("locked_until_time") else None
+        ),
     )

@@ -32,6 +32,9 @@ def repository_verified(event: mover.RepositoryVerified) -> Story:
     sound, damaged = len(event.sound_point_ids), len(event.damaged_point_ids)
     depth = "every chunk decoded" if event.full else "every object compared with its name"
     headline = f"verified, {depth}: {count(sound, 'restore point')} whole"
+    if event.HasField("sample"):
+        read = f"{event.sample.checked_pack_count} of {count(event.sample.pack_count, 'pack')}"
+        headline = f"verified by sample, {depth} in {read}"
     return Story(
         severity=Severity.ERROR if damaged else Severity.INFO,
         incident=event.repository,

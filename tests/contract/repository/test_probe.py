@@ -9,7 +9,7 @@ import pytest
 
 from services.chassis.errors import PermissionDenied
 from services.mover.repository import DirectoryStore, MemoryStore, Store
-from services.mover.repository.probe import ProbeReport, StoreFacts, Verdict, probe
+from services.mover.repository.probe import LockTrial, ProbeReport, StoreFacts, Verdict, probe
 from services.mover.repository.stores.s3 import S3Store
 from services.mover.repository.types import Bytes
 from tests.support.faulty_http import faulty_proxy
@@ -59,6 +59,43 @@ def test_a_good_store_is_good_and_empty_afterwards(
     assert report.usable
     assert min(report.write_rate, report.read_rate) > 0
     assert [] == list(store.list(""))
+
+
+@pytest.mark.parametrize("lock", ["", "30d"])
+def test_a_lock_is_tried_and_nothing_is_left_locked(seaweed: Seaweed, tmp_path: Path, lock: str) -> None:
+    store = seaweed.locking(tmp_path.name, lock)
+    report = probe(store, os.urandom)
+    assert report.usable
+    assert Verdict.GOOD is verdicts(report)["object-lock"]
+    (told,) = (each.message for each in report.findings if each.check == "object-lock")
+    assert ("Points are locked here." in told) == bool(lock)
+    assert [] == list(store.list(""))
+
+
+@pytest.mark.scenario(43)
+def test_a_bucket_that_only_says_it_locks_is_unfit_for_a_repository_that_relies_on_it(
+    seaweed: Seaweed, tmp_path: Path
+) -> None:
+    """Between us and the server somebody forgets the lock of whatever is put."""
+
+    class Forgetful(S3Store):
+        def facts(self) -> StoreFacts:
+            return StoreFacts(versioned=False, object_lock=True, clock_ahead=timedelta())
+
+        def try_lock(self, name: str, until: datetime) -> LockTrial:
+            return LockTrial(locked=False, refuses_deletion=False, refuses_shortening=False)
+
+    for lock, verdict in (("", Verdict.LIMITED), ("30d", Verdict.BAD)):
+        place = seaweed.place(tmp_path.name, lock=lock)
+        report = probe(Forgetful(place, credentials=seaweed.credentials), os.urandom)
+        assert verdict is verdicts(report)["object-lock"]
+        assert report.usable == (not lock)
+
+
+def test_a_bucket_that_cannot_lock_is_unfit_for_a_url_with_a_lock(seaweed: Seaweed, tmp_path: Path) -> None:
+    store = S3Store(seaweed.place(tmp_path.name, lock="30d"), credentials=seaweed.credentials)
+    report = probe(store, os.urandom)
+    assert not report.usable
 
 
 @pytest.mark.scenario(16)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import grpc
+import pytest
 from xenkeep.common.v1 import capture_pb2
 from xenkeep.mover.v1 import events_pb2, repository_pb2, transfer_pb2
 
@@ -102,6 +104,33 @@ async def test_verification_finds_a_flipped_byte_and_a_restore_of_it_makes_nothi
         assert "PrepareRestoreTarget" not in lab.hypervisor.calls
         await lab.finished(await lab.restore(sound))
         assert repository_pb2.Repository.STATE_DAMAGED == (await lab.status()).state
+
+
+async def test_samples_go_on_where_the_last_one_ended_whichever_mover_takes_them(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    disks = {"xvda": noise(40 * MIB)}
+    async with Lab(nats_server, tmp_path, disks).running() as lab:
+        await lab.backed_up()
+        request = repository_pb2.VerifyRepositoryRequest(
+            name="main", sample=transfer_pb2.Sample(pack_count=1)
+        )
+        starts, packs = list[str](), 0
+        while len(starts) <= packs:
+            transfer = await lab.repositories.VerifyRepository(request, timeout=PATIENCE_S)
+            result = await lab.finished(transfer.name.removeprefix("transfers/"))
+            assert 1 == result.sample.checked_pack_count
+            starts.append(result.sample.next_start)
+            packs = result.sample.pack_count
+        assert starts[0] == starts[-1], "once around"
+        assert packs == len(set(starts)) > 2
+        verified = lab.told(events_pb2.RepositoryVerified)
+        assert all(each.HasField("sample") and not each.sound_point_ids for each in verified)
+
+        request.sample.pack_count = -1
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await lab.repositories.VerifyRepository(request, timeout=PATIENCE_S)
+        assert grpc.StatusCode.INVALID_ARGUMENT == refused.value.code()
 
 
 async def test_an_index_that_is_lost_is_made_again(nats_server: NatsServer, tmp_path: Path) -> None:

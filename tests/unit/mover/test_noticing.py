@@ -77,7 +77,7 @@ async def test_restores_and_verifications_say_so_too(world: World) -> None:
     verify = Verify(world.repository.repository_id, full=True)
     cases: list[tuple[Spec, Runner]] = [
         (restore, world.restore_runner()),
-        (verify, VerifyRunner(world.shelf)),
+        (verify, VerifyRunner(world.shelf, world.books)),
     ]
     for number, (spec, runner) in enumerate(cases, 2):
         transfer = Transfer(transfer_id(number), spec, world.clock.now(), attempt=1)
@@ -98,7 +98,9 @@ async def test_a_repository_that_is_not_known_is_the_runners_to_answer(world: Wo
     spec = Verify("nowhere", full=True)
     transfer = Transfer(transfer_id(9), spec, world.clock.now())
     with pytest.raises(NotFound, match="nowhere"):
-        await Noticing(VerifyRunner(world.shelf), world.shelf)(transfer, spec, Board(), Cancellation())
+        await Noticing(VerifyRunner(world.shelf, world.books), world.shelf)(
+            transfer, spec, Board(), Cancellation()
+        )
 
 
 async def test_a_real_store_of_the_shelf_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

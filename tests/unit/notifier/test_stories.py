@@ -11,7 +11,7 @@ from xenkeep.common.v1.capture_pb2 import Failure, Notice
 from xenkeep.common.v1.point_pb2 import Asset, Point
 from xenkeep.hypervisor.v1 import events_pb2 as hypervisor
 from xenkeep.mover.v1.events_pb2 import DamageFound, RepositoryVerified
-from xenkeep.mover.v1.transfer_pb2 import Damage, TransferResult
+from xenkeep.mover.v1.transfer_pb2 import Damage, SampleResult, TransferResult
 from xenkeep.notifier.v1.events_pb2 import DeliveryFailed
 from xenkeep.notifier.v1.notifier_pb2 import Delivery
 from xenkeep.scheduler.v1 import events_pb2 as scheduler
@@ -107,6 +107,15 @@ def told(event: Message) -> Story | None:
             RepositoryVerified(repository_display_name="nas", damaged_point_ids=["a"]),
             3,
             "nas: verified, every object compared with its name: 0 restore points whole, 1 damaged",
+        ),
+        (
+            RepositoryVerified(
+                repository_display_name="nas",
+                full=True,
+                sample=SampleResult(checked_pack_count=12, pack_count=100),
+            ),
+            1,
+            "nas: verified by sample, every chunk decoded in 12 of 100 packs",
         ),
         (
             RestorePointDamaged(

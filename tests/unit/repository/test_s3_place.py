@@ -18,6 +18,7 @@ from services.mover.repository.stores.s3_place import parse_place, read_credenti
             "s3://bucket/a?endpoint=https%3A%2F%2Fs3.example.org%3A9000/&credentials=mine",
             "s3://bucket/a?credentials=mine&endpoint=https://s3.example.org:9000&region=us-east-1",
         ),
+        ("s3://bucket?lock=30d", "s3://bucket/?credentials=bucket&lock=30d&region=us-east-1"),
     ],
 )
 def test_a_url_is_written_in_one_way(url: str, written: str) -> None:
@@ -38,6 +39,9 @@ def test_a_url_is_written_in_one_way(url: str, written: str) -> None:
         "s3://bucket/a?endpoint=https://me:hunter2@s3.example.org",
         "s3://bucket/a?credentials=../../etc/passwd",
         "s3://bucket/a?secret=hunter2",
+        "s3://bucket/a?lock=0d",
+        "s3://bucket/a?lock=forever",
+        "s3://bucket/a?lock=99999999d",
         "s3://bucket/a#hunter2",
         "s3://bucket/a?endpoint=https://[::",
         "s3://bucket/a?endpoint=https://host:99999",

@@ -320,6 +320,7 @@ class RepositoryVerified(_message.Message):
     FULL_FIELD_NUMBER: _builtins.int
     SOUND_POINT_IDS_FIELD_NUMBER: _builtins.int
     DAMAGED_POINT_IDS_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """`repositories/{repository}`."""
     repository_display_name: _builtins.str
@@ -328,11 +329,15 @@ class RepositoryVerified(_message.Message):
     """Whether everything was decoded."""
     @_builtins.property
     def sound_point_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """UUIDs of the points found whole."""
+        """UUIDs of the points found whole; none when only a sample was read."""
 
     @_builtins.property
     def damaged_point_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """UUIDs of the points that cannot be restored completely."""
+
+    @_builtins.property
+    def sample(self) -> _transfer_pb2.SampleResult:
+        """How much a sample covered; unset when everything was read."""
 
     def __init__(
         self,
@@ -342,10 +347,11 @@ class RepositoryVerified(_message.Message):
         full: _builtins.bool = ...,
         sound_point_ids: _abc.Iterable[_builtins.str] | None = ...,
         damaged_point_ids: _abc.Iterable[_builtins.str] | None = ...,
+        sample: _transfer_pb2.SampleResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sample", b"sample"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["damaged_point_ids", b"damaged_point_ids", "full", b"full", "repository", b"repository", "repository_display_name", b"repository_display_name", "sound_point_ids", b"sound_point_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["damaged_point_ids", b"damaged_point_ids", "full", b"full", "repository", b"repository", "repository_display_name", b"repository_display_name", "sample", b"sample", "sound_point_ids", b"sound_point_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -367,19 +367,25 @@ class VerifyRepositoryRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     DEPTH_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`repositories/{repository}`; the display name is understood too."""
     depth: Global___VerifyRepositoryRequest.Depth.ValueType
     """How deep."""
+    @_builtins.property
+    def sample(self) -> _transfer_pb2.Sample:
+        """Read only a part of the packs; unset reads all."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         depth: Global___VerifyRepositoryRequest.Depth.ValueType = ...,
+        sample: _transfer_pb2.Sample | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sample", b"sample"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["depth", b"depth", "name", b"name", "sample", b"sample"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1007,3 +1013,333 @@ class ReadPointStreamResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadPointStreamResponse: _TypeAlias = ReadPointStreamResponse  # noqa: Y015
+
+@_typing.final
+class GetRepositoryStatisticsRequest(_message.Message):
+    """Request of GetRepositoryStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRepositoryStatisticsRequest: _TypeAlias = GetRepositoryStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class GetRepositoryStatisticsResponse(_message.Message):
+    """Part of the answer of GetRepositoryStatistics."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Progress(_message.Message):
+        """How many restore points were looked at."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        DONE_COUNT_FIELD_NUMBER: _builtins.int
+        TOTAL_COUNT_FIELD_NUMBER: _builtins.int
+        done_count: _builtins.int
+        """So many."""
+        total_count: _builtins.int
+        """Of so many."""
+        def __init__(
+            self,
+            *,
+            done_count: _builtins.int = ...,
+            total_count: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["done_count", b"done_count", "total_count", b"total_count"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    POINT_FIELD_NUMBER: _builtins.int
+    DAY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def progress(self) -> Global___GetRepositoryStatisticsResponse.Progress:
+        """How far it is; may come often."""
+
+    @_builtins.property
+    def total(self) -> Global___RepositoryStatistics:
+        """The whole repository; once."""
+
+    @_builtins.property
+    def asset(self) -> Global___AssetStatistics:
+        """A VM or pool; by name."""
+
+    @_builtins.property
+    def point(self) -> Global___PointStatistics:
+        """A restore point; by time."""
+
+    @_builtins.property
+    def day(self) -> Global___DayStatistics:
+        """A day; in order."""
+
+    def __init__(
+        self,
+        *,
+        progress: Global___GetRepositoryStatisticsResponse.Progress | None = ...,
+        total: Global___RepositoryStatistics | None = ...,
+        asset: Global___AssetStatistics | None = ...,
+        point: Global___PointStatistics | None = ...,
+        day: Global___DayStatistics | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "day", b"day", "part", b"part", "point", b"point", "progress", b"progress", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "day", b"day", "part", b"part", "point", b"point", "progress", b"progress", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["progress", "total", "asset", "point", "day"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___GetRepositoryStatisticsResponse: _TypeAlias = GetRepositoryStatisticsResponse  # noqa: Y015
+
+@_typing.final
+class RepositoryStatistics(_message.Message):
+    """What takes how much room in a repository. Needed, trash, unfinished and dead bytes add up to all sealed blobs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINT_COUNT_FIELD_NUMBER: _builtins.int
+    ASSET_COUNT_FIELD_NUMBER: _builtins.int
+    PACK_COUNT_FIELD_NUMBER: _builtins.int
+    BLOB_COUNT_FIELD_NUMBER: _builtins.int
+    LOGICAL_BYTES_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    NEEDED_BYTES_FIELD_NUMBER: _builtins.int
+    SHARED_BYTES_FIELD_NUMBER: _builtins.int
+    TRASH_BYTES_FIELD_NUMBER: _builtins.int
+    UNFINISHED_BYTES_FIELD_NUMBER: _builtins.int
+    DEAD_BYTES_FIELD_NUMBER: _builtins.int
+    DEAD_SHARE_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    ADDED_BYTES_PER_DAY_FIELD_NUMBER: _builtins.int
+    GROWTH_DAYS_FIELD_NUMBER: _builtins.int
+    FREE_BYTES_FIELD_NUMBER: _builtins.int
+    UNREADABLE_POINT_IDS_FIELD_NUMBER: _builtins.int
+    point_count: _builtins.int
+    """Restore points."""
+    asset_count: _builtins.int
+    """VMs and pools that have any."""
+    pack_count: _builtins.int
+    """Packs."""
+    blob_count: _builtins.int
+    """Blobs in them."""
+    logical_bytes: _builtins.int
+    """What all restore points restore to."""
+    stored_bytes: _builtins.int
+    """All packs."""
+    needed_bytes: _builtins.int
+    """What restore points need."""
+    shared_bytes: _builtins.int
+    """Of these, what points of several VMs or pools share."""
+    trash_bytes: _builtins.int
+    """What only points in the trash need."""
+    unfinished_bytes: _builtins.int
+    """What only backups need that were not finished and may be resumed."""
+    dead_bytes: _builtins.int
+    """What nothing needs: a prune frees it, now or when enough of a pack is dead."""
+    dead_share: _builtins.float
+    """Dead bytes of all sealed blobs, 0 to 1."""
+    ratio: _builtins.float
+    """Logical bytes a stored byte stands for; 0 when nothing is stored."""
+    added_bytes_per_day: _builtins.int
+    """What backups added a day, on average of the last days."""
+    growth_days: _builtins.int
+    """So many: 30, or as many as there are."""
+    free_bytes: _builtins.int
+    """Free bytes of the file system; unset when the store does not tell."""
+    @_builtins.property
+    def unreadable_point_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs of points that could not be walked: what only they need counts as dead."""
+
+    def __init__(
+        self,
+        *,
+        point_count: _builtins.int = ...,
+        asset_count: _builtins.int = ...,
+        pack_count: _builtins.int = ...,
+        blob_count: _builtins.int = ...,
+        logical_bytes: _builtins.int = ...,
+        stored_bytes: _builtins.int = ...,
+        needed_bytes: _builtins.int = ...,
+        shared_bytes: _builtins.int = ...,
+        trash_bytes: _builtins.int = ...,
+        unfinished_bytes: _builtins.int = ...,
+        dead_bytes: _builtins.int = ...,
+        dead_share: _builtins.float = ...,
+        ratio: _builtins.float = ...,
+        added_bytes_per_day: _builtins.int = ...,
+        growth_days: _builtins.int = ...,
+        free_bytes: _builtins.int | None = ...,
+        unreadable_point_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_free_bytes", b"_free_bytes", "free_bytes", b"free_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_free_bytes", b"_free_bytes", "added_bytes_per_day", b"added_bytes_per_day", "asset_count", b"asset_count", "blob_count", b"blob_count", "dead_bytes", b"dead_bytes", "dead_share", b"dead_share", "free_bytes", b"free_bytes", "growth_days", b"growth_days", "logical_bytes", b"logical_bytes", "needed_bytes", b"needed_bytes", "pack_count", b"pack_count", "point_count", b"point_count", "ratio", b"ratio", "shared_bytes", b"shared_bytes", "stored_bytes", b"stored_bytes", "trash_bytes", b"trash_bytes", "unfinished_bytes", b"unfinished_bytes", "unreadable_point_ids", b"unreadable_point_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__free_bytes: _TypeAlias = _typing.Literal["free_bytes"]  # noqa: Y015
+    _WhichOneofArgType__free_bytes: _TypeAlias = _typing.Literal["_free_bytes", b"_free_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__free_bytes) -> _WhichOneofReturnType__free_bytes | None: ...
+
+Global___RepositoryStatistics: _TypeAlias = RepositoryStatistics  # noqa: Y015
+
+@_typing.final
+class AssetStatistics(_message.Message):
+    """All restore points of a VM or pool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    POINT_COUNT_FIELD_NUMBER: _builtins.int
+    LOGICAL_BYTES_FIELD_NUMBER: _builtins.int
+    READ_BYTES_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    UNIQUE_BYTES_FIELD_NUMBER: _builtins.int
+    asset_id: _builtins.str
+    """Its id."""
+    display_name: _builtins.str
+    """Its name, in its newest point."""
+    kind: _builtins.str
+    """"vm" or "pool"."""
+    point_count: _builtins.int
+    """Restore points."""
+    logical_bytes: _builtins.int
+    """What they restore to."""
+    read_bytes: _builtins.int
+    """What their backups read."""
+    stored_bytes: _builtins.int
+    """What their backups stored."""
+    unique_bytes: _builtins.int
+    """What would be freed if all of them went."""
+    def __init__(
+        self,
+        *,
+        asset_id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        point_count: _builtins.int = ...,
+        logical_bytes: _builtins.int = ...,
+        read_bytes: _builtins.int = ...,
+        stored_bytes: _builtins.int = ...,
+        unique_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_id", b"asset_id", "display_name", b"display_name", "kind", b"kind", "logical_bytes", b"logical_bytes", "point_count", b"point_count", "read_bytes", b"read_bytes", "stored_bytes", b"stored_bytes", "unique_bytes", b"unique_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssetStatistics: _TypeAlias = AssetStatistics  # noqa: Y015
+
+@_typing.final
+class PointStatistics(_message.Message):
+    """A restore point."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINT_ID_FIELD_NUMBER: _builtins.int
+    ASSET_ID_FIELD_NUMBER: _builtins.int
+    ASSET_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    ASSET_KIND_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    COMMIT_TIME_FIELD_NUMBER: _builtins.int
+    LOGICAL_BYTES_FIELD_NUMBER: _builtins.int
+    READ_BYTES_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    UNIQUE_BYTES_FIELD_NUMBER: _builtins.int
+    point_id: _builtins.str
+    """Its UUID."""
+    asset_id: _builtins.str
+    """Id of the VM or pool."""
+    asset_display_name: _builtins.str
+    """Its name at the time."""
+    asset_kind: _builtins.str
+    """"vm" or "pool"."""
+    level: _builtins.str
+    """"full" or "incremental"."""
+    logical_bytes: _builtins.int
+    """What it restores to, holes included."""
+    read_bytes: _builtins.int
+    """What its backup read."""
+    stored_bytes: _builtins.int
+    """What its backup stored."""
+    unique_bytes: _builtins.int
+    """What would be freed if it alone went."""
+    @_builtins.property
+    def commit_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was committed."""
+
+    def __init__(
+        self,
+        *,
+        point_id: _builtins.str = ...,
+        asset_id: _builtins.str = ...,
+        asset_display_name: _builtins.str = ...,
+        asset_kind: _builtins.str = ...,
+        level: _builtins.str = ...,
+        commit_time: _timestamp_pb2.Timestamp | None = ...,
+        logical_bytes: _builtins.int = ...,
+        read_bytes: _builtins.int = ...,
+        stored_bytes: _builtins.int = ...,
+        unique_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset_display_name", b"asset_display_name", "asset_id", b"asset_id", "asset_kind", b"asset_kind", "commit_time", b"commit_time", "level", b"level", "logical_bytes", b"logical_bytes", "point_id", b"point_id", "read_bytes", b"read_bytes", "stored_bytes", b"stored_bytes", "unique_bytes", b"unique_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PointStatistics: _TypeAlias = PointStatistics  # noqa: Y015
+
+@_typing.final
+class DayStatistics(_message.Message):
+    """What backups added on a day; those of points deleted since are not counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    POINT_COUNT_FIELD_NUMBER: _builtins.int
+    LOGICAL_BYTES_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """In UTC, such as "2026-01-31"."""
+    point_count: _builtins.int
+    """Restore points."""
+    logical_bytes: _builtins.int
+    """What they restore to."""
+    stored_bytes: _builtins.int
+    """What their backups stored."""
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        point_count: _builtins.int = ...,
+        logical_bytes: _builtins.int = ...,
+        stored_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["day", b"day", "logical_bytes", b"logical_bytes", "point_count", b"point_count", "stored_bytes", b"stored_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DayStatistics: _TypeAlias = DayStatistics  # noqa: Y015

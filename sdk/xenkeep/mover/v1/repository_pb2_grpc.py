@@ -107,6 +107,11 @@ class RepositoryServiceStub:
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryResponse.FromString,
                 _registered_method=True)
+        self.GetRepositoryStatistics = channel.unary_stream(
+                '/xenkeep.mover.v1.RepositoryService/GetRepositoryStatistics',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.GetRepositoryStatisticsRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.GetRepositoryStatisticsResponse.FromString,
+                _registered_method=True)
         self.ListRepositoryKeys = channel.unary_unary(
                 '/xenkeep.mover.v1.RepositoryService/ListRepositoryKeys',
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryKeysRequest.SerializeToString,
@@ -226,6 +231,13 @@ class RepositoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRepositoryStatistics(self, request, context):
+        """Finds out what takes how much room in a repository: streams how far it is, then the total, assets, points and days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListRepositoryKeys(self, request, context):
         """Lists the keys that open a repository.
         """
@@ -319,6 +331,11 @@ def add_RepositoryServiceServicer_to_server(servicer, server):
                     servicer.ProbeRepository,
                     request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryRequest.FromString,
                     response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryResponse.SerializeToString,
+            ),
+            'GetRepositoryStatistics': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetRepositoryStatistics,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.GetRepositoryStatisticsRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.GetRepositoryStatisticsResponse.SerializeToString,
             ),
             'ListRepositoryKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRepositoryKeys,
@@ -715,6 +732,33 @@ class RepositoryService:
             '/xenkeep.mover.v1.RepositoryService/ProbeRepository',
             xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryRequest.SerializeToString,
             xenkeep_dot_mover_dot_v1_dot_repository__pb2.ProbeRepositoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRepositoryStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/GetRepositoryStatistics',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.GetRepositoryStatisticsRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.GetRepositoryStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,8 @@ class RepositoryServiceStub:
     """Lists the restore points in the trash, the oldest first."""
     ProbeRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.ProbeRepositoryRequest, _repository_pb2.ProbeRepositoryResponse]
     """Tries what a place for repositories can be trusted with; leaves nothing behind."""
+    GetRepositoryStatistics: _grpc.UnaryStreamMultiCallable[_repository_pb2.GetRepositoryStatisticsRequest, _repository_pb2.GetRepositoryStatisticsResponse]
+    """Finds out what takes how much room in a repository: streams how far it is, then the total, assets, points and days."""
     ListRepositoryKeys: _grpc.UnaryUnaryMultiCallable[_repository_pb2.ListRepositoryKeysRequest, _repository_pb2.ListRepositoryKeysResponse]
     """Lists the keys that open a repository."""
     AddRepositoryKey: _grpc.UnaryUnaryMultiCallable[_repository_pb2.AddRepositoryKeyRequest, _repository_pb2.AddRepositoryKeyResponse]
@@ -103,6 +105,8 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     """Lists the restore points in the trash, the oldest first."""
     ProbeRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.ProbeRepositoryRequest, _repository_pb2.ProbeRepositoryResponse]  # type: ignore[assignment]
     """Tries what a place for repositories can be trusted with; leaves nothing behind."""
+    GetRepositoryStatistics: _aio.UnaryStreamMultiCallable[_repository_pb2.GetRepositoryStatisticsRequest, _repository_pb2.GetRepositoryStatisticsResponse]  # type: ignore[assignment]
+    """Finds out what takes how much room in a repository: streams how far it is, then the total, assets, points and days."""
     ListRepositoryKeys: _aio.UnaryUnaryMultiCallable[_repository_pb2.ListRepositoryKeysRequest, _repository_pb2.ListRepositoryKeysResponse]  # type: ignore[assignment]
     """Lists the keys that open a repository."""
     AddRepositoryKey: _aio.UnaryUnaryMultiCallable[_repository_pb2.AddRepositoryKeyRequest, _repository_pb2.AddRepositoryKeyResponse]  # type: ignore[assignment]
@@ -224,6 +228,14 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_repository_pb2.ProbeRepositoryResponse, _abc.Awaitable[_repository_pb2.ProbeRepositoryResponse]]:
         """Tries what a place for repositories can be trusted with; leaves nothing behind."""
+
+    @_abc_1.abstractmethod
+    def GetRepositoryStatistics(
+        self,
+        request: _repository_pb2.GetRepositoryStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_repository_pb2.GetRepositoryStatisticsResponse], _abc.AsyncIterator[_repository_pb2.GetRepositoryStatisticsResponse]]:
+        """Finds out what takes how much room in a repository: streams how far it is, then the total, assets, points and days."""
 
     @_abc_1.abstractmethod
     def ListRepositoryKeys(

@@ -324,23 +324,93 @@ class VerifySpec(_message.Message):
 
     REPOSITORY_FIELD_NUMBER: _builtins.int
     FULL_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """`repositories/{repository}`."""
     full: _builtins.bool
     """Decode every chunk; otherwise compare objects with their names."""
+    @_builtins.property
+    def sample(self) -> Global___Sample:
+        """Read only a part of the packs; unset reads all."""
+
     def __init__(
         self,
         *,
         repository: _builtins.str = ...,
         full: _builtins.bool = ...,
+        sample: Global___Sample | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sample", b"sample"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["full", b"full", "repository", b"repository", "sample", b"sample"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifySpec: _TypeAlias = VerifySpec  # noqa: Y015
+
+@_typing.final
+class Sample(_message.Message):
+    """A part of a repository's packs: those that come next after the ones of the sample before, so that all are read in turn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARE_FIELD_NUMBER: _builtins.int
+    PACK_COUNT_FIELD_NUMBER: _builtins.int
+    share: _builtins.float
+    """Which share of the packs, above 0 up to 1; 0 sets no limit."""
+    pack_count: _builtins.int
+    """At most so many packs; 0 sets no limit."""
+    def __init__(
+        self,
+        *,
+        share: _builtins.float = ...,
+        pack_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pack_count", b"pack_count", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sample: _TypeAlias = Sample  # noqa: Y015
+
+@_typing.final
+class SampleResult(_message.Message):
+    """How much a verification by sample covered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKED_PACK_COUNT_FIELD_NUMBER: _builtins.int
+    PACK_COUNT_FIELD_NUMBER: _builtins.int
+    CHECKED_BYTES_FIELD_NUMBER: _builtins.int
+    PACK_BYTES_FIELD_NUMBER: _builtins.int
+    NEXT_START_FIELD_NUMBER: _builtins.int
+    checked_pack_count: _builtins.int
+    """Packs that were read."""
+    pack_count: _builtins.int
+    """Packs there are."""
+    checked_bytes: _builtins.int
+    """Bytes of the packs that were read."""
+    pack_bytes: _builtins.int
+    """Bytes of the packs there are."""
+    next_start: _builtins.str
+    """Where the next sample begins: 64 hexadecimal digits."""
+    def __init__(
+        self,
+        *,
+        checked_pack_count: _builtins.int = ...,
+        pack_count: _builtins.int = ...,
+        checked_bytes: _builtins.int = ...,
+        pack_bytes: _builtins.int = ...,
+        next_start: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "checked_pack_count", b"checked_pack_count", "next_start", b"next_start", "pack_bytes", b"pack_bytes", "pack_count", b"pack_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SampleResult: _TypeAlias = SampleResult  # noqa: Y015
 
 @_typing.final
 class RebuildSpec(_message.Message):
@@ -531,6 +601,7 @@ class TransferResult(_message.Message):
     RESUMED_FROM_BYTES_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     PRUNE_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
     COPY_FIELD_NUMBER: _builtins.int
     vm: _builtins.str
     """The VM made by a restore, `pools/{pool}/vms/{vm}`."""
@@ -559,6 +630,10 @@ class TransferResult(_message.Message):
         """What a prune came to."""
 
     @_builtins.property
+    def sample(self) -> Global___SampleResult:
+        """How much a verification by sample covered; unset when everything was read."""
+
+    @_builtins.property
     def copy(self) -> Global___CopyResult:
         """What a copy came to."""
 
@@ -574,11 +649,12 @@ class TransferResult(_message.Message):
         resumed_from_bytes: _builtins.int = ...,
         seconds: _builtins.float = ...,
         prune: Global___PruneResult | None = ...,
+        sample: Global___SampleResult | None = ...,
         copy: Global___CopyResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "point", b"point", "prune", b"prune"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "point", b"point", "prune", b"prune", "sample", b"sample"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "checked_objects", b"checked_objects", "copy", b"copy", "damages", b"damages", "notices", b"notices", "point", b"point", "prune", b"prune", "resumed_from_bytes", b"resumed_from_bytes", "seconds", b"seconds", "vm", b"vm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "checked_objects", b"checked_objects", "copy", b"copy", "damages", b"damages", "notices", b"notices", "point", b"point", "prune", b"prune", "resumed_from_bytes", b"resumed_from_bytes", "sample", b"sample", "seconds", b"seconds", "vm", b"vm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -668,6 +744,9 @@ class PruneResult(_message.Message):
     WAITING_POINT_IDS_FIELD_NUMBER: _builtins.int
     REVOKED_POINT_IDS_FIELD_NUMBER: _builtins.int
     PURGED_POINT_IDS_FIELD_NUMBER: _builtins.int
+    LOCKED_PACK_COUNT_FIELD_NUMBER: _builtins.int
+    LOCKED_BYTES_FIELD_NUMBER: _builtins.int
+    LOCKED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     deleted_pack_count: _builtins.int
     """Packs deleted."""
     deleted_bytes: _builtins.int
@@ -678,6 +757,10 @@ class PruneResult(_message.Message):
     """Bytes that were stored again."""
     waiting_pack_count: _builtins.int
     """Packs that are deleted by a later prune, since backups that began before this one may rely on them."""
+    locked_pack_count: _builtins.int
+    """Packs that would be deleted or stored again, and that nobody may delete yet: the store has locked them."""
+    locked_bytes: _builtins.int
+    """Their bytes."""
     @_builtins.property
     def waiting_point_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """UUIDs of the restore points those backups make."""
@@ -690,6 +773,10 @@ class PruneResult(_message.Message):
     def purged_point_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """UUIDs of deleted restore points whose grace period is over."""
 
+    @_builtins.property
+    def locked_until_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the last of them is locked; unset when none is."""
+
     def __init__(
         self,
         *,
@@ -701,10 +788,13 @@ class PruneResult(_message.Message):
         waiting_point_ids: _abc.Iterable[_builtins.str] | None = ...,
         revoked_point_ids: _abc.Iterable[_builtins.str] | None = ...,
         purged_point_ids: _abc.Iterable[_builtins.str] | None = ...,
+        locked_pack_count: _builtins.int = ...,
+        locked_bytes: _builtins.int = ...,
+        locked_until_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["locked_until_time", b"locked_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_bytes", b"deleted_bytes", "deleted_pack_count", b"deleted_pack_count", "purged_point_ids", b"purged_point_ids", "repacked_pack_count", b"repacked_pack_count", "revoked_point_ids", b"revoked_point_ids", "stored_bytes", b"stored_bytes", "waiting_pack_count", b"waiting_pack_count", "waiting_point_ids", b"waiting_point_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_bytes", b"deleted_bytes", "deleted_pack_count", b"deleted_pack_count", "locked_bytes", b"locked_bytes", "locked_pack_count", b"locked_pack_count", "locked_until_time", b"locked_until_time", "purged_point_ids", b"purged_point_ids", "repacked_pack_count", b"repacked_pack_count", "revoked_point_ids", b"revoked_point_ids", "stored_bytes", b"stored_bytes", "waiting_pack_count", b"waiting_pack_count", "waiting_point_ids", b"waiting_point_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -51,6 +51,8 @@ class RestorePoint:
     notices: tuple[Notice, ...]
     statistics: Mapping[str, int]
     document: Any
+    locked_until: str = ""
+    """Nobody can delete what it needs before; empty where nothing is locked."""
 
     def disk(self, disk_id: str) -> Disk | None:
         return next((disk for disk in self.disks if disk.disk_id == disk_id), None)
@@ -76,6 +78,7 @@ def encode_body(point: RestorePoint) -> bytes:
             "snapshot_time": point.snapshot_time,
             "statistics": dict(point.statistics),
             "streams": {name: stream_to_json(ref) for name, ref in point.streams.items()},
+            **({"locked_until": point.locked_until} if point.locked_until else {}),
         }
     )
 
@@ -101,6 +104,7 @@ def decode_body(data: bytes, what: str) -> RestorePoint:
         notices=tuple(Notice(n.text("code"), n.text("message")) for n in fields.inners("notices")),
         statistics=fields.numbers("statistics"),
         document=fields.value("document"),
+        locked_until=fields.optional_text("locked_until") or "",
     )
 
 

@@ -14,6 +14,7 @@ from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import drop_packs, index_packs, records_of, sync_index
 from services.mover.repository.leases import highest_numbers, remove_moot_leases
+from services.mover.repository.locks import locked_packs
 from services.mover.repository.packreader import read_record
 from services.mover.repository.plans import Plans, listed_plans, put_plan
 from services.mover.repository.points import exists
@@ -73,11 +74,13 @@ class Prune:
         if census.lost:
             text = f"{census.lost} blobs that points need are in no pack. A verification names the points."
             context.on_notice("BLOBS_LOST", text)
-        sparse = list(self._worth_repacking(census))
+        unused, sparse = self._deletable(
+            [use.pack for use in census.unused], list(self._worth_repacking(census))
+        )
         if self._options.dry_run:
-            return self._foretold(plans, census, sparse)
+            return self._foretold(plans, unused, sparse)
         self._remove_unreadable(plans)
-        unused = [use.pack for use in census.unused] + self._judge_strangers(census, plans)
+        unused += self._deletable(self._judge_strangers(census, plans), [])[0]
         self._carry_out([*plans.readable, *self._plan(unused)], census.ghosts)
         self._repack(sparse)
         report.revoked_points = tuple(self._settling.revoked)
@@ -94,6 +97,20 @@ class Prune:
         for checkpoint in unfinished(self._context):
             self._marker.mark_checkpoint(checkpoint)
         mark_points(self._context, self._marker, self._check)
+
+    def _deletable(
+        self, unused: list[PackInfo], sparse: list[PackUse]
+    ) -> tuple[list[PackInfo], list[PackUse]]:
+        """Those that nobody has locked: to store again what is in a locked one would free nothing."""
+        wanted = [*unused, *(use.pack for use in sparse)]
+        locked = locked_packs(self._context.store, wanted, self._check)
+        for pack in wanted:
+            if pack.sha256 in locked:
+                self.report.keep_locked(pack.size, locked[pack.sha256])
+        return (
+            [pack for pack in unused if pack.sha256 not in locked],
+            [use for use in sparse if use.pack.sha256 not in locked],
+        )
 
     def _plan(self, packs: Iterable[PackInfo]) -> list[Plan]:
         wanted = [(pack.sha256, pack.kind) for pack in packs]
@@ -125,8 +142,9 @@ class Prune:
     def _sweep(self, plan: Plan) -> None:
         self._tell("deleting packs")
         sweep = Sweep(self._context, plan, self._live, self._check, self._deleted)
-        kept = sweep.run(self._options.workers)
-        self.report.kept_packs += kept
+        self.report.kept_packs += sweep.run(self._options.workers)
+        for size, until in sweep.locked:
+            self.report.keep_locked(size, until)
 
     def _repack(self, sparse: list[PackUse]) -> None:
         """Nothing is repacked that is not planned first: two who prune never both keep the other's copy."""
@@ -200,9 +218,8 @@ class Prune:
             with contextlib.suppress(NotFound):
                 self._context.store.delete(plan_name(plan_id))
 
-    def _foretold(self, plans: Plans, census: Census, sparse: list[PackUse]) -> PruneReport:
+    def _foretold(self, plans: Plans, unused: list[PackInfo], sparse: list[PackUse]) -> PruneReport:
         report = self.report
-        unused = [use.pack for use in census.unused]
         report.deleted_packs = len(unused) + len(sparse)
         report.deleted_bytes = sum(pack.size for pack in unused) + sum(use.pack.size for use in sparse)
         report.repacked_packs = len(sparse)

@@ -1,6 +1,7 @@
 """What a prune is asked for, and what came of it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 WEEK_SECONDS = 7 * 24 * 3600.0
@@ -30,6 +31,7 @@ class PruneReport:
     ``stored_bytes`` were written anew to empty ``repacked_packs``, which count as deleted too. ``kept_packs``
     were planned and turned out to be needed. ``waiting_points`` are being made by writers that may rely on
     ``waiting_packs``: another prune deletes those. ``revoked_points`` were being made by dead writers.
+    ``locked_packs`` would be deleted or repacked, and nobody may: the last of them until ``locked_until``.
     """
 
     deleted_packs: int = 0
@@ -41,7 +43,15 @@ class PruneReport:
     waiting_points: tuple[str, ...] = ()
     revoked_points: tuple[str, ...] = ()
     purged_points: tuple[str, ...] = ()
+    locked_packs: int = 0
+    locked_bytes: int = 0
+    locked_until: datetime | None = None
     notices: list[tuple[str, str]] = field(default_factory=list)
+
+    def keep_locked(self, size: int, until: datetime) -> None:
+        self.locked_packs += 1
+        self.locked_bytes += size
+        self.locked_until = max(until, self.locked_until or until)
 
 
 class PruneListener(Protocol):

@@ -3,8 +3,9 @@
 import contextlib
 import threading
 from collections.abc import Callable
+from datetime import datetime
 
-from services.chassis.errors import NotFound
+from services.chassis.errors import NotFound, PermissionDenied
 from services.mover.repository.context import Context
 from services.mover.repository.damage import forget_damage
 from services.mover.repository.format.names import pack_name
@@ -12,6 +13,7 @@ from services.mover.repository.format.plan import Plan
 from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import drop_packs, records_of
+from services.mover.repository.locks import locked_until
 from services.mover.repository.parallel import for_each
 from services.mover.repository.plans import listed_plans
 from services.mover.repository.pruning.liveset import LiveSet
@@ -36,6 +38,9 @@ class Sweep:
         self._on_deleted = on_deleted
         self._lock = threading.Lock()
         self._sizes: dict[bytes, int | None] = {}
+        self._stay: set[bytes] = set()
+        self.locked: list[tuple[int, datetime]] = []
+        """Size of packs that nobody may delete yet, and until when: they were locked after the plan."""
 
     def run(self, workers: int) -> int:
         """Delete, meta packs first, then the index entries, then the plan; how many packs were kept."""
@@ -46,7 +51,7 @@ class Sweep:
         for wanted in ("meta", "data"):
             going = [sha256 for sha256, kind in packs.items() if kind == wanted and sha256 not in kept]
             for_each(going, self._delete, workers)
-        drop_packs(self._context, packs.keys() - kept)
+        drop_packs(self._context, packs.keys() - kept - self._stay)
         with contextlib.suppress(NotFound):
             self._context.store.delete(self._plan.name)
         return len(kept)
@@ -80,6 +85,14 @@ class Sweep:
             self._context.store.delete(pack_name(kind, sha256))
         except NotFound:
             return  # by an earlier attempt, or by somebody else who prunes
+        except PermissionDenied:
+            until = locked_until(self._context.store, pack_name(kind, sha256))
+            if until is None:
+                raise
+            with self._lock:
+                self._stay.add(sha256)
+                self.locked.append((size, until))
+            return
         with contextlib.suppress(NotFound):
             forget_damage(self._context.store, sha256)
         with self._lock:

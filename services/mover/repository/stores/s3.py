@@ -2,18 +2,13 @@
 
 import base64
 import hashlib
-import logging
-import os
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from services.chassis.errors import (
     AlreadyExists,
@@ -23,47 +18,35 @@ from services.chassis.errors import (
     PermissionDenied,
     Unavailable,
 )
-from services.mover.repository.format.names import HEADER
-from services.mover.repository.probe import StoreFacts
+from services.mover.repository.format.names import HEADER, KEYS
+from services.mover.repository.probe import LockTrial, StoreFacts
 from services.mover.repository.store import StoredObject, require_possible
-from services.mover.repository.stores.s3_errors import status_of, translate
-from services.mover.repository.stores.s3_place import S3Place, connect
-from services.mover.repository.types import Bytes, Entropy
+from services.mover.repository.stores import s3_lock
+from services.mover.repository.stores.s3_errors import status_of
+from services.mover.repository.stores.s3_requests import S3Requests
+from services.mover.repository.types import Bytes
 
-_T = TypeVar("_T")
-_ATTEMPTS = 6
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 _PROBE = ".probe-"
 _WRITER = "xenkeep-put"
 _ABANDONED = timedelta(days=1)
 
 
-class S3Store:
+class S3Store(S3Requests):
     """One object per object, created by ``If-None-Match: *`` (RFC 9110, 13.1.2) and nothing else.
 
     Every request may be repeated: a put whose answer was lost finds its own mark in the object's metadata.
     Before its first put a store proves that the server keeps an existing object; one that overwrites is
     refused, since several writers rely on it. Credentials are read again when their file changes.
+
+    With a lock in its URL it is a ``LockingStore``: what points need is locked from its put on, and deleting
+    is deleting the version. A key slot that is locked is hidden instead: it opens nothing here any more.
     """
 
-    def __init__(
-        self,
-        place: S3Place,
-        *,
-        credentials: Path | None = None,
-        ca: Path | None = None,
-        entropy: Entropy = os.urandom,
-        pause: Callable[[float], None] = time.sleep,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        on_notice: Callable[[str, str], None] | None = None,
-    ) -> None:
-        """``credentials`` is the directory of credential files, ``ca`` a PEM file of trusted authorities."""
-        self._place, self._credentials, self._ca = place, credentials, ca
-        self._entropy, self._pause, self._now = entropy, pause, now
-        self._notice = on_notice or _log
-        self._lock = threading.Lock()
-        self._connected: tuple[object, Any] = (None, None)
-        self._proven = False
+    _proven = _lock_seen = False
+
+    @property
+    def lock_period(self) -> timedelta | None:
+        return self._place.lock_period
 
     @property
     def location(self) -> str:
@@ -89,8 +72,7 @@ class S3Store:
         return data
 
     def size(self, name: str) -> int:
-        found = self._try("find", name, lambda s3: s3.head_object(**self._at(name)))
-        return int(found["ContentLength"])
+        return int(self._head(name)["ContentLength"])
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         for key, size, _ in self._keys(prefix):
@@ -98,15 +80,69 @@ class S3Store:
                 yield StoredObject(key, size)
 
     def delete(self, name: str) -> None:
-        self.size(name)  # S3 confirms the deletion of what is not there
-        self._delete(name)
+        found = self._head(name)  # S3 confirms the deletion of what is not there
+        if self.lock_period is None:
+            self._delete(name)
+            return
+        until = s3_lock.until_of(found, self._now())
+        if until is None:
+            self._delete(name, found.get("VersionId"))
+        elif name.startswith(KEYS):
+            self._delete(name)
+            self._notice(
+                "OBJECT_HIDDEN", f"{s3_lock.is_locked(name, until).message} It is hidden until then."
+            )
+        else:
+            raise s3_lock.is_locked(name, until)
 
     def sweep(self) -> int:
         """Objects of proofs that were cut short; those of the last day may belong to one that runs."""
         old = [key for key, _, changed in self._keys(_PROBE) if self._now() - changed > _ABANDONED]
-        for key in old:
-            self._delete(key)
+        try:
+            for key in old:
+                self._delete(key)
+        except PermissionDenied as error:
+            self._notice("PROOF_KEPT", f"{error.message} It is of no content.")
+            return 0
         return len(old)
+
+    def locked_until(self, name: str) -> datetime | None:
+        return s3_lock.until_of(self._head(name), self._now())
+
+    def extend_lock(self, name: str, until: datetime) -> None:
+        known = self.locked_until(name)
+        if known is None or known < until:
+            longer = s3_lock.retention(until)
+            self._try("lock", name, lambda s3: s3.put_object_retention(**self._at(name), **longer))
+
+    def try_lock(self, name: str, until: datetime) -> LockTrial:
+        found = self._try(
+            "lock",
+            name,
+            lambda s3: s3.put_object(**self._at(name), Body=b"", **s3_lock.with_put(until)),
+        )
+        return LockTrial(
+            locked=self.locked_until(name) is not None,
+            refuses_deletion=self._refuses(lambda: self._delete(name, found.get("VersionId"))),
+            refuses_shortening=self._refuses(
+                lambda: self._try(
+                    "lock",
+                    name,
+                    lambda s3: s3.put_object_retention(
+                        **self._at(name), **s3_lock.retention(until - timedelta(seconds=1))
+                    ),
+                )
+            ),
+        )
+
+    def _refuses(self, call: Callable[[], object]) -> bool:
+        try:
+            call()
+        except PermissionDenied:
+            return True
+        except (NotFound, FailedPrecondition):
+            return False
+        return False
 
     def facts(self) -> StoreFacts:
         """What the bucket says of itself; what it does not know, or tell, counts as not there."""
@@ -120,6 +156,7 @@ class S3Store:
             versioned=versioned.get("Status") == "Enabled",
             object_lock=lock.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled",
             clock_ahead=ahead,
+            locks_everything="Rule" in lock.get("ObjectLockConfiguration", {}),
         )
 
     def settle(self, prefix: str) -> None:
@@ -142,6 +179,8 @@ class S3Store:
             self._delete(name)
             if not kept:
                 raise _overwrites(self.location) from None
+        if self.lock_period is not None and not self.facts().object_lock:
+            raise s3_lock.cannot_lock(self.location)
         self._proven = True
 
     def _kept(self, name: str, content: bytes) -> bool:
@@ -158,11 +197,26 @@ class S3Store:
         except AlreadyExists:
             if not self._is_ours(name, content, mark):
                 raise
+        if self._locking(name, content) and not self._lock_seen:
+            if self.locked_until(name) is None:
+                raise s3_lock.cannot_lock(self.location)
+            self._lock_seen = True
+
+    def _locking(self, name: str, content: bytes) -> dict[str, Any]:
+        """What a put says beside the content."""
+        if self.lock_period is None or not s3_lock.is_kept(name, len(content)):
+            return {}
+        return s3_lock.with_put(s3_lock.ahead(self.lock_period, self._now()))
 
     def _put_once(self, s3: Any, name: str, content: bytes, mark: str) -> None:
         checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
         answer = s3.put_object(
-            **self._at(name), Body=content, IfNoneMatch="*", ChecksumSHA256=checksum, Metadata={_WRITER: mark}
+            **self._at(name),
+            Body=content,
+            IfNoneMatch="*",
+            ChecksumSHA256=checksum,
+            Metadata={_WRITER: mark},
+            **self._locking(name, content),
         )
         if answer.get("ChecksumSHA256", checksum) != checksum:
             raise DataLoss(
@@ -172,8 +226,12 @@ class S3Store:
                 metadata={"object": name},
             )
 
-    def _delete(self, name: str) -> None:
-        self._try("delete", name, lambda s3: s3.delete_object(**self._at(name)))
+    def _head(self, name: str) -> dict[str, Any]:
+        return self._try("find", name, lambda s3: dict(s3.head_object(**self._at(name))))
+
+    def _delete(self, name: str, version: str | None = None) -> None:
+        exactly = {"VersionId": version} if version else {}
+        self._try("delete", name, lambda s3: s3.delete_object(**self._at(name), **exactly))
 
     def _told(self, call: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
         try:
@@ -184,7 +242,7 @@ class S3Store:
 
     def _is_ours(self, name: str, content: bytes, mark: str) -> bool:
         """Whether the name is taken by this very put, whose answer was lost."""
-        found = self._try("find", name, lambda s3: s3.head_object(**self._at(name)))
+        found = self._head(name)
         ours = found.get("Metadata", {}).get(_WRITER) == mark
         if ours and self.get(name) != content:
             raise DataLoss(
@@ -221,62 +279,6 @@ class S3Store:
             )
         return data
 
-    def _keys(self, prefix: str) -> Iterator[tuple[str, int, datetime]]:
-        """Name, size, time of all keys, a thousand at a time."""
-        root = self._place.prefix
-        asked: dict[str, str] = {"Bucket": self._place.bucket, "Prefix": root + prefix}
-        while True:
-            page = self._try("list", prefix or "all", lambda s3: s3.list_objects_v2(**asked))
-            for found in page.get("Contents", ()):
-                if found["Key"].startswith(root + prefix):
-                    yield found["Key"].removeprefix(root), int(found["Size"]), found["LastModified"]
-            if not page.get("IsTruncated"):
-                return
-            token = page.get("NextContinuationToken")
-            if not token or token == asked.get("ContinuationToken"):
-                raise Unavailable(
-                    f"The store's list of {prefix or 'all'} does not end.",
-                    reason="STORE_LIST_ENDLESS",
-                    hint="Check the S3 server.",
-                )
-            asked["ContinuationToken"] = token
-
-    def _try(self, doing: str, name: str, call: Callable[[Any], _T]) -> _T:
-        """Repeats what may pass, longer and longer apart; each repetition is told."""
-        pause = _FIRST_PAUSE
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return call(self._client())
-            except (ClientError, BotoCoreError) as error:
-                told = translate(error, doing, name, self._now())
-                if not isinstance(told, Unavailable) or attempt == _ATTEMPTS:
-                    raise told from error
-            except Unavailable as error:
-                told = error
-                if attempt == _ATTEMPTS:
-                    raise
-            self._notice("STORE_RETRIED", f"{told.message} It is tried again in {pause:.1f} s.")
-            self._pause(pause * (0.5 + self._entropy(1)[0] / 512))
-            pause = min(2 * pause, _LONGEST_PAUSE)
-        raise AssertionError("unreachable")
-
-    def _client(self) -> Any:
-        """Connected with the credentials as they are now."""
-        version: object = None
-        if self._credentials is not None:
-            with suppress(OSError):
-                found = (self._credentials / self._place.credentials).stat()
-                version = (found.st_ino, found.st_mtime_ns, found.st_size)
-        with self._lock:
-            known, client = self._connected
-            if client is None or known != version:
-                client = connect(self._place, self._credentials, self._ca)
-                self._connected = (version, client)
-            return client
-
-    def _at(self, name: str) -> dict[str, str]:
-        return {"Bucket": self._place.bucket, "Key": self._place.prefix + name}
-
     def _mark(self) -> str:
         return self._entropy(16).hex()
 
@@ -292,7 +294,3 @@ def _overwrites(location: str) -> FailedPrecondition:
         hint="Use an S3 server with conditional writes; without them two writers could destroy each other's"
         " work. `xenkeep repo probe` tells what a store can do.",
     )
-
-
-def _log(code: str, message: str) -> None:
-    logging.getLogger(__name__).warning("%s: %s", code, message)

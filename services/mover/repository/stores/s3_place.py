@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
@@ -20,14 +21,18 @@ _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOCK = re.compile(r"[1-9][0-9]{0,7}[dhms]")
+_LONGEST_LOCK = timedelta(days=36500)
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _KEYS = {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
 
 
 @dataclass(frozen=True, slots=True)
 class S3Place:
-    """``s3://bucket/prefix?endpoint=…&region=…&credentials=…``; ``prefix`` is empty or ends with ``/``.
+    """``s3://bucket/prefix?endpoint=…&region=…&credentials=…&lock=…``; ``prefix`` is empty or ends in ``/``.
 
     ``credentials`` names a file in the operator's directory of credentials: the URL holds no secret.
+    ``lock`` is how long points are locked: a number and ``d``, ``h``, ``m`` or ``s``; empty: not at all.
     """
 
     bucket: str
@@ -35,11 +40,21 @@ class S3Place:
     endpoint: str
     region: str
     credentials: str
+    lock: str = ""
+
+    @property
+    def lock_period(self) -> timedelta | None:
+        return timedelta(**{_UNITS[self.lock[-1]]: int(self.lock[:-1])}) if self.lock else None
 
     @property
     def url(self) -> str:
         """The one way to write it."""
-        values = {"credentials": self.credentials, "endpoint": self.endpoint, "region": self.region}
+        values = {
+            "credentials": self.credentials,
+            "endpoint": self.endpoint,
+            "lock": self.lock,
+            "region": self.region,
+        }
         query = urlencode({key: value for key, value in values.items() if value}, safe=":/")
         return f"s3://{self.bucket}/{quote(self.prefix.rstrip('/'))}?{query}"
 
@@ -56,6 +71,7 @@ def parse_place(url: str) -> S3Place:
             endpoint=values.pop("endpoint", "").rstrip("/"),
             region=values.pop("region", "us-east-1"),
             credentials=values.pop("credentials", parts.netloc),
+            lock=values.pop("lock", ""),
         )
         wrong = _complaint(place, names, values, parts.fragment)
     except (ValueError, UnicodeDecodeError):
@@ -124,7 +140,10 @@ def _complaint(place: S3Place, names: list[str], unknown: dict[str, str], fragme
     if "@" in place.bucket or not _BUCKET.fullmatch(place.bucket):
         return "it names no bucket (credentials are kept in a file and not in the URL)"
     if unknown or fragment:
-        return "it has other options than endpoint, region and credentials"
+        return "it has other options than endpoint, region, credentials and lock"
+    period = place.lock_period if _LOCK.fullmatch(place.lock) else None
+    if place.lock and (period is None or period > _LONGEST_LOCK):
+        return "its lock is no time such as 30d, 12h or 90m, of up to 36500 days"
     if any(name.startswith(".") or not name.isprintable() for name in names):
         return "no part of the prefix may start with a dot"
     if not _FILE.fullmatch(place.credentials) or not _REGION.fullmatch(place.region):

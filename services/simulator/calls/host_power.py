@@ -5,7 +5,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import placement
+from services.simulator.pool import membership, placement
 from services.simulator.pool.failures import FUSE_S
 from services.simulator.pool.host import Host
 
@@ -61,22 +61,14 @@ async def set_power_on_mode(call: Call, host: str, mode: str, config: dict[str, 
 async def destroy(call: Call, host: str) -> None:
     """A host that is gone for ever. Raises ``HOST_CANNOT_DESTROY_SELF``, ``HOST_IS_LIVE``,
     ``HOST_HAS_RESIDENT_VMS``."""
-    db = call.db
-    row = db.row("host", host)
+    call.db.row("host", host)
     if call.pool.hosts[host] is call.pool.coordinator:
         raise XapiFailure("HOST_CANNOT_DESTROY_SELF", host)
     if call.pool.hosts[host].alive:
         raise XapiFailure("HOST_IS_LIVE", host)
     if _guests(call, host):
         raise XapiFailure("HOST_HAS_RESIDENT_VMS", host)
-    for cls, field in (("PIF", "PIFs"), ("PBD", "PBDs"), ("host_cpu", "host_CPUs")):
-        for ref in list(row[field]):
-            db.delete(cls, ref)
-    for cls, ref in (("VM", row["control_domain"]), ("host_metrics", row["metrics"])):
-        if db.find(cls, ref) is not None:
-            db.delete(cls, ref)
-    db.delete("host", host)
-    call.pool.strangers.append(call.pool.hosts.pop(host))
+    membership.forget_host(call.pool, host)
 
 
 def _guests(call: Call, host: str) -> list[Row]:

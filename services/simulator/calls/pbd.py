@@ -6,7 +6,7 @@ from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.pool import allowed_operations
 from services.simulator.pool.disks import Disks
-from services.simulator.pool.pool import Pool, disk_work
+from services.simulator.pool.pool import disk_work
 from services.simulator.pool.shelf import place
 
 
@@ -52,12 +52,6 @@ async def unplug(call: Call, ref: str) -> None:
             if vbd["currently_attached"] and call.db.row("VM", vbd["VM"])["resident_on"] == pbd["host"]:
                 raise XapiFailure("VDI_IN_USE", ref, vdi.ref)
     _set_attached(call, ref, False)
-
-
-def close(pool: Pool, sr: str) -> None:
-    """Nobody here works with the SR's contents any more."""
-    pool.repositories.pop(sr, None)
-    pool.disks.pop(sr, None)
 
 
 def _set_attached(call: Call, ref: str, value: bool) -> None:

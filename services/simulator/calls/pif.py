@@ -183,3 +183,33 @@ async def bond_destroy(call: Call, ref: str) -> None:
         db.update("PIF", member, bond_slave_of=NULL_REF, **(kept if member == bond["primary_slave"] else {}))
     db.delete("PIF", master.ref)
     db.delete("Bond", ref)
+
+
+async def reconfigure_ipv6(call: Call, ref: str, mode: str, address: str, gateway: str, dns: str) -> None:
+    """Raises ``INVALID_IP_ADDRESS_SPECIFIED``."""
+    if mode == "Static" and not address:
+        raise XapiFailure("INVALID_IP_ADDRESS_SPECIFIED", "IPv6")
+    known = {"IPv6": [address], "ipv6_gateway": gateway, "DNS": dns} if mode == "Static" else {}
+    call.db.update("PIF", ref, ipv6_configuration_mode=mode, **known)
+
+
+async def forget(call: Call, ref: str) -> None:
+    """Raises ``PIF_IS_MANAGEMENT_INTERFACE``, ``PIF_IS_NOT_PHYSICAL``."""
+    pif = call.db.row("PIF", ref)
+    if not pif["physical"]:
+        raise XapiFailure("PIF_IS_NOT_PHYSICAL", ref)
+    if pif["management"]:
+        raise XapiFailure("PIF_IS_MANAGEMENT_INTERFACE", ref)
+    if call.db.find("PIF_metrics", pif["metrics"]) is not None:
+        call.db.delete("PIF_metrics", pif["metrics"])
+    call.db.delete("PIF", ref)
+
+
+async def set_property(call: Call, ref: str, name: str, value: str) -> None:
+    """``gro`` is the only one, on or off. Raises ``INVALID_VALUE``, ``CANNOT_CHANGE_PIF_PROPERTIES``."""
+    pif = call.db.row("PIF", ref)
+    if pif["VLAN"] >= 0:
+        raise XapiFailure("CANNOT_CHANGE_PIF_PROPERTIES", ref)
+    if (name, value) not in (("gro", "on"), ("gro", "off")):
+        raise XapiFailure("INVALID_VALUE", "properties", f"{name} = {value}")
+    call.db.set("PIF", ref, "properties", {**pif["properties"], name: value})

@@ -10,11 +10,6 @@ async def emergency_reset_master(call: Call, address: str) -> None:
         call.host.emergency = False
 
 
-async def certificate_list(call: Call) -> list[str]:
-    """No authority is trusted beside the hosts themselves."""
-    return []
-
-
 async def has_extension(call: Call, pool: str, name: str) -> bool:
     call.db.row("pool", pool)
     return False

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.simulator.calls import pbd
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure, uuid_invalid
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, storage_types
+from services.simulator.pool import allowed_operations, membership, storage_types
 from services.simulator.pool.disks import Disks
 from services.simulator.pool.pool import disk_work
 from services.simulator.pool.shelf import place
@@ -110,8 +109,7 @@ async def introduce(
 
 async def forget(call: Call, ref: str) -> None:
     """The records; the disks stay where they are. Raises ``SR_HAS_PBD`` while it is attached."""
-    _check_detached(call, ref)
-    _drop_records(call, ref)
+    membership.drop_storage(call.pool, _check_detached(call, ref))
 
 
 async def destroy(call: Call, ref: str) -> None:
@@ -123,7 +121,7 @@ async def destroy(call: Call, ref: str) -> None:
         raise XapiFailure("SR_INDESTRUCTIBLE", ref)
     if any(call.db.row("VDI", vdi)["managed"] for vdi in sr["VDIs"]):
         raise XapiFailure("SR_NOT_EMPTY")
-    _drop_records(call, ref)
+    membership.drop_storage(call.pool, sr)
     await disk_work(call.pool.shelf.wipe, sr["uuid"])
 
 
@@ -175,15 +173,3 @@ def _check_detached(call: Call, ref: str) -> Row:
     if any(call.db.row("PBD", each)["currently_attached"] for each in sr["PBDs"]):
         raise XapiFailure("SR_HAS_PBD", ref)
     return sr
-
-
-def _drop_records(call: Call, ref: str) -> None:
-    sr = call.db.row("SR", ref)
-    for vdi in list(sr["VDIs"]):
-        for vbd in list(call.db.row("VDI", vdi)["VBDs"]):
-            call.db.delete("VBD", vbd)
-        call.db.delete("VDI", vdi)
-    for each in list(sr["PBDs"]):
-        call.db.delete("PBD", each)
-    pbd.close(call.pool, ref)
-    call.db.delete("SR", ref)

@@ -1,24 +1,22 @@
-"""VM.migrate_send: a VM with its disks to another host (xapi: ocaml/xapi/xapi_vm_migrate.ml).
-
-Within the pool. To another pool it is refused: the two would have to share more than XenAPI.
-"""
+"""VM.migrate_send: a VM with its disks to another host (xapi: ocaml/xapi/xapi_vm_migrate.ml)."""
 
 from contextlib import AsyncExitStack
 
+from services.simulator.calls import vm_emigration
 from services.simulator.calls.vdi_migration import mirroring, move
 from services.simulator.calls.vm_power import tell_of_migration
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, placement
+from services.simulator.pool import allowed_operations, domains, placement, remote_pool
 from services.simulator.pool.operations import vm_operation
 
 Map = dict[str, str]
 
 
 async def migrate_receive(call: Call, host: str, network: str, options: Map) -> Map:
-    """What ``migrate_send`` needs to know of a host. It holds a session: handle it as a secret.
+    """What ``migrate_send`` needs to know of a host. It holds a session of its own: handle it as a secret.
 
     Raises ``HOST_CANNOT_ATTACH_NETWORK``.
     """
@@ -27,14 +25,14 @@ async def migrate_receive(call: Call, host: str, network: str, options: Map) -> 
     address = next((pif["IP"] for pif in pifs if pif["host"] == host), None)
     if address is None:
         raise XapiFailure("HOST_CANNOT_ATTACH_NETWORK", host, network)
-    session = call.session
-    base = f"http://{address}/services"
+    session = call.pool.sessions.another(call.session, host)
+    port = there.https_port
     return {
-        "SM": f"{base}/SM?session_id={session}",
+        "SM": remote_pool.url(address, port, f"/services/SM?session_id={session}"),
         "host": there.ref,
-        "xenops": f"{base}/xenops?session_id={session}",
+        "xenops": remote_pool.url(address, port, f"/services/xenops?session_id={session}"),
         "session_id": session,
-        "master": f"http://{call.pool.coordinator.address}/",
+        "master": remote_pool.url(call.pool.coordinator.address, call.pool.coordinator.https_port),
     }
 
 
@@ -42,7 +40,11 @@ async def assert_can_migrate(
     call: Call, vm_ref: str, dest: Map, live: bool, vdi_map: Map, vif_map: Map, options: Map, vgpu_map: Map
 ) -> None:
     """Raises what ``migrate_send`` would."""
-    _plan(call, call.db.row("VM", vm_ref), dest, vdi_map, vif_map, options)
+    vm = call.db.row("VM", vm_ref)
+    if dest.get("host") in call.pool.hosts:
+        _plan(call, vm, dest, vdi_map, vif_map, options)
+    else:
+        await vm_emigration.check(call, vm, vm_emigration.Wish(dest, vdi_map, vif_map, options))
 
 
 async def migrate_send(
@@ -57,9 +59,13 @@ async def migrate_send(
     vdi_formats: Map | None = None,
 ) -> str:
     """The same VM on another host, its disks where ``vdi_map`` says, under new references and uuids; their
-    snapshots go along. Raises ``VDI_CBT_ENABLED``, ``VDI_NOT_IN_MAP``, ``VM_REQUIRES_SR``,
-    ``HOST_NOT_ENOUGH_FREE_MEMORY``, ``OPERATION_NOT_ALLOWED`` for a copy, ``VM_MIGRATE_FAILED``.
+    snapshots go along. To another pool: see ``vm_emigration``. Raises ``VDI_CBT_ENABLED``,
+    ``VDI_NOT_IN_MAP``, ``VM_REQUIRES_SR``, ``HOST_NOT_ENOUGH_FREE_MEMORY``, ``OPERATION_NOT_ALLOWED`` for a
+    copy, ``TASK_CANCELLED`` between two disks.
     """
+    if dest.get("host") not in call.pool.hosts:
+        wish = vm_emigration.Wish(dest, vdi_map, vif_map, options)
+        return await vm_emigration.send(call, vm_ref, wish)
     db = call.db
     async with vm_operation(call, vm_ref, "migrate_send"), call.pool.guests_may_write:
         vm = db.row("VM", vm_ref)
@@ -68,6 +74,7 @@ async def migrate_send(
             for vdi in moves:
                 await held.enter_async_context(mirroring(call, vdi))
             for done, (vdi, sr) in enumerate(moves.items()):
+                call.pool.tasks.check(call.task)
                 snapshots = [db.row("VDI", ref) for ref in db.row("VDI", vdi)["snapshots"]]
                 await move(call, vdi, sr)
                 for snapshot in snapshots:
@@ -88,10 +95,7 @@ async def migrate_send(
 
 def _plan(call: Call, vm: Row, dest: Map, vdi_map: Map, vif_map: Map, options: Map) -> Map:
     """Disks that have to move, and where to."""
-    host = dest.get("host", "")
-    if host not in call.pool.hosts:
-        why = "the destination is another pool, which is not simulated"
-        raise XapiFailure("VM_MIGRATE_FAILED", vm.ref, vm["resident_on"], host, why)
+    host = dest["host"]
     if options.get("copy") == "true":
         why = "Copy mode is disallowed on intra pool storage migration; use VM.copy or VM.clone"
         raise XapiFailure("OPERATION_NOT_ALLOWED", why)

@@ -8,6 +8,7 @@ from pathlib import Path
 import grpc
 from xenkeep.simulator.v1 import simulator_pb2 as pb
 
+from services.simulator.calls import pool as pool_calls
 from services.simulator.control.disorder import DisorderApi
 from services.simulator.control.lookup import Context, named_host, open_disk
 from services.simulator.failure import XapiFailure
@@ -38,6 +39,33 @@ class SimulatorApi(DisorderApi):
     ) -> pb.DesignateCoordinatorResponse:
         await self._do(context, request.host, self._pool.failures.designate)
         return pb.DesignateCoordinatorResponse()
+
+    async def SetHighAvailability(
+        self, request: pb.SetHighAvailabilityRequest, context: Context
+    ) -> pb.SetHighAvailabilityResponse:
+        if request.enabled:
+            await self._attempt(context, "high availability", pool_calls.enable_ha, [], {})
+        else:
+            await self._attempt(context, "high availability", pool_calls.disable_ha)
+        return pb.SetHighAvailabilityResponse()
+
+    async def SeizeCoordinator(
+        self, request: pb.SeizeCoordinatorRequest, context: Context
+    ) -> pb.SeizeCoordinatorResponse:
+        host = await named_host(self._pool, context, request.host)
+        if not host.emergency:
+            text = (
+                f"host {request.host} has its coordinator; let that one die first, without high availability"
+            )
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
+        await self._pool.failures.seize(host)
+        return pb.SeizeCoordinatorResponse()
+
+    async def RecoverSupporters(
+        self, request: pb.RecoverSupportersRequest, context: Context
+    ) -> pb.RecoverSupportersResponse:
+        found = self._pool.failures.recover_supporters()
+        return pb.RecoverSupportersResponse(host_ids=[self._pool.hosts[ref].uuid for ref in found])
 
     async def RestartToolstack(
         self, request: pb.RestartToolstackRequest, context: Context

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import grpc
 from xenkeep.simulator.v1 import simulator_pb2 as pb
 from xenkeep.simulator.v1.simulator_pb2_grpc import SimulatorServiceServicer
 
+from services.simulator.calls import vm_power
 from services.simulator.calls.vdi_migration import pool_migrate
 from services.simulator.control.lookup import Context, disk_record, named, named_host, open_disk
-from services.simulator.dispatch.call import Call
+from services.simulator.dispatch.call import Call, CallFunction
 from services.simulator.failure import XapiFailure
 from services.simulator.pool import allowed_operations, domains
 from services.simulator.pool.mishaps import Shutdown
@@ -130,12 +132,14 @@ class DisorderApi(SimulatorServiceServicer):
     async def MigrateDisk(self, request: pb.MigrateDiskRequest, context: Context) -> pb.MigrateDiskResponse:
         vdi = await disk_record(self._pool, context, request.disk_id)
         sr = await named(self._pool, context, "SR", request.storage)
-        call = Call(self._pool, self._pool.coordinator, None, session="")
-        try:
-            moved = await pool_migrate(call, vdi.ref, sr.ref, {})
-        except XapiFailure as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"disk {request.disk_id}: {error}")
+        moved = await self._attempt(context, f"disk {request.disk_id}", pool_migrate, vdi.ref, sr.ref, {})
         return pb.MigrateDiskResponse(disk_id=self._pool.db.row("VDI", moved)["uuid"])
+
+    async def MigrateVm(self, request: pb.MigrateVmRequest, context: Context) -> pb.MigrateVmResponse:
+        vm = await named(self._pool, context, "VM", request.vm)
+        host = await named_host(self._pool, context, request.host)
+        await self._attempt(context, f"VM {request.vm}", vm_power.pool_migrate, vm.ref, host.ref, {})
+        return pb.MigrateVmResponse()
 
     async def StallCoalescing(
         self, request: pb.StallCoalescingRequest, context: Context
@@ -154,3 +158,11 @@ class DisorderApi(SimulatorServiceServicer):
         except (XapiFailure, OutOfRange) as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"disk {request.disk_id}: {error}")
         return pb.RunWorkloadResponse(writes=len(places), offsets_bytes=sorted(set(places)))
+
+    async def _attempt(self, context: Context, what: str, function: CallFunction, *arguments: Any) -> Any:
+        """As if an administrator called; a refusal names ``what``."""
+        call = Call(self._pool, self._pool.coordinator, None, session="")
+        try:
+            return await function(call, *arguments)
+        except XapiFailure as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{what}: {error}")

@@ -28,6 +28,10 @@ RELATIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("Certificate", "host"): ("host", "certificates"),
     ("VTPM", "VM"): ("VM", "VTPMs"),
     ("VUSB", "VM"): ("VM", "VUSBs"),
+    ("VUSB", "USB_group"): ("USB_group", "VUSBs"),
+    ("PUSB", "USB_group"): ("USB_group", "PUSBs"),
+    ("tunnel", "access_PIF"): ("PIF", "tunnel_access_PIF_of"),
+    ("tunnel", "transport_PIF"): ("PIF", "tunnel_transport_PIF_of"),
     ("VGPU", "VM"): ("VM", "VGPUs"),
     ("session", "parent"): ("session", "tasks"),
 }

@@ -49,6 +49,7 @@ _CANCELLABLE = frozenset(
         "VM.clean_reboot",
         "VM.clone",
         "VM.copy",
+        "VM.migrate_send",
         "VM.snapshot",
         "VM.destroy",
     }

@@ -48,6 +48,7 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
         coordinator_bias=True,
         cpu_info={**_cpu(description), "socket_count": "1", "cpu_count": "8"},
     )
+    pool.create("user", short_name="root", fullname="The local superuser")
     for role, meaning in ROLES:
         pool.create("role", name_label=role, name_description=meaning)
     networks = [
@@ -58,7 +59,7 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
     ]
     certificates = await asyncio.gather(*(_certificate(pool, host) for host in description.hosts))
     for index, host in enumerate(description.hosts):
-        _add_host(pool, host, certificates[index], networks, index)
+        add_host(pool, host, certificates[index], networks)
     pool.db.set("pool", pool_ref, "master", next(iter(pool.hosts)))
     if description.ha_enabled:
         pool.db.set("pool", pool_ref, "ha_host_failures_to_tolerate", 1)
@@ -77,10 +78,12 @@ async def _certificate(pool: Pool, facts: HostDescription) -> HostCertificate:
     return await asyncio.to_thread(make_certificate, path, facts.name, facts.address, pool.clock.now())
 
 
-def _add_host(
-    pool: Pool, facts: HostDescription, certificate: HostCertificate, networks: Sequence[str], index: int
-) -> None:
-    uuid = pool.ids.new()
+def add_host(
+    pool: Pool, facts: HostDescription, certificate: HostCertificate, networks: Sequence[str], uuid: str = ""
+) -> str:
+    """The records of a host without power; its reference. It has an interface on each of ``networks``."""
+    uuid = uuid or pool.ids.new()
+    number = _free_number(pool)
     major, minor = 2, toolstack(pool.description.version).api_minor
     metrics = pool.create("host_metrics", memory_total=facts.memory_bytes, live=True, last_updated=pool.now())
     ref = pool.create(
@@ -113,9 +116,9 @@ def _add_host(
         other_config={"agent_start_time": _unix(pool), "boot_time": _unix(pool)},
     )
     pool.hosts[ref] = Host(ref, uuid, facts.name, facts.address, certificate)
-    for number in range(facts.cpus):
+    for cpu in range(facts.cpus):
         pool.create(
-            "host_cpu", host=ref, number=number, vendor="GenuineIntel", speed=2400, modelname="Simulated CPU"
+            "host_cpu", host=ref, number=cpu, vendor="GenuineIntel", speed=2400, modelname="Simulated CPU"
         )
     if "Certificate" in pool.model.classes:
         pool.create(
@@ -126,9 +129,37 @@ def _add_host(
             not_before=pool.now(),
             not_after=DateTime.of(certificate.not_after),
         )
-    for number, network in enumerate(networks):
-        _add_pif(pool, ref, network, facts.address, number, index)
+    for place, description in enumerate(facts.usb_devices, start=1):
+        _add_usb(pool, ref, place, description)
+    for device, network in enumerate(networks):
+        _add_pif(pool, ref, network, facts.address, device, number)
     _add_control_domain(pool, ref, facts)
+    return ref
+
+
+def _free_number(pool: Pool) -> int:
+    """A number that no host's MAC addresses carry."""
+    taken = {int(pif["MAC"].split(":")[4], 16) for pif in pool.db.rows("PIF") if pif["physical"]}
+    return next(number for number in range(len(taken) + 1) if number not in taken)
+
+
+def _add_usb(pool: Pool, host: str, place: int, description: str) -> None:
+    """A device, and a group of its own, as xapi makes them (xapi: ocaml/xapi/xapi_usb_group.ml)."""
+    label = f"Group of USB devices: {description}"
+    pool.create(
+        "PUSB",
+        host=host,
+        USB_group=pool.create("USB_group", name_label=label),
+        path=f"1-{place}",
+        vendor_id="1d6b",
+        vendor_desc="Simulated",
+        product_id=f"{place:04x}",
+        product_desc=description,
+        serial=str(place),
+        version="2.00",
+        description=f"Simulated_{description}_{place}",
+        speed=480.0,
+    )
 
 
 def _unix(pool: Pool) -> str:

@@ -59,13 +59,24 @@ def store_certificate(
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    write_secret(path, (secret + pem + chain).decode())
+    return load_certificate(path)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """For its owner alone; a file that is there is replaced as a whole."""
     draft = path.with_suffix(".draft")
     draft.touch(mode=0o600)
-    draft.write_bytes(secret + pem + chain)
+    draft.write_text(text, "ascii")
     draft.replace(path)
+
+
+def load_certificate(path: Path) -> HostCertificate:
+    """What ``store_certificate`` stored. Raises ``ValueError`` for text of another form."""
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
     return HostCertificate(
         path,
-        pem.decode(),
+        certificate.public_bytes(serialization.Encoding.PEM).decode(),
         certificate.fingerprint(hashes.SHA256()).hex(":").upper(),
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,

@@ -21,13 +21,14 @@ class _Part(BaseModel):
 
 class HostDescription(_Part):
     """``address`` is an IP address of this machine, one per host (``127.0.0.11``): clients find members by
-    it.
+    it. ``usb_devices`` are descriptions of what is plugged in.
     """
 
     name: str
     address: str
     memory_bytes: int = 32 * GIB
     cpus: int = 8
+    usb_devices: list[str] = []
 
 
 class NetworkDescription(_Part):

@@ -201,6 +201,8 @@ async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") 
         hardware_platform_version=2,
         **({} if row["bios_strings"] else {"bios_strings": BIOS_STRINGS}),
     )
+    for usb in row.get("VUSBs", ()):
+        pool.db.set("VUSB", usb, "currently_attached", True)
     for tpm in row.get("VTPMs", ()):
         pool.tpm_contents[tpm] = pool.tpm_contents.get(tpm) or _manufactured_tpm(pool)
     allowed_operations.refresh_vm(pool.db, vm)
@@ -218,6 +220,8 @@ async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
             await detach(pool, vbd)
     for vif in row["VIFs"]:
         pool.db.set("VIF", vif, "currently_attached", False)
+    for usb in row.get("VUSBs", ()):
+        pool.db.set("VUSB", usb, "currently_attached", False)
     if pool.db.find("VM_metrics", row["metrics"]) is not None:
         pool.db.update("VM_metrics", row["metrics"], memory_actual=0, state=[], last_updated=pool.now())
     pool.db.update(

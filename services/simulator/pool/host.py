@@ -54,6 +54,7 @@ class Host:
         self.alive = False
         self.emergency = False
         self.unknown = False
+        self.sched_gran = "cpu"
         self.link = Link()
         self.nbd_sent_bytes = 0
         self.https: HttpServer | None = None

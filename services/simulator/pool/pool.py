@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -14,6 +14,7 @@ from services.chassis.ids import IdSource
 from services.simulator.database.database import Database
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
+from services.simulator.model.defaults import NULL_REF
 from services.simulator.model.schema import Model
 from services.simulator.pool.certificates import HostCertificate, make_certificate
 from services.simulator.pool.description import PoolDescription
@@ -52,9 +53,10 @@ class Pool:
     ``repositories`` are the SRs' contents by SR reference, ``disks`` their records, ``shelf`` all that there
     is; ``guests`` are described VMs by uuid, ``guest_disks`` the disks that are written to from outside,
     ``tpm_contents`` those of virtual TPMs, base64, by reference; ``mishaps`` what shall go wrong;
-    ``strangers`` hosts that the pool knew once. Who holds ``guests_may_write`` knows that no guest writes
-    meanwhile, but those of ``guest_disks``. All hosts live in this process and see one database, the
-    coordinator's; that supporters refuse calls is the dispatcher's business.
+    ``strangers`` hosts that the pool knew once; ``found`` makes a pool of one of them. Who holds
+    ``guests_may_write`` knows that no guest writes meanwhile, but those of ``guest_disks``. All hosts live
+    in this process and see one database, the coordinator's; that supporters refuse calls is the dispatcher's
+    business.
     """
 
     def __init__(self, model: Model, description: PoolDescription, clock: Clock, ids: IdSource) -> None:
@@ -76,10 +78,13 @@ class Pool:
         self.guests: dict[str, Guest] = {}
         self.guest_disks = GuestDisks()
         self.tpm_contents: dict[str, str] = {}
+        self.revocation_lists: set[str] = set()
+        self.proxy_password = NULL_REF
         self.mishaps = Mishaps(clock)
         self.guests_may_write = asyncio.Lock()
         self.domids = itertools.count(1)
         self.failures: Failures
+        self.found: Callable[[PoolDescription], Awaitable[None]]
         self.running = False
         self._work: set[asyncio.Task[None]] = set()
         self._background: set[asyncio.Task[None]] = set()

@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
@@ -20,6 +21,7 @@ IDLE_LIMIT = timedelta(days=1)
 PER_ORIGINATOR = 500
 """Beyond it the least recently used session of the originator goes (xapi: ocaml/xapi/xapi_session.ml)."""
 SUPERUSER_ROLE = "pool-admin"
+_OF_THE_USER = ("is_local_superuser", "auth_user_name", "originator")
 
 
 @dataclass
@@ -44,6 +46,11 @@ class Sessions:
         self._refusal_delay_s = refusal_delay_s
         self._roles: dict[str, str] = {}
 
+    @property
+    def users(self) -> list[User]:
+        """With their passwords as they are now."""
+        return list(self._users.values())
+
     async def log_in(self, host: str, name: str, password: str, originator: str) -> str:
         """A new session's reference. Raises ``SESSION_AUTHENTICATION_FAILED``, after a pause that slows
         guessing.
@@ -56,22 +63,22 @@ class Sessions:
             )
             raise XapiFailure("SESSION_AUTHENTICATION_FAILED", name, why)
         self._make_room(originator)
-        now = DateTime.of(self._clock.now())
-        row = self._db.create(
-            "session",
-            f"OpaqueRef:{self._ids.new()}",
-            {
-                "uuid": self._ids.new(),
-                "this_host": host,
-                "last_active": now,
-                "validation_time": now,
-                "is_local_superuser": name == "root",
-                "auth_user_name": name,
-                "originator": originator,
-            },
-        )
-        self._roles[row.ref] = user.role
-        return row.ref
+        about = {
+            "this_host": host,
+            "is_local_superuser": name == "root",
+            "auth_user_name": name,
+            "originator": originator,
+        }
+        made = self._open(about)
+        self._roles[made] = user.role
+        return made
+
+    def another(self, ref: str, host: str) -> str:
+        """A new session of the same user, for whoever is to act in their name on ``host``."""
+        row = self.alive(ref)
+        made = self._open({name: row[name] for name in _OF_THE_USER} | {"this_host": host})
+        self._roles[made] = self._roles[ref]
+        return made
 
     def change_password(self, name: str, password: str) -> None:
         self._users[name].password = password
@@ -99,6 +106,11 @@ class Sessions:
     def end_all(self) -> None:
         for row in self._db.rows("session"):
             self.end(row.ref)
+
+    def _open(self, about: dict[str, Any]) -> str:
+        now = DateTime.of(self._clock.now())
+        values = {"uuid": self._ids.new(), "last_active": now, "validation_time": now, **about}
+        return self._db.create("session", f"OpaqueRef:{self._ids.new()}", values).ref
 
     def _make_room(self, originator: str) -> None:
         same = [row for row in self._db.rows("session") if row["originator"] == originator]

@@ -65,6 +65,22 @@ class Shelf:
             raise BackendFailure(_UNAVAILABLE, "The SR is not available", f"no SR {uuid} on this device")
         return Sr.open(self._path(uuid))
 
+    def adopt(self, uuid: str, where: Place, folder: Path) -> StorageRepository:
+        """An SR that another pool held in ``folder`` moves in. ``BackendFailure`` when that is none."""
+        if folder.name != f"sr-{uuid}" or folder.is_symlink() or self._path(uuid).exists():
+            raise BackendFailure(_UNAVAILABLE, "The SR is not available", f"{folder} is not SR {uuid}")
+        try:
+            Sr.open(folder)
+        except OSError as error:
+            raise BackendFailure(_UNAVAILABLE, "The SR is not available", str(error)) from error
+        shutil.move(folder, self._path(uuid))
+        self._places[uuid] = where
+        return Sr.open(self._path(uuid))
+
+    def folder(self, uuid: str) -> Path:
+        """Where an SR is kept."""
+        return self._path(uuid)
+
     def found(self, where: Place) -> list[str]:
         """Uuids of the SRs on a device."""
         return [uuid for uuid, known in self._places.items() if known.matches(where)]

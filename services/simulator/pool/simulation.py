@@ -14,6 +14,7 @@ from services.simulator.pool.failures import Failures
 from services.simulator.pool.host import Host, NbdFactory
 from services.simulator.pool.nbd_door import NbdDoor
 from services.simulator.pool.pool import Pool
+from services.simulator.transfers import arrivals, newcomers
 from services.simulator.transfers.database_dump import DatabaseDump
 from services.simulator.transfers.database_restore import DatabaseRestore
 from services.simulator.transfers.host_files import AuditLog, HostBackup, HostRestore
@@ -28,13 +29,15 @@ from services.simulator.transfers.xva_import import XvaImport
 
 
 class Simulation:
-    """Wires a pool to its hosts' listeners."""
+    """Wires a pool to its hosts' listeners. ``offspring`` are pools of hosts that were ejected from it."""
 
     def __init__(self, pool: Pool, nbd: NbdFactory) -> None:
         self.pool = pool
         self._nbd = nbd
         self._dispatcher = Dispatcher(pool, CALLS)
         pool.failures = Failures(pool, self.boot)
+        pool.found = self._found
+        self.offspring: list[Simulation] = []
 
     @classmethod
     async def start(
@@ -56,14 +59,23 @@ class Simulation:
         await host.boot(self.pool.description, self._handler(host), NbdDoor(self.pool, host), self._nbd)
 
     async def stop(self) -> None:
-        """Switch everything off."""
+        """Switch everything off, the pools of ejected hosts too."""
         await self.pool.close()
+        for pool in self.offspring:
+            await pool.stop()
         for host in (*self.pool.hosts.values(), *self.pool.strangers):
             await host.power_off()
+
+    async def _found(self, description: PoolDescription) -> None:
+        """A host that was ejected is a pool of its own."""
+        made = await Simulation.start(description, self.pool.clock, self.pool.ids, self._nbd)
+        self.offspring.append(made)
 
     def _handler(self, host: Host) -> Handler:
         rpc = Rpc(host, self._dispatcher)
         figures = Figures(self.pool, host)
+        arriving = arrivals.Arrivals(self.pool, host)
+        joining = newcomers.Newcomers(self.pool, host)
         routes = {
             ("POST", "/"): rpc.xml,
             ("POST", "/jsonrpc"): rpc.json,
@@ -83,5 +95,9 @@ class Simulation:
             ("GET", "/vncsnapshot"): Screenshot(self.pool, host).handle,
             ("GET", "/export_metadata"): MetadataExport(self.pool, host).handle,
             ("PUT", "/import_metadata"): MetadataImport(self.pool, host).handle,
+            ("PUT", arrivals.SNAPSHOTS): arriving.snapshots,
+            ("PUT", arrivals.MEMORY): arriving.memory,
+            ("PUT", newcomers.MEMBER): joining.member,
+            ("PUT", newcomers.HELLO): joining.hello,
         }
         return Router(routes).handle

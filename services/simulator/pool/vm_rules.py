@@ -82,6 +82,8 @@ _FEATURES = {
 CANNOT_SUSPEND = "data-cant-suspend-reason"
 """Where a guest's tools say why it cannot be suspended (VM_guest_metrics.other)."""
 QUIESCED = "snapshot_with_quiesce"
+_NOT_WITH_USB = frozenset({"snapshot", "checkpoint", "suspend", "pool_migrate", "migrate_send"})
+"""What a device of its host keeps a VM from."""
 _TOGETHER = (frozenset({"clone", "copy", "export"}), frozenset({"snapshot", "checkpoint", QUIESCED}))
 _CANCELS_OTHERS = frozenset({"hard_shutdown"})
 
@@ -108,6 +110,8 @@ def check(db: Database, vm: Row, operation: str, task: str = NULL_REF) -> None:
             raise XapiFailure("VM_IS_TEMPLATE", vm.ref, operation)
     elif operation == "provision":
         raise XapiFailure("PROVISION_ONLY_ALLOWED_ON_TEMPLATE")
+    if operation in _NOT_WITH_USB and vm.get("VUSBs"):
+        raise XapiFailure("VM_HAS_VUSBS", vm.ref)
     if vm["is_control_domain"] and operation not in _OF_CONTROL_DOMAINS:
         raise XapiFailure("OPERATION_NOT_ALLOWED", "This operation is not allowed on a control domain")
 

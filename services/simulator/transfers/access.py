@@ -13,7 +13,9 @@ from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
 
-VM_ADMINS = frozenset({"pool-admin", "pool-operator", "vm-power-admin", "vm-admin"})
+POOL_OPERATORS = frozenset({"pool-admin", "pool-operator"})
+VM_POWER_ADMINS = POOL_OPERATORS | {"vm-power-admin"}
+VM_ADMINS = VM_POWER_ADMINS | {"vm-admin"}
 
 POOL_ADMINS = frozenset({"pool-admin"})
 READERS = VM_ADMINS | {"vm-operator", "read-only"}

@@ -33,7 +33,8 @@ class MetadataImport:
                 ]
             )
             objects = ova.read(await _read_ova(transfer))
-            disks = ExistingDisks(self._pool, _map(transfer), force=transfer.asks("force"))
+            unmade = transfer.asks("live") and transfer.asks("dry_run")  # the disks have yet to come
+            disks = ExistingDisks(self._pool, _map(transfer), force=transfer.asks("force") or unmade)
             restore = Restore(self._pool, objects, disks, wishes(transfer))
             restore.check()
             transfer.result = [] if transfer.asks("dry_run") else restore.apply()

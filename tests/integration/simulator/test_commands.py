@@ -79,11 +79,43 @@ async def test_every_command_reaches_the_pool(tmp_path: Path, capsys: pytest.Cap
         await tell("expire-sessions")
         await sdk.call("VM.get_all")
         assert sdk.session.handle != before, "the SDK logs in again when its session is gone"
+        (first,) = await sdk.call("host.get_by_name_label", "host-1")
+        await tell("migrate", "web", "host-1")
+        assert await sdk.call("VM.get_resident_on", vm) == first
+        await tell("migrate", "web", "host-2")
+        (pool,) = await sdk.call("pool.get_all")
+        await tell("set-ha", "--enabled")
+        assert await sdk.call("pool.get_ha_enabled", pool) is True
+        await tell("set-ha")
+        assert "HA_NOT_ENABLED" in await tell("set-ha", code=1)
         await tell("restart-toolstack", "host-1")
         await tell("designate", "host-2")
         await tell("kill-host", "host-1")
         alive = {host["displayName"]: host["alive"] for host in (await tell("state"))["hosts"]}
         assert alive == {"host-1": False, "host-2": True}
         await tell("revive-host", "host-1")
+        assert "has its coordinator" in await tell("seize", "host-1", code=1)
+        await tell("kill-host", "host-2")
+        await tell("seize", "host-1")
+        assert (await tell("recover-supporters"))["hostIds"] == []
+        leaders = [host["displayName"] for host in (await tell("state"))["hosts"] if host["coordinator"]]
+        assert leaders == ["host-1"]
         sdk.close()
     assert tell.names == {command.name for command in cli.COMMANDS}
+
+
+async def test_supporters_that_lost_their_coordinator_are_led_again_by_one_of_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    socket = tmp_path / "control.sock"
+    tell = Told(socket, capsys)
+    description = describe(tmp_path / "pool", hosts=3, vms=[])
+    async with running(description) as simulation, ControlServer(simulation.pool, socket):
+        await tell("kill-host", "host-1")
+        await tell("seize", "host-2")
+        lost = Sdk(simulation, host=3)
+        assert (await lost.login_refused())[0] == "HOST_STILL_BOOTING"
+        found = (await tell("recover-supporters"))["hostIds"]
+        assert found == [simulation.pool.host_named("host-3").uuid]
+        assert await lost.login_refused() == ["HOST_IS_SLAVE", "127.0.0.12"]
+        lost.close()

@@ -55,6 +55,26 @@ class SimulatorServiceStub:
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DesignateCoordinatorRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DesignateCoordinatorResponse.FromString,
                 _registered_method=True)
+        self.SeizeCoordinator = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/SeizeCoordinator',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorResponse.FromString,
+                _registered_method=True)
+        self.RecoverSupporters = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/RecoverSupporters',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RecoverSupportersRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RecoverSupportersResponse.FromString,
+                _registered_method=True)
+        self.SetHighAvailability = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/SetHighAvailability',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetHighAvailabilityRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetHighAvailabilityResponse.FromString,
+                _registered_method=True)
+        self.MigrateVm = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/MigrateVm',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateVmRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateVmResponse.FromString,
+                _registered_method=True)
         self.RestartToolstack = channel.unary_unary(
                 '/xenkeep.simulator.v1.SimulatorService/RestartToolstack',
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RestartToolstackRequest.SerializeToString,
@@ -184,6 +204,35 @@ class SimulatorServiceServicer:
 
     def DesignateCoordinator(self, request, context):
         """Another host becomes coordinator, on request of an administrator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SeizeCoordinator(self, request, context):
+        """A host that has lost its coordinator becomes coordinator (pool.emergency_transition_to_master). Its fellows
+        stay lost until they are recovered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecoverSupporters(self, request, context):
+        """Hosts that have lost their coordinator follow the new one (pool.recover_slaves).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetHighAvailability(self, request, context):
+        """High availability is switched on or off.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MigrateVm(self, request, context):
+        """A running VM goes to another host that sees its storage (VM.pool_migrate).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -353,6 +402,26 @@ def add_SimulatorServiceServicer_to_server(servicer, server):
                     servicer.DesignateCoordinator,
                     request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DesignateCoordinatorRequest.FromString,
                     response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DesignateCoordinatorResponse.SerializeToString,
+            ),
+            'SeizeCoordinator': grpc.unary_unary_rpc_method_handler(
+                    servicer.SeizeCoordinator,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorResponse.SerializeToString,
+            ),
+            'RecoverSupporters': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecoverSupporters,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RecoverSupportersRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RecoverSupportersResponse.SerializeToString,
+            ),
+            'SetHighAvailability': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetHighAvailability,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetHighAvailabilityRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetHighAvailabilityResponse.SerializeToString,
+            ),
+            'MigrateVm': grpc.unary_unary_rpc_method_handler(
+                    servicer.MigrateVm,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateVmRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateVmResponse.SerializeToString,
             ),
             'RestartToolstack': grpc.unary_unary_rpc_method_handler(
                     servicer.RestartToolstack,
@@ -564,6 +633,114 @@ class SimulatorService:
             '/xenkeep.simulator.v1.SimulatorService/DesignateCoordinator',
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DesignateCoordinatorRequest.SerializeToString,
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DesignateCoordinatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SeizeCoordinator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/SeizeCoordinator',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecoverSupporters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/RecoverSupporters',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RecoverSupportersRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RecoverSupportersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetHighAvailability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/SetHighAvailability',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetHighAvailabilityRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SetHighAvailabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MigrateVm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/MigrateVm',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateVmRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateVmResponse.FromString,
             options,
             channel_credentials,
             insecure,

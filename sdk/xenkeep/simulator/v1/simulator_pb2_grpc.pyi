@@ -41,6 +41,16 @@ class SimulatorServiceStub:
     """A dead host boots."""
     DesignateCoordinator: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.DesignateCoordinatorRequest, _simulator_pb2.DesignateCoordinatorResponse]
     """Another host becomes coordinator, on request of an administrator."""
+    SeizeCoordinator: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SeizeCoordinatorRequest, _simulator_pb2.SeizeCoordinatorResponse]
+    """A host that has lost its coordinator becomes coordinator (pool.emergency_transition_to_master). Its fellows
+    stay lost until they are recovered.
+    """
+    RecoverSupporters: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.RecoverSupportersRequest, _simulator_pb2.RecoverSupportersResponse]
+    """Hosts that have lost their coordinator follow the new one (pool.recover_slaves)."""
+    SetHighAvailability: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SetHighAvailabilityRequest, _simulator_pb2.SetHighAvailabilityResponse]
+    """High availability is switched on or off."""
+    MigrateVm: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.MigrateVmRequest, _simulator_pb2.MigrateVmResponse]
+    """A running VM goes to another host that sees its storage (VM.pool_migrate)."""
     RestartToolstack: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.RestartToolstackRequest, _simulator_pb2.RestartToolstackResponse]
     """The toolstack of a host restarts: sessions and tasks are gone."""
     CutConnections: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.CutConnectionsRequest, _simulator_pb2.CutConnectionsResponse]
@@ -99,6 +109,16 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
     """A dead host boots."""
     DesignateCoordinator: _aio.UnaryUnaryMultiCallable[_simulator_pb2.DesignateCoordinatorRequest, _simulator_pb2.DesignateCoordinatorResponse]  # type: ignore[assignment]
     """Another host becomes coordinator, on request of an administrator."""
+    SeizeCoordinator: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SeizeCoordinatorRequest, _simulator_pb2.SeizeCoordinatorResponse]  # type: ignore[assignment]
+    """A host that has lost its coordinator becomes coordinator (pool.emergency_transition_to_master). Its fellows
+    stay lost until they are recovered.
+    """
+    RecoverSupporters: _aio.UnaryUnaryMultiCallable[_simulator_pb2.RecoverSupportersRequest, _simulator_pb2.RecoverSupportersResponse]  # type: ignore[assignment]
+    """Hosts that have lost their coordinator follow the new one (pool.recover_slaves)."""
+    SetHighAvailability: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SetHighAvailabilityRequest, _simulator_pb2.SetHighAvailabilityResponse]  # type: ignore[assignment]
+    """High availability is switched on or off."""
+    MigrateVm: _aio.UnaryUnaryMultiCallable[_simulator_pb2.MigrateVmRequest, _simulator_pb2.MigrateVmResponse]  # type: ignore[assignment]
+    """A running VM goes to another host that sees its storage (VM.pool_migrate)."""
     RestartToolstack: _aio.UnaryUnaryMultiCallable[_simulator_pb2.RestartToolstackRequest, _simulator_pb2.RestartToolstackResponse]  # type: ignore[assignment]
     """The toolstack of a host restarts: sessions and tasks are gone."""
     CutConnections: _aio.UnaryUnaryMultiCallable[_simulator_pb2.CutConnectionsRequest, _simulator_pb2.CutConnectionsResponse]  # type: ignore[assignment]
@@ -178,6 +198,40 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_pb2.DesignateCoordinatorResponse, _abc.Awaitable[_simulator_pb2.DesignateCoordinatorResponse]]:
         """Another host becomes coordinator, on request of an administrator."""
+
+    @_abc_1.abstractmethod
+    def SeizeCoordinator(
+        self,
+        request: _simulator_pb2.SeizeCoordinatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.SeizeCoordinatorResponse, _abc.Awaitable[_simulator_pb2.SeizeCoordinatorResponse]]:
+        """A host that has lost its coordinator becomes coordinator (pool.emergency_transition_to_master). Its fellows
+        stay lost until they are recovered.
+        """
+
+    @_abc_1.abstractmethod
+    def RecoverSupporters(
+        self,
+        request: _simulator_pb2.RecoverSupportersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.RecoverSupportersResponse, _abc.Awaitable[_simulator_pb2.RecoverSupportersResponse]]:
+        """Hosts that have lost their coordinator follow the new one (pool.recover_slaves)."""
+
+    @_abc_1.abstractmethod
+    def SetHighAvailability(
+        self,
+        request: _simulator_pb2.SetHighAvailabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.SetHighAvailabilityResponse, _abc.Awaitable[_simulator_pb2.SetHighAvailabilityResponse]]:
+        """High availability is switched on or off."""
+
+    @_abc_1.abstractmethod
+    def MigrateVm(
+        self,
+        request: _simulator_pb2.MigrateVmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.MigrateVmResponse, _abc.Awaitable[_simulator_pb2.MigrateVmResponse]]:
+        """A running VM goes to another host that sees its storage (VM.pool_migrate)."""
 
     @_abc_1.abstractmethod
     def RestartToolstack(

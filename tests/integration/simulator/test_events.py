@@ -146,3 +146,18 @@ async def test_thousands_of_vms_are_told_quickly(tmp_path: Path) -> None:
         assert incremental < 1.0
         print(f"3000 records {cached:.2f} s with the client's parsing, one event {incremental * 1000:.1f} ms")
         sdk.close()
+
+
+async def test_what_a_pool_keeps_outside_of_its_database_is_not_counted(sdk: Sdk) -> None:
+    """The numbers of the recording ``e_events``."""
+    (pool,) = (await sdk.call("pool.get_all_records")).values()
+    await sdk.call("message.create", "m", "3", "pool", pool["uuid"], "")
+    counts = (await sdk.call("event.from", ["pool"], "", 0.0))["valid_ref_counts"]
+    assert {name: counts[name] for name in ("message", "role", "user", "event", "diagnostics")} == {
+        "message": 0,
+        "role": 0,
+        "user": 1,
+        "event": 0,
+        "diagnostics": 0,
+    }
+    assert counts["session"] == 1

@@ -174,11 +174,13 @@ async def test_what_keeps_a_vm_here_is_said_before_anything_moves(sides: Sides) 
 
     async def refused(**changed: Any) -> list[str]:
         asked = {"dest": dest, "live": live, "disks": disks, "vifs": networks} | changed
-        first = await here.refused("VM.assert_can_migrate", vm_, *asked.values(), options)
-        assert await here.refused("VM.migrate_send", vm_, *asked.values(), options) == first
-        return first
+        return await here.refused("VM.assert_can_migrate", vm_, *asked.values(), options)
 
     assert await refused(disks={}) == ["VDI_NOT_IN_MAP", disk]
+    assert await here.refused("VM.migrate_send", vm_, dest, live, {}, networks, {}) == [
+        "VDI_NOT_IN_MAP",
+        disk,
+    ]
     assert await refused(vifs={}) == ["VIF_NOT_IN_MAP", vif]
     assert await refused(disks={disk: "OpaqueRef:none"}) == ["HANDLE_INVALID", "SR", "OpaqueRef:none"]
     assert await refused(vifs={vif: "OpaqueRef:none"}) == ["HANDLE_INVALID", "network", "OpaqueRef:none"]

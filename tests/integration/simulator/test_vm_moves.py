@@ -78,10 +78,14 @@ async def test_disks_whose_changes_are_tracked_stay_where_they_are(sdk: Sdk) -> 
     assert await sdk.refused("VM.migrate_send", *arguments) == ["VDI_CBT_ENABLED", disk]
 
 
-async def test_another_pool_is_no_destination(sdk: Sdk) -> None:
+async def test_a_host_that_is_none_is_no_destination_and_a_copy_stays_within_the_pool(sdk: Sdk) -> None:
     vm = await only_vm(sdk)
     elsewhere = await destination(sdk) | {"host": "OpaqueRef:elsewhere"}
-    assert (await sdk.refused("VM.migrate_send", vm, elsewhere, True, {}, {}, {}))[0] == "VM_MIGRATE_FAILED"
+    assert await sdk.refused("VM.migrate_send", vm, elsewhere, True, {}, {}, {}) == [
+        "HANDLE_INVALID",
+        "host",
+        "OpaqueRef:elsewhere",
+    ]
     copy = [vm, await destination(sdk), True, {}, {}, {"copy": "true"}]
     assert (await sdk.refused("VM.migrate_send", *copy))[0] == "OPERATION_NOT_ALLOWED"
 

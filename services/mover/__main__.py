@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import structlog
+from xenkeep.mover.v1.replica_pb2_grpc import add_ReplicaServiceServicer_to_server
 from xenkeep.mover.v1.repository_pb2_grpc import add_RepositoryServiceServicer_to_server
 from xenkeep.mover.v1.transfer_pb2_grpc import add_TransferServiceServicer_to_server
 
@@ -15,7 +16,7 @@ from services.chassis.program import Component
 from services.chassis.rpc.identity import EVERY, Callers
 from services.chassis.sealing import Sealer
 from services.chassis.serve import Base, serve
-from services.mover.adapters.copy_targets import StoreCopyTargets
+from services.mover.adapters.copy_targets import GrpcAndStoreTargets
 from services.mover.adapters.disks import HypervisorDisks
 from services.mover.adapters.grpc_hypervisor import GrpcHypervisor
 from services.mover.adapters.grpc_pool_metadata import GrpcPoolMetadata
@@ -24,8 +25,10 @@ from services.mover.adapters.patient_hypervisor import PatientHypervisor
 from services.mover.adapters.sql_books import SqlBooks
 from services.mover.adapters.stores import Stores
 from services.mover.adapters.transfer_queue import transfer_workers
+from services.mover.api.replicas import ReplicaApi
 from services.mover.api.repositories import RepositoryApi
 from services.mover.api.transfers import TransferApi
+from services.mover.app.arrivals import Arrivals
 from services.mover.app.backup import BackupRunner
 from services.mover.app.copy import Copies, CopyRunner
 from services.mover.app.deletions import Deletions
@@ -34,6 +37,7 @@ from services.mover.app.noticing import Noticing
 from services.mover.app.point_streams import PointStreams
 from services.mover.app.pool_backup import PoolBackupRunner
 from services.mover.app.prune import PruneRunner
+from services.mover.app.replicas import Replicas
 from services.mover.app.repositories import Repositories
 from services.mover.app.restore import DISKS_AT_ONCE, RestoreRunner
 from services.mover.app.shelf import Shelf
@@ -54,6 +58,8 @@ REPOSITORY_CALLERS: Callers = PEOPLE | {
     "catalog": {"GetRepository", "ListRepositories", "ListPoints"},
 }
 TRANSFER_CALLERS: Callers = PEOPLE | {"scheduler": {"GetTransfer"}}
+SENDERS: Callers = {"mover": EVERY}
+"""Movers of other sites, who send copies."""
 THREADS_TO_SPARE = 16
 """For answering questions while all transfers hold theirs."""
 _log = structlog.get_logger("xenkeep.mover")
@@ -77,7 +83,10 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
     books = SqlBooks(database, config.site)
     stores = Stores(config.s3_credentials_dir, config.s3_ca)
     shelf = Shelf(books, Sealer(config.data_dir / "sealing.key"), stores, config.data_dir / "cache")
-    targets = StoreCopyTargets(stores, clock)
+    targets = GrpcAndStoreTargets(stores, base.tls, clock, loop)
+    arrivals = Arrivals(config.data_dir / "arriving")
+    arrivals.sweep(clock.now().timestamp())
+    replicas = Replicas(stores, stores.location(config.replicas) if config.replicas else None, arrivals)
     grpc_hypervisor = GrpcHypervisor(channel)
     patience = Patience(clock)
     hypervisor = PatientHypervisor(grpc_hypervisor, patience)
@@ -116,6 +125,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
         bus,
         base.outbox(database, bus),
         channel,
+        targets,
         shelf,
         transfer_workers(bus, config.site, worker, config.transfers_at_once, lease, clock),
         Consumer(bus, database, consumer_name(config.site), handlers(transfers, config.site), clock=clock),
@@ -136,6 +146,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
                     REPOSITORY_CALLERS,
                 ),
                 (add_TransferServiceServicer_to_server, TransferApi(transfers), TRANSFER_CALLERS),
+                (add_ReplicaServiceServicer_to_server, ReplicaApi(replicas), SENDERS),
             ]
         ),
     ]

@@ -65,6 +65,12 @@ class MoverConfig(BaseConfig):
         default=None,
         metadata=option("directory of files with S3 credentials; a repository's URL names the file"),
     )
+    replicas: str | None = field(
+        default=None,
+        metadata=option(
+            "URL of the place where copies that other sites' movers send are kept; none are if left out"
+        ),
+    )
     s3_ca: Path | None = field(
         default=None,
         metadata=option("PEM file with the authority of S3 servers; public authorities if left out"),

@@ -163,8 +163,8 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     46: Scenario(
         "copy cut at every message, peer full",
         "A copy dies before and after each request to its target, or finds it full: points there are whole "
-        "or not there, and the next copy sends what is missing.",
-        "Copies from mover to mover are not there yet.",
+        "or not there, and the next copy sends what is missing. Either mover of two dies at a message, or is "
+        "away for a while: the copy goes on where the receiver says.",
     ),
     47: Scenario(
         "NATS down, duplicated, reordered; database fails over mid-commit",

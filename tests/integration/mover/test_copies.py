@@ -96,10 +96,25 @@ async def test_a_copy_that_waits_for_its_hour_is_cancelled_at_once(
         assert packs(there) == [] and not list(there.glob("leases/*/*"))
 
 
+async def test_a_copy_goes_to_another_mover_that_has_no_key(nats_server: NatsServer, tmp_path: Path) -> None:
+    replicas = tmp_path / "replicas"
+    env = {"XENKEEP_REPLICAS": replicas.as_uri()}
+    async with Lab(nats_server, tmp_path, {"disk-a": noise(3 * MIB)}).running(env) as lab:
+        points = await three_backups(lab)
+        spec = transfer_pb2.CopySpec(repository="main", target_url=f"mover://{lab.mover.target}")
+        request = repository_pb2.CopyRepositoryRequest(spec=spec)
+        transfer = await lab.repositories.CopyRepository(request, timeout=PATIENCE_S)
+        result = await lab.finished(transfer.name.removeprefix("transfers/"))
+        assert (result.copy.copied_point_count, list(result.notices)) == (3, [])
+        (there,) = replicas.iterdir()
+        require_whole(there, tmp_path / "cache", points)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"target_url": "ftp://there"}, "REPOSITORY_URL_INVALID"),
+        ({"target_url": "mover://there"}, "MOVER_URL_INVALID"),
         ({"repository": "nobody"}, "REPOSITORY_NOT_FOUND"),
         ({"newest_count": -1}, "NEWEST_INVALID"),
         ({"time_zone": "Mars/Olympus"}, "TIME_ZONE_UNKNOWN"),

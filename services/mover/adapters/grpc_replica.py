@@ -1,0 +1,189 @@
+"""A mover of another site that keeps copies, by gRPC."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import grpc
+from xenkeep.mover.v1 import replica_pb2, replica_pb2_grpc
+
+from services.chassis.clock import Clock
+from services.chassis.errors import AlreadyExists, Cancelled, DeadlineExceeded, Internal, Unavailable
+from services.chassis.rpc.channel import translated
+from services.mover.adapters.pace import Pace
+from services.mover.domain.replica import Announced, Outcome, Taken
+from services.mover.repository import StoredObject
+from services.mover.wire.replica import (
+    announced_to_proto,
+    object_from_proto,
+    replica_name,
+    taken_from_proto,
+)
+
+if TYPE_CHECKING:
+    Stub = replica_pb2_grpc.ReplicaServiceAsyncStub
+
+T = TypeVar("T")
+MESSAGE_BYTES: Final = 256 << 10
+WINDOW_BYTES: Final = 16 << 20
+"""Sent and not known to be durable, for each stream."""
+PATIENCE_SECONDS: Final = 600.0
+_FIRST_PAUSE_SECONDS: Final = 0.2
+_LONGEST_PAUSE_SECONDS: Final = 5.0
+_QUICK_SECONDS: Final = 120.0
+_CUT: Final = frozenset({"GRPC_CANCELLED", "GRPC_INTERNAL", "GRPC_UNKNOWN"})
+"""How gRPC calls a stream that was cut, besides UNAVAILABLE."""
+
+
+class GrpcReplica:
+    """The copy of one repository at ``peer``. What fails for want of a line is done again, and told.
+
+    Raises what the peer says, and Unavailable when nothing moves for PATIENCE_SECONDS.
+    """
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        peer: str,
+        repository_id: str,
+        clock: Clock,
+        on_notice: Callable[[str, str], None],
+    ) -> None:
+        self._stub: Stub = replica_pb2_grpc.ReplicaServiceStub(channel)
+        self._peer, self._clock, self._notice = peer, clock, on_notice
+        self._repository_id, self._name = repository_id, replica_name(repository_id)
+
+    async def free_bytes(self) -> int:
+        request = replica_pb2.GetReplicaRequest(name=self._name)
+        return (await self._again(lambda: self._stub.GetReplica(request, timeout=_QUICK_SECONDS))).free_bytes
+
+    async def size(self, name: str) -> int:
+        request = replica_pb2.GetObjectRequest(parent=self._name, object=name)
+        return (await self._again(lambda: self._stub.GetObject(request, timeout=_QUICK_SECONDS))).size_bytes
+
+    async def list(self, prefix: str) -> Sequence[StoredObject]:
+        request = replica_pb2.ListObjectsRequest(parent=self._name, prefix=prefix)
+
+        async def listed() -> Sequence[StoredObject]:
+            return [
+                object_from_proto(each)
+                async for some in self._stub.ListObjects(request)
+                for each in some.objects
+            ]
+
+        return await self._again(listed)
+
+    async def read(self, name: str) -> bytes:
+        request = replica_pb2.ReadObjectRequest(parent=self._name, object=name)
+
+        async def read() -> bytes:
+            data = bytearray()
+            async for part in self._stub.ReadObject(request):
+                if part.offset != len(data):
+                    raise Internal(f"{self._peer} left bytes of {name} out.", reason="REPLICA_GAP")
+                data += part.data
+            return bytes(data)
+
+        return await self._again(read)
+
+    async def release(self, name: str) -> None:
+        request = replica_pb2.ReleaseLeaseRequest(parent=self._name, object=name)
+        await self._again(lambda: self._stub.ReleaseLease(request, timeout=_QUICK_SECONDS))
+
+    async def put(self, name: str, data: memoryview, sha256: bytes, pace: Pace) -> None:
+        """Returns when the object is stored there for good; raises AlreadyExists when one of its size was."""
+        what = Announced(self._repository_id, name, len(data), sha256)
+        sending = _Sending(self._stub, what, data, pace, self._peer)
+        await self._again(sending.attempt, sending)
+
+    async def _again(self, call: Callable[[], Awaitable[T]], sending: "_Sending | None" = None) -> T:
+        pause, since, durable = _FIRST_PAUSE_SECONDS, self._clock.monotonic(), 0
+        while True:
+            try:
+                with translated(self._peer):
+                    return await call()
+            except (Unavailable, DeadlineExceeded, Cancelled, Internal) as error:
+                if isinstance(error, (Cancelled, Internal)) and error.reason not in _CUT:
+                    raise
+                if sending is not None and sending.durable > durable:
+                    pause, since, durable = _FIRST_PAUSE_SECONDS, self._clock.monotonic(), sending.durable
+                if self._clock.monotonic() - since + pause > PATIENCE_SECONDS:
+                    raise Unavailable(
+                        f"{self._peer} could not be reached for {PATIENCE_SECONDS:.0f} s: {error.message}",
+                        reason="REPLICA_UNREACHABLE",
+                        hint="Start the copy again when it can: what is there is not sent again.",
+                    ) from error
+                self._notice("COPY_LINE_CUT", f"{error.message} It is tried again.")
+                await self._clock.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+class _Sending:
+    """One object on its way, over as many streams as it takes."""
+
+    def __init__(self, stub: "Stub", what: Announced, data: memoryview, pace: Pace, peer: str) -> None:
+        self._stub, self._what, self._data, self._pace, self._peer = stub, what, data, pace, peer
+        self._news = asyncio.Event()
+        self.durable = 0
+
+    async def attempt(self) -> None:
+        """From what is durable there to the end."""
+        call: Any = self._stub.PutObject()
+        hearing: asyncio.Task[Outcome] | None = None
+        try:
+            await _write(call, replica_pb2.PutObjectRequest(start=announced_to_proto(self._what)))
+            taken = await self._heard(call)
+            if taken.outcome == Outcome.UNDER_WAY:
+                hearing = asyncio.ensure_future(self._hear(call))
+                hearing.add_done_callback(lambda _: self._news.set())
+                await self._send(call, taken.durable, hearing)
+                outcome = await hearing
+            else:
+                outcome = taken.outcome
+        finally:
+            call.cancel()
+            if hearing is not None:
+                hearing.cancel()
+                await asyncio.gather(hearing, return_exceptions=True)
+        if outcome == Outcome.EXISTS:
+            raise AlreadyExists(
+                f"{self._what.name} exists already at {self._peer}.",
+                reason="OBJECT_EXISTS",
+                metadata={"object": self._what.name},
+            )
+
+    async def _send(self, call: Any, offset: int, hearing: "asyncio.Task[Outcome]") -> None:
+        while offset < len(self._data) and not hearing.done():
+            if offset - self.durable >= WINDOW_BYTES:
+                self._news.clear()
+                await self._news.wait()
+                continue
+            part = self._data[offset : offset + MESSAGE_BYTES]
+            if self._pace.limited:
+                await asyncio.to_thread(self._pace.wait, len(part))
+            data = replica_pb2.PutObjectRequest.Data(offset=offset, data=bytes(part))
+            if not await _write(call, replica_pb2.PutObjectRequest(data=data)):
+                return  # why, is heard
+            offset += len(part)
+
+    async def _hear(self, call: Any) -> Outcome:
+        while (taken := await self._heard(call)).outcome == Outcome.UNDER_WAY:
+            self._news.set()
+        return taken.outcome
+
+    async def _heard(self, call: Any) -> Taken:
+        response = await call.read()
+        if response is grpc.aio.EOF:
+            raise Unavailable(f"{self._peer} ended the stream.", reason="REPLICA_STREAM_ENDED")
+        taken = taken_from_proto(response)
+        self.durable = max(self.durable, taken.durable)
+        return taken
+
+
+async def _write(call: Any, request: replica_pb2.PutObjectRequest) -> bool:
+    """False when the call has ended: whoever reads from it hears why."""
+    try:
+        await call.write(request)
+    except asyncio.InvalidStateError:
+        return False
+    return True

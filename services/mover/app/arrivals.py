@@ -1,0 +1,181 @@
+"""Objects on their way into a copy: what of them is durable survives cut streams and killed movers."""
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from services.chassis.errors import Aborted, InvalidInput, ResourceExhausted, Unavailable
+
+IN_MEMORY_BYTES: Final = 1 << 20
+"""Objects up to this size are not worth a file: they begin anew."""
+SYNC_BYTES: Final = 4 << 20
+"""So many bytes are made durable together."""
+KEPT_SECONDS: Final = 7 * 24 * 3600
+
+
+class Arrival:
+    """One object as one stream brings it. Methods block; one thread at a time."""
+
+    def __init__(self, size: int, sha256: bytes, file: Path | None, token: "Token") -> None:
+        """Goes on with ``file`` if it is there; without one everything is kept in memory."""
+        self._size, self._sha256, self._file, self._token = size, sha256, file, token
+        self._memory = bytearray()
+        self.durable = 0
+        self._written = 0
+        self._descriptor = -1
+        if file is not None:
+            with _told(file):
+                self._open(file)
+
+    @property
+    def complete(self) -> bool:
+        return self._written == self._size
+
+    def take(self, offset: int, data: bytes) -> int:
+        """So many bytes are durable now. Raises InvalidInput for bytes that do not come next."""
+        if not data or offset != self._written or offset + len(data) > self._size:
+            raise InvalidInput(
+                f"{len(data)} bytes at {offset} do not follow the {self._written} of {self._size} here.",
+                reason="REPLICA_OUT_OF_ORDER",
+                hint="Begin again where the first answer says.",
+            )
+        with self._token.held():
+            if self._file is None:
+                self._memory += data
+            else:
+                with _told(self._file):
+                    self._append(data)
+        self._written += len(data)
+        return self.durable
+
+    def content(self) -> bytes:
+        """All of it, read back. Raises Unavailable, and forgets it, when it is not what was announced."""
+        with self._token.held():
+            data = bytes(self._memory)
+            if self._file is not None:
+                with _told(self._file):
+                    data = self._file.read_bytes()
+            if len(data) == self._size and hashlib.sha256(data).digest() == self._sha256:
+                return data
+            self._forget()
+            raise Unavailable(
+                "What arrived is not what was announced; it is forgotten.",
+                reason="REPLICA_ARRIVED_WRONG",
+                hint="Send it again; if this goes on, look for faulty memory or a faulty disk on the way.",
+            )
+
+    def forget(self) -> None:
+        """It is stored for good, or will never be."""
+        with self._token.held():
+            self._forget()
+
+    def close(self) -> None:
+        """No more comes by this stream; what is durable stays for the next one."""
+        with self._token.lock:
+            self._token.valid = False
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+
+    def _forget(self) -> None:
+        self._memory.clear()
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
+
+    def _open(self, file: Path) -> None:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        here = os.fstat(self._descriptor).st_size
+        if here > self._size:
+            os.ftruncate(self._descriptor, 0)
+            here = 0
+        os.fdatasync(self._descriptor)  # what an earlier process wrote and did not sync counts from now on
+        _sync_directory(file.parent)
+        self.durable = self._written = here
+
+    def _append(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
+        written = self._written + len(data)
+        if written == self._size or written - self.durable >= SYNC_BYTES:
+            os.fdatasync(self._descriptor)
+            self.durable = written
+
+
+class Token:
+    """The right to write what arrives under a key; the newest stream has it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.valid = True
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Raises Aborted when another stream brings the same object now."""
+        with self.lock:
+            if not self.valid:
+                raise Aborted(
+                    "Another stream brings this object now.",
+                    reason="REPLICA_STREAM_REPLACED",
+                    hint="Nothing to do: the other one goes on.",
+                )
+            yield
+
+    def revoke(self) -> None:
+        with self.lock:
+            self.valid = False
+
+
+class Arrivals:
+    """Those of one mover. Safe from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._tokens: dict[tuple[str, bytes], Token] = {}
+
+    def begin(self, repository_id: str, size: int, sha256: bytes) -> Arrival:
+        """Begin, or go on, with an object of this size and content; whoever brought it before is replaced."""
+        key = (repository_id, sha256)
+        with self._lock:
+            self._tokens = {each: token for each, token in self._tokens.items() if token.valid}
+            before = self._tokens.get(key)
+            token = self._tokens[key] = Token()
+        if before is not None:
+            before.revoke()
+        file = self._folder / repository_id / sha256.hex() if size > IN_MEMORY_BYTES else None
+        return Arrival(size, sha256, file, token)
+
+    def sweep(self, now_seconds: float) -> int:
+        """Remove what nobody went on with for a week; how many. ``now_seconds`` is Unix time."""
+        swept = 0
+        for file in self._folder.glob("*/*"):
+            if now_seconds - file.stat().st_mtime > KEPT_SECONDS:
+                file.unlink(missing_ok=True)
+                swept += 1
+        return swept
+
+
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResourceExhausted(
+            f"What arrives cannot be kept in {file.parent}: {error.strerror}.",
+            reason="REPLICA_NO_ROOM",
+            hint="Free space in the receiving mover's data directory; the copy goes on where it was.",
+        ) from error
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

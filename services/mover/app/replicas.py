@@ -1,0 +1,173 @@
+"""Copies of other sites' repositories, kept without a key."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from itertools import islice
+from typing import Final
+from urllib.parse import urlsplit
+
+from services.chassis.errors import (
+    AlreadyExists,
+    DataLoss,
+    FailedPrecondition,
+    InvalidInput,
+    NotFound,
+    PermissionDenied,
+)
+from services.mover.app.arrivals import Arrival, Arrivals
+from services.mover.app.shelf import Places
+from services.mover.domain.replica import Announced, Outcome, Taken
+from services.mover.repository import Store, StoredObject
+from services.mover.repository.copying.admission import kind_of, require_size, require_whole
+from services.mover.repository.format.names import LEASES, PACKS
+from services.mover.repository.objects import put_same
+
+_ID: Final = re.compile(r"[0-9a-f]{32}")
+_SHA256_BYTES: Final = 32
+_LISTED_TOGETHER: Final = 500
+_READ_TOGETHER: Final = 1 << 20
+
+
+class Replicas:
+    """One method per verb. Nothing of a copy is ever deleted or replaced, but leases."""
+
+    def __init__(self, places: Places, where: str | None, arrivals: Arrivals) -> None:
+        """``where`` is the place under which copies are kept, each in a folder of its repository's id."""
+        self._places, self._where, self._arrivals = places, where, arrivals
+        self._stores: dict[str, Store] = {}
+
+    async def free_bytes(self, repository_id: str) -> int:
+        """Room for a copy of the repository; 0 when its place does not tell. Raises as every verb here:
+
+        FailedPrecondition when this mover keeps no copies, InvalidInput for what is no repository's id.
+        """
+        store = await self._store(repository_id)
+        await asyncio.to_thread(store.sweep)
+        return await asyncio.to_thread(store.free_bytes) or 0
+
+    async def objects(self, repository_id: str, prefix: str) -> AsyncIterator[Sequence[StoredObject]]:
+        """What the copy holds, some at a time."""
+        store = await self._store(repository_id)
+        found = store.list(_inside(prefix))
+        while some := await asyncio.to_thread(lambda: list(islice(found, _LISTED_TOGETHER))):
+            yield some
+
+    async def size(self, repository_id: str, name: str) -> int:
+        """Raises NotFound."""
+        store = await self._store(repository_id)
+        return await asyncio.to_thread(store.size, _named(name))
+
+    async def read(self, repository_id: str, name: str) -> AsyncIterator[tuple[int, bytes]]:
+        """Offsets and bytes of an object that is no pack; raises NotFound, PermissionDenied."""
+        store = await self._store(repository_id)
+        if name.startswith(PACKS):
+            raise PermissionDenied(
+                "Packs are not given out again by whoever keeps a copy.",
+                reason="REPLICA_PACK_KEPT",
+                hint="Restore from the place the copy is in: xenkeep restore --repository.",
+            )
+        data = await asyncio.to_thread(store.get, _named(name))
+        for offset in range(0, len(data), _READ_TOGETHER):
+            yield offset, data[offset : offset + _READ_TOGETHER]
+
+    async def put(self, what: Announced, parts: AsyncIterator[tuple[int, bytes]]) -> AsyncIterator[Taken]:
+        """Take an object in; ``parts`` are its bytes from where the first answer says.
+
+        Raises PermissionDenied for a name that no copy holds, DataLoss when it is not whole, and what the
+        place raises. Whatever ends it, what was said to be durable need not be sent again.
+        """
+        require_size(what.name, what.size)
+        if len(what.sha256) != _SHA256_BYTES:
+            raise InvalidInput(
+                f"{what.name} comes with no SHA-256.", reason="REPLICA_NO_HASH", hint="It has 32 bytes."
+            )
+        store = await self._store(what.repository_id)
+        if await asyncio.to_thread(_is_there, store, what):
+            yield Taken(what.size, Outcome.EXISTS)
+            return
+        arrival = await asyncio.to_thread(self._arrivals.begin, what.repository_id, what.size, what.sha256)
+        try:
+            yield Taken(arrival.durable)
+            told = arrival.durable
+            if not arrival.complete:
+                async for offset, data in parts:
+                    durable = await asyncio.to_thread(arrival.take, offset, data)
+                    if arrival.complete:
+                        break
+                    if durable > told:
+                        told = durable
+                        yield Taken(durable)
+            if arrival.complete:
+                yield Taken(what.size, await asyncio.to_thread(_keep, store, what, arrival))
+        finally:
+            await asyncio.shield(asyncio.to_thread(arrival.close))
+
+    async def release(self, repository_id: str, name: str) -> None:
+        """Remove a lease; raises NotFound, and PermissionDenied for anything else."""
+        if kind_of(name) != LEASES:
+            raise PermissionDenied(
+                f"{name} is not removed from a copy by whoever sends it.",
+                reason="REPLICA_NOT_REMOVED",
+                hint="Whoever keeps the copy decides what goes.",
+            )
+        store = await self._store(repository_id)
+        await asyncio.to_thread(store.delete, name)
+
+    async def _store(self, repository_id: str) -> Store:
+        if self._where is None:
+            raise FailedPrecondition(
+                "This mover keeps no copies of other sites' repositories.",
+                reason="REPLICAS_NOT_KEPT",
+                hint="Set XENKEEP_REPLICAS there to the place to keep them in.",
+            )
+        if not _ID.fullmatch(repository_id):
+            raise InvalidInput(
+                f"{repository_id[:64]!r} is not the id of a repository.",
+                reason="REPLICA_ID_INVALID",
+                hint="It has 32 hexadecimal digits.",
+            )
+        if repository_id not in self._stores:
+            parts = urlsplit(self._where)
+            url = parts._replace(path=f"{parts.path.rstrip('/')}/{repository_id}").geturl()
+            self._stores[repository_id] = await asyncio.to_thread(self._places.open, url, create=True)
+        return self._stores[repository_id]
+
+
+def _inside(prefix: str) -> str:
+    """Raises InvalidInput for what leads out of the copy, or to a store's own files."""
+    if any(part.startswith(".") for part in prefix.split("/")) or prefix.startswith("/") or "\0" in prefix:
+        raise InvalidInput(
+            f"{prefix[:200]!r} is not the name of an object.",
+            reason="REPLICA_NAME_INVALID",
+            hint="docs/repository-format.md has the names.",
+        )
+    return prefix
+
+
+def _named(name: str) -> str:
+    kind_of(name)
+    return _inside(name)
+
+
+def _is_there(store: Store, what: Announced) -> bool:
+    """Whether an object of this name and size is there, for good; whoever brought it may have died first."""
+    try:
+        there = store.size(what.name) == what.size
+    except NotFound:
+        return False
+    if there:
+        store.settle(what.name)
+    return there
+
+
+def _keep(store: Store, what: Announced, arrival: Arrival) -> Outcome:
+    data = arrival.content()
+    try:
+        require_whole(what.name, data, bytes.fromhex(what.repository_id))
+        put_same(store, what.name, [data])
+    except (DataLoss, AlreadyExists):
+        arrival.forget()
+        raise
+    arrival.forget()
+    return Outcome.STORED

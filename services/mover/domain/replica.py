@@ -1,0 +1,30 @@
+"""An object on its way into a copy."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How taking an object in stands."""
+
+    UNDER_WAY = "under way"
+    STORED = "stored"
+    EXISTS = "exists"
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What is to come: an object's name, size in bytes, and the SHA-256 of all of it."""
+
+    repository_id: str
+    name: str
+    size: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """``durable`` bytes from the beginning survive a crash."""
+
+    durable: int
+    outcome: Outcome = Outcome.UNDER_WAY

@@ -1,17 +1,46 @@
 """Calls of class task (xapi: ocaml/xapi/xapi_task.ml)."""
 
-from services.simulator.dispatch.call import Call
+from typing import Any
+
+from services.simulator.dispatch.call import Call, CallFunction
+from services.simulator.failure import XapiFailure
+
+_OF_ANYBODY = frozenset({"pool-admin", "pool-operator"})
+"""Roles with the permission ``task.destroy/any`` (xapi: ocaml/idl/datamodel.ml)."""
 
 
 async def create(call: Call, label: str, description: str) -> str:
     """A task that its client drives, or gives to an HTTP request."""
-    return call.pool.tasks.create(label, description, call.host.ref)
+    owner = call.pool.sessions.user(call.session)
+    return call.pool.tasks.create(label, description, call.host.ref, owner=owner)
 
 
 async def destroy(call: Call, ref: str) -> None:
-    call.db.row("task", ref)
+    """Raises ``RBAC_PERMISSION_DENIED`` for somebody else's task."""
+    _check_owner(call, ref)
     call.pool.tasks.destroy(ref)
 
 
 async def cancel(call: Call, ref: str) -> None:
+    """Raises ``RBAC_PERMISSION_DENIED`` for somebody else's task."""
+    _check_owner(call, ref)
     call.pool.tasks.cancel(ref)
+
+
+def setter(field: str) -> CallFunction:
+    """Writes a field that a client drives itself, of its own tasks only; what it writes is not checked
+    (recorded).
+    """
+
+    async def set_field(call: Call, ref: str, value: Any) -> None:
+        _check_owner(call, ref)
+        call.db.set("task", ref, field, value)
+
+    return set_field
+
+
+def _check_owner(call: Call, ref: str) -> None:
+    call.db.row("task", ref)
+    user = call.pool.sessions.user(call.session)
+    if not call.pool.tasks.belongs_to(ref, user) and call.pool.sessions.use(call.session) not in _OF_ANYBODY:
+        raise XapiFailure("RBAC_PERMISSION_DENIED", "task.destroy/any", "No permission in user session")

@@ -18,8 +18,10 @@ from services.simulator.wire.datetimes import DateTime
 
 IDLE_LIMIT = timedelta(days=1)
 """xapi: ocaml/xapi/xapi_globs.ml ``inactive_session_timeout``."""
-PER_ORIGINATOR = 500
-"""Beyond it the least recently used session of the originator goes (xapi: ocaml/xapi/xapi_session.ml)."""
+PER_ORIGINATOR, PER_USER, ANONYMOUS_ROOTS = 500, 500, 400
+"""Beyond it the least recently used session goes: of the same originator, of the same user, of root without
+an originator (xapi: ocaml/xapi/db_gc_util.ml ``timeout_sessions``).
+"""
 SUPERUSER_ROLE = "pool-admin"
 _OF_THE_USER = ("is_local_superuser", "auth_user_name", "originator")
 
@@ -62,7 +64,7 @@ class Sessions:
                 "Authentication failure" if user else "User not known to the underlying authentication module"
             )
             raise XapiFailure("SESSION_AUTHENTICATION_FAILED", name, why)
-        self._make_room(originator)
+        self._make_room(name, originator)
         about = {
             "this_host": host,
             "is_local_superuser": name == "root",
@@ -89,6 +91,10 @@ class Sessions:
         self._db.set("session", ref, "last_active", DateTime.of(self._clock.now()))
         return self._roles[row.ref]
 
+    def user(self, ref: str) -> str:
+        """Whose session it is. Raises ``SESSION_INVALID``."""
+        return str(self.alive(ref)["auth_user_name"])
+
     def alive(self, ref: str) -> Row:
         """Raises ``SESSION_INVALID`` for a session that is unknown, logged out or was idle too long."""
         row = self._db.find("session", ref)
@@ -112,7 +118,12 @@ class Sessions:
         values = {"uuid": self._ids.new(), "last_active": now, "validation_time": now, **about}
         return self._db.create("session", f"OpaqueRef:{self._ids.new()}", values).ref
 
-    def _make_room(self, originator: str) -> None:
-        same = [row for row in self._db.rows("session") if row["originator"] == originator]
-        for row in sorted(same, key=lambda row: str(row["last_active"]))[: len(same) - PER_ORIGINATOR + 1]:
+    def _make_room(self, user: str, originator: str) -> None:
+        rows = self._db.rows("session")
+        if originator:
+            same, limit = [row for row in rows if row["originator"] == originator], PER_ORIGINATOR
+        else:
+            same = [row for row in rows if (row["originator"], row["auth_user_name"]) == ("", user)]
+            limit = ANONYMOUS_ROOTS if user == "root" else PER_USER
+        for row in sorted(same, key=lambda row: str(row["last_active"]))[: max(0, len(same) - limit + 1)]:
             self.end(row.ref)

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
 from services.simulator.database.database import Database
+from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
 from services.simulator.wire import xmlrpc
@@ -15,6 +17,10 @@ from services.simulator.wire.datetimes import DateTime
 
 MAX_TASKS = 200
 """Beyond it the oldest finished tasks go (xapi: ocaml/xapi/xapi_globs.ml ``max_tasks``)."""
+FINISHED_LIFE, PENDING_LIFE = timedelta(minutes=65), timedelta(days=1)
+"""How long a task that nobody destroys is kept (xapi: ocaml/xapi/xapi_globs.ml ``completed_task_timeout``,
+``pending_task_timeout``). Here old ones are looked for when another begins.
+"""
 
 
 class Tasks:
@@ -25,11 +31,15 @@ class Tasks:
         self._clock = clock
         self._ids = ids
         self._cancels: dict[str, asyncio.Event] = {}
+        self._owners: dict[str, str] = {}
 
-    def create(self, label: str, description: str, host: str, cancellable: bool = False) -> str:
-        """A pending task's reference."""
+    def create(
+        self, label: str, description: str, host: str, cancellable: bool = False, owner: str = ""
+    ) -> str:
+        """A pending task's reference; ``owner`` is the name of the user who asked for it."""
         self._make_room()
         ref = f"OpaqueRef:{self._ids.new()}"
+        self._owners[ref] = owner
         values = {
             "uuid": self._ids.new(),
             "name_label": label,
@@ -112,9 +122,14 @@ class Tasks:
         else:
             self.discard(ref)
 
+    def belongs_to(self, ref: str, user: str) -> bool:
+        """Whether ``user`` asked for the task."""
+        return self._owners.get(ref) == user
+
     def discard(self, ref: str) -> None:
         """Remove a task whatever its state; one that is gone is no error."""
         self._cancels.pop(ref, None)
+        self._owners.pop(ref, None)
         if self._db.find("task", ref) is not None:
             self._db.delete("task", ref)
 
@@ -125,6 +140,10 @@ class Tasks:
 
     def _make_room(self) -> None:
         table = self._db.tables["task"]
+        begun, ended = (DateTime.of(self._clock.now() - life) for life in (PENDING_LIFE, FINISHED_LIFE))
+        for row in list(table):
+            if (row["created"] < begun) if row["status"] == "pending" else (_end_of(row) < ended):
+                self.discard(row.ref)
         if len(table) >= MAX_TASKS:
             finished = sorted(
                 (row for row in table if row["status"] != "pending"), key=lambda row: row.created
@@ -139,7 +158,12 @@ class Tasks:
             return
         self._db.update("task", ref, allowed_operations=[], finished=self._now(), progress=1.0, **values)
         if row["current_operations"].get("task") == "destroy":
-            self._db.delete("task", ref)
+            self.discard(ref)
 
     def _now(self) -> DateTime:
         return DateTime.of(self._clock.now())
+
+
+def _end_of(row: Row) -> str:
+    """When a finished task ended; a client that ends its task itself leaves that unset."""
+    return max(str(row["created"]), str(row["finished"]))

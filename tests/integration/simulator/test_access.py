@@ -13,7 +13,14 @@ from services.simulator.database.database import Database
 from services.simulator.failure import XapiFailure
 from services.simulator.model.schema import load_model
 from services.simulator.pool.description import UserDescription
-from services.simulator.pool.sessions import IDLE_LIMIT, PER_ORIGINATOR, Sessions, User
+from services.simulator.pool.sessions import (
+    ANONYMOUS_ROOTS,
+    IDLE_LIMIT,
+    PER_ORIGINATOR,
+    PER_USER,
+    Sessions,
+    User,
+)
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import PASSWORD, Sdk, describe, running
 
@@ -78,3 +85,21 @@ async def test_the_oldest_session_of_an_originator_makes_room(sessions: Sessions
     with pytest.raises(XapiFailure, match="SESSION_INVALID"):
         sessions.use(first)
     assert sessions.use(other) == sessions.use(last)
+
+
+@pytest.mark.parametrize(("user", "limit"), [("root", ANONYMOUS_ROOTS), ("guest", PER_USER)])
+async def test_sessions_without_an_originator_make_room_by_user(
+    clock: FakeClock, user: str, limit: int
+) -> None:
+    users = [User("root", "pw"), User("guest", "pw")]
+    sessions = Sessions(Database(load_model("23.1.0")), clock, RandomIds(), users, 0.0)
+    first = await sessions.log_in("host", user, "pw", "")
+    other = await sessions.log_in("host", "guest" if user == "root" else "root", "pw", "")
+    await clock.advance(2)
+    for _ in range(limit - 1):
+        await sessions.log_in("host", user, "pw", "")
+    assert sessions.alive(first)
+    await sessions.log_in("host", user, "pw", "")
+    with pytest.raises(XapiFailure, match="SESSION_INVALID"):
+        sessions.alive(first)
+    assert sessions.user(other) != user

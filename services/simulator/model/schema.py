@@ -103,6 +103,13 @@ class Model:
         return self.release >= (25, 27)
 
     @property
+    def has_xxhash(self) -> bool:
+        """Whether exported chunks have XXH64 checksums and not SHA-1 (xapi: ocaml/xapi/stream_vdi.ml, since
+        8.1).
+        """
+        return self.release >= release("quebec")
+
+    @property
     def excludes_devices(self) -> bool:
         """Whether metadata goes without devices on request (xapi: ocaml/xapi/export.ml, since 24.13)."""
         return self.release >= (24, 13)

@@ -40,6 +40,11 @@ class Transfer:
     def query(self) -> dict[str, str]:
         return self.exchange.head.query
 
+    @property
+    def image_format(self) -> str:
+        """Of a raw transfer, in lower case (xapi: ocaml/xapi/importexport.ml ``Format.of_string``)."""
+        return self.query.get("format", "raw").lower()
+
     def asks(self, name: str, default: bool = False) -> bool:
         """A yes-or-no parameter."""
         return self.query.get(name, "true" if default else "false") == "true"

@@ -32,7 +32,7 @@ class MetadataImport:
                     ("content-type", "application/octet-stream"),
                 ]
             )
-            objects = ova.read(await _read_ova(transfer))
+            objects = ova.read(await _read_ova(transfer), self._pool.model.version)
             unmade = transfer.asks("live") and transfer.asks("dry_run")  # the disks have yet to come
             disks = ExistingDisks(self._pool, _map(transfer), force=transfer.asks("force") or unmade)
             restore = Restore(self._pool, objects, disks, wishes(transfer))

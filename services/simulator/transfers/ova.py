@@ -153,12 +153,25 @@ class Exported:
     record: dict[str, Any]
 
 
-def read(text: bytes) -> dict[str, Exported]:
-    """The objects by their id. Raises ``IMPORT_ERROR`` for text of another form."""
+def read(text: bytes, toolstack: str) -> dict[str, Exported]:
+    """The objects by their id, for a ``toolstack`` of that version (``23.1.0``).
+
+    Raises ``IMPORT_ERROR`` for text of another form, ``IMPORT_INCOMPATIBLE_VERSION`` for what a later version
+    wrote (xapi: ocaml/xapi/importexport.ml ``assert_compatible``).
+    """
     try:
         document = xmlrpc.decode_value(text)
-        return {
+        writer = int(document["version"]["xapi_major"]), int(document["version"]["xapi_minor"])
+        objects = {
             item["id"]: Exported(item["class"], item["id"], item["snapshot"]) for item in document["objects"]
         }
-    except (xmlrpc.MalformedCall, KeyError, TypeError) as error:
+    except (xmlrpc.MalformedCall, KeyError, TypeError, ValueError) as error:
         raise XapiFailure("IMPORT_ERROR", f"INTERNAL_ERROR: [ {error!r} ]") from error
+    if writer > _major_and_minor(toolstack):
+        raise XapiFailure("IMPORT_INCOMPATIBLE_VERSION")
+    return objects
+
+
+def _major_and_minor(version: str) -> tuple[int, int]:
+    major, minor, *_ = version.split(".")
+    return int(major), int(minor)

@@ -38,7 +38,7 @@ class RawExport:
             if not domains.sees(self._pool, self._host.ref, vdi["SR"]):
                 await redirect(transfer, vdi["SR"])
                 return
-            kind = transfer.query.get("format", "raw")
+            kind = transfer.image_format
             if kind not in CONTENT_TYPES or (kind == "qcow2" and not self._pool.model.has_qcow2):
                 await exchange.bare_status(404, "HTTP/1.0")
                 raise ocaml_failure(f"Unknown format {kind}")
@@ -73,7 +73,7 @@ class RawExport:
                 raise XapiFailure("INTERNAL_ERROR", "base is for differencing formats only")
             return raw.export(disk)
         if kind == "tar":
-            return tar.export(disk)
+            return tar.export(disk, tar.xxhash64 if self._pool.model.has_xxhash else tar.sha1)
         return qcow2.export(disk, base) if kind == "qcow2" else vhd.export(disk, base, uuid=disk.uuid)
 
 

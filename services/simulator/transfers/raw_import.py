@@ -29,7 +29,7 @@ class RawImport:
     async def handle(self, exchange: Exchange) -> None:
         name = "put_import_raw_vdi"
         async with admitted(self._pool, self._host, exchange, name, "Raw VDI import") as transfer:
-            kind = transfer.query.get("format", "raw")
+            kind = transfer.image_format
             if kind not in FORMATS or (kind == "qcow2" and not self._pool.model.has_qcow2):
                 await exchange.bare_status(404, "HTTP/1.0")
                 raise ocaml_failure(f"Unknown format {kind}")
@@ -57,7 +57,7 @@ class RawImport:
     async def _create(self, transfer: Transfer) -> str:
         """A disk as large as the body."""
         length = transfer.exchange.head.content_length
-        if transfer.query.get("format", "raw") != "raw" or length is None:
+        if transfer.image_format != "raw" or length is None:
             await transfer.exchange.bare_status(400, "HTTP/1.0")
             raise ocaml_failure("A new VDI needs format=raw and a Content-Length")
         sr = found(self._pool, "SR", transfer.query["sr_id"])
@@ -120,9 +120,9 @@ class RawImport:
             raise BadImage(f"the body ended after {came} of {length} bytes")
 
     def _sink(self, transfer: Transfer, disk: Disk) -> DiskImport:
-        if transfer.query.get("format") == "qcow2":
+        if transfer.image_format == "qcow2":
             return qcow2.Qcow2Import(disk, self._pool.data_dir)
-        if transfer.query.get("format", "raw") == "vhd":
+        if transfer.image_format == "vhd":
             return vhd.VhdImport(disk)
         if "chunked" in transfer.query:
             return chunked.ChunkedImport(disk)

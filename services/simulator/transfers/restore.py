@@ -30,6 +30,8 @@ _SETS_OF_OTHERS = frozenset(
 _DEVICE_MODEL = "qemu-upstream-compat"
 _MAPS_TO = "maps_to"
 """What a migration from another pool says its disks and networks are here (xapi: constants.ml)."""
+_PRIORITIES = dict.fromkeys("0123", "restart")
+"""What old releases numbered (xapi: ocaml/xapi/import.ml)."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,9 @@ class Restore:
             "parent": NULL_REF,
             "appliance": NULL_REF,
             "protection_policy": NULL_REF,
+            "ha_restart_priority": _PRIORITIES.get(
+                values["ha_restart_priority"], values["ha_restart_priority"]
+            ),
             "is_control_domain": False,
             "is_default_template": False,
             "other_config": other_config,

@@ -86,7 +86,9 @@ class XvaExport:
 
     async def _send_disk(self, transfer: Transfer, vdi: Row, prefix: str, pack: "Plain") -> None:
         disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
-        members: Iterator[bytes] = (pack.feed(piece) for piece in disk_tar.members(disk, prefix))
+        checksum = disk_tar.xxhash64 if self._pool.model.has_xxhash else disk_tar.sha1
+        pieces = disk_tar.members(disk, prefix, checksum)
+        members: Iterator[bytes] = (pack.feed(piece) for piece in pieces)
         async with control_domain.plugged(self._pool, self._host.ref, vdi.ref, "RO"):
             async for piece in in_thread(members):
                 await self._pass(transfer, piece)

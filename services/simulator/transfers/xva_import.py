@@ -9,7 +9,7 @@ from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.http.exchange import Exchange
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import control_domain
+from services.simulator.pool import control_domain, domains
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.codecs.tar import ChunkImport
@@ -18,6 +18,7 @@ from services.simulator.transfers import ova
 from services.simulator.transfers.access import Transfer, admitted
 from services.simulator.transfers.metadata_import import wishes
 from services.simulator.transfers.ova import Exported
+from services.simulator.transfers.raw_export import redirect
 from services.simulator.transfers.restore import Restore, Wishes
 from services.simulator.transfers.stream import received
 from services.simulator.transfers.xva_reader import XvaReader
@@ -50,6 +51,12 @@ class XvaImport:
                 await exchange.bare_status(403)
                 raise XapiFailure("IMPORT_ERROR_CANNOT_HANDLE_CHUNKED")
             sr = self._sr(transfer)
+            if not domains.sees(self._pool, self._host.ref, sr):
+                await redirect(transfer, sr)
+                return
+            if self._pool.db.row("SR", sr)["content_type"] == "iso":
+                await exchange.bare_status(400)
+                raise XapiFailure("SR_OPERATION_NOT_SUPPORTED")
             await exchange.begin(
                 [
                     ("Connection", "close"),
@@ -91,7 +98,7 @@ class XvaContents:
         """References of the VMs."""
         db, task = self._pool.db, self._call.task
         reader = XvaReader(self._pieces)
-        objects = ova.read(await reader.ova())
+        objects = ova.read(await reader.ova(), self._pool.model.version)
         restore = Restore(self._pool, objects, self._disks, self._wanted)
         restore.check()
         try:

@@ -1,14 +1,13 @@
 """Reading an XVA from a stream: plain, gzip or zstd."""
 
-import hashlib
 import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-import xxhash
 import zstandard
 
 from services.simulator.failure import XapiFailure
+from services.simulator.storage.codecs.tar import sha1, xxhash64
 from services.simulator.transfers import tar
 
 _GZIP = b"\x1f\x8b"
@@ -112,7 +111,6 @@ def _unpacker(start: bytes) -> Callable[[bytes], bytes]:
 
 
 def _checksum(name: str, data: bytes) -> str:
-    """By the suffix of the member: XXH64, or the SHA-1 of releases before 2019."""
-    if name.endswith(".xxhash"):
-        return f"{xxhash.xxh64_intdigest(data):016X}"
-    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    """By the suffix of the member: XXH64, or the SHA-1 of older releases."""
+    _, text = xxhash64(data) if name.endswith(".xxhash") else sha1(data)
+    return text

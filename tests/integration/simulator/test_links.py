@@ -77,3 +77,26 @@ async def test_a_host_that_dies_while_it_sends_releases_the_disk(
     assert len(simulation.pool.db.row("VDI", disk)["VBDs"]) == 1
     with contextlib.suppress(OSError):
         await sdk.call("VM.get_all")
+
+
+@pytest.mark.parametrize("how", ["task.cancel", "closing"])
+async def test_a_transfer_is_called_off_by_its_task_or_by_going_away(
+    simulation: Simulation, sdk: Sdk, client: httpx.AsyncClient, how: str
+) -> None:
+    disk = await disk_of(sdk, await only_vm(sdk))
+    task = await sdk.call("task.create", "export", "")
+    simulation.pool.coordinator.link.limit(MIB)
+    got = 0
+    with contextlib.suppress(httpx.TransportError):
+        async with client.stream("GET", "/export_raw_vdi", params={"vdi": disk, "task_id": task}) as answer:
+            pieces = answer.aiter_raw()
+            got += len(await anext(pieces))
+            if how == "task.cancel":
+                await sdk.call("task.cancel", task)
+                async for piece in pieces:
+                    got += len(piece)
+    simulation.pool.coordinator.link.limit(0)
+    ended = await sdk.wait_for_task(task)
+    assert ended["status"] == ("cancelled" if how == "task.cancel" else "failure")
+    assert got < 8 * MIB
+    assert len(await sdk.call("VDI.get_VBDs", disk)) == 1

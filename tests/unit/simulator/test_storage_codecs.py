@@ -178,7 +178,7 @@ def test_tar_leaves_out_zero_chunks_but_the_first_and_last(sr: Sr) -> None:
 def test_signs_of_life_between_zeroes_do_not_move_what_follows(sr: Sr) -> None:
     disk = sr.disk("disk")
     ticks = itertools.count(0.0, 6.0)
-    stream = b"".join(tar.members(disk, "vdi", lambda: next(ticks))) + tar.END_OF_ARCHIVE
+    stream = b"".join(tar.members(disk, "vdi", tar.xxhash64, lambda: next(ticks))) + tar.END_OF_ARCHIVE
     importer = tar.ChunkImport(sr.disk("target"))
     empty = 0
     with tarfile.open(fileobj=io.BytesIO(stream)) as archive:

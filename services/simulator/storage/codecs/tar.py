@@ -1,11 +1,13 @@
 """Disks as tar members of 1 MiB with a checksum each: format=tar of a raw export, and the disks of an XVA.
 
 xen-api: ocaml/xapi/stream_vdi.ml. A disk's members are `<prefix>/%08d` and, after each, the same name with
-`.xxhash` (XXH64 in upper-case hex). Chunks of zeroes are left out, except the first and the last one.
+`.xxhash` (XXH64 in upper-case hex), before release 8.1 with `.checksum` (SHA-1). Chunks of zeroes are left
+out, except the first and the last one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 
@@ -19,16 +21,29 @@ QUIET_S = 5.0
 """Seconds of zeroes before a sign of life (stream_vdi.ml)."""
 END_OF_ARCHIVE = bytes(1024)
 _PAD = 512
+Checksum = Callable[[bytes | bytearray], tuple[str, str]]
+"""Of a chunk: the ending of the name of the member that holds it, and its text."""
 
 
-def export(disk: Disk) -> Iterator[bytes | bytearray]:
+def xxhash64(chunk: bytes | bytearray) -> tuple[str, str]:
+    return ".xxhash", f"{xxhash.xxh64_intdigest(chunk):016X}"
+
+
+def sha1(chunk: bytes | bytearray) -> tuple[str, str]:
+    return ".checksum", hashlib.sha1(chunk, usedforsecurity=False).hexdigest()
+
+
+def export(disk: Disk, checksum: Checksum = xxhash64) -> Iterator[bytes | bytearray]:
     """The archive of format=tar."""
-    yield from members(disk, "vdi")
+    yield from members(disk, "vdi", checksum)
     yield END_OF_ARCHIVE
 
 
 def members(
-    disk: Disk, prefix: str, monotonic: Callable[[], float] = time.monotonic
+    disk: Disk,
+    prefix: str,
+    checksum: Checksum = xxhash64,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[bytes | bytearray]:
     """The members of one disk, as they stand in an archive.
 
@@ -40,7 +55,10 @@ def members(
         chunk = _chunk(disk, number, always=number in (0, last))
         if chunk is None and monotonic() - spoken <= QUIET_S:
             continue
-        yield from _with_checksum(f"{prefix}/{number + signs:08}", chunk or b"")
+        name, data = f"{prefix}/{number + signs:08}", chunk or b""
+        ending, text = checksum(data)
+        yield from member(name, data)
+        yield from member(name + ending, text.encode())
         signs += chunk is None
         spoken = monotonic()
 
@@ -53,11 +71,6 @@ def _chunk(disk: Disk, number: int, *, always: bool) -> bytearray | None:
     chunk = bytearray(length)
     disk.read_into(number * CHUNK, chunk)
     return chunk if always or any(chunk) else None
-
-
-def _with_checksum(name: str, chunk: bytes | bytearray) -> Iterator[bytes | bytearray]:
-    yield from member(name, chunk)
-    yield from member(name + ".xxhash", f"{xxhash.xxh64_intdigest(chunk):016X}".encode())
 
 
 def member(name: str, data: bytes | bytearray) -> Iterator[bytes | bytearray]:

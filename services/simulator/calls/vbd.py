@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.simulator.calls.guests import check_drivers
+from services.simulator.calls.guests import check_drivers, creates_attached
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
@@ -10,11 +10,16 @@ from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool import allowed_operations, domains, vdi_rules
 
 _REFUSED_TYPES = frozenset({"cbt_metadata", "redo_log", "ha_statefile"})
+_MIGRATIONS = frozenset({"pool_migrate", "migrate_send"})
 
 
 async def create(call: Call, record: dict[str, Any]) -> str:
-    """Raises ``DEVICE_ALREADY_EXISTS``, ``INVALID_DEVICE``, ``VBD_CDS_MUST_BE_READONLY``,
-    ``VDI_INCOMPATIBLE_TYPE``, ``VBD_NOT_REMOVABLE_MEDIA``."""
+    """A suspended VM may get it attached, so that it is there when the VM is resumed.
+
+    Raises ``DEVICE_ALREADY_EXISTS``, ``INVALID_DEVICE``, ``VBD_CDS_MUST_BE_READONLY``,
+    ``VDI_INCOMPATIBLE_TYPE``, ``VDI_READONLY``, ``VBD_NOT_REMOVABLE_MEDIA``, and
+    ``OTHER_OPERATION_IN_PROGRESS`` while the VM migrates.
+    """
     db = call.db
     vm = db.row("VM", record["VM"])
     if record["type"] == "CD" and record["mode"] != "RO":
@@ -22,12 +27,19 @@ async def create(call: Call, record: dict[str, Any]) -> str:
     if record["empty"] and record["type"] != "CD":
         raise XapiFailure("VBD_NOT_REMOVABLE_MEDIA", "in constructor")
     if not record["empty"]:
-        type_ = db.row("VDI", record["VDI"])["type"]
-        if type_ in _REFUSED_TYPES:
-            raise XapiFailure("VDI_INCOMPATIBLE_TYPE", record["VDI"], vdi_rules.TYPE_NAMES[type_])
+        vdi = db.row("VDI", record["VDI"])
+        if vdi["type"] in _REFUSED_TYPES:
+            raise XapiFailure("VDI_INCOMPATIBLE_TYPE", record["VDI"], vdi_rules.TYPE_NAMES[vdi["type"]])
+        if record["mode"] == "RW" and vdi["read_only"]:
+            raise XapiFailure("VDI_READONLY", record["VDI"])
+    for task, operation in vm["current_operations"].items():
+        if operation in _MIGRATIONS:
+            raise XapiFailure("OTHER_OPERATION_IN_PROGRESS", "VM", vm.ref, operation, task)
     record["userdevice"] = _device(call, vm, record["userdevice"])
     record["VDI"] = NULL_REF if record["empty"] else record["VDI"]
-    ref = call.pool.create("VBD", **record | {"currently_attached": False})
+    if not creates_attached(call, vm):
+        record |= {"currently_attached": False, "device": ""}
+    ref = call.pool.create("VBD", **record)
     _refresh(call, ref)
     return ref
 

@@ -9,6 +9,8 @@ from services.simulator.pool.operations import vm_operation
 
 _NOT_CLEANLY = ("VM_LACKS_FEATURE", "VM_BAD_POWER_STATE", "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT")
 """Failures of a clean shutdown after which a hard one may follow."""
+_CALLED_OFF = frozenset({"clean_shutdown", "clean_reboot", "hard_reboot", "pool_migrate", "suspend"})
+"""What a hard shutdown does not wait for (xapi: message_forwarding.ml ``hard_shutdown``)."""
 
 
 async def start(call: Call, vm_ref: str, start_paused: bool, force: bool) -> None:
@@ -29,10 +31,14 @@ async def _start(call: Call, vm_ref: str, name: str, host: str | None, paused: b
         chosen = host or domains.choose_host(call.pool, vm)
         await domains.attach_disks(call.pool, vm_ref)
         await domains.started(call.pool, vm_ref, chosen, "Paused" if paused else "Running")
-        tell(call, vm_ref, "VM_STARTED", f"started on host: {_host_text(call, chosen)}")
+        tell(call, vm_ref, "VM_STARTED", f"started on host: {host_text(call, chosen)}")
 
 
 async def hard_shutdown(call: Call, vm_ref: str) -> None:
+    """Whatever else moves the VM is called off."""
+    for task, operation in call.db.row("VM", vm_ref)["current_operations"].items():
+        if operation in _CALLED_OFF and call.db.find("task", task) is not None:
+            call.pool.tasks.cancel(task)
     await _stop(call, vm_ref, "hard_shutdown")
 
 
@@ -57,7 +63,7 @@ async def _stop(call: Call, vm_ref: str, name: str) -> None:
             await _ask_guest(call, vm_ref)
         call.db.set("VM", vm_ref, "ha_always_run", False)
         await stop_domain(call, vm_ref)
-        tell(call, vm_ref, "VM_SHUTDOWN", "shutdown")
+        tell(call, vm_ref, "VM_SHUTDOWN", "shutdown" if name == "clean_shutdown" else "shutdown forcibly")
 
 
 async def _ask_guest(call: Call, vm_ref: str) -> None:
@@ -92,7 +98,7 @@ async def _reboot(call: Call, vm_ref: str, name: str) -> None:
         await domains.stopped(call.pool, vm_ref)
         await domains.attach_disks(call.pool, vm_ref)
         await domains.started(call.pool, vm_ref, host)
-        tell(call, vm_ref, "VM_REBOOTED", "rebooted")
+        tell(call, vm_ref, "VM_REBOOTED", f"rebooted {'cleanly' if name == 'clean_reboot' else 'forcibly'}")
 
 
 async def pause(call: Call, vm_ref: str) -> None:
@@ -110,6 +116,7 @@ async def _become(call: Call, vm_ref: str, name: str, state: str) -> None:
         else:
             domains.let_guest_go_on(call.pool, call.db.row("VM", vm_ref))
         call.db.set("VM", vm_ref, "power_state", state)
+    allowed_operations.refresh_vm(call.db, vm_ref)
 
 
 async def pool_migrate(call: Call, vm_ref: str, host: str, options: dict[str, str]) -> None:
@@ -153,7 +160,7 @@ async def update_allowed_operations(call: Call, vm_ref: str) -> None:
 
 def tell_of_migration(call: Call, vm_ref: str, source: str, target: str) -> None:
     """A VM runs on another host."""
-    what = f"migrated from {_host_text(call, source)} to {_host_text(call, target)}"
+    what = f"migrated from {host_text(call, source)} to {host_text(call, target)}"
     tell(call, vm_ref, "VM_MIGRATED", what)
 
 
@@ -163,6 +170,6 @@ def tell(call: Call, vm_ref: str, name: str, what: str) -> None:
     call.pool.messages.create(name, "VM", vm["uuid"], f"VM '{vm['name_label']}' (uuid: {vm['uuid']}) {what}")
 
 
-def _host_text(call: Call, host: str) -> str:
+def host_text(call: Call, host: str) -> str:
     row = call.db.row("host", host)
     return f"{row['name_label']} (uuid: {row['uuid']})"

@@ -90,7 +90,7 @@ async def checkpoint(call: Call, vm_ref: str, new_name: str) -> str:
         if was == "Paused":
             return await _take(call, vm, new_name, frozenset(), {})
         if was == "Running":
-            await suspend_domain(call, vm_ref)
+            await suspend_domain(call, vm_ref, for_a_moment=True)
         try:
             memory = await vdi_copies.snapshot(call, vm["suspend_VDI"], {})
             image = {"power_state": "Suspended", "suspend_VDI": memory}
@@ -161,7 +161,8 @@ async def revert(call: Call, snapshot_ref: str) -> None:
         db.update("VM", vm_ref, **await copied_image(call, source, "clone", _clone))
         allowed_operations.refresh_vm(db, vm_ref)
     vm = db.row("VM", vm_ref)
-    body = f"VM '{vm['name_label']}' (uuid: {vm['uuid']}) reverted: {source['name_label']}"
+    body = f"VM '{vm['name_label']}' (uuid: {vm['uuid']}) reverted to snapshot: {source['name_label']}"
+    body += f" (uuid {source['uuid']})"
     call.pool.messages.create("VM_SNAPSHOT_REVERTED", "VM", vm["uuid"], body)
 
 

@@ -1,11 +1,11 @@
 """Memory images: VM.suspend and VM.resume (xapi: ocaml/xapi/xapi_xenops.ml)."""
 
 from services.simulator.calls import vdi
-from services.simulator.calls.vm_power import tell
+from services.simulator.calls.vm_power import host_text, tell
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import domains, memory_image
+from services.simulator.pool import allowed_operations, domains, memory_image
 from services.simulator.pool.operations import vm_operation
 from services.simulator.pool.pool import disk_work
 
@@ -31,7 +31,7 @@ async def _resume(call: Call, vm_ref: str, name: str, host: str | None, paused: 
         await _check_image(call, vm_ref)
         await domains.attach_disks(call.pool, vm_ref)
         await resume_domain(call, vm_ref, chosen, "Paused" if paused else "Running")
-        tell(call, vm_ref, "VM_RESUMED", "resumed")
+        tell(call, vm_ref, "VM_RESUMED", f"resumed on host: {host_text(call, chosen)}")
 
 
 async def _check_image(call: Call, vm_ref: str) -> None:
@@ -41,8 +41,10 @@ async def _check_image(call: Call, vm_ref: str) -> None:
     await disk_work(memory_image.check, disk)
 
 
-async def suspend_domain(call: Call, vm_ref: str) -> None:
+async def suspend_domain(call: Call, vm_ref: str, *, for_a_moment: bool = False) -> None:
     """Write the memory to a disk and stop; the VM's own disks stay attached to nothing but stay in use.
+    ``for_a_moment``: it stays resident where it is (xapi: ocaml/xapi/xapi_vm_lifecycle.ml
+    ``force_state_reset_keep_current_operations``).
 
     Raises ``VM_NO_SUSPEND_SR``, ``SR_SUSPEND_SPACE_INSUFFICIENT``, ``VM_FAILED_SUSPEND_ACKNOWLEDGMENT``; then
     it runs on.
@@ -73,7 +75,9 @@ async def suspend_domain(call: Call, vm_ref: str) -> None:
     disk = await disk_work(call.pool.repository(sr).disk, db.row("VDI", image)["uuid"])
     await disk_work(memory_image.write, disk, f"{vm['uuid']} {vm['domid']} {image}")
     await call.pool.disks[sr].follow()
-    db.update("VM", vm_ref, power_state="Suspended", suspend_VDI=image, resident_on=NULL_REF, domid=-1)
+    host = vm["resident_on"] if for_a_moment else NULL_REF
+    db.update("VM", vm_ref, power_state="Suspended", suspend_VDI=image, resident_on=host, domid=-1)
+    allowed_operations.refresh_vm(db, vm_ref)
 
 
 async def resume_domain(call: Call, vm_ref: str, host: str, power_state: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.simulator.database.database import Change
 from services.simulator.pool.description import DiskDescription, VmDescription
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
@@ -124,3 +125,55 @@ async def test_a_vm_reverted_to_a_checkpoint_is_resumed_on_a_clone_of_its_memory
     await sdk.run("VM.resume", vm, False, False)
     assert await sdk.call("VM.get_power_state", vm) == "Running"
     assert await sdk.call("VM.get_power_state", taken) == "Suspended"
+
+
+async def test_a_vm_stays_where_it_is_while_it_is_checkpointed(simulation: Simulation, sdk: Sdk) -> None:
+    vm = await only_vm(sdk)
+    host = await sdk.call("VM.get_resident_on", vm)
+    seen: set[tuple[str, str]] = set()
+
+    def look(change: Change) -> None:
+        if change.row.ref == vm:
+            seen.add((change.row["power_state"], change.row["resident_on"]))
+
+    forget = simulation.pool.db.listen(look)
+    await sdk.call("VM.checkpoint", vm, "memory")
+    forget()
+    assert seen == {("Running", host), ("Suspended", host)}
+
+
+async def test_devices_of_a_suspended_vm_may_be_made_attached(sdk: Sdk) -> None:
+    vm = await only_vm(sdk)
+    (network,) = [await sdk.call("VIF.get_network", vif) for vif in await sdk.call("VM.get_VIFs", vm)]
+    (pool,) = await sdk.call("pool.get_all")
+    disk = {
+        "SR": await sdk.call("pool.get_default_SR", pool),
+        "virtual_size": str(2 * MIB),
+        "type": "user",
+        "sharable": False,
+        "read_only": False,
+        "other_config": {},
+    }
+    qos = {"other_config": {}, "qos_algorithm_type": "", "qos_algorithm_params": {}}
+    attached: list[list[bool]] = []
+    for state in ("VM.suspend", "VM.hard_shutdown"):
+        await sdk.run(state, vm)
+        number = str(5 + len(attached))
+        drive = {"VM": vm, "VDI": await sdk.call("VDI.create", disk), "userdevice": number, "bootable": False}
+        drive |= {
+            "mode": "RW",
+            "type": "Disk",
+            "unpluggable": True,
+            "empty": False,
+            "currently_attached": True,
+        }
+        card = {"VM": vm, "network": network, "device": number, "MAC": "", "MTU": "1500"}
+        vbd = await sdk.call("VBD.create", drive | qos | {"device": "xvdz"})
+        vif = await sdk.call("VIF.create", card | qos | {"currently_attached": True})
+        attached.append(
+            [
+                await sdk.call(f"{cls}.get_currently_attached", ref)
+                for cls, ref in (("VBD", vbd), ("VIF", vif))
+            ]
+        )
+    assert attached == [[True, True], [False, False]]

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from services.simulator.pool.mishaps import Shutdown
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk
 
@@ -169,3 +170,18 @@ async def test_a_conflicting_call_waits_for_its_turn(simulation: Simulation, sdk
     copied, taken = await sdk.wait_for_task(copying), await sdk.wait_for_task(taking)
     assert (copied["status"], taken["status"]) == ("success", "success")
     assert copied["finished"] <= taken["finished"]
+
+
+async def test_a_hard_shutdown_calls_off_what_the_guest_was_asked_for(
+    simulation: Simulation, sdk: Sdk
+) -> None:
+    vm, other = await only_vm(sdk), await Sdk(simulation).log_in()
+    simulation.pool.mishaps.set_shutdown(await sdk.call("VM.get_uuid", vm), Shutdown(delay_s=3600.0))
+    asked = await sdk.call("Async.VM.clean_shutdown", vm)
+    waiting = asyncio.create_task(other.refused("VM.clean_reboot", vm))
+    await sdk.call("VM.hard_shutdown", vm)
+    assert (await sdk.wait_for_task(asked))["status"] == "cancelled"
+    assert (await waiting)[0] == "VM_BAD_POWER_STATE"
+    other.close()
+    assert await sdk.call("VM.get_power_state", vm) == "Halted"
+    assert await sdk.call("VM.get_current_operations", vm) == {}

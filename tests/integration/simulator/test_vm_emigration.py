@@ -63,9 +63,10 @@ async def sides(tmp_path: Path) -> AsyncIterator[Sides]:
     vm = VmDescription(name="web", host="host-1", disks=[disk], tags=["t"], os_name="A system of its own")
     async with running(describe(tmp_path / "here", vms=[vm])) as here, running(other) as there:
         first, second = await Sdk(here).log_in(), await Sdk(there, host=21).log_in()
-        yield Sides(first, second, here, there)
-        first.close()
-        second.close()
+        sides = Sides(first, second, here, there)
+        yield sides
+        sides.here.close()
+        sides.there.close()
 
 
 def write(simulation: Simulation, vdi: dict[str, Any], offset: int, data: bytes) -> None:
@@ -246,3 +247,64 @@ async def test_only_who_may_migrate_vms_takes_them_in(sides: Sides) -> None:
         assert b"401" in await reader.readline()
         writer.close()
         await writer.wait_closed()
+
+
+async def under_way(sides: Sides, vm: str) -> str:
+    """A migration that has begun to send a disk and cannot end by itself; its task."""
+    disk = await sides.here.call("VDI.get_record", await disk_of(sides.here, vm))
+    write(sides.pool_here, disk, 0, b"x" * 8 * MIB)
+    before = set(await sides.there.call("VDI.get_all"))
+    sides.pool_there.pool.coordinator.link.limit(1)
+    task = str(await sides.here.call("Async.VM.migrate_send", *await sides.wish(vm)))
+    token = ""
+    while set(await sides.there.call("VDI.get_all")) == before:
+        token = (await sides.there.call("event.from", ["VDI"], token, 10.0))["token"]
+    return task
+
+
+async def test_a_host_that_dies_while_a_vm_comes_leaves_it_where_it_was(sides: Sides) -> None:
+    here, vm = sides.here, await only_vm(sides.here)
+    task = await under_way(sides, vm)
+    there = sides.pool_there.pool
+    await there.failures.kill(there.coordinator)
+    assert (await here.wait_for_task(task))["error_info"] == ["CANNOT_CONTACT_HOST", "127.0.0.31"]
+    assert await here.call("VM.get_power_state", vm) == "Running"
+    assert await here.call("VM.get_current_operations", vm) == {}
+    there.coordinator.link.limit(0)
+    await there.failures.revive(there.coordinator)
+    sides.there.close()
+    sides.there = await Sdk(sides.pool_there, host=21).log_in()
+    await here.run("VM.migrate_send", *await sides.wish(vm))
+
+
+async def test_a_toolstack_that_restarts_while_a_vm_goes_keeps_it_and_leaves_a_disk_there(
+    sides: Sides,
+) -> None:
+    here, vm = sides.here, await only_vm(sides.here)
+    await under_way(sides, vm)
+    home = sides.pool_here.pool
+    await home.failures.restart_toolstack(home.coordinator)
+    sides.pool_there.pool.coordinator.link.limit(0)
+    here.close()
+    here = sides.here = await Sdk(sides.pool_here).log_in()
+    assert await here.call("VM.get_power_state", vm) == "Running"
+    assert await here.call("VM.get_current_operations", vm) == {}
+    (name,) = [
+        disk["name_label"] for disk in (await here.call("VDI.get_all_records")).values() if disk["VBDs"]
+    ]
+    assert len(await sides.there.call("VDI.get_by_name_label", name)) == 1
+    assert await sides.there.call("VM.get_by_name_label", "web") == []
+    await here.run("VM.migrate_send", *await sides.wish(vm))
+
+
+async def test_a_virtual_tpm_goes_along(sides: Sides) -> None:
+    here, vm = sides.here, await only_vm(sides.here)
+    await here.run("VM.hard_shutdown", vm)
+    uuid = await here.call("VM.get_uuid", vm)
+    tpm = await here.call("VTPM.create", vm, False)
+    await here.run("VM.start", vm, False, False)
+    content = sides.pool_here.pool.tpm_contents[tpm]
+    await here.run("VM.migrate_send", *await sides.wish(vm))
+    (new,) = (await sides.arrived(uuid))["VTPMs"]
+    assert sides.pool_there.pool.tpm_contents[new] == content
+    assert sides.pool_here.pool.tpm_contents == {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from zoneinfo import available_timezones
 
 from services.simulator.dispatch.call import Call, CallFunction
 from services.simulator.failure import XapiFailure, handle_invalid
@@ -182,3 +183,37 @@ def of_none(cls: str) -> CallFunction:
 def all_of_none(cls: str, names: Sequence[str]) -> dict[str, CallFunction]:
     """``of_none`` for several calls."""
     return {f"{cls}.{name}": of_none(cls) for name in names}
+
+
+async def get_agents(call: Call, host: str) -> dict[str, str]:
+    """Who called with which version: nobody writes that down here."""
+    call.db.row("host", host)
+    return {}
+
+
+async def get_ntp_servers(call: Call, host: str) -> dict[str, str]:
+    call.db.row("host", host)
+    return {}
+
+
+async def is_ntp_synchronized(call: Call, host: str) -> bool:
+    """A simulated host has the time of its machine."""
+    call.db.row("host", host)
+    return True
+
+
+async def list_timezones(call: Call, host: str) -> list[str]:
+    call.db.row("host", host)
+    return sorted(available_timezones())
+
+
+async def clear_guidance(call: Call) -> None:
+    """Of the host that is asked: it need not reboot after all."""
+    call.db.set("host", call.host.ref, "pending_guidances", [])
+
+
+async def renew_telemetry(call: Call, pool: str) -> None:
+    old = call.db.row("pool", pool)["telemetry_uuid"]
+    call.db.set("pool", pool, "telemetry_uuid", call.pool.create("secret", value=call.pool.ids.new()))
+    if call.db.find("secret", old) is not None:
+        call.db.delete("secret", old)

@@ -80,3 +80,13 @@ async def blob_create(call: Call, mime_type: str, public: bool) -> str:
 async def destroy_messages(call: Call, refs: list[str]) -> None:
     for ref in refs:
         call.db.delete("message", ref)
+
+
+async def destroy_all_messages(call: Call, filters: dict[str, str]) -> None:
+    """Those whose fields are as ``filters`` say, all without any. Raises ``INVALID_VALUE``."""
+    for field in filters:
+        if field not in call.db.model.classes["message"].fields:
+            raise XapiFailure("INVALID_VALUE", "filters", field)
+    for row in call.db.rows("message"):
+        if all(str(row[field]) == value for field, value in filters.items()):
+            call.db.delete("message", row.ref)

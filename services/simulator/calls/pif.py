@@ -1,11 +1,18 @@
 """Calls of classes PIF, VLAN and Bond (xapi: ocaml/xapi/xapi_pif.ml, xapi_vlan.ml, xapi_bond.ml)."""
 
+import re
+
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
 
 _TAGS = range(1, 4095)
+_MAC = re.compile(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+_BOND_PROPERTIES = frozenset(
+    {"hashing_algorithm", "updelay", "downdelay", "miimon", "use_carrier"}
+    | {f"lacp-{name}" for name in ("time", "aggregation-key", "fallback-ab", "actor-key")}
+)
 
 
 async def plug(call: Call, ref: str) -> None:
@@ -213,3 +220,40 @@ async def set_property(call: Call, ref: str, name: str, value: str) -> None:
     if (name, value) not in (("gro", "on"), ("gro", "off")):
         raise XapiFailure("INVALID_VALUE", "properties", f"{name} = {value}")
     call.db.set("PIF", ref, "properties", {**pif["properties"], name: value})
+
+
+async def introduce(call: Call, host: str, mac: str, device: str, managed: bool) -> str:
+    """A device that a host has and the pool forgot; its network is made. Raises ``MAC_INVALID``,
+    ``DUPLICATE_PIF_DEVICE_NAME``."""
+    if not _MAC.fullmatch(mac):
+        raise XapiFailure("MAC_INVALID", mac)
+    pifs = [call.db.row("PIF", ref) for ref in call.db.row("host", host)["PIFs"]]
+    if any(pif["device"] == device and pif["physical"] for pif in pifs):
+        raise XapiFailure("DUPLICATE_PIF_DEVICE_NAME", device)
+    bridge = f"xenbr{device.removeprefix('eth')}"
+    known = (row.ref for row in call.db.rows("network") if row["bridge"] == bridge)
+    network = next(known, None) or call.pool.create(
+        "network", name_label=f"Pool-wide network associated with {device}", bridge=bridge, MTU=1500
+    )
+    return call.pool.create(
+        "PIF",
+        device=device,
+        network=network,
+        host=host,
+        MAC=mac.lower(),
+        MTU=1500,
+        VLAN=-1,
+        physical=True,
+        managed=managed,
+        metrics=call.pool.create("PIF_metrics", last_updated=call.pool.now(), carrier=True),
+        ip_configuration_mode="None",
+        primary_address_type="IPv4",
+    )
+
+
+async def set_bond_property(call: Call, ref: str, name: str, value: str) -> None:
+    """Raises ``INVALID_VALUE`` for a property that no bond has."""
+    if name not in _BOND_PROPERTIES:
+        raise XapiFailure("INVALID_VALUE", "properties", f"{name} = {value}")
+    properties = call.db.row("Bond", ref)["properties"]
+    call.db.set("Bond", ref, "properties", {**properties, name: value})

@@ -79,6 +79,7 @@ class Pool:
         self.guest_disks = GuestDisks()
         self.tpm_contents: dict[str, str] = {}
         self.revocation_lists: set[str] = set()
+        self.in_setup_mode: set[str] = set()
         self.proxy_password = NULL_REF
         self.mishaps = Mishaps(clock)
         self.guests_may_write = asyncio.Lock()

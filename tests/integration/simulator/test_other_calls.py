@@ -172,3 +172,58 @@ async def test_newer_releases_have_switches_for_all_hosts(tmp_path: Path) -> Non
         record = await sdk.call("host.get_record", host)
         assert (record["ssh_enabled"], record["console_idle_timeout"]) == (True, "300")
         sdk.close()
+
+
+async def test_provisioning_sites_keep_what_uses_them(sdk: Sdk) -> None:
+    site = await sdk.call("PVS_site.introduce", "site", "", "uuid of its own")
+    server = await sdk.call("PVS_server.introduce", ["192.0.2.7"], "6910", "6930", site)
+    again = await sdk.refused("PVS_server.introduce", ["192.0.2.7"], "1", "2", site)
+    assert again == ["PVS_SERVER_ADDRESS_IN_USE", "192.0.2.7"]
+    (vif,) = await sdk.call("VIF.get_all")
+    proxy = await sdk.call("PVS_proxy.create", site, vif)
+    assert await sdk.call("PVS_site.get_proxies", site) == [proxy]
+    assert await sdk.refused("PVS_site.forget", site) == ["PVS_SITE_CONTAINS_SERVERS", server]
+    await sdk.call("PVS_proxy.destroy", proxy)
+    await sdk.call("PVS_server.forget", server)
+    await sdk.call("PVS_site.forget", site)
+
+
+async def test_an_interface_that_was_forgotten_is_introduced_again(sdk: Sdk) -> None:
+    host = await the(sdk, "host")
+    pif = await sdk.call("PIF.introduce", host, "52:54:00:00:00:01", "eth7", True)
+    assert await sdk.refused("PIF.introduce", host, "52:54:00:00:00:02", "eth7", True) == [
+        "DUPLICATE_PIF_DEVICE_NAME",
+        "eth7",
+    ]
+    assert await sdk.refused("PIF.introduce", host, "x", "eth8", True) == ["MAC_INVALID", "x"]
+    network = await sdk.call("PIF.get_network", pif)
+    assert await sdk.call("network.get_bridge", network) == "xenbr7"
+    await sdk.call("PIF.forget", pif)
+    assert await sdk.call("network.get_PIFs", network) == []
+
+
+async def test_newer_releases_tell_of_secure_boot_time_and_messages(tmp_path: Path) -> None:
+    disk = DiskDescription(size_bytes=4 * MIB)
+    vms = [VmDescription(name="uefi", firmware="uefi", disks=[disk]), VmDescription(name="bios")]
+    async with running(describe(tmp_path / "pool", version="26.17", vms=vms)) as simulation:
+        sdk = await Sdk(simulation).log_in()
+        (uefi,), (bios,) = [await sdk.call("VM.get_by_name_label", name) for name in ("uefi", "bios")]
+        assert await sdk.call("VM.get_secureboot_readiness", bios) == "not_supported"
+        assert await sdk.call("VM.get_secureboot_readiness", uefi) == "disabled"
+        await sdk.call("VM.add_to_platform", uefi, "secureboot", "true")
+        assert await sdk.call("VM.get_secureboot_readiness", uefi) == "first_boot"
+        await sdk.call("VM.set_uefi_mode", uefi, "setup")
+        assert await sdk.call("VM.get_secureboot_readiness", uefi) == "setup_mode"
+        await sdk.call("VM.set_uefi_mode", uefi, "user")
+        await sdk.call("VM.set_NVRAM", uefi, {"EFI-variables": "AAAA"})
+        assert await sdk.call("VM.get_secureboot_readiness", uefi) == "ready"
+        host, pool = await the(sdk, "host"), await sdk.call("pool.get_all_records")
+        assert await sdk.call("host.get_ntp_synchronized", host) is True
+        assert "UTC" in await sdk.call("host.list_timezones", host)
+        (uuid,) = [record["uuid"] for record in pool.values()]
+        for name in ("one", "two"):
+            await sdk.call("message.create", name, "3", "Pool", uuid, "")
+        await sdk.call("message.destroy_all", {"name": "one"})
+        names = [record["name"] for record in (await sdk.call("message.get_all_records")).values()]
+        assert names == ["two"]
+        sdk.close()

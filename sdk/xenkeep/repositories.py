@@ -106,6 +106,21 @@ class Repositories:
         request = repository_pb2.RemoveRepositoryKeyRequest(parent=name, key_id=key_id)
         return self._caller.unary(self._stub.RemoveRepositoryKey, request, SLOW_SECONDS).keys
 
+    def rotate_key(self, name: str) -> repository_pb2.RotateRepositoryKeyResponse:
+        """Seal packs of later backups with a new data key; older ones stay readable."""
+        request = repository_pb2.RotateRepositoryKeyRequest(parent=name)
+        return self._caller.unary(self._stub.RotateRepositoryKey, request, SLOW_SECONDS)
+
+    def epochs(self, name: str) -> Sequence[repository_pb2.RepositoryEpoch]:
+        """The epochs of data keys, in order, and what is sealed with each."""
+        request = repository_pb2.ListRepositoryEpochsRequest(parent=name)
+        return self._caller.unary(self._stub.ListRepositoryEpochs, request, SLOW_SECONDS).epochs
+
+    def retire_epochs(self, name: str, through: int = 0) -> transfer_pb2.Transfer:
+        """Start storing again what older data keys seal, all but the current one's without ``through``."""
+        request = repository_pb2.RetireRepositoryEpochsRequest(parent=name, through_epoch=through)
+        return self._caller.unary(self._stub.RetireRepositoryEpochs, request, SLOW_SECONDS)
+
     def prune(
         self, name: str, *, dry_run: bool = False, grace: timedelta | None = None
     ) -> transfer_pb2.Transfer:

@@ -1,6 +1,7 @@
 """Every noun by the command line: what it prints for people, and the JSON that scripts rely on."""
 
 import asyncio
+import csv
 import json
 import socket
 import subprocess
@@ -263,6 +264,40 @@ def test_a_point_is_deleted_taken_back_and_pruned(stack: Stack, points: dict[str
     assert [] == stack.data("repo", "verify", REPOSITORY)["result"]["damages"]
     code, error = stack.refused("point", "undelete", point, "--repository", REPOSITORY)
     assert (4, "POINT_NOT_IN_TRASH") == (code, error["reason"])
+
+
+def test_what_takes_how_much_room_is_told_and_written_into_a_file(
+    stack: Stack, points: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "statistics.csv"
+    told = stack.data("repo", "stats", REPOSITORY, "--csv", str(file))
+    total, assets = told["total"], {each["display_name"]: each for each in told["assets"]}
+    assert int(total["point_count"]) == len(stack.data("point", "list")) == len(told["points"])
+    assert int(total["logical_bytes"]) > int(total["stored_bytes"]) > int(total["needed_bytes"]) > 0
+    assert {"web"} <= assets.keys()
+    assert 0 < int(assets["web"]["unique_bytes"]) <= int(total["needed_bytes"])
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    assert len(told["points"]) == sum(row["row"] == "point" for row in rows)
+    assert [total["stored_bytes"]] == [row["stored_bytes"] for row in rows if row["row"] == "repository"]
+    assert "logical bytes for a stored one" in stack.ok("repo", "stats", REPOSITORY)
+    refused = stack.run("repo", "stats", REPOSITORY, "--csv", tmp_path / "none" / "file")
+    assert refused.code == 2 and "cannot be written" in refused.err
+
+
+def test_samples_say_how_much_they_read(stack: Stack, points: dict[str, str]) -> None:
+    shown = stack.ok("repo", "verify", REPOSITORY, "--sample", "50%", "--packs", "1")
+    assert "1 of " in shown and "no damage" in shown and "such samples read everything" in shown
+    assert 2 == stack.run("repo", "verify", REPOSITORY, "--sample", "half").code
+
+
+def test_a_data_key_is_rotated_and_retired(stack: Stack, points: dict[str, str]) -> None:
+    code, error = stack.refused("repo", "key", "retire", REPOSITORY)
+    assert (6, "EPOCH_IN_USE") == (code, error["reason"])
+    assert "2" in stack.ok("repo", "key", "rotate", REPOSITORY)
+    assert [1, 2] == [each["epoch"] for each in stack.data("repo", "key", "epochs", REPOSITORY)]
+    assert "epoch 1" in stack.ok("repo", "key", "retire", REPOSITORY)
+    assert [2] == [each["epoch"] for each in stack.data("repo", "key", "epochs", REPOSITORY)]
+    assert [] == stack.data("repo", "verify", REPOSITORY)["result"]["damages"]
 
 
 def test_a_damaged_repository_is_repaired_by_a_repair_and_a_backup(

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from xenkeep.cli.output import Json, as_data, console, show_all, show_data, word
+from xenkeep.cli.following import follow_transfer
+from xenkeep.cli.output import Json, as_data, console, details, show, show_all, show_data, size, word
 from xenkeep.cli.session import SecretFile, client, secret
 from xenkeep.errors import Error
 from xenkeep.mover.v1 import repository_pb2
@@ -68,6 +69,69 @@ def remove(
     with client() as xenkeep:
         left = xenkeep.repositories.remove_key(repository, key)
     _show(left, json_=json_)
+
+
+@app.command()
+def rotate(repository: str, json_: Json = False) -> None:
+    """Seal packs of later backups with a new data key. Older packs stay readable.
+
+    This is for a data key that may be known. It changes no passphrase, and `retire` stores older packs again.
+    """
+    with client() as xenkeep:
+        started = xenkeep.repositories.rotate_key(repository)
+    show(started, lambda: details([("Epoch", str(started.epoch))]), json_=json_)
+
+
+@app.command()
+def epochs(repository: str, json_: Json = False) -> None:
+    """List the epochs of data keys, and how much is sealed with each."""
+    with client() as xenkeep:
+        show_all(
+            xenkeep.repositories.epochs(repository),
+            ("EPOCH", "NEW PACKS", "PACKS", "BYTES"),
+            lambda each: (
+                str(each.epoch),
+                "yes" if each.current else "",
+                str(each.pack_count),
+                size(each.pack_bytes),
+            ),
+            json_=json_,
+        )
+
+
+@app.command()
+def retire(
+    repository: str,
+    through: Annotated[
+        int, typer.Option(min=0, help="The newest epoch to retire; all but the current one without.")
+    ] = 0,
+    json_: Json = False,
+) -> None:
+    """Store again, under the current data key, what older ones seal, and remove those.
+
+    A prune: backups, restores and other prunes may run meanwhile. Exit code 6 when packs are left: because of
+    backups under way, locks or room. Copies that somebody took of the old packs are not changed by it.
+    """
+    with client() as xenkeep:
+        while True:
+            started = xenkeep.repositories.retire_epochs(repository, through)
+            transfer = follow_transfer(xenkeep, started.name, json_=json_)
+            pruned = transfer.result.prune
+            if not pruned.old_epoch_pack_count or not pruned.repacked_pack_count:
+                break
+    lines = [
+        ("Retired", ", ".join(f"epoch {epoch}" for epoch in pruned.retired_epochs)),
+        ("Left", f"{pruned.old_epoch_pack_count} packs" if pruned.old_epoch_pack_count else ""),
+        *[("Notice", notice.message) for notice in transfer.result.notices],
+    ]
+    show(transfer, lambda: details(lines), json_=json_)
+    if not pruned.retired_epochs:
+        raise Error(
+            "FailedPrecondition",
+            "EPOCHS_LEFT",
+            f"Old data keys of {repository} are still in use, by {pruned.old_epoch_pack_count} packs.",
+            "When the backups that are under way have ended, and locks are over, retire them again.",
+        )
 
 
 def _show(keys: Iterable[repository_pb2.RepositoryKey], *, json_: bool) -> None:

@@ -19,7 +19,7 @@ from services.mover.app.transfers import Transfers
 from services.mover.domain.names import repository_id
 from services.mover.domain.point import Point
 from services.mover.wire.copying import copy_from_proto
-from services.mover.wire.keys import key_to_proto, new_key, report_to_proto
+from services.mover.wire.keys import epoch_to_proto, key_to_proto, new_key, report_to_proto
 from services.mover.wire.point import point_to_proto, unreadable_to_proto
 from services.mover.wire.repository import status_to_proto, trashed_to_proto
 from services.mover.wire.statistics import usage_to_proto, walked_to_proto
@@ -175,3 +175,23 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
     ) -> repository_pb2.RemoveRepositoryKeyResponse:
         keys = await self._keys.remove(repository_id(request.parent), request.key_id)
         return repository_pb2.RemoveRepositoryKeyResponse(keys=map(key_to_proto, keys))
+
+    async def RotateRepositoryKey(
+        self, request: repository_pb2.RotateRepositoryKeyRequest, context: Any
+    ) -> repository_pb2.RotateRepositoryKeyResponse:
+        epoch = await self._keys.rotate(repository_id(request.parent))
+        return repository_pb2.RotateRepositoryKeyResponse(epoch=epoch)
+
+    async def ListRepositoryEpochs(
+        self, request: repository_pb2.ListRepositoryEpochsRequest, context: Any
+    ) -> repository_pb2.ListRepositoryEpochsResponse:
+        epochs = await self._keys.epochs(repository_id(request.parent))
+        return repository_pb2.ListRepositoryEpochsResponse(epochs=map(epoch_to_proto, epochs))
+
+    async def RetireRepositoryEpochs(
+        self, request: repository_pb2.RetireRepositoryEpochsRequest, context: Any
+    ) -> transfer_pb2.Transfer:
+        name = repository_id(request.parent)
+        through = await self._keys.retirable(name, request.through_epoch)
+        transfer = await self._transfers.prune(name, dry_run=False, grace=None, retire_through=through)
+        return transfer_to_proto(transfer)

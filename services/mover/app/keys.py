@@ -9,7 +9,7 @@ from services.chassis.errors import FailedPrecondition, InvalidInput
 from services.mover.app.shelf import Shelf
 from services.mover.domain.repository import Key
 from services.mover.ports.books import Books
-from services.mover.repository import Repository
+from services.mover.repository import EpochUse, Repository
 from services.mover.repository.format.slot import PASSPHRASE, RECOVERY, checked_passphrase
 from services.mover.repository.probe import ProbeReport, probe
 
@@ -66,6 +66,29 @@ class Keys:
                 )
             await asyncio.to_thread(repository.keys.remove_slot, key_id)
             return await asyncio.to_thread(_keys, repository, secret)
+
+    async def rotate(self, name: str) -> int:
+        """The number of the epoch that later backups seal with."""
+        async with self._changing:
+            repository, _ = await self._opened(name)
+            return await asyncio.to_thread(repository.keys.start_epoch)
+
+    async def epochs(self, name: str) -> Sequence[EpochUse]:
+        repository, _ = await self._opened(name)
+        return await asyncio.to_thread(repository.keys.epochs)
+
+    async def retirable(self, name: str, through: int) -> int:
+        """The newest epoch to retire: ``through``, or the last but one for 0. Raises FailedPrecondition."""
+        epochs = await self.epochs(name)
+        current = max((use.epoch for use in epochs if use.current), default=0)
+        older = [use.epoch for use in epochs if use.epoch < current and (not through or use.epoch <= through)]
+        if through >= current or not older:
+            raise FailedPrecondition(
+                f"There is no older epoch to retire: new packs are sealed with epoch {current}.",
+                reason="EPOCH_IN_USE",
+                hint="Start a new one first: xenkeep repo key rotate. See `xenkeep repo key epochs`.",
+            )
+        return max(older)
 
     async def probe(self, url: str) -> ProbeReport:
         """Try a place; raises what it cannot even be tried for."""

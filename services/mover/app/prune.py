@@ -26,7 +26,9 @@ class PruneRunner:
         board.doing("opening the repository")
         repository = await self._shelf.repository(spec.repository_id)
         grace = self._grace if spec.grace is None else spec.grace
-        options = PruneOptions(dry_run=spec.dry_run, grace_seconds=grace.total_seconds())
+        options = PruneOptions(
+            dry_run=spec.dry_run, grace_seconds=grace.total_seconds(), retire_through=spec.retire_through
+        )
         report = await in_thread(cancel, _prune, repository, options, self._writing(), board, cancel)
         return Outcome(Result(pruned=_pruned(report), notices=tuple(_remarks(report))))
 
@@ -54,6 +56,8 @@ def _pruned(report: PruneReport) -> Pruned:
         locked_packs=report.locked_packs,
         locked_bytes=report.locked_bytes,
         locked_until=report.locked_until,
+        retired_epochs=report.retired_epochs,
+        old_epoch_packs=report.old_epoch_packs,
     )
 
 

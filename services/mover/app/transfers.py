@@ -42,11 +42,14 @@ class Transfers:
             registration = await registered(work, repository)
             return await self._request(work, Rebuild(registration.repository_id))
 
-    async def prune(self, repository: str, *, dry_run: bool, grace: timedelta | None) -> Transfer:
+    async def prune(
+        self, repository: str, *, dry_run: bool, grace: timedelta | None, retire_through: int = 0
+    ) -> Transfer:
         """Queue a prune for the site's movers; raises NotFound, InvalidInput for an impossible ``grace``."""
         async with self._books.writing() as work:
             registration = await registered(work, repository)
-            return await self._request(work, Prune(registration.repository_id, dry_run, grace))
+            spec = Prune(registration.repository_id, dry_run, grace, retire_through)
+            return await self._request(work, spec)
 
     async def copy(self, spec: Copy, target_url: str) -> Transfer:
         """Queue a copy to ``target_url`` for the site's movers; raises NotFound."""

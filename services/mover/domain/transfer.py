@@ -121,11 +121,15 @@ class Rebuild:
 
 @dataclass(frozen=True, slots=True)
 class Prune:
-    """What no point needs goes. ``grace``: how long deleted points stay; None for what the mover has."""
+    """What no point needs goes. ``grace``: how long deleted points stay; None for what the mover has.
+
+    What is sealed with data keys of epochs up to ``retire_through`` is stored again under the current one.
+    """
 
     repository_id: str
     dry_run: bool = False
     grace: timedelta | None = None
+    retire_through: int = 0
 
     def __post_init__(self) -> None:
         if self.grace is not None and not timedelta() <= self.grace <= MOST_GRACE:
@@ -151,6 +155,8 @@ class Pruned:
     locked_packs: int = 0
     locked_bytes: int = 0
     locked_until: datetime | None = None
+    retired_epochs: tuple[int, ...] = ()
+    old_epoch_packs: int = 0
 
 
 Spec = Backup | PoolBackup | Restore | Verify | Rebuild | Prune | Copy

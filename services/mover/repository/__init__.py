@@ -4,6 +4,7 @@ A synchronous, threaded library that knows nothing of services, messages or hype
 """
 
 from services.mover.repository.copying.report import CopyOptions, CopyReport
+from services.mover.repository.epochs import EpochUse
 from services.mover.repository.extents import Extent
 from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES
 from services.mover.repository.format.names import FORMAT_VERSION
@@ -42,6 +43,7 @@ __all__ = [
     "DirectoryStore",
     "Disk",
     "DiskRequest",
+    "EpochUse",
     "Extent",
     "Finding",
     "MemoryStore",

@@ -1,5 +1,7 @@
 """The epochs of an opened repository."""
 
+from dataclasses import dataclass
+
 from services.chassis.errors import AlreadyExists, DataLoss, NotFound, ResourceExhausted
 from services.mover.repository.context import Context
 from services.mover.repository.format.crypto import KEY_BYTES
@@ -34,6 +36,27 @@ def writing_epoch(context: Context) -> EpochRecord:
     if found is not None and found.epoch >= context.index.highest_epoch():
         return found
     return start_epoch(context, found.epoch if found else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochUse:
+    """How many packs are sealed with an epoch's data key, and their bytes; new ones belong to ``current``."""
+
+    epoch: int
+    packs: int
+    pack_bytes: int
+    current: bool
+
+
+def epochs_in_use(context: Context) -> list[EpochUse]:
+    """Every epoch that has an object or packs, in order; packs in no index segment are not counted."""
+    uses: dict[int, tuple[int, int]] = dict.fromkeys(_listed(context), (0, 0))
+    for pack in context.index.packs():
+        packs, size = uses.get(pack.epoch, (0, 0))
+        uses[pack.epoch] = packs + 1, size + pack.size
+    readable = learn_epochs(context)
+    current = max(readable.epoch if readable else 0, context.index.highest_epoch())
+    return [EpochUse(epoch, *uses[epoch], epoch == current) for epoch in sorted(uses)]
 
 
 def start_epoch(context: Context, last: int) -> EpochRecord:

@@ -3,6 +3,7 @@
 import threading
 from typing import Final
 
+from services.chassis.errors import FailedPrecondition
 from services.mover.repository.format.blob import BlobType
 from services.mover.repository.format.crypto import hkdf
 from services.mover.repository.format.damaged import damaged
@@ -13,10 +14,14 @@ GENERATION: Final = 1
 
 
 class KeyRing:
-    """Keys of one repository, derived once. Never printed: its repr names nothing but the repository."""
+    """Keys of one repository, derived once. Never printed: its repr names nothing but the repository.
+
+    ``wipe`` overwrites what is kept here. Copies that were handed out, and what libraries made of them, lie
+    in memory until Python gives it to somebody else: it can be asked for no more than that.
+    """
 
     def __init__(self, root: bytes, repository_id: bytes) -> None:
-        self.root = root
+        self._root: Final = bytearray(root)
         self.repository_id = repository_id
         self.id_keys: Final = {
             type_: hkdf(root, repository_id, b"xenkeep/1 id " + type_.name.lower().encode())
@@ -24,25 +29,57 @@ class KeyRing:
         }
         self.cut_key: Final = hkdf(root, repository_id, b"xenkeep/1 cut", 16)
         self.revocation_key: Final = hkdf(root, repository_id, b"xenkeep/1 revocation")
-        self._data_keys: dict[int, bytes] = {}
+        self._data_keys: dict[int, bytearray] = {}
         self._lock = threading.Lock()
+        self._wiped = False
 
     def __repr__(self) -> str:
         return f"KeyRing({self.repository_id.hex()})"
+
+    @property
+    def root(self) -> bytes:
+        """A copy, for this moment; raises FailedPrecondition when the keys were wiped."""
+        with self._lock:
+            if self._wiped:
+                raise FailedPrecondition(
+                    "The repository was closed, and its keys are gone from memory.",
+                    reason="REPOSITORY_CLOSED",
+                    hint="Open it again.",
+                )
+            return bytes(self._root)
 
     def learn(self, record: EpochRecord, what: str) -> bytes:
         """The data key in a record, remembered; raises DataLoss naming ``what`` when it does not open."""
         if record.generation != GENERATION:
             raise damaged(what, f"it needs root key generation {record.generation}, which is not here")
-        with self._lock:
-            known = self._data_keys.get(record.epoch)
+        known = self.data_key(record.epoch)
         if known is None:
             known = record.data_key(self.root, self.repository_id, what)
             with self._lock:
-                self._data_keys[record.epoch] = known
+                if not self._wiped:
+                    self._data_keys[record.epoch] = bytearray(known)
         return known
 
     def data_key(self, epoch: int) -> bytes | None:
         """The data key of an epoch learnt before."""
         with self._lock:
-            return self._data_keys.get(epoch)
+            known = self._data_keys.get(epoch)
+            return None if known is None else bytes(known)
+
+    def forget(self, epoch: int) -> None:
+        """Nothing is sealed with this epoch's key any more."""
+        with self._lock:
+            _overwrite(self._data_keys.pop(epoch, bytearray()))
+
+    def wipe(self) -> None:
+        """Overwrite the root key and every data key: nothing can be opened or sealed after that."""
+        with self._lock:
+            self._wiped = True
+            for key in (self._root, *self._data_keys.values()):
+                _overwrite(key)
+            self._data_keys.clear()
+            self.id_keys.clear()
+
+
+def _overwrite(key: bytearray) -> None:
+    key[:] = bytes(len(key))

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from services.mover.repository.context import Context
-from services.mover.repository.epochs import learn_epochs, start_epoch
+from services.mover.repository.epochs import EpochUse, epochs_in_use, learn_epochs, start_epoch
 from services.mover.repository.format.slot import Argon2Cost
+from services.mover.repository.indexing import sync_index
 from services.mover.repository.keyslots import (
     add_passphrase,
     add_recovery_key,
@@ -54,3 +55,8 @@ class RepositoryKeys:
         self._prepare_writing()
         highest = learn_epochs(self._context)
         return start_epoch(self._context, highest.epoch if highest else 0).epoch
+
+    def epochs(self) -> list[EpochUse]:
+        """Epochs of data keys, in order, and what is sealed with each."""
+        sync_index(self._context)
+        return epochs_in_use(self._context)

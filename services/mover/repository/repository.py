@@ -93,7 +93,9 @@ class Repository:
         return list(self._notices)
 
     def close(self) -> None:
+        """Also overwrites the keys in memory."""
         self._context.index.close()
+        self._context.keys.wipe()
 
     def __enter__(self) -> "Repository":
         return self

@@ -6,6 +6,7 @@ from xenkeep.mover.v1 import repository_pb2
 from services.chassis.config import Secret
 from services.chassis.errors import InvalidInput
 from services.mover.domain.repository import Key
+from services.mover.repository import EpochUse
 from services.mover.repository.probe import ProbeReport
 
 _KINDS = {
@@ -32,6 +33,12 @@ def new_key(request: repository_pb2.AddRepositoryKeyRequest) -> Secret | None:
             hint="Ask for a recovery key alone, or for a passphrase.",
         )
     return None if request.recovery else Secret(request.passphrase)
+
+
+def epoch_to_proto(use: EpochUse) -> repository_pb2.RepositoryEpoch:
+    return repository_pb2.RepositoryEpoch(
+        epoch=use.epoch, pack_count=use.packs, pack_bytes=use.pack_bytes, current=use.current
+    )
 
 
 def report_to_proto(report: ProbeReport) -> repository_pb2.ProbeRepositoryResponse:

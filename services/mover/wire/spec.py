@@ -87,7 +87,9 @@ def spec_to_proto(spec: Spec) -> transfer_pb2.TransferSpec:
             return transfer_pb2.TransferSpec(rebuild=rebuild)
         case Prune():
             prune = transfer_pb2.PruneSpec(
-                repository=repository_name(spec.repository_id), dry_run=spec.dry_run
+                repository=repository_name(spec.repository_id),
+                dry_run=spec.dry_run,
+                retire_through_epoch=spec.retire_through,
             )
             if spec.grace is not None:
                 prune.grace_duration.FromTimedelta(spec.grace)
@@ -132,7 +134,8 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
         case "prune":
             told = spec.prune.HasField("grace_duration")
             grace = duration_from_proto(spec.prune.grace_duration) if told else None
-            return Prune(repository_id(spec.prune.repository), spec.prune.dry_run, grace)
+            prune = spec.prune
+            return Prune(repository_id(prune.repository), prune.dry_run, grace, prune.retire_through_epoch)
         case "copy":
             return copy_from_proto(spec.copy)
     raise InvalidInput(

@@ -116,6 +116,8 @@ def pruned_to_proto(pruned: Pruned) -> transfer_pb2.PruneResult:
         locked_pack_count=pruned.locked_packs,
         locked_bytes=pruned.locked_bytes,
         locked_until_time=time_to_proto(pruned.locked_until),
+        retired_epochs=pruned.retired_epochs,
+        old_epoch_pack_count=pruned.old_epoch_packs,
     )
 
 
@@ -134,4 +136,6 @@ def pruned_from_proto(pruned: transfer_pb2.PruneResult) -> Pruned:
         locked_until=(
             pruned.locked_until_time.ToDatetime(UTC) if pruned.HasField("locked_until_time") else None
         ),
+        retired_epochs=tuple(pruned.retired_epochs),
+        old_epoch_packs=pruned.old_epoch_pack_count,
     )

@@ -1343,3 +1343,153 @@ class DayStatistics(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DayStatistics: _TypeAlias = DayStatistics  # noqa: Y015
+
+@_typing.final
+class RepositoryEpoch(_message.Message):
+    """An epoch: the packs that are sealed with one data key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    PACK_COUNT_FIELD_NUMBER: _builtins.int
+    PACK_BYTES_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """Its number, from 1."""
+    pack_count: _builtins.int
+    """Packs sealed with its key."""
+    pack_bytes: _builtins.int
+    """Their bytes."""
+    current: _builtins.bool
+    """Whether new packs are."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        pack_count: _builtins.int = ...,
+        pack_bytes: _builtins.int = ...,
+        current: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "epoch", b"epoch", "pack_bytes", b"pack_bytes", "pack_count", b"pack_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepositoryEpoch: _TypeAlias = RepositoryEpoch  # noqa: Y015
+
+@_typing.final
+class RotateRepositoryKeyRequest(_message.Message):
+    """Request of RotateRepositoryKey."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateRepositoryKeyRequest: _TypeAlias = RotateRepositoryKeyRequest  # noqa: Y015
+
+@_typing.final
+class RotateRepositoryKeyResponse(_message.Message):
+    """Response of RotateRepositoryKey."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The epoch that was started."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotateRepositoryKeyResponse: _TypeAlias = RotateRepositoryKeyResponse  # noqa: Y015
+
+@_typing.final
+class ListRepositoryEpochsRequest(_message.Message):
+    """Request of ListRepositoryEpochs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRepositoryEpochsRequest: _TypeAlias = ListRepositoryEpochsRequest  # noqa: Y015
+
+@_typing.final
+class ListRepositoryEpochsResponse(_message.Message):
+    """Response of ListRepositoryEpochs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def epochs(self) -> _containers.RepeatedCompositeFieldContainer[Global___RepositoryEpoch]:
+        """The epochs, in order."""
+
+    def __init__(
+        self,
+        *,
+        epochs: _abc.Iterable[Global___RepositoryEpoch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epochs", b"epochs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRepositoryEpochsResponse: _TypeAlias = ListRepositoryEpochsResponse  # noqa: Y015
+
+@_typing.final
+class RetireRepositoryEpochsRequest(_message.Message):
+    """Request of RetireRepositoryEpochs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    THROUGH_EPOCH_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    through_epoch: _builtins.int
+    """The newest epoch to retire, with all before it; 0 takes the one before the current one."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        through_epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "through_epoch", b"through_epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetireRepositoryEpochsRequest: _TypeAlias = RetireRepositoryEpochsRequest  # noqa: Y015

@@ -127,6 +127,21 @@ class RepositoryServiceStub:
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyResponse.FromString,
                 _registered_method=True)
+        self.RotateRepositoryKey = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/RotateRepositoryKey',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RotateRepositoryKeyRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RotateRepositoryKeyResponse.FromString,
+                _registered_method=True)
+        self.ListRepositoryEpochs = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/ListRepositoryEpochs',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryEpochsRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryEpochsResponse.FromString,
+                _registered_method=True)
+        self.RetireRepositoryEpochs = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/RetireRepositoryEpochs',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RetireRepositoryEpochsRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
+                _registered_method=True)
 
 
 class RepositoryServiceServicer:
@@ -259,6 +274,27 @@ class RepositoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateRepositoryKey(self, request, context):
+        """Starts an epoch: packs of later backups are sealed with a new data key, older ones stay readable.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRepositoryEpochs(self, request, context):
+        """Lists the epochs of data keys, and what is sealed with each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetireRepositoryEpochs(self, request, context):
+        """Starts storing again what is sealed with old data keys, which are removed when nothing is; follow the transfer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RepositoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -351,6 +387,21 @@ def add_RepositoryServiceServicer_to_server(servicer, server):
                     servicer.RemoveRepositoryKey,
                     request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyRequest.FromString,
                     response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyResponse.SerializeToString,
+            ),
+            'RotateRepositoryKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateRepositoryKey,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RotateRepositoryKeyRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RotateRepositoryKeyResponse.SerializeToString,
+            ),
+            'ListRepositoryEpochs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRepositoryEpochs,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryEpochsRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryEpochsResponse.SerializeToString,
+            ),
+            'RetireRepositoryEpochs': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireRepositoryEpochs,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.RetireRepositoryEpochsRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -840,6 +891,87 @@ class RepositoryService:
             '/xenkeep.mover.v1.RepositoryService/RemoveRepositoryKey',
             xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyRequest.SerializeToString,
             xenkeep_dot_mover_dot_v1_dot_repository__pb2.RemoveRepositoryKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateRepositoryKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/RotateRepositoryKey',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.RotateRepositoryKeyRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.RotateRepositoryKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRepositoryEpochs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/ListRepositoryEpochs',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryEpochsRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.ListRepositoryEpochsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireRepositoryEpochs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/RetireRepositoryEpochs',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.RetireRepositoryEpochsRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
             options,
             channel_credentials,
             insecure,

@@ -71,6 +71,12 @@ class RepositoryServiceStub:
     """Lets another passphrase or recovery key open a repository; proven by opening it."""
     RemoveRepositoryKey: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RemoveRepositoryKeyRequest, _repository_pb2.RemoveRepositoryKeyResponse]
     """Makes a key useless. Two are left at least, and the one this site's movers open the repository with."""
+    RotateRepositoryKey: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RotateRepositoryKeyRequest, _repository_pb2.RotateRepositoryKeyResponse]
+    """Starts an epoch: packs of later backups are sealed with a new data key, older ones stay readable."""
+    ListRepositoryEpochs: _grpc.UnaryUnaryMultiCallable[_repository_pb2.ListRepositoryEpochsRequest, _repository_pb2.ListRepositoryEpochsResponse]
+    """Lists the epochs of data keys, and what is sealed with each."""
+    RetireRepositoryEpochs: _grpc.UnaryUnaryMultiCallable[_repository_pb2.RetireRepositoryEpochsRequest, _transfer_pb2.Transfer]
+    """Starts storing again what is sealed with old data keys, which are removed when nothing is; follow the transfer."""
 
 @_typing.type_check_only
 class RepositoryServiceAsyncStub(RepositoryServiceStub):
@@ -113,6 +119,12 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     """Lets another passphrase or recovery key open a repository; proven by opening it."""
     RemoveRepositoryKey: _aio.UnaryUnaryMultiCallable[_repository_pb2.RemoveRepositoryKeyRequest, _repository_pb2.RemoveRepositoryKeyResponse]  # type: ignore[assignment]
     """Makes a key useless. Two are left at least, and the one this site's movers open the repository with."""
+    RotateRepositoryKey: _aio.UnaryUnaryMultiCallable[_repository_pb2.RotateRepositoryKeyRequest, _repository_pb2.RotateRepositoryKeyResponse]  # type: ignore[assignment]
+    """Starts an epoch: packs of later backups are sealed with a new data key, older ones stay readable."""
+    ListRepositoryEpochs: _aio.UnaryUnaryMultiCallable[_repository_pb2.ListRepositoryEpochsRequest, _repository_pb2.ListRepositoryEpochsResponse]  # type: ignore[assignment]
+    """Lists the epochs of data keys, and what is sealed with each."""
+    RetireRepositoryEpochs: _aio.UnaryUnaryMultiCallable[_repository_pb2.RetireRepositoryEpochsRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
+    """Starts storing again what is sealed with old data keys, which are removed when nothing is; follow the transfer."""
 
 class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Repositories this site's movers can reach."""
@@ -260,5 +272,29 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_repository_pb2.RemoveRepositoryKeyResponse, _abc.Awaitable[_repository_pb2.RemoveRepositoryKeyResponse]]:
         """Makes a key useless. Two are left at least, and the one this site's movers open the repository with."""
+
+    @_abc_1.abstractmethod
+    def RotateRepositoryKey(
+        self,
+        request: _repository_pb2.RotateRepositoryKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.RotateRepositoryKeyResponse, _abc.Awaitable[_repository_pb2.RotateRepositoryKeyResponse]]:
+        """Starts an epoch: packs of later backups are sealed with a new data key, older ones stay readable."""
+
+    @_abc_1.abstractmethod
+    def ListRepositoryEpochs(
+        self,
+        request: _repository_pb2.ListRepositoryEpochsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_repository_pb2.ListRepositoryEpochsResponse, _abc.Awaitable[_repository_pb2.ListRepositoryEpochsResponse]]:
+        """Lists the epochs of data keys, and what is sealed with each."""
+
+    @_abc_1.abstractmethod
+    def RetireRepositoryEpochs(
+        self,
+        request: _repository_pb2.RetireRepositoryEpochsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_transfer_pb2.Transfer, _abc.Awaitable[_transfer_pb2.Transfer]]:
+        """Starts storing again what is sealed with old data keys, which are removed when nothing is; follow the transfer."""
 
 def add_RepositoryServiceServicer_to_server(servicer: RepositoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -443,10 +443,13 @@ class PruneSpec(_message.Message):
     REPOSITORY_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     GRACE_DURATION_FIELD_NUMBER: _builtins.int
+    RETIRE_THROUGH_EPOCH_FIELD_NUMBER: _builtins.int
     repository: _builtins.str
     """`repositories/{repository}`."""
     dry_run: _builtins.bool
     """Only find out what would be deleted."""
+    retire_through_epoch: _builtins.int
+    """Store again, under the current data key, what is sealed with those of epochs up to this one; 0 for none."""
     @_builtins.property
     def grace_duration(self) -> _duration_pb2.Duration:
         """How long deleted points stay in the trash; unset takes the mover's setting."""
@@ -457,10 +460,11 @@ class PruneSpec(_message.Message):
         repository: _builtins.str = ...,
         dry_run: _builtins.bool = ...,
         grace_duration: _duration_pb2.Duration | None = ...,
+        retire_through_epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["grace_duration", b"grace_duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "grace_duration", b"grace_duration", "repository", b"repository"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "grace_duration", b"grace_duration", "repository", b"repository", "retire_through_epoch", b"retire_through_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -747,6 +751,8 @@ class PruneResult(_message.Message):
     LOCKED_PACK_COUNT_FIELD_NUMBER: _builtins.int
     LOCKED_BYTES_FIELD_NUMBER: _builtins.int
     LOCKED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    RETIRED_EPOCHS_FIELD_NUMBER: _builtins.int
+    OLD_EPOCH_PACK_COUNT_FIELD_NUMBER: _builtins.int
     deleted_pack_count: _builtins.int
     """Packs deleted."""
     deleted_bytes: _builtins.int
@@ -761,6 +767,8 @@ class PruneResult(_message.Message):
     """Packs that would be deleted or stored again, and that nobody may delete yet: the store has locked them."""
     locked_bytes: _builtins.int
     """Their bytes."""
+    old_epoch_pack_count: _builtins.int
+    """Packs that are still sealed with data keys to be retired: another prune goes on."""
     @_builtins.property
     def waiting_point_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """UUIDs of the restore points those backups make."""
@@ -777,6 +785,10 @@ class PruneResult(_message.Message):
     def locked_until_time(self) -> _timestamp_pb2.Timestamp:
         """Until when the last of them is locked; unset when none is."""
 
+    @_builtins.property
+    def retired_epochs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Epochs whose data keys seal nothing any more and were removed."""
+
     def __init__(
         self,
         *,
@@ -791,10 +803,12 @@ class PruneResult(_message.Message):
         locked_pack_count: _builtins.int = ...,
         locked_bytes: _builtins.int = ...,
         locked_until_time: _timestamp_pb2.Timestamp | None = ...,
+        retired_epochs: _abc.Iterable[_builtins.int] | None = ...,
+        old_epoch_pack_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["locked_until_time", b"locked_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_bytes", b"deleted_bytes", "deleted_pack_count", b"deleted_pack_count", "locked_bytes", b"locked_bytes", "locked_pack_count", b"locked_pack_count", "locked_until_time", b"locked_until_time", "purged_point_ids", b"purged_point_ids", "repacked_pack_count", b"repacked_pack_count", "revoked_point_ids", b"revoked_point_ids", "stored_bytes", b"stored_bytes", "waiting_pack_count", b"waiting_pack_count", "waiting_point_ids", b"waiting_point_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted_bytes", b"deleted_bytes", "deleted_pack_count", b"deleted_pack_count", "locked_bytes", b"locked_bytes", "locked_pack_count", b"locked_pack_count", "locked_until_time", b"locked_until_time", "old_epoch_pack_count", b"old_epoch_pack_count", "purged_point_ids", b"purged_point_ids", "repacked_pack_count", b"repacked_pack_count", "retired_epochs", b"retired_epochs", "revoked_point_ids", b"revoked_point_ids", "stored_bytes", b"stored_bytes", "waiting_pack_count", b"waiting_pack_count", "waiting_point_ids", b"waiting_point_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

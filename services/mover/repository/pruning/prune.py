@@ -23,6 +23,7 @@ from services.mover.repository.pruning.liveset import LiveSet
 from services.mover.repository.pruning.marking import Marker, mark_points
 from services.mover.repository.pruning.repacking import repack
 from services.mover.repository.pruning.report import WEEK_SECONDS, PruneListener, PruneOptions, PruneReport
+from services.mover.repository.pruning.retiring import require_retirable, retire
 from services.mover.repository.pruning.settling import Settling
 from services.mover.repository.pruning.sweeping import Sweep
 from services.mover.repository.request import BackupOptions
@@ -55,6 +56,8 @@ class Prune:
         raises; what is planned by then is carried out by the next run.
         """
         context, report = self._context, self.report
+        if self._options.retire_through:
+            require_retirable(context, self._options.retire_through)
         self._tell("emptying the trash")
         oldest = context.time.now() - timedelta(seconds=self._options.grace_seconds)
         if not self._options.dry_run:
@@ -83,6 +86,8 @@ class Prune:
         unused += self._deletable(self._judge_strangers(census, plans), [])[0]
         self._carry_out([*plans.readable, *self._plan(unused)], census.ghosts)
         self._repack(sparse)
+        if self._options.retire_through:
+            retire(context, self._options.retire_through, report)
         report.revoked_points = tuple(self._settling.revoked)
         load_ballast(context)
         return report
@@ -173,10 +178,10 @@ class Prune:
         yield from census.damaged
         moved = 0
         for use in census.sparse:
-            moved += use.kept_bytes
-            if use.share >= self._options.repack_below or moved > self._options.repack_bytes:
-                return
-            yield use
+            wanted = use.share < self._options.repack_below or use.pack.epoch <= self._options.retire_through
+            moved += use.kept_bytes if wanted else 0
+            if wanted and moved <= self._options.repack_bytes:
+                yield use
 
     def _judge_strangers(self, census: Census, plans: Plans) -> list[PackInfo]:
         """Packs in no index segment: those with needed blobs are indexed, the rest goes.

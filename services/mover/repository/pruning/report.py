@@ -12,14 +12,16 @@ class PruneOptions:
     """``grace_seconds``: how long deleted points stay in the trash.
 
     Packs of which less than ``repack_below`` is needed are stored again, at most ``repack_bytes`` in a
-    prune. A writer that does not move for ``patience_seconds`` while it is watched is taken for dead; 0 does
-    not watch. ``workers`` packs are deleted at once.
+    prune; packs of epochs up to ``retire_through`` are, however full they are. A writer that does not move
+    for ``patience_seconds`` while it is watched is taken for dead; 0 does not watch. ``workers`` packs are
+    deleted at once.
     """
 
     dry_run: bool = False
     grace_seconds: float = WEEK_SECONDS
     repack_below: float = 0.5
     repack_bytes: int = 16 << 30
+    retire_through: int = 0
     patience_seconds: float = 900.0
     workers: int = 4
 
@@ -46,6 +48,9 @@ class PruneReport:
     locked_packs: int = 0
     locked_bytes: int = 0
     locked_until: datetime | None = None
+    retired_epochs: tuple[int, ...] = ()
+    old_epoch_packs: int = 0
+    """Packs that are still sealed with keys to be retired: another prune goes on."""
     notices: list[tuple[str, str]] = field(default_factory=list)
 
     def keep_locked(self, size: int, until: datetime) -> None:

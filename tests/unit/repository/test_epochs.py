@@ -1,0 +1,127 @@
+"""Data keys: a new one seals what comes, an old one is retired when nothing is sealed with it any more."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.chassis.errors import FailedPrecondition
+from services.mover.repository import PruneOptions, PruneReport
+from services.mover.repository.format.epoch import EpochRecord
+from services.mover.repository.format.names import PACKS
+from services.mover.repository.format.pack import HEADER_BYTES, PackHeader
+from services.mover.repository.keys import KeyRing
+from tests.unit.repository.test_prune import Place
+from tests.unit.repository.world import BLOCK, MIB, OPTIONS, add_disk, back_up, noise, overwritten, restored
+
+A = noise(4 * MIB, 1)
+B = overwritten(A, {BLOCK: noise(BLOCK, 2)})
+
+
+def retire(place: Place, through: int, **more: object) -> PruneReport:
+    options = PruneOptions(grace_seconds=0, patience_seconds=0, retire_through=through, **more)  # type: ignore[arg-type]
+    return place.repository.prune(options)
+
+
+def epochs_of_packs(place: Place) -> set[int]:
+    headers = (place.store.objects[name][:HEADER_BYTES] for name in place.names(PACKS))
+    return {EpochRecord.decode(PackHeader.decode(each, "pack").epoch_record).epoch for each in headers}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A chain, all of it sealed with the first key."""
+    place = Place(tmp_path)
+    with place.repository as repository:
+        back_up(repository, "a", A)
+        back_up(repository, "b", B, base="a", changed=[(BLOCK, BLOCK)])
+        yield place
+
+
+def test_after_a_rotation_new_packs_have_another_key_and_old_ones_are_read(place: Place) -> None:
+    with place.elsewhere() as other:
+        assert 2 == place.repository.keys.start_epoch()
+        before = place.names(PACKS)
+        back_up(other, "c", noise(MIB, 5))  # a mover that had it open all the time
+    new = place.names(PACKS) - before
+    assert {1, 2} == epochs_of_packs(place)
+    uses = place.repository.keys.epochs()
+    assert [(1, len(before), False), (2, len(new), True)] == [
+        (use.epoch, use.packs, use.current) for use in uses
+    ]
+    assert sum(len(place.store.objects[name]) for name in new) == uses[1].pack_bytes
+    assert (restored(place.repository, "a"), restored(place.repository, "b")) == (A, B)
+
+
+def test_after_a_retirement_nothing_is_sealed_with_the_old_key(place: Place) -> None:
+    place.repository.keys.start_epoch()
+    old = place.names(PACKS)
+    report = retire(place, 1)
+    assert ((1,), 0) == (report.retired_epochs, report.old_epoch_packs)
+    assert len(old) == report.repacked_packs
+    assert {2} == epochs_of_packs(place)
+    assert not place.names(PACKS) & old
+    assert {"epochs/00000002"} == place.names("epochs/")
+    assert [(2, True)] == [(use.epoch, use.current) for use in place.repository.keys.epochs()]
+    with place.elsewhere() as other:
+        for repository in (place.repository, other):
+            assert (restored(repository, "a"), restored(repository, "b")) == (A, B)
+            assert repository.verify(full=True).findings == ()
+        assert 0 == back_up(other, "c", B, base="b", changed=[]).statistics["new_bytes"]
+
+
+def test_a_large_retirement_goes_on_with_the_next_prune(place: Place) -> None:
+    place.repository.keys.start_epoch()
+    before = place.repository.keys.epochs()[0].packs
+    first = retire(place, 1, repack_bytes=2 * MIB)
+    assert 0 < first.old_epoch_packs < before
+    assert () == first.retired_epochs and "epochs/00000001" in place.names("epochs/")
+    while not (report := retire(place, 1, repack_bytes=2 * MIB)).retired_epochs:
+        assert report.repacked_packs > 0
+    assert {2} == epochs_of_packs(place)
+    assert (restored(place.repository, "a"), restored(place.repository, "b")) == (A, B)
+
+
+@pytest.mark.parametrize("through", [1, 2, 99])
+def test_the_key_that_new_packs_have_is_not_retired(place: Place, through: int) -> None:
+    before = dict(place.store.objects)
+    with pytest.raises(FailedPrecondition, match="cannot be retired"):
+        retire(place, through)
+    assert before == place.store.objects
+
+
+def test_while_a_backup_that_began_before_the_rotation_runs_its_key_stays(place: Place) -> None:
+    with place.elsewhere() as other, other.begin_backup("c", options=OPTIONS) as session:
+        place.repository.keys.start_epoch()
+        add_disk(session, noise(MIB, 7))
+
+        def listener(activity: str, total: int, done: int) -> None:
+            session._lease.beat()
+
+        options = PruneOptions(grace_seconds=0, patience_seconds=3600, retire_through=1)
+        report = place.repository.prune(options, listener=listener)
+        assert () == report.retired_epochs
+        assert "epochs/00000001" in place.names("epochs/")
+        session.abort()
+    assert (1,) == retire(place, 1).retired_epochs
+    assert {2} == epochs_of_packs(place)
+
+
+def test_the_keys_of_a_closed_repository_are_overwritten(place: Place) -> None:
+    with place.elsewhere() as repository:
+        keys = repository._context.keys
+        restored(repository, "a")
+        kept = [keys._root, *keys._data_keys.values()]
+        assert len(kept) > 1 and all(any(key) for key in kept)
+    assert all(not any(key) for key in kept), "the very bytes are zero"
+    assert {} == keys._data_keys and {} == keys.id_keys
+    with pytest.raises(FailedPrecondition, match="was closed"):
+        repository.get_point("a")
+
+
+def test_a_key_ring_forgets_one_key(place: Place) -> None:
+    ring: KeyRing = place.repository._context.keys
+    key = ring._data_keys[1]
+    ring.forget(1)
+    assert ring.data_key(1) is None and not any(key)
+    assert restored(place.repository, "a") == A, "learnt again from the packs"

@@ -20,15 +20,23 @@ MIB = 1024 * 1024
 
 _networks = itertools.count(os.getpid())
 
+TESLA: dict[str, Any] = {
+    "name": "Tesla T4",
+    "device": "10de/1eb8",
+    "types": [{"name": "GRID T4-2Q", "capacity": 8}, {"name": "GRID T4-8Q", "capacity": 2}],
+}
+
 
 @dataclass
 class SimulatedPool:
-    """``start`` returns when all hosts answer; ``control`` commands what befalls them."""
+    """``start`` returns when all hosts answer; ``control`` commands what befalls them. Every host has
+    ``gpus``."""
 
     directory: Path
     hosts: int = 3
     vms: list[dict[str, Any]] = field(default_factory=list)
     users: list[dict[str, str]] = field(default_factory=list)
+    gpus: list[dict[str, Any]] = field(default_factory=list)
     overrides: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -50,7 +58,10 @@ class SimulatedPool:
             "nbd_port": _free_port(f"{self._net}.11"),
             "control_socket": str(self.socket),
             "users": [{"name": "root", "password": PASSWORD}, *self.users],
-            "hosts": [{"name": f"host{i}", "address": f"{self._net}.{11 + i}"} for i in range(self.hosts)],
+            "hosts": [
+                {"name": f"host{i}", "address": f"{self._net}.{11 + i}", "gpus": self.gpus}
+                for i in range(self.hosts)
+            ],
             "storage": [
                 {"name": "Shared storage"},
                 {"name": "Plain storage", "type": "linstor"},

@@ -70,8 +70,8 @@ def destroy_record(call: Call, ref: str) -> None:
     vm = db.row("VM", ref)
     for child in list(vm["children"]):
         db.set("VM", child, "parent", vm["parent"])
-    for cls, field in (("VBD", "VBDs"), ("VIF", "VIFs"), ("VTPM", "VTPMs"), ("console", "consoles")):
-        for device in list(vm[field]):
+    for cls in ("VBD", "VIF", "VGPU", "VTPM", "console"):
+        for device in list(vm[f"{cls}s"]):
             vdi = db.row(cls, device)["VDI"] if cls == "VBD" else NULL_REF
             db.delete(cls, device)
             call.pool.tpm_contents.pop(device, None)

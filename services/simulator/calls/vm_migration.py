@@ -9,7 +9,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, placement, remote_pool
+from services.simulator.pool import allowed_operations, domains, gpus, placement, remote_pool
 from services.simulator.pool.operations import vm_operation
 
 Map = dict[str, str]
@@ -86,6 +86,7 @@ async def migrate_send(
         source = vm["resident_on"]
         if source not in (NULL_REF, dest["host"]):
             db.set("VM", vm_ref, "resident_on", dest["host"])
+            gpus.move(db, dest["host"], vm)
             tell_of_migration(call, vm_ref, source, dest["host"])
         elif source == NULL_REF:
             db.set("VM", vm_ref, "affinity", dest["host"])
@@ -104,6 +105,7 @@ def _plan(call: Call, vm: Row, dest: Map, vdi_map: Map, vif_map: Map, options: M
     if vm["power_state"] in ("Running", "Paused") and host != vm["resident_on"]:
         placement.check_host(call.pool, host)
         placement.check_memory(call.pool, host, vm)
+        gpus.check(call.db, host, vm)
     moves: Map = {}
     for vbd, vdi in domains.disks_in_use(call.pool, vm):
         target = call.db.row("SR", vdi_map[vdi.ref]).ref if vdi.ref in vdi_map else vdi["SR"]

@@ -192,8 +192,8 @@ async def _replace_devices(call: Call, source: Row, vm_ref: str) -> None:
     disks = await copy_disks(call, source, "clone", _clone, frozenset())
     vm = db.row("VM", vm_ref)
     old_disks = {disk.ref for vbd, disk in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"}
-    for cls, refs in (("VBD", vm["VBDs"]), ("VIF", vm["VIFs"]), ("VTPM", vm.get("VTPMs", []))):
-        for ref in list(refs):
+    for cls in ("VBD", "VIF", "VGPU", "VTPM"):
+        for ref in list(vm.get(f"{cls}s", [])):
             db.delete(cls, ref)
             call.pool.tpm_contents.pop(ref, None)
     for vbd_ref, clone in disks.items():

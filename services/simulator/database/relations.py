@@ -36,6 +36,12 @@ RELATIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("tunnel", "access_PIF"): ("PIF", "tunnel_access_PIF_of"),
     ("tunnel", "transport_PIF"): ("PIF", "tunnel_transport_PIF_of"),
     ("VGPU", "VM"): ("VM", "VGPUs"),
+    ("VGPU", "GPU_group"): ("GPU_group", "VGPUs"),
+    ("VGPU", "type"): ("VGPU_type", "VGPUs"),
+    ("VGPU", "resident_on"): ("PGPU", "resident_VGPUs"),
+    ("PGPU", "GPU_group"): ("GPU_group", "PGPUs"),
+    ("PGPU", "host"): ("host", "PGPUs"),
+    ("PCI", "host"): ("host", "PCIs"),
     ("session", "parent"): ("session", "tasks"),
 }
 """(class, reference field) to (class, set field). The last one never holds anything: no session has a

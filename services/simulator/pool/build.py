@@ -8,6 +8,7 @@ from services.chassis.ids import IdSource
 from services.simulator.model.defaults import NULL_REF
 from services.simulator.model.releases import toolstack
 from services.simulator.model.schema import Model
+from services.simulator.pool.build_gpus import add_gpus
 from services.simulator.pool.build_storage import add_storage
 from services.simulator.pool.build_vms import add_templates, add_vms
 from services.simulator.pool.certificates import HostCertificate, make_certificate
@@ -133,6 +134,7 @@ def add_host(
         _add_usb(pool, ref, place, description)
     for device, network in enumerate(networks):
         _add_pif(pool, ref, network, facts.address, device, number)
+    add_gpus(pool, ref, facts.gpus)
     _add_control_domain(pool, ref, facts)
     return ref
 

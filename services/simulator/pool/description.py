@@ -19,6 +19,27 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class GpuTypeDescription(_Part):
+    """A kind of virtual GPU: ``capacity`` of it fit on one processor. ``vendor`` is the processor's."""
+
+    name: str
+    vendor: str | None = None
+    capacity: int = Field(1, ge=1)
+    framebuffer_bytes: int = 0
+    implementation: Literal["passthrough", "nvidia", "nvidia_sriov", "gvt_g", "mxgpu"] = "nvidia"
+
+
+class GpuDescription(_Part):
+    """``device`` as PCI has it, vendor and device: processors of the same one are a group. VMs with virtual
+    GPUs on it migrate only with ``compatibility_metadata`` and the licence."""
+
+    name: str
+    device: str = Field(pattern=r"^[0-9a-f]{4}/[0-9a-f]{4}$")
+    vendor: str = "NVIDIA Corporation"
+    types: list[GpuTypeDescription] = []
+    compatibility_metadata: dict[str, str] = {}
+
+
 class HostDescription(_Part):
     """``address`` is an IP address of this machine, one per host (``127.0.0.11``): clients find members by
     it. ``usb_devices`` are descriptions of what is plugged in.
@@ -29,6 +50,7 @@ class HostDescription(_Part):
     memory_bytes: int = 32 * GIB
     cpus: int = 8
     usb_devices: list[str] = []
+    gpus: list[GpuDescription] = []
 
 
 class NetworkDescription(_Part):

@@ -8,7 +8,7 @@ from typing import Any
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations
+from services.simulator.pool import allowed_operations, gpus
 from services.simulator.pool.facts import BIOS_STRINGS
 from services.simulator.pool.pool import Guest, Pool, disk_work
 from services.simulator.wire.datetimes import EPOCH
@@ -59,12 +59,14 @@ def free_memory(pool: Pool, host: str) -> int:
 
 
 def possible_hosts(pool: Pool, vm: Row) -> list[str]:
-    """Live, enabled hosts that see all the VM's SRs, affinity first, then the one with most free memory."""
+    """Live, enabled hosts that see all the VM's SRs and have its GPUs, affinity first, then the one with
+    most free memory."""
     srs = {vdi["SR"] for _, vdi in disks_in_use(pool, vm)}
     hosts = [
         host.ref for host in pool.hosts.values() if host.alive and pool.db.row("host", host.ref)["enabled"]
     ]
     seeing = [host for host in hosts if all(sees(pool, host, sr) for sr in srs)]
+    seeing = [host for host in seeing if gpus.fits(pool.db, host, vm)]
     return sorted(seeing, key=lambda host: (host != vm["affinity"], -free_memory(pool, host)))
 
 
@@ -75,7 +77,10 @@ def sees(pool: Pool, host: str, sr: str) -> bool:
 
 
 def choose_host(pool: Pool, vm: Row) -> str:
-    """Raises ``NO_HOSTS_AVAILABLE`` or ``HOST_NOT_ENOUGH_FREE_MEMORY``."""
+    """Raises ``NO_HOSTS_AVAILABLE``, ``HOST_NOT_ENOUGH_FREE_MEMORY``, or why no processor takes the VM's
+    first GPU."""
+    for vgpu in gpus.of_vm(pool.db, vm)[:1]:
+        gpus.group_capacity(pool.db, vgpu["GPU_group"], vgpu["type"])
     hosts = possible_hosts(pool, vm)
     if not hosts:
         raise XapiFailure("NO_HOSTS_AVAILABLE")
@@ -203,6 +208,7 @@ async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") 
     )
     for usb in row.get("VUSBs", ()):
         pool.db.set("VUSB", usb, "currently_attached", True)
+    gpus.place(pool.db, host, row)
     for tpm in row.get("VTPMs", ()):
         pool.tpm_contents[tpm] = pool.tpm_contents.get(tpm) or _manufactured_tpm(pool)
     allowed_operations.refresh_vm(pool.db, vm)
@@ -222,6 +228,7 @@ async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
         pool.db.set("VIF", vif, "currently_attached", False)
     for usb in row.get("VUSBs", ()):
         pool.db.set("VUSB", usb, "currently_attached", False)
+    gpus.release(pool.db, row)
     if pool.db.find("VM_metrics", row["metrics"]) is not None:
         pool.db.update("VM_metrics", row["metrics"], memory_actual=0, state=[], last_updated=pool.now())
     pool.db.update(

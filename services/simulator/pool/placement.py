@@ -2,7 +2,7 @@
 
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import domains
+from services.simulator.pool import domains, gpus
 from services.simulator.pool.pool import Pool
 
 
@@ -11,6 +11,7 @@ def check(pool: Pool, host: str, vm: Row) -> None:
     check_host(pool, host)
     check_storage(pool, host, vm)
     check_networks(pool, host, vm)
+    gpus.check(pool.db, host, vm)
     check_memory(pool, host, vm)
 
 
@@ -47,9 +48,11 @@ def check_memory(pool: Pool, host: str, vm: Row) -> None:
 
 
 def check_agile(pool: Pool, vm: Row) -> None:
-    """Whether any host could run it. Raises ``HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED``,
-    ``HA_CONSTRAINT_VIOLATION_NETWORK_NOT_SHARED``.
+    """Whether any host could run it. Raises ``VM_HAS_VGPU``, ``HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED``,
+    ``HA_CONSTRAINT_VIOLATION_NETWORK_NOT_SHARED`` (xapi: ocaml/xapi/agility.ml).
     """
+    if vm["VGPUs"]:
+        raise XapiFailure("VM_HAS_VGPU", vm.ref)
     for _, vdi in domains.disks_in_use(pool, vm):
         if not pool.db.row("SR", vdi["SR"])["shared"]:
             raise XapiFailure("HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED", vdi["SR"])

@@ -4,6 +4,7 @@ from services.simulator.database.database import Database
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool import gpus
 
 _POWER_STATES = ("Halted", "Paused", "Suspended", "Running")
 _ANY = frozenset(_POWER_STATES)
@@ -84,6 +85,8 @@ CANNOT_SUSPEND = "data-cant-suspend-reason"
 QUIESCED = "snapshot_with_quiesce"
 _NOT_WITH_USB = frozenset({"snapshot", "checkpoint", "suspend", "pool_migrate", "migrate_send"})
 """What a device of its host keeps a VM from."""
+_MOVING = frozenset({"pool_migrate", "migrate_send", "suspend", "checkpoint"})
+"""What a VM with virtual GPUs can do only if they can."""
 _TOGETHER = (frozenset({"clone", "copy", "export"}), frozenset({"snapshot", "checkpoint", QUIESCED}))
 _CANCELS_OTHERS = frozenset({"hard_shutdown"})
 
@@ -114,6 +117,8 @@ def check(db: Database, vm: Row, operation: str, task: str = NULL_REF) -> None:
         raise XapiFailure("VM_HAS_VUSBS", vm.ref)
     if vm["is_control_domain"] and operation not in _OF_CONTROL_DOMAINS:
         raise XapiFailure("OPERATION_NOT_ALLOWED", "This operation is not allowed on a control domain")
+    if operation in _MOVING and vm["VGPUs"] and not gpus.movable(db, gpus.of_vm(db, vm)):
+        raise XapiFailure("VM_HAS_VGPU", vm.ref)
 
 
 def allowed(db: Database, vm: Row) -> list[str]:

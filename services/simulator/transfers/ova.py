@@ -11,10 +11,23 @@ from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool.pool import Pool
 from services.simulator.wire import xmlrpc
 
-CLASSES = ("host", "VM", "VM_guest_metrics", "VBD", "VIF", "network", "VDI", "SR", "VTPM")
+CLASSES = (
+    "host",
+    "VM",
+    "VM_guest_metrics",
+    "VBD",
+    "VIF",
+    "network",
+    "VDI",
+    "SR",
+    "VGPU_type",
+    "VGPU",
+    "GPU_group",
+    "VTPM",
+)
 """In this order; references to anything else become null."""
 EXPORT_VERSION = 2
-_OF_THE_POOL = {"network": "PIFs", "SR": "PBDs"}
+_OF_THE_POOL = {"network": "PIFs", "SR": "PBDs", "GPU_group": "PGPUs"}
 """Sets that mean something only in the pool of origin."""
 _BLANKED: dict[str, Any] = {"allowed_operations": [], "current_operations": {}}
 
@@ -93,6 +106,11 @@ def _collect(db: Database, vms: Iterable[Row], scope: Scope) -> list[Row]:
                 vif = add("VIF", ref)
                 if vif is not None:
                     add("network", vif["network"])
+            for ref in each["VGPUs"]:
+                vgpu = add("VGPU", ref)
+                if vgpu is not None:
+                    add("VGPU_type", vgpu["type"])
+                    add("GPU_group", vgpu["GPU_group"])
             for ref in each["VTPMs"]:
                 add("VTPM", ref)
             if scope.power_state and each["power_state"] == "Suspended":

@@ -9,8 +9,9 @@ from services.simulator.dispatch.arguments import Arguments
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool import allowed_operations, domains, vm_rules
 from services.simulator.pool.pool import Pool
+from services.simulator.transfers.gpus import RestoredGpus
 from services.simulator.transfers.ova import Exported
 
 _SETS_OF_OTHERS = frozenset(
@@ -46,6 +47,9 @@ class Wishes:
 class Disks(Protocol):
     """Where the disks of a restored VM are."""
 
+    may_make_gpu_groups: bool
+    """An import of whole VMs makes the groups it does not find, one of metadata alone does not."""
+
     def check(self, vdi: Exported, sr: Exported | None) -> None:
         """Raises when the disk is not to be had."""
 
@@ -55,6 +59,8 @@ class Disks(Protocol):
 
 class ExistingDisks:
     """Disks that are in the pool: ``mapped`` by uuid, others by SR and location (recorded)."""
+
+    may_make_gpu_groups = False
 
     def __init__(self, pool: Pool, mapped: dict[str, str], *, force: bool) -> None:
         self._pool = pool
@@ -93,11 +99,12 @@ class Restore:
         self._disks = disks
         self._wishes = wishes
         self._arguments = Arguments(pool.model)
+        self._gpus = RestoredGpus(pool, objects, disks.may_make_gpu_groups, keep_uuids=wishes.restore)
         self._made: dict[str, str] = {}
 
     def check(self) -> None:
-        """Raises ``VM_BAD_POWER_STATE``, ``VM_TO_IMPORT_IS_NOT_NEWER_VERSION``, ``DUPLICATE_MAC_SEED``,
-        and what the disks raise."""
+        """Raises ``VM_BAD_POWER_STATE``, what forbids to destroy a VM that is replaced,
+        ``VM_TO_IMPORT_IS_NOT_NEWER_VERSION``, ``DUPLICATE_MAC_SEED``, and what the disks and GPUs raise."""
         for vm in self._of("VM"):
             if self._wishes.restore:
                 self._check_present(vm)
@@ -105,6 +112,7 @@ class Restore:
             vdi = self._object("VDI", vbd.record["VDI"])
             if vdi is not None and vbd.record["type"] != "CD":
                 self._disks.check(vdi, self._object("SR", vdi.record["SR"]))
+        self._gpus.check()
         for tpm in self._of("VTPM"):
             self._check_tpm(tpm)
         for vm in self._of("VM"):
@@ -122,6 +130,7 @@ class Restore:
             self._make_vbd(vbd)
         for vif in self._of("VIF"):
             self._make_vif(vif)
+        self._gpus.make(self._made)
         for tpm in self._of("VTPM"):
             self._make_tpm(tpm)
         vms = [self._pool.db.row("VM", self._made[vm.id]) for vm in self._of("VM")]
@@ -150,6 +159,7 @@ class Restore:
         if present is not None:
             if present["power_state"] != "Halted":
                 raise XapiFailure("VM_BAD_POWER_STATE", present.ref, "halted", present["power_state"].lower())
+            vm_rules.check(db, present, "destroy", self._wishes.task)
             if present["version"] >= version and not self._wishes.force:
                 code = "VM_TO_IMPORT_IS_NOT_NEWER_VERSION"
                 raise XapiFailure(code, present.ref, str(present["version"]), str(version))
@@ -187,7 +197,7 @@ class Restore:
             "current_operations": {},
             "memory_target": values["memory_dynamic_max"],
             "version": values["version"] + 1 if self._wishes.restore else 0,
-            "generation_id": domains.generation_id(self._pool) if values["generation_id"] else "",
+            "generation_id": self._generation(values),
             "metrics": self._pool.create("VM_metrics", current_domain_type="unspecified"),
             "guest_metrics": self._make_guest_metrics(vm),
             "resident_on": NULL_REF,
@@ -205,6 +215,11 @@ class Restore:
             "platform": {"device-model": _DEVICE_MODEL, **values["platform"]},
         }
         self._made[vm.id] = self._pool.create("VM", **values)
+
+    def _generation(self, values: dict[str, Any]) -> str:
+        """A template is not going to be started, so it keeps its own."""
+        fresh = values["generation_id"] and not values["is_a_template"]
+        return domains.generation_id(self._pool) if fresh else str(values["generation_id"])
 
     def _link(self, vm: Exported) -> None:
         """Snapshots and parents, among the VMs of this export."""

@@ -27,6 +27,8 @@ from services.simulator.transfers.xva_reader import XvaReader
 class NewDisks:
     """Disks made for an import, by the id of their record. Fulfils ``restore.Disks``."""
 
+    may_make_gpu_groups = True
+
     def __init__(self) -> None:
         self.made: dict[str, str] = {}
 

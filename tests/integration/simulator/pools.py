@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,8 +33,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def describe(data_dir: Path, hosts: int = 1, **values: Any) -> PoolDescription:
+def describe(data_dir: Path, hosts: int | Sequence[HostDescription] = 1, **values: Any) -> PoolDescription:
     """``hosts`` hosts on 127.0.0.11 and up, and one VM with a disk unless ``vms`` says otherwise."""
+    plain = range(1, hosts + 1) if isinstance(hosts, int) else ()
     vm = VmDescription(name="web", host="host-1", disks=[DiskDescription(size_bytes=8 * MIB)])
     defaults: dict[str, Any] = {
         "data_dir": data_dir,
@@ -44,8 +45,9 @@ def describe(data_dir: Path, hosts: int = 1, **values: Any) -> PoolDescription:
         "users": [UserDescription(password=PASSWORD)],
         "hosts": [
             HostDescription(name=f"host-{number}", address=f"127.0.0.{10 + number}", cpus=1)
-            for number in range(1, hosts + 1)
-        ],
+            for number in plain
+        ]
+        or hosts,
         "vms": [vm],
         "refusal_delay_s": 0.01,
     }

@@ -49,7 +49,7 @@ class MemoryVm:
     """``disks`` by device. Snapshots of ours have ``source_id``, VMs being restored ``target_id``.
 
     ``reacts``: to a request to shut down; ``blocked_start``: why it does not start; ``quiesces``: the pool
-    can freeze it; ``image``: its suspend image, while it is suspended.
+    can freeze it; ``image``: its suspend image, while it is suspended; ``gpus``: types of its virtual GPUs.
     """
 
     vm_id: str
@@ -70,6 +70,7 @@ class MemoryVm:
     own_snapshots: tuple[OwnSnapshot, ...] = ()
     memory_obstacle: str = ""
     template: bool = False
+    gpus: tuple[str, ...] = ()
     domain_controller_hint: str = ""
     image: str = ""
     cpu: Cpu = field(default_factory=lambda: Cpu("GenuineIntel", ""))
@@ -98,6 +99,7 @@ class MemoryObjects:
         self.tracking = Tracking.SWITCHED_ON
         self.layered = True
         self.appliances: set[str] = set()
+        self.gpu_types: set[str] = set()
 
     def add_disk(self, name: str, size_bytes: int = 1024 * 1024) -> MemoryDisk:
         """A disk of somebody's."""

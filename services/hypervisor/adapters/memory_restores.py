@@ -11,6 +11,7 @@ from services.chassis.errors import (
 )
 from services.hypervisor.adapters.memory_objects import MemoryObjects, MemoryTicket, MemoryVm
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
+from services.hypervisor.domain.gpus import GpuFate, GpuObstacle, GpuType, SavedGpu
 from services.hypervisor.domain.memory import HostCpu
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.vm import PowerState
@@ -87,6 +88,7 @@ class MemoryRestores(MemoryObjects):
         *,
         keys: bool = True,
         memory: str = "",
+        without_gpus: Collection[str] = (),
     ) -> None:
         told = json.loads(archive)
         if original and original in self.vms and self.vms[original].power_state is not PowerState.HALTED:
@@ -100,6 +102,7 @@ class MemoryRestores(MemoryObjects):
             target_id=target_id,
             keys=told["keys"] if keys else "",
             template=told["template"],
+            gpus=tuple(gpu for gpu in told["gpus"] if gpu not in without_gpus),
             power_state=PowerState.SUSPENDED if memory else PowerState.HALTED,
             image=disks[memory] if memory else "",
         )
@@ -107,7 +110,14 @@ class MemoryRestores(MemoryObjects):
     def has_virtual_tpm(self, archive: bytes) -> bool:
         return bool(json.loads(archive)["keys"])
 
-    async def complete_vm(self, vm_id: str, archive: bytes, appliance_id: str) -> tuple[str, ...]:
+    async def gpu_obstacles(self, archive: bytes) -> tuple[GpuObstacle, ...]:
+        gpus = (each for each in json.loads(archive)["gpus"] if each not in self.gpu_types)
+        saved = (SavedGpu(each, "0", "GPUs", (), GpuType(each, "", each)) for each in gpus)
+        return tuple(GpuObstacle(gpu, GpuFate.LEFT_OUT, "the pool has none") for gpu in saved)
+
+    async def complete_vm(
+        self, vm_id: str, archive: bytes, appliance_id: str, without_gpus: Collection[str] = ()
+    ) -> tuple[str, ...]:
         vm, told = self._vm(vm_id), json.loads(archive)
         vm.blocked_operations = told["blocked_operations"]
         gone = bool(appliance_id) and appliance_id not in self.appliances

@@ -101,6 +101,7 @@ class MemorySnapshots(MemoryObjects):
             "macs": vm.macs,
             "keys": vm.keys,
             "template": vm.template,
+            "gpus": vm.gpus,
         }
         return json.dumps(told | {"blocked_operations": vm.blocked_operations}).encode()
 

@@ -10,7 +10,7 @@ import structlog
 
 from services.hypervisor.adapters import xapi_tags
 from services.hypervisor.adapters.xapi_errors import translating
-from services.hypervisor.adapters.xapi_objects import NULL, Record, XapiObjects
+from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.adapters.xapi_times import moment
 from services.hypervisor.domain.differences import Layers
@@ -61,13 +61,8 @@ class XapiBases:
 
     async def supersede(self, disks: Collection[str], lineage: str, source_id: str) -> None:
         """Removes older bases of the disks (references): all of the lineage, the oldest of others."""
-        found = [
-            (ref, vdi)
-            for ref, vdi in (await self._objects.snapshot_disks()).items()
-            if vdi["snapshot_of"] in disks and vdi["snapshot_of"] != NULL and is_base(vdi)
-        ]
         others = []
-        for ref, vdi in found:
+        for ref, vdi in await self._bases_of(disks):
             if _lineage(vdi) == lineage and xapi_tags.source_of(vdi) != source_id:
                 await self._objects.destroy_disk(ref)
             else:
@@ -75,6 +70,17 @@ class XapiBases:
         for ref, vdi in _too_many(others):
             _log.warning("a disk has bases of too many lineages: the oldest goes", base=vdi["uuid"])
             await self._objects.destroy_disk(ref)
+
+    async def _bases_of(self, disks: Collection[str]) -> list[tuple[str, Record]]:
+        """Asked of each disk: a pool has as many as all its disks together."""
+        bases = []
+        for disk in disks:
+            live = await self._objects.record("VDI", disk)
+            for ref in live["snapshots"] if live else ():
+                vdi = await self._objects.record("VDI", ref)
+                if vdi is not None and is_base(vdi):
+                    bases.append((str(ref), vdi))
+        return bases
 
     async def remove_orphans(self) -> int:
         """See ports.Leavings."""

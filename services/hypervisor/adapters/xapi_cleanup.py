@@ -8,6 +8,7 @@ from services.hypervisor.adapters import xapi_checkpoints, xapi_tags
 from services.hypervisor.adapters.xapi_bases import XapiBases, is_base
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
+from services.hypervisor.adapters.xapi_protection import XapiProtection
 from services.hypervisor.adapters.xapi_template_holders import holders
 from services.hypervisor.ports.leavings import Leftovers
 
@@ -17,32 +18,30 @@ _log = structlog.get_logger()
 class XapiCleanup:
     """Removals on one session."""
 
-    def __init__(self, objects: XapiObjects, bases: XapiBases, installation: str) -> None:
+    def __init__(
+        self, objects: XapiObjects, bases: XapiBases, protection: XapiProtection, installation: str
+    ) -> None:
         self._installation = installation
         self._objects = objects
         self._bases = bases
+        self._protection = protection
 
     async def remove_snapshot(
         self, source_id: str, keep_tracking: bool, lineage: str, with_data: Collection[str]
     ) -> None:
-        """See ports.Snapshots. Disks of a snapshot that was never tagged are found through it: first the
-        disks are gathered, then the snapshot goes, because its VBDs keep their data alive."""
+        """See ports.Snapshots. A snapshot that bears the name it was given leads to all of it, so that
+        closing costs the same in a pool of any size; without one everything is searched for our marks."""
         with translating(f"removing the snapshot of backup {source_id}"):
             for ref in await holders(self._objects, source_id):
                 # The pool waits for a snapshot of it that is being taken: it is found below.
                 await self._objects.destroy_vm(ref)
-            vms = await self._objects.snapshot_vms()
-            mine = {ref: vm for ref, vm in vms.items() if xapi_tags.source_of(vm) == source_id}
-            everything = await self._objects.snapshot_disks()
-            disks = {ref: vdi for ref, vdi in everything.items() if xapi_tags.source_of(vdi) == source_id}
-            for vm in mine.values():
-                disks |= {
-                    ref: vdi for _, ref, vdi in await self._objects.disks_of(vm) if vdi["is_a_snapshot"]
-                }
-                image = await xapi_checkpoints.image(self._objects, vm)
-                if image is not None and image[1]["is_a_snapshot"]:
-                    disks[image[0]] = image[1]
-            for ref in mine:
+            named = await self._objects.named("VM", xapi_tags.snapshot_name(source_id))
+            mine = {ref: vm for ref, vm in named.items() if xapi_tags.source_of(vm) == source_id}
+            disks: dict[str, Record] = {}
+            if not mine:
+                mine, disks = await self._searched(source_id)
+            disks |= await self._disks_through(mine)
+            for ref in mine:  # first, because its VBDs keep the disks' data alive
                 await self._objects.destroy_vm(ref)
             for ref, vdi in disks.items():
                 keep = lineage if keep_tracking else None
@@ -50,6 +49,29 @@ class XapiCleanup:
             if keep_tracking:
                 lives = {vdi["snapshot_of"] for vdi in disks.values()}
                 await self._bases.supersede(lives, lineage, source_id)
+
+    async def _searched(self, source_id: str) -> tuple[dict[str, Record], dict[str, Record]]:
+        """Snapshots and disks that bear our marks, whatever they are called now. Holders that somebody
+        renamed are removed."""
+        others = await self._objects.where("VM", 'field "is_a_snapshot"="false"')
+        for ref in [ref for ref, vm in others.items() if xapi_tags.holder_of(vm) == source_id]:
+            await self._objects.destroy_vm(ref)
+        vms = await self._objects.snapshot_vms()
+        disks = await self._objects.snapshot_disks()
+        return (
+            {ref: vm for ref, vm in vms.items() if xapi_tags.source_of(vm) == source_id},
+            {ref: vdi for ref, vdi in disks.items() if xapi_tags.source_of(vdi) == source_id},
+        )
+
+    async def _disks_through(self, snapshots: dict[str, Record]) -> dict[str, Record]:
+        """Those of the snapshots, also when they were never tagged."""
+        disks: dict[str, Record] = {}
+        for vm in snapshots.values():
+            disks |= {ref: vdi for _, ref, vdi in await self._objects.disks_of(vm) if vdi["is_a_snapshot"]}
+            image = await xapi_checkpoints.image(self._objects, vm)
+            if image is not None and image[1]["is_a_snapshot"]:
+                disks[image[0]] = image[1]
+        return disks
 
     async def leftovers(self) -> Leftovers:
         """See ports.Leavings."""
@@ -73,6 +95,7 @@ class XapiCleanup:
         """See ports.Restores."""
         with translating(f"removing what was made for restore {target_id}"):
             vms = await self._objects.where("VM", 'field "is_a_snapshot"="false"')
+            await self._protection.put_back(vms, target_id)
             mine = [ref for ref, vm in vms.items() if xapi_tags.target_of(vm) == target_id]
             disks = await self._objects.where("VDI", 'field "is_a_snapshot"="false"')
             for ref in mine:

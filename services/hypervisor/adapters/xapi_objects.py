@@ -43,10 +43,25 @@ class XapiObjects:
             raise
         return record
 
+    async def fields(self, kind: str, ref: str, names: Collection[str]) -> Record | None:
+        """Some fields of an object, or None when it is gone: an SR's record names each of its disks."""
+        try:
+            return {name: await self._call(f"{kind}.get_{name}", ref) for name in names}
+        except XapiFailure as failure:
+            if failure.code == "HANDLE_INVALID":
+                return None
+            raise
+
     async def where(self, kind: str, condition: str) -> dict[str, Record]:
         """Records by reference; field names in ``condition`` are the database's (``name__label``)."""
         records: dict[str, Record] = await self._call(f"{kind}.get_all_records_where", condition)
         return records
+
+    async def named(self, kind: str, name: str) -> dict[str, Record]:
+        """Records of objects of that name by reference."""
+        refs = await self._call(f"{kind}.get_by_name_label", name)
+        records = [(str(ref), await self.record(kind, ref)) for ref in sorted(refs)]
+        return {ref: record for ref, record in records if record is not None}
 
     async def snapshot_disks(self) -> dict[str, Record]:
         """Every VDI that is a snapshot, tracking data included."""

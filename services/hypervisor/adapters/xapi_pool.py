@@ -4,16 +4,18 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 
 from services.chassis.clock import Clock
-from services.hypervisor.adapters import xapi_metadata
+from services.hypervisor.adapters import xapi_gpus, xapi_metadata
 from services.hypervisor.adapters.xapi_allocation import XapiAllocation
 from services.hypervisor.adapters.xapi_bases import XapiBases
 from services.hypervisor.adapters.xapi_cleanup import XapiCleanup
 from services.hypervisor.adapters.xapi_disks import XapiDisks
+from services.hypervisor.adapters.xapi_gpus import XapiGpus
 from services.hypervisor.adapters.xapi_http import XapiHttp
 from services.hypervisor.adapters.xapi_migrations import XapiMigrations
 from services.hypervisor.adapters.xapi_objects import XapiObjects
 from services.hypervisor.adapters.xapi_pool_metadata import XapiPoolMetadata
 from services.hypervisor.adapters.xapi_power import XapiPower
+from services.hypervisor.adapters.xapi_protection import XapiProtection
 from services.hypervisor.adapters.xapi_readers import XapiReaders
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.adapters.xapi_settings import XapiSettings
@@ -25,6 +27,7 @@ from services.hypervisor.adapters.xapi_watch import XapiInventory
 from services.hypervisor.domain.care import SnapshotFacts
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
+from services.hypervisor.domain.gpus import GpuObstacle
 from services.hypervisor.domain.memory import HostCpu
 from services.hypervisor.domain.pool import Member, Picture
 from services.hypervisor.domain.surroundings import Surroundings
@@ -50,12 +53,14 @@ class XapiPool:
         self._allocation = XapiAllocation(session, objects, self._readers)
         self._disks = XapiDisks(session, objects, self._readers, installation)
         self._power = XapiPower(session, objects, clock)
-        self._vms = XapiVms(session, objects, http, self._disks, self._power, clock, installation)
+        protection = XapiProtection(session, objects)
+        self._vms = XapiVms(session, objects, http, self._disks, self._power, protection, clock, installation)
         self._metadata = XapiPoolMetadata(session, objects, self._readers, http, clock)
         self._surroundings = XapiSurroundings(objects)
-        self._settings = XapiSettings(session, objects)
+        self._gpus = XapiGpus(session, objects)
+        self._settings = XapiSettings(session, objects, self._gpus)
         self._bases = XapiBases(session, objects)
-        self._cleanup = XapiCleanup(objects, self._bases, installation)
+        self._cleanup = XapiCleanup(objects, self._bases, protection, installation)
         self._storage = XapiStorage(objects, self._readers)
         self._migrations = XapiMigrations(session, objects, installation)
 
@@ -195,15 +200,22 @@ class XapiPool:
         *,
         keys: bool = True,
         memory: str = "",
+        without_gpus: Collection[str] = (),
     ) -> None:
         archive = archive if original else xapi_metadata.for_another(archive, keys=keys)
+        archive = xapi_gpus.without(archive, without_gpus) if without_gpus else archive
         await self._vms.import_vm(target_id, archive, disks, name, original, memory)
 
     def has_virtual_tpm(self, archive: bytes) -> bool:
         return xapi_metadata.has_virtual_tpm(archive)
 
-    async def complete_vm(self, vm_id: str, archive: bytes, appliance_id: str) -> tuple[str, ...]:
-        return await self._settings.complete_vm(vm_id, archive, appliance_id)
+    async def gpu_obstacles(self, archive: bytes) -> tuple[GpuObstacle, ...]:
+        return await self._gpus.obstacles(archive)
+
+    async def complete_vm(
+        self, vm_id: str, archive: bytes, appliance_id: str, without_gpus: Collection[str] = ()
+    ) -> tuple[str, ...]:
+        return await self._settings.complete_vm(vm_id, archive, appliance_id, without_gpus)
 
     async def set_macs(self, vm_id: str, interfaces: Collection[ConfiguredInterface]) -> None:
         await self._vms.set_macs(vm_id, interfaces)

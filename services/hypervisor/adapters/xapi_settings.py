@@ -5,12 +5,14 @@ Compared with what the archive says, so that a release which keeps them is left 
 nothing.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import structlog
 
 from services.hypervisor.adapters import xapi_metadata
 from services.hypervisor.adapters.xapi_errors import translating
+from services.hypervisor.adapters.xapi_gpus import XapiGpus
 from services.hypervisor.adapters.xapi_objects import NULL, Record, XapiObjects
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
@@ -38,11 +40,14 @@ _log = structlog.get_logger()
 class XapiSettings:
     """Settings on one session."""
 
-    def __init__(self, session: XapiSession, objects: XapiObjects) -> None:
+    def __init__(self, session: XapiSession, objects: XapiObjects, gpus: XapiGpus) -> None:
         self._session = session
         self._objects = objects
+        self._gpus = gpus
 
-    async def complete_vm(self, vm_id: str, archive: bytes, appliance_id: str) -> tuple[str, ...]:
+    async def complete_vm(
+        self, vm_id: str, archive: bytes, appliance_id: str, without_gpus: Collection[str]
+    ) -> tuple[str, ...]:
         """See ports.Restores."""
         wanted = xapi_metadata.vm_fields(archive)
         wrong = []
@@ -60,6 +65,7 @@ class XapiSettings:
                     wrong.append(f"its appliance {appliance_id} is gone")
                 else:
                     await self._session.call("VM.set_appliance", ref, appliance)
+            wrong += await self._gpus.complete(ref, vm, archive, without_gpus)
             await self._session.call("VM.update_allowed_operations", ref)
         return tuple(wrong)
 

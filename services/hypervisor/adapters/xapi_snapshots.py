@@ -24,6 +24,8 @@ from services.hypervisor.ports.snapshots import Snapshot, SnapshotDisk, SuspendI
 
 _DESCRIPTION = "Snapshot of a backup that is under way. Xenkeep removes it."
 
+_OF_AN_SR = ("uuid", "type", "name_label", "PBDs")
+_NO_SR: Record = {"uuid": "", "type": "", "name_label": "?", "PBDs": []}
 _TAKING = frozenset({"snapshot", "snapshot_with_quiesce", "checkpoint"})
 _SETTLING_LOOKS = 60
 _SETTLING_WAIT_S = 5.0
@@ -65,7 +67,7 @@ class XapiSnapshots:
                 return TrackingOutcome(Tracking.REFUSED, "the disk is gone")
             if vdi["cbt_enabled"]:
                 return TrackingOutcome(Tracking.ON)
-            sr = await self._objects.record("SR", vdi["SR"])
+            sr = await self._objects.fields("SR", vdi["SR"], ["type"])
             if sr is None or "VDI_CONFIG_CBT" not in (await self._features()).get(sr["type"], {}):
                 return TrackingOutcome(Tracking.UNSUPPORTED)
         try:
@@ -185,7 +187,7 @@ class XapiSnapshots:
         return {driver["type"]: driver["features"] for driver in drivers.values()}
 
     async def _vm_disk(self, vbd: Record, vdi: Record, features: dict[str, dict[str, object]]) -> VmDisk:
-        sr = await self._objects.record("SR", vdi["SR"]) or {"uuid": "", "type": "", "name_label": "?"}
+        sr = await self._objects.fields("SR", vdi["SR"], _OF_AN_SR) or _NO_SR
         obstacle = ""
         if "VDI_SNAPSHOT" not in features.get(sr["type"], {}):
             obstacle = f"its storage repository {sr['name_label']!r} cannot take snapshots"
@@ -236,12 +238,9 @@ class XapiSnapshots:
         raise XapiFailure("OTHER_OPERATION_IN_PROGRESS", ["VM", "snapshot"])
 
     async def _find(self, source_id: str) -> str | None:
-        refs = await self._session.call("VM.get_by_name_label", xapi_tags.snapshot_name(source_id))
-        for ref in sorted(refs):
-            record = await self._objects.record("VM", ref)
-            if record and xapi_tags.source_of(record) == source_id:
-                return str(ref)
-        return None
+        named = await self._objects.named("VM", xapi_tags.snapshot_name(source_id))
+        ours = (ref for ref, record in named.items() if xapi_tags.source_of(record) == source_id)
+        return next(ours, None)
 
     async def _tag(self, source_id: str, ref: str, snapshot: Record) -> list[SnapshotDisk]:
         """Marks the snapshot's disks, then itself, as ours; its disks."""
@@ -263,7 +262,7 @@ class XapiSnapshots:
             return None
         ref, vdi = found
         await self._mark("VDI", ref, vdi, source_id)
-        sr = await self._objects.record("SR", vdi["SR"])
+        sr = await self._objects.fields("SR", vdi["SR"], ["uuid"])
         size = int(vdi["virtual_size"])
         return SuspendImage(vdi["uuid"], sr["uuid"] if sr else "", size, xapi_checkpoints.cpu(snapshot))
 
@@ -279,7 +278,7 @@ class XapiSnapshots:
 
     async def _facts(self, vdi: Record) -> TrackedDisk:
         origin = await self._objects.record("VDI", vdi["snapshot_of"]) if vdi["snapshot_of"] != NULL else None
-        sr = await self._objects.record("SR", vdi["SR"])
+        sr = await self._objects.fields("SR", vdi["SR"], ["uuid"])
         return TrackedDisk(
             disk_id=origin["uuid"] if origin else "",
             sr_id=sr["uuid"] if sr else "",

@@ -16,6 +16,8 @@ LINEAGE = "xenkeep:lineage"
 """On what stays of a snapshot for the next incremental: whose."""
 HOLDER = "xenkeep:holder"
 INTERFACE = "xenkeep:vif:"
+UNPROTECTED = "xenkeep:unprotected"
+"""On a VM a restore is about to replace: which restore, and why the VM may not be destroyed otherwise."""
 _OURS = "xenkeep:"
 _SNAPSHOT = re.compile(r"xenkeep-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
@@ -25,6 +27,11 @@ Record = dict[str, Any]
 def snapshot_name(source_id: str) -> str:
     """Name of a snapshot from its first moment on: VM.snapshot can give a name, but no tag."""
     return f"xenkeep-{source_id}"
+
+
+def holder_name(source_id: str) -> str:
+    """Name of the VM that holds a template's disks for their snapshot."""
+    return f"{snapshot_name(source_id)} (disks of a template)"
 
 
 def source_of(record: Record) -> str:

@@ -59,7 +59,7 @@ class XapiTemplateHolders:
             await self._objects.destroy_vm(ref)
         tags = {xapi_tags.HOLDER: source_id, xapi_tags.INSTALLATION: self._installation}
         record = {field: template[field] for field in _COPIED} | {
-            "name_label": f"{xapi_tags.snapshot_name(source_id)} (disks of a template)",
+            "name_label": xapi_tags.holder_name(source_id),
             "name_description": "A template is being backed up. Xenkeep removes this.",
             "is_a_template": False,
             "other_config": tags,
@@ -77,8 +77,8 @@ class XapiTemplateHolders:
 
 
 async def holders(objects: XapiObjects, source_id: str) -> dict[str, Record]:
-    """By reference."""
-    found = await objects.where("VM", 'field "is_a_snapshot"="false"')
+    """By reference: those that bear the name they were given, which costs the same in a pool of any size."""
+    found = await objects.named("VM", xapi_tags.holder_name(source_id))
     return {ref: vm for ref, vm in found.items() if xapi_tags.holder_of(vm) == source_id}
 
 

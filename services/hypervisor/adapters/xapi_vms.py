@@ -11,6 +11,7 @@ from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_http import XapiHttp
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
 from services.hypervisor.adapters.xapi_power import XapiPower
+from services.hypervisor.adapters.xapi_protection import XapiProtection
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.domain.configuration import ConfiguredInterface
@@ -30,6 +31,7 @@ class XapiVms:
         http: XapiHttp,
         disks: XapiDisks,
         power: XapiPower,
+        protection: XapiProtection,
         clock: Clock,
         installation: str,
     ) -> None:
@@ -38,6 +40,7 @@ class XapiVms:
         self._http = http
         self._disks = disks
         self._power = power
+        self._protection = protection
         self._installation = installation
         self._clock = clock
 
@@ -101,7 +104,19 @@ class XapiVms:
             body = xapi_metadata.rewritten(archive, {*disks, *media}, name, tags, memory)
             query = {f"vdi:{old}": new for old, new in disks.items()}
             query |= {"restore": "true", "force": "true"} if original else {"restore": "false"}
-            await self._http.put("/import_metadata", query, body, f"Xenkeep restore {target_id}")
+            if original:
+                await self._protection.lift(original, target_id)
+            try:
+                await self._http.put("/import_metadata", query, body, f"Xenkeep restore {target_id}")
+            except XapiFailure:
+                await self._protect_again(target_id, original)
+                raise
+
+    async def _protect_again(self, target_id: str, original: str | None) -> None:
+        ref = await self._objects.ref("VM", original) if original else None
+        vm = await self._objects.record("VM", ref) if ref else None
+        if ref and vm:
+            await self._protection.put_back({ref: vm}, target_id)
 
     async def set_macs(self, vm_id: str, interfaces: Collection[ConfiguredInterface]) -> None:
         """See ports.Restores. Where an interface goes is noted on the VM before the interface is replaced."""

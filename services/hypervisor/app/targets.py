@@ -22,7 +22,7 @@ from services.chassis.errors import (
     NotFound,
     XenkeepError,
 )
-from services.hypervisor.app import memory_restores
+from services.hypervisor.app import gpu_restores, memory_restores
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
 from services.hypervisor.domain.configuration import Configuration, unpack
@@ -70,6 +70,8 @@ class Targets:
         async with self._locks.of(target_id):
             if await self._store.get(target_id) is None:
                 await memory_restores.assert_restorable(connection, configured, placement, chosen)
+                memory = memory_restores.image(configured, chosen.disks)
+                await gpu_restores.assert_resumable(connection, configured, memory)
             asked_for = Target(
                 target_id=target_id,
                 placement=placement,
@@ -213,10 +215,11 @@ class Targets:
         return target
 
     async def _decide(self, connection: PoolConnection, target: Target) -> Target:
-        """Notes which disks of the original will be replaced, while it still has them."""
+        """Notes which disks of the original will be replaced, while it still has them, and which GPUs the
+        pool cannot give."""
+        configured = unpack(await self._store.configuration(target.target_id))
         if target.placement.mode is Mode.ORIGINAL:
             attached = await connection.attached_disks(target.original_vm_id)
-            configured = unpack(await self._store.configuration(target.target_id))
             restored = {disk.disk_id for disk in target.disks}
             devices = frozenset(disk.device for disk in configured.disks if disk.disk_id in restored)
             replaced, notices = replaced_disks(attached or (), frozenset(restored), devices)
@@ -226,6 +229,7 @@ class Targets:
                 disks_to_remove=replaced,
                 notices=(*target.notices, *notices),
             )
+        target = await gpu_restores.decided(connection, configured, target)
         target = await self._save(replace(target, state=TargetState.COMMITTING))
         self._passed("commit:recorded")
         return target
@@ -273,7 +277,14 @@ class Targets:
             keys = original is not None or placement.key_material
             image = memory.disk_id if memory else ""
             await connection.import_vm(
-                target.target_id, configured.archive, disks, name, original, keys=keys, memory=image
+                target.target_id,
+                configured.archive,
+                disks,
+                name,
+                original,
+                keys=keys,
+                memory=image,
+                without_gpus=target.gpus_left_out,
             )
             self._passed("commit:imported")
             vm_id = await connection.find_vm(target.target_id)
@@ -293,7 +304,10 @@ class Targets:
                 hint="Look at the VM in the pool; restore the point as a new VM, or without its memory.",
             )
         left = await connection.complete_vm(
-            vm_id, configured.archive, configured.appliance_id if original else ""
+            vm_id,
+            configured.archive,
+            configured.appliance_id if original else "",
+            target.gpus_left_out,
         )
         notices = (
             *target.notices,

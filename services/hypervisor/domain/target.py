@@ -68,7 +68,8 @@ class TargetDisk:
 
 @dataclass(frozen=True)
 class Target:
-    """One restore target. ``disks_to_remove`` are the original's disks that the commit replaces."""
+    """One restore target. ``disks_to_remove`` are the original's disks that the commit replaces,
+    ``gpus_left_out`` the UUIDs of virtual GPUs that the pool cannot give."""
 
     target_id: str
     placement: Placement
@@ -80,6 +81,7 @@ class Target:
     replacing: bool = False
     vm_id: str = ""
     notices: tuple[Notice, ...] = ()
+    gpus_left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

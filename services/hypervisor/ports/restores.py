@@ -6,6 +6,7 @@ from typing import Protocol
 
 from services.chassis.config import Secret
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
+from services.hypervisor.domain.gpus import GpuObstacle
 from services.hypervisor.domain.memory import HostCpu
 from services.hypervisor.domain.target import AttachedDisk
 
@@ -86,11 +87,13 @@ class Restores(Protocol):
         *,
         keys: bool = True,
         memory: str = "",
+        without_gpus: Collection[str] = (),
     ) -> None:
         """Makes the VM of ``archive`` with each disk replaced by the one ``disks`` names, tagged with
         ``target_id``. ``original`` is the UUID it keeps (a halted VM of that UUID is replaced, its disks are
         left); None makes a new VM called ``name``. Disks not in ``disks`` are left out, and of a
         new VM the virtual TPM unless ``keys``; UEFI variables always come back, it may need them to boot.
+        Virtual GPUs ``without_gpus`` (UUIDs) are left out.
         ``memory`` is the key in ``disks`` of the suspend image: the VM is suspended with it, and halted
         without.
 
@@ -102,7 +105,13 @@ class Restores(Protocol):
         """Whether the archive of a VM holds a virtual TPM."""
         ...
 
-    async def complete_vm(self, vm_id: str, archive: bytes, appliance_id: str) -> tuple[str, ...]:
+    async def gpu_obstacles(self, archive: bytes) -> tuple[GpuObstacle, ...]:
+        """Virtual GPUs of the archive that the pool cannot give a VM as they were."""
+        ...
+
+    async def complete_vm(
+        self, vm_id: str, archive: bytes, appliance_id: str, without_gpus: Collection[str] = ()
+    ) -> tuple[str, ...]:
         """Puts back what an import leaves behind; what could not be, one clause each. Safe to repeat."""
         ...
 
@@ -124,5 +133,6 @@ class Restores(Protocol):
         ...
 
     async def remove_target(self, target_id: str) -> None:
-        """Removes the VM and the disks tagged with ``target_id``, unless a VM of somebody else uses them."""
+        """Removes the VM and the disks tagged with ``target_id``, unless a VM of somebody else uses them.
+        What protected a VM that was to be replaced protects it again."""
         ...

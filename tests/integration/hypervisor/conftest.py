@@ -6,7 +6,7 @@ import pytest_asyncio
 
 from tests.support.hypervisor import HypervisorProcess, Lab
 from tests.support.nats import NatsServer
-from tests.support.pool import PASSWORD, SimulatedPool, pool, vm
+from tests.support.pool import PASSWORD, TESLA, SimulatedPool, pool, vm
 
 __all__ = ["lab", "pool", "shared_lab"]
 
@@ -28,6 +28,7 @@ async def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         directory / "sim",
         vms=[vm("web", host=None, disks=2), vm("db", host=None)],
         users=[{"name": "operator", "password": PASSWORD, "role": "vm-operator"}],
+        gpus=[TESLA],
     )
     nats = NatsServer(directory / "nats")
     simulated.start()

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
-from xenkeep.hypervisor.v1 import restore_target_pb2, vm_pb2
+from xenkeep.hypervisor.v1 import backup_source_pb2, restore_target_pb2, vm_pb2
 
 from tests.support.hypervisor import PATIENCE_S, Lab, write_disk
 
@@ -62,7 +62,7 @@ OTHER_DEVICES_DIFFER = {
 IMPORT_NOTES = {"import_task", "mac_seed"}
 
 
-async def _rich_vm(lab: Lab, name: str) -> vm_pb2.Vm:
+async def rich_vm(lab: Lab, name: str) -> vm_pb2.Vm:
     """A VM with something in every field that can be set."""
     vm = await lab.new_vm(running=False)
     ref = await lab.session_call("VM.get_by_uuid", vm.name.rpartition("/")[2])
@@ -91,6 +91,10 @@ async def _rich_vm(lab: Lab, name: str) -> vm_pb2.Vm:
     config = await lab.session_call("VM.get_other_config", ref)
     await set_("other_config", {**config, "auto_poweron": "true", "folder": "/finance"})
     await lab.session_call("VTPM.create", ref, True)
+    groups = await lab.session_call("GPU_group.get_all")
+    types = await lab.session_call("VGPU_type.get_all_records")
+    [kind] = [each for each, record in types.items() if record["model_name"] == "GRID T4-2Q"]
+    await lab.session_call("VGPU.create", ref, groups[0], "0", {"note": "fast"}, kind)
     appliance = await lab.session_call("VM_appliance.create", {"name_label": "shop", "name_description": ""})
     await set_("appliance", appliance)
     vbds = await lab.session_call("VM.get_VBDs", ref)
@@ -121,7 +125,7 @@ async def _rich_vm(lab: Lab, name: str) -> vm_pb2.Vm:
     return await lab.vm_with(name, lambda now: now.display_name == name)
 
 
-async def _told(lab: Lab, vm_id: str) -> dict[str, Any]:
+async def told(lab: Lab, vm_id: str) -> dict[str, Any]:
     """The record with what it refers to written out; devices by their place."""
     ref = await lab.session_call("VM.get_by_uuid", vm_id)
     vm: dict[str, Any] = await lab.session_call("VM.get_record", ref)
@@ -129,6 +133,8 @@ async def _told(lab: Lab, vm_id: str) -> dict[str, Any]:
         devices = [await lab.session_call(f"{kind}.get_record", each) for each in vm[f"{kind}s"]]
         vm[f"{kind}s"] = {each[place]: await _device(lab, each) for each in devices}
     tpms = [await lab.session_call("VTPM.get_record", each) for each in vm["VTPMs"]]
+    gpus = [await lab.session_call("VGPU.get_record", each) for each in vm["VGPUs"]]
+    vm["VGPUs"] = [{key: value for key, value in gpu.items() if key not in ("uuid", "VM")} for gpu in gpus]
     kept = ("uuid", "is_unique", "is_protected", "persistence_backend")
     vm["VTPMs"] = [{key: tpm[key] for key in kept} for tpm in tpms]
     return vm
@@ -142,23 +148,33 @@ async def _device(lab: Lab, device: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in device.items() if key != "VM"}
 
 
-def _different(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+def different(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
     assert before.keys() == after.keys()
     return {key for key in before if before[key] != after[key]}
 
 
-def _without(config: dict[str, str]) -> dict[str, str]:
+def without(config: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in config.items() if key not in IMPORT_NOTES}
 
 
-async def _restored(lab: Lab, vm: vm_pb2.Vm, **placement: Any) -> restore_target_pb2.RestoreTarget:
-    return await _committed(lab, await _prepared(lab, vm, **placement))
+async def restored(
+    lab: Lab, what: vm_pb2.Vm | backup_source_pb2.BackupSource, **placement: Any
+) -> restore_target_pb2.RestoreTarget:
+    """A VM, or a point of one."""
+    source = await _backed_up(lab, what) if isinstance(what, vm_pb2.Vm) else what
+    return await _committed(lab, await _prepared(lab, source, **placement))
 
 
-async def _prepared(lab: Lab, vm: vm_pb2.Vm, **placement: Any) -> restore_target_pb2.RestoreTarget:
+async def _backed_up(lab: Lab, vm: vm_pb2.Vm) -> backup_source_pb2.BackupSource:
     source = await lab.backed_up(vm)
     assert "SNAPSHOTS_DESCRIBED" in [notice.code for notice in source.notices]
     assert ["before the upgrade"] == [each.display_name for each in source.vm_snapshots]
+    return source
+
+
+async def _prepared(
+    lab: Lab, source: backup_source_pb2.BackupSource, **placement: Any
+) -> restore_target_pb2.RestoreTarget:
     return await lab.targets.PrepareRestoreTarget(
         restore_target_pb2.PrepareRestoreTargetRequest(
             restore_target_id=str(uuid.uuid4()),
@@ -183,52 +199,52 @@ async def _committed(lab: Lab, target: restore_target_pb2.RestoreTarget) -> rest
 
 
 async def test_over_the_original_every_field_comes_back_but_those_that_must_not(shared_lab: Lab) -> None:
-    vm = await _rich_vm(shared_lab, "rich")
+    vm = await rich_vm(shared_lab, "rich")
     vm_id = vm.name.rpartition("/")[2]
-    before = await _told(shared_lab, vm_id)
-    done = await _restored(shared_lab, vm, mode=Placement.MODE_ORIGINAL)
+    before = await told(shared_lab, vm_id)
+    done = await restored(shared_lab, vm, mode=Placement.MODE_ORIGINAL)
     assert [] == list(done.notices)
-    after = await _told(shared_lab, vm_id)
+    after = await told(shared_lab, vm_id)
     for kind in ("VBDs", "VIFs"):
         assert before[kind].keys() == after[kind].keys()
         for place, device in before[kind].items():
-            assert _different(device, after[kind][place]) <= set(OTHER_DEVICES_DIFFER) - {"uuid"}
+            assert different(device, after[kind][place]) <= set(OTHER_DEVICES_DIFFER) - {"uuid"}
         before[kind] = after[kind] = None
-    assert _without(before["other_config"]) == _without(after["other_config"])
+    assert without(before["other_config"]) == without(after["other_config"])
     assert before["other_config"]["mac_seed"] == after["other_config"]["mac_seed"]
     before["other_config"] = after["other_config"] = None
-    assert _different(before, after) <= set(ALWAYS_DIFFERS)
+    assert different(before, after) <= set(ALWAYS_DIFFERS)
     assert (NVRAM, 1) == (after["NVRAM"], len(after["VTPMs"]))
 
 
 async def test_a_new_vm_has_all_but_the_identity(shared_lab: Lab) -> None:
-    vm = await _rich_vm(shared_lab, "rich too")
-    before = await _told(shared_lab, vm.name.rpartition("/")[2])
-    done = await _restored(shared_lab, vm, vm_display_name="beside")
+    vm = await rich_vm(shared_lab, "rich too")
+    before = await told(shared_lab, vm.name.rpartition("/")[2])
+    done = await restored(shared_lab, vm, vm_display_name="beside")
     assert ["KEY_MATERIAL_LEFT_OUT"] == [notice.code for notice in done.notices]
-    after = await _told(shared_lab, done.vm.rpartition("/")[2])
-    assert _different(before, after) <= set(NEW_VM_DIFFERS)
+    after = await told(shared_lab, done.vm.rpartition("/")[2])
+    assert different(before, after) <= set(NEW_VM_DIFFERS)
     assert (NVRAM, [], "OpaqueRef:NULL") == (after["NVRAM"], after["VTPMs"], after["appliance"])
-    expected = _without(before["other_config"]) | {"auto_poweron": "false"}
-    assert expected == _without(after["other_config"])
+    expected = without(before["other_config"]) | {"auto_poweron": "false"}
+    assert expected == without(after["other_config"])
     for kind, more in (("VBDs", set()), ("VIFs", {"MAC"})):
         for place, device in before[kind].items():
-            assert _different(device, after[kind][place]) <= set(OTHER_DEVICES_DIFFER) | more
+            assert different(device, after[kind][place]) <= set(OTHER_DEVICES_DIFFER) | more
 
 
 async def test_a_new_vm_gets_key_material_on_request(shared_lab: Lab) -> None:
-    vm = await _rich_vm(shared_lab, "rich three")
-    done = await _restored(shared_lab, vm, vm_display_name="with keys", key_material=True)
+    vm = await rich_vm(shared_lab, "rich three")
+    done = await restored(shared_lab, vm, vm_display_name="with keys", key_material=True)
     assert [] == list(done.notices)
-    after = await _told(shared_lab, done.vm.rpartition("/")[2])
+    after = await told(shared_lab, done.vm.rpartition("/")[2])
     assert (NVRAM, 1) == (after["NVRAM"], len(after["VTPMs"]))
 
 
 async def test_an_appliance_that_is_gone_is_told(shared_lab: Lab) -> None:
-    vm = await _rich_vm(shared_lab, "rich four")
+    vm = await rich_vm(shared_lab, "rich four")
     ref = await shared_lab.session_call("VM.get_by_uuid", vm.name.rpartition("/")[2])
     appliance = await shared_lab.session_call("VM.get_appliance", ref)
-    target = await _prepared(shared_lab, vm, mode=Placement.MODE_ORIGINAL)
+    target = await _prepared(shared_lab, await _backed_up(shared_lab, vm), mode=Placement.MODE_ORIGINAL)
     await shared_lab.session_call("VM_appliance.destroy", appliance)
     done = await _committed(shared_lab, target)
     [notice] = done.notices

@@ -1,0 +1,42 @@
+"""The protection of a VM from being destroyed, while a restore replaces it.
+
+An import over a VM destroys its devices first and the VM then (xapi: ocaml/xapi/import.ml ``Replace``); with
+``destroy`` blocked it fails half-way. So the block is lifted for the import, noted on the VM until then, and
+put back when the import fails or the restore is aborted. The VM that replaces it has its own from the point.
+"""
+
+from services.hypervisor.adapters import xapi_tags
+from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
+from services.hypervisor.adapters.xapi_session import XapiSession
+
+_OPERATION = "destroy"
+
+
+class XapiProtection:
+    """Blocks of VMs that are replaced, on one session. Every step may be repeated."""
+
+    def __init__(self, session: XapiSession, objects: XapiObjects) -> None:
+        self._session = session
+        self._objects = objects
+
+    async def lift(self, vm_id: str, target_id: str) -> None:
+        """Lets an import replace a VM, if it is there."""
+        ref = await self._objects.ref("VM", vm_id)
+        vm = await self._objects.record("VM", ref) if ref else None
+        if ref is None or vm is None or _OPERATION not in vm["blocked_operations"]:
+            return
+        noted = f"{target_id} {vm['blocked_operations'][_OPERATION]}"
+        config = {**vm["other_config"], xapi_tags.UNPROTECTED: noted}
+        await self._session.call("VM.set_other_config", ref, config)
+        await self._session.call("VM.remove_from_blocked_operations", ref, _OPERATION)
+
+    async def put_back(self, vms: dict[str, Record], target_id: str) -> None:
+        """Protects those of the VMs (by reference) again that a restore did not replace."""
+        for ref, vm in vms.items():
+            config = dict(vm["other_config"])
+            owner, _, why = config.pop(xapi_tags.UNPROTECTED, "").partition(" ")
+            if owner != target_id:
+                continue
+            blocked = {_OPERATION: why, **vm["blocked_operations"]}
+            await self._session.call("VM.set_blocked_operations", ref, blocked)
+            await self._session.call("VM.set_other_config", ref, config)

@@ -18,6 +18,7 @@ _GRAVITY = (
 )
 """What is told of a group when each of its processors refuses for a reason of its own: the last of these."""
 Fields = Literal["supported", "enabled"]
+_FIELDS: tuple[Fields, ...] = ("supported", "enabled")
 
 
 def set_types(db: Database, pgpu: str, field: Fields, types: list[str]) -> None:
@@ -29,12 +30,19 @@ def set_types(db: Database, pgpu: str, field: Fields, types: list[str]) -> None:
     update_group(db, db.row("PGPU", pgpu)["GPU_group"])
 
 
+def forget(db: Database, pgpu: str) -> None:
+    """A processor goes with its host; its group stays."""
+    for field in _FIELDS:
+        set_types(db, pgpu, field, [])
+    db.delete("PGPU", pgpu)
+
+
 def update_group(db: Database, group: str) -> None:
     """After one of its processors changed, came or went."""
     row = db.find("GPU_group", group)
     if row is None:
         return
-    for field in ("supported", "enabled"):
+    for field in _FIELDS:
         pgpus = [db.row("PGPU", ref) for ref in row["PGPUs"]]
         types = list(dict.fromkeys(type_ for pgpu in pgpus for type_ in pgpu[f"{field}_VGPU_types"]))
         db.set("GPU_group", group, f"{field}_VGPU_types", types)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import allowed_operations
+from services.simulator.pool import allowed_operations, gpus
 from services.simulator.pool.build import add_host
 from services.simulator.pool.certificates import load_certificate, write_secret
 from services.simulator.pool.description import HostDescription
@@ -197,8 +197,11 @@ def forget_host(pool: Pool, ref: str) -> None:
     """The records of a host and what is part of it; it is a stranger from then on."""
     row = pool.db.row("host", ref)
     certificates = row.get("certificates", ())
-    for cls, refs in (("PIF", row["PIFs"]), ("PBD", row["PBDs"]), ("host_cpu", row["host_CPUs"])):
-        for part in list(refs):
+    for pgpu in list(row["PGPUs"]):
+        gpus.forget(pool.db, pgpu)
+    parts = {"PIF": "PIFs", "PBD": "PBDs", "host_cpu": "host_CPUs", "PCI": "PCIs"}
+    for cls, field in parts.items():
+        for part in list(row[field]):
             pool.db.delete(cls, part)
     for part in list(certificates):
         pool.db.delete("Certificate", part)

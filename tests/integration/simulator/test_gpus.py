@@ -219,6 +219,16 @@ async def test_a_pool_without_the_group_refuses_and_one_without_the_type_makes_i
         await client.client.aclose()
 
 
+async def test_a_processor_goes_with_its_host(sdk: Sdk) -> None:
+    (pgpu,) = (await sdk.call("PGPU.get_all_records")).values()
+    await sdk.call("pool.eject", pgpu["host"])
+    assert ([], []) == (await sdk.call("PGPU.get_all"), await sdk.call("PCI.get_all"))
+    (found,) = (await sdk.call("GPU_group.get_all_records")).values()
+    assert ([], []) == (found["PGPUs"], found["supported_VGPU_types"])
+    types = await sdk.call("VGPU_type.get_all_records")
+    assert not any(each["supported_on_PGPUs"] for each in types.values())
+
+
 @pytest.mark.parametrize("version", ["8.0", "8.2", "24.19", "26.17"])
 async def test_every_release_has_them(tmp_path: Path, version: str) -> None:
     pool = describe(tmp_path / "pool", hosts=hosts([gpu()]), vms=halted(), version=version)

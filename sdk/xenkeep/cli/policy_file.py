@@ -114,6 +114,7 @@ class PolicyFile(FileModel):
     reading: Reading = Reading()
     pool_metadata: PoolMetadata | None = None
     care: Care = Care()
+    compression: Literal["fast", "normal", "high"] | None = None
     schedule: str = ""
     time_zone: str = "UTC"
     retry: Retry = Retry()
@@ -173,6 +174,8 @@ class PolicyFile(FileModel):
             reading=_reading(self.reading) if self.reading != Reading() else None,
             care=_care(self.care) if self.care != Care() else None,
         )
+        if self.compression:
+            options.compression = capture_pb2.Compression.Value(f"COMPRESSION_{self.compression.upper()}")
         if self.offline:
             options.offline.CopyFrom(
                 capture_pb2.OfflineOptions(

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from services.chassis.clock import Clock
 from services.chassis.errors import Aborted, FailedPrecondition, NotFound, XenkeepError
@@ -22,7 +23,7 @@ from services.mover.domain.outcome import Outcome
 from services.mover.domain.point import Asset
 from services.mover.domain.repository import Registration
 from services.mover.domain.source import Source
-from services.mover.domain.transfer import Backup, Result, Transfer
+from services.mover.domain.transfer import ZSTD_LEVELS, Backup, Result, Transfer
 from services.mover.ports.neighbours import Disks, Hypervisor
 from services.mover.repository import BackupOptions, Extent, Repository, RestorePoint
 
@@ -70,7 +71,8 @@ class BackupRunner:
             opening = True
             asked = wish(known, vm_id, full=spec.full)
             opened = await self._open(transfer, spec, asked, registration, cancel)
-            remarks = [*opened.notices, *_unreadable(known)]
+            options, unknown = _compressing(self._options(spec.connections or DEFAULT_CONNECTIONS), spec)
+            remarks = [*opened.notices, *_unreadable(known), *unknown]
             while True:
                 job = BackupJob(
                     repository=repository,
@@ -78,7 +80,7 @@ class BackupRunner:
                     spec=spec,
                     asset=Asset(vm_id, opened.vm_display_name, pool_id, opened.pool_display_name),
                     reading=await self._reading(opened, spec, known, vm_id, board, cancel),
-                    options=self._options(spec.connections or DEFAULT_CONNECTIONS),
+                    options=options,
                     clock=self._clock,
                     board=board,
                     cancellation=cancel,
@@ -193,6 +195,18 @@ def _left_of(opened: Source, spec: Backup, failed: DiskFailed) -> Source:
     if not spec.skips_failed_disks:
         raise failed.error from failed
     return without(opened, failed)
+
+
+def _compressing(options: BackupOptions, spec: Backup) -> tuple[BackupOptions, list[Remark]]:
+    """The options with the compression that is asked for; as the mover is set where it knows no such."""
+    if spec.compression is None:
+        return options, []
+    if (level := ZSTD_LEVELS.get(spec.compression)) is not None:
+        return replace(options, level=level), []
+    text = (
+        f"The policy asks for a compression this mover does not know; zstd's level {options.level} was used."
+    )
+    return options, [Remark("COMPRESSION_UNKNOWN", text)]
 
 
 def _unreadable(known: Known) -> list[Remark]:

@@ -104,7 +104,13 @@ class BackupJob:
         self.board.doing("committing the restore point")
         changed = {disk.disk_id: disk.changed_bytes for disk in source.disks}
         description = describe(
-            source, self.spec, self.asset, changed, self.remarks, rfc3339(self.clock.now())
+            source,
+            self.spec,
+            self.asset,
+            changed,
+            self.remarks,
+            rfc3339(self.clock.now()),
+            compression_level=self.options.level,
         )
         self.resumed_bytes = max(lost_and_found, session.resumed_from_bytes)
         return session.commit(replace(description, late_notices=self._store_notices))

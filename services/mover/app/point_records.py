@@ -49,8 +49,10 @@ def describe(
     changed_bytes: Mapping[str, int],
     remarks: list[Remark],
     now: str,
+    *,
+    compression_level: int,
 ) -> PointDescription:
-    """What the engine writes down with the data. ``now`` is RFC 3339."""
+    """What the engine writes down with the data. ``now`` is RFC 3339, ``compression_level`` zstd's."""
     return PointDescription(
         asset={
             "id": asset.asset_id,
@@ -67,6 +69,7 @@ def describe(
             "devices": {disk.disk_id: disk.device for disk in source.disks},
             "kinds": {disk.disk_id: disk.kind.value for disk in source.disks if disk.kind != DiskKind.DATA},
             "changed_bytes": dict(changed_bytes),
+            "compression_level": compression_level,
             "policy": spec.policy,
             "run": spec.run,
             **_group_words(source.group),

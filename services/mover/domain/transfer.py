@@ -1,5 +1,6 @@
 """A transfer and what may happen to it. Every change is a pure function from one state to the next."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,6 +28,18 @@ MOST_CONNECTIONS = 16
 """What a host's NBD server takes from everybody at once (xapi-nbd)."""
 
 
+class Compression(StrEnum):
+    """How hard a backup compresses; UNKNOWN is a word of a newer release."""
+
+    FAST = "fast"
+    NORMAL = "normal"
+    HIGH = "high"
+    UNKNOWN = "unknown"
+
+
+ZSTD_LEVELS: Mapping[Compression, int] = {Compression.FAST: -3, Compression.NORMAL: 1, Compression.HIGH: 6}
+
+
 @dataclass(frozen=True, slots=True)
 class Backup:
     """``vm`` is ``pools/{pool}/vms/{vm}``; ``connections`` per disk, 0 for the default.
@@ -34,6 +47,7 @@ class Backup:
     ``options`` is what the policy says about the capture, ``group`` which VMs share its moment:
     handed to the hypervisor service as they came.
     ``skips_failed_disks``: part of it, that a disk which cannot be read does not fail the others.
+    ``compression`` too; None leaves it to the mover.
     """
 
     vm: str
@@ -46,6 +60,7 @@ class Backup:
     options: bytes = b""
     group: bytes = b""
     skips_failed_disks: bool = False
+    compression: Compression | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.connections <= MOST_CONNECTIONS:

@@ -8,7 +8,17 @@ from services.chassis.errors import InvalidInput
 from services.mover.domain.copying import Copy
 from services.mover.domain.names import repository_id, repository_name
 from services.mover.domain.placement import Memory, Mode, Placement
-from services.mover.domain.transfer import Backup, PoolBackup, Prune, Rebuild, Restore, Spec, Verify
+from services.mover.domain.transfer import (
+    ZSTD_LEVELS,
+    Backup,
+    Compression,
+    PoolBackup,
+    Prune,
+    Rebuild,
+    Restore,
+    Spec,
+    Verify,
+)
 from services.mover.wire.capture import method_from_proto, method_to_proto
 from services.mover.wire.copying import copy_from_proto, copy_to_proto
 from services.mover.wire.times import duration_from_proto
@@ -114,6 +124,7 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
                 group=spec.backup.group.SerializeToString(deterministic=True),
                 skips_failed_disks=spec.backup.options.reading.disk_failures
                 == capture_pb2.ReadingOptions.DISK_FAILURES_SKIP,
+                compression=_compression(spec.backup.options.compression),
             )
         case "pool_backup":
             pool = spec.pool_backup
@@ -143,3 +154,10 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
         reason="TRANSFER_KIND_UNKNOWN",
         hint="Run the same release of all services.",
     )
+
+
+def _compression(compression: capture_pb2.Compression.ValueType) -> Compression | None:
+    known = {capture_pb2.Compression.Value(f"COMPRESSION_{each.name}"): each for each in ZSTD_LEVELS}
+    if compression == capture_pb2.COMPRESSION_UNSPECIFIED:
+        return None
+    return known.get(compression, Compression.UNKNOWN)

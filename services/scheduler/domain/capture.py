@@ -87,6 +87,14 @@ class Reading:
     disk_failures: DiskFailures = DiskFailures.FAIL
 
 
+class Compression(Enum):
+    """How hard what was read is compressed."""
+
+    FAST = "fast"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
     """What is not said is None or empty."""
@@ -98,6 +106,7 @@ class Capture:
     memory: Memory | None = None
     reading: Reading = field(default_factory=Reading)
     care: Care = field(default_factory=Care)
+    compression: Compression | None = None
 
 
 def complaints(capture: Capture, method: str) -> Iterator[tuple[str, str]]:

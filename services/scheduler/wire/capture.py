@@ -8,6 +8,7 @@ from xenkeep.common.v1 import capture_pb2
 from services.chassis.errors import InvalidInput
 from services.scheduler.domain.capture import (
     Capture,
+    Compression,
     DiskRules,
     Hook,
     Memory,
@@ -55,11 +56,13 @@ def capture_to_proto(capture: Capture) -> capture_pb2.CaptureOptions:
         )
     if capture.reading != Reading():
         options.reading.CopyFrom(reading_to_proto(capture.reading))
+    if capture.compression is not None:
+        options.compression = capture_pb2.Compression.Value(f"COMPRESSION_{capture.compression.name}")
     return options
 
 
 def capture_from_proto(options: capture_pb2.CaptureOptions) -> Capture:
-    """Raises InvalidInput for durations nobody can wait; it is not checked otherwise."""
+    """Raises InvalidInput for durations nobody can wait and an unknown compression; not checked otherwise."""
     offline = None
     if options.HasField("offline"):
         wait = _timedelta(options.offline.shutdown_deadline_duration)
@@ -76,7 +79,21 @@ def capture_from_proto(options: capture_pb2.CaptureOptions) -> Capture:
         _memory_from_proto(options.memory) if options.HasField("memory") else None,
         reading_from_proto(options.reading),
         care=_care_from_proto(options.care),
+        compression=_compression_from_proto(options.compression),
     )
+
+
+def _compression_from_proto(compression: capture_pb2.Compression.ValueType) -> Compression | None:
+    if compression == capture_pb2.COMPRESSION_UNSPECIFIED:
+        return None
+    known = {capture_pb2.Compression.Value(f"COMPRESSION_{each.name}"): each for each in Compression}
+    if compression not in known:
+        raise InvalidInput(
+            f"The compression {compression} is unknown to this scheduler.",
+            reason="POLICY_INVALID",
+            hint="Choose fast, normal or high, or run the same release of all services.",
+        )
+    return known[compression]
 
 
 def _memory_from_proto(memory: capture_pb2.MemoryOptions) -> Memory:

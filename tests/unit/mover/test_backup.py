@@ -15,14 +15,15 @@ from services.chassis.errors import (
     Unavailable,
 )
 from services.mover.adapters.memory_hypervisor import MemorySnapshotDisk
+from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation
 from services.mover.app.point_records import read_point
 from services.mover.domain.capture import DiskKind, FullReason, GroupMoment, Level, Method
 from services.mover.domain.facts import PointCommitted
 from services.mover.domain.source import Base, Source
-from services.mover.domain.transfer import Backup
+from services.mover.domain.transfer import Backup, Compression, Transfer
 from services.mover.ports.neighbours import ReadableDisk
-from tests.unit.mover.world import CHUNK, POOL, World, transfer_id
+from tests.unit.mover.world import CHUNK, POOL, VM, World, transfer_id
 
 
 def source(number: int) -> str:
@@ -381,3 +382,23 @@ async def test_a_point_that_is_there_is_committed_whoever_made_it(
     outcome = await world.back_up(1)
     assert outcome.result.point is not None
     assert {source(1): True} == world.hypervisor.closed
+
+
+@pytest.mark.parametrize(("compression", "level"), [(None, 1), (Compression.FAST, -3), (Compression.HIGH, 6)])
+async def test_the_policy_says_how_hard_to_compress_and_the_point_keeps_it(
+    world: World, compression: Compression | None, level: int
+) -> None:
+    spec = Backup(VM, "main", Method.NORMAL, compression=compression)
+    transfer = Transfer(transfer_id(1), spec, world.clock.now(), attempt=1)
+    outcome = await world.backup_runner()(transfer, spec, Board(), Cancellation())
+    assert world.repository.get_point(transfer_id(1)).document["compression_level"] == level
+    assert outcome.result.point is not None
+    assert outcome.result.point.notices == ()
+
+
+async def test_a_compression_of_a_newer_release_is_told(world: World) -> None:
+    spec = Backup(VM, "main", Method.NORMAL, compression=Compression.UNKNOWN)
+    transfer = Transfer(transfer_id(1), spec, world.clock.now(), attempt=1)
+    outcome = await world.backup_runner()(transfer, spec, Board(), Cancellation())
+    assert ["COMPRESSION_UNKNOWN"] == [notice.code for notice in outcome.result.notices]
+    assert world.repository.get_point(transfer_id(1)).document["compression_level"] == 1

@@ -18,6 +18,7 @@ from services.mover.domain.point import Asset, Damage, Point, PointDisk
 from services.mover.domain.rates import RateLimit, RateLimits
 from services.mover.domain.transfer import (
     Backup,
+    Compression,
     Progress,
     Prune,
     Pruned,
@@ -175,3 +176,23 @@ def test_what_is_no_uuid_is_no_transfer(text: str) -> None:
     with pytest.raises(InvalidInput, match="not the id of a transfer") as refused:
         checked_transfer_id(text)
     assert len(refused.value.message) < 120
+
+
+@pytest.mark.parametrize(
+    ("number", "compression"),
+    [
+        (0, None),
+        (capture_pb2.COMPRESSION_FAST, Compression.FAST),
+        (capture_pb2.COMPRESSION_NORMAL, Compression.NORMAL),
+        (capture_pb2.COMPRESSION_HIGH, Compression.HIGH),
+        (99, Compression.UNKNOWN),
+    ],
+)
+def test_a_policys_compression_is_understood(number: int, compression: Compression | None) -> None:
+    asked = transfer_pb2.TransferSpec()
+    asked.backup.vm, asked.backup.repository = "pools/p/vms/v", "repositories/r"
+    asked.backup.options.ParseFromString(b"\x68" + bytes([number]))  # field 13
+    read = spec.spec_from_proto(asked)
+    assert isinstance(read, Backup)
+    assert read.compression is compression
+    assert spec.spec_from_proto(spec.spec_to_proto(read)) == read

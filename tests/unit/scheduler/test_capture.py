@@ -3,9 +3,12 @@
 from datetime import timedelta
 
 import pytest
+from xenkeep.common.v1 import capture_pb2
 
+from services.chassis.errors import InvalidInput
 from services.scheduler.domain.capture import (
     Capture,
+    Compression,
     DiskRules,
     Hook,
     Moment,
@@ -21,6 +24,7 @@ WHOLE = Capture(
     Requirement.PREFER,
     (HOOK,),
     DiskRules(("device:0",), ("name:scratch*", "larger-than:1099511627776")),
+    compression=Compression.HIGH,
 )
 
 
@@ -60,3 +64,9 @@ def test_options_that_fit_the_method_are_taken() -> None:
 )
 def test_options_that_make_no_sense_are_named(capture: Capture, method: str, field: str) -> None:
     assert field in dict(complaints(capture, method))
+
+
+def test_a_compression_of_a_newer_release_is_refused() -> None:
+    options = capture_pb2.CaptureOptions.FromString(b"\x68\x63")  # field 13 is 99
+    with pytest.raises(InvalidInput, match="compression 99 is unknown"):
+        capture_from_proto(options)

@@ -24,6 +24,7 @@ quiesce: {requirement: prefer}
 hooks:
   - {url: "https://hooks.example.com/before", moment: before_snapshot, deadline: PT30S, optional: true}
 disks: {include: ["device:0"], exclude: ["larger-than:1000"]}
+compression: high
 schedule: "0 22 * * *"
 time_zone: Europe/Berlin
 retry: {retries: 2, delay: PT10M}
@@ -57,6 +58,7 @@ def test_a_policy_file_becomes_the_policy_it_describes(tmp_path: Path) -> None:
         made.paused,
     )
     assert (2, timedelta(minutes=10)) == (made.retry.retries, made.retry.delay_duration.ToTimedelta())
+    assert capture_pb2.COMPRESSION_HIGH == made.options.compression
     assert (4, 2, 3) == (
         made.limits.tasks_per_run,
         made.limits.tasks_per_host,

@@ -192,6 +192,34 @@ DISK_KIND_SUSPEND_IMAGE: DiskKind.ValueType  # 1
 """The VM's memory and the state of its devices, as its pool writes them when it suspends the VM. Belongs to the other disks' moment."""
 Global___DiskKind: _TypeAlias = DiskKind  # noqa: Y015
 
+class _Compression:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CompressionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compression.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPRESSION_UNSPECIFIED: _Compression.ValueType  # 0
+    """Not chosen: as the mover is set."""
+    COMPRESSION_FAST: _Compression.ValueType  # 1
+    """A fifth less work for the processor than NORMAL, up to a third more storage (zstd -3)."""
+    COMPRESSION_NORMAL: _Compression.ValueType  # 2
+    """What pays off for most (zstd 1)."""
+    COMPRESSION_HIGH: _Compression.ValueType  # 3
+    """Six to eight times the work for up to a seventh less storage (zstd 6)."""
+
+class Compression(_Compression, metaclass=_CompressionEnumTypeWrapper):
+    """How hard data is compressed before it is sealed. What is stored already is not compressed again."""
+
+COMPRESSION_UNSPECIFIED: Compression.ValueType  # 0
+"""Not chosen: as the mover is set."""
+COMPRESSION_FAST: Compression.ValueType  # 1
+"""A fifth less work for the processor than NORMAL, up to a third more storage (zstd -3)."""
+COMPRESSION_NORMAL: Compression.ValueType  # 2
+"""What pays off for most (zstd 1)."""
+COMPRESSION_HIGH: Compression.ValueType  # 3
+"""Six to eight times the work for up to a seventh less storage (zstd 6)."""
+Global___Compression: _TypeAlias = Compression  # noqa: Y015
+
 @_typing.final
 class GroupMoment(_message.Message):
     """The moment that restore points of several VMs share."""
@@ -321,6 +349,9 @@ class CaptureOptions(_message.Message):
     MEMORY_FIELD_NUMBER: _builtins.int
     CARE_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
+    COMPRESSION_FIELD_NUMBER: _builtins.int
+    compression: Global___Compression.ValueType
+    """How hard what was read is compressed, with any method."""
     @_builtins.property
     def offline(self) -> Global___OfflineOptions:
         """For the method OFFLINE."""
@@ -359,10 +390,11 @@ class CaptureOptions(_message.Message):
         memory: Global___MemoryOptions | None = ...,
         care: Global___CareOptions | None = ...,
         reading: Global___ReadingOptions | None = ...,
+        compression: Global___Compression.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "disks", b"disks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce", "reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "disks", b"disks", "hooks", b"hooks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce", "reading", b"reading"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "compression", b"compression", "disks", b"disks", "hooks", b"hooks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce", "reading", b"reading"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

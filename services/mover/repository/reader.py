@@ -1,6 +1,7 @@
 """Reading blobs: find them, fetch ranges of packs, open, decompress, check ids."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -17,11 +18,12 @@ from services.mover.repository.format.pack import HEADER_BYTES, PackHeader, pack
 from services.mover.repository.index import Location, PackInfo
 from services.mover.repository.keys import KeyRing
 from services.mover.repository.scratch import scratch
-from services.mover.repository.store import Store
+from services.mover.repository.store import MOST_LENT, LendingStore, Store
 from services.mover.repository.types import Bytes
 
 _MAX_GAP = 256 << 10
-_MAX_RANGE = 8 << 20
+_MAX_RANGE = MOST_LENT
+_WORTH_BORROWING = 256 << 10
 _GONE = "gone"
 
 
@@ -119,20 +121,21 @@ class BlobReader:
     ) -> Iterator[tuple[bytes, Bytes]]:
         start = group[0].offset
         end = group[-1].offset + group[-1].entry.stored
-        try:
-            data = memoryview(self._fetch(group[0].pack.name, start, end - start))
-        except DataLoss as error:
-            for location in group:  # one by one: not all of them need be lost
-                yield location.entry.id, self._from_another_copy(copies[location.entry.id], error)
-            return
-        for location in group:
-            at = location.offset - start
-            id_ = location.entry.id
+        with ExitStack() as borrowed:
             try:
-                plain = self._open(location, data[at : at + location.entry.stored], type_)
+                data = self._borrow(borrowed, group[0].pack.name, start, end - start)
             except DataLoss as error:
-                plain = self._from_another_copy(copies[id_][1:], error)
-            yield id_, plain
+                for location in group:  # one by one: not all of them need be lost
+                    yield location.entry.id, self._from_another_copy(copies[location.entry.id], error)
+                return
+            for location in group:
+                at = location.offset - start
+                id_ = location.entry.id
+                try:
+                    plain = self._open(location, data[at : at + location.entry.stored], type_)
+                except DataLoss as error:
+                    plain = self._from_another_copy(copies[id_][1:], error)
+                yield id_, plain
 
     def read_copy(self, location: Location) -> Bytes:
         """This very copy, in scratch memory as of ``each``; raises DataLoss when it is damaged or gone."""
@@ -141,12 +144,15 @@ class BlobReader:
 
     def _fetch(self, name: str, offset: int, length: int) -> bytes:
         """Bytes of a pack; whatever keeps them from being read is damage of the pack."""
-        try:
+        with _is_damage(name):
             return self._store.get(name, offset, length)
-        except NotFound:
-            raise _gone(damaged(name, "it is gone"), name) from None
-        except DataLoss as error:
-            raise damaged(name, error.message.rstrip(".")) from error
+
+    def _borrow(self, borrowed: ExitStack, name: str, offset: int, length: int) -> memoryview:
+        """The same; they may be gone when ``borrowed`` is left."""
+        if length < _WORTH_BORROWING or not isinstance(self._store, LendingStore):
+            return memoryview(self._fetch(name, offset, length))
+        with _is_damage(name):
+            return borrowed.enter_context(self._store.lend(name, offset, length))
 
     def _from_another_copy(self, copies: Iterable[Location], first: DataLoss) -> Bytes:
         for location in copies:
@@ -175,6 +181,16 @@ class BlobReader:
         if record.epoch != pack.epoch:
             raise damaged(pack.name, f"the index says {epoch_name(pack.epoch)}, its header another")
         return self._keys.learn(record, pack.name)
+
+
+@contextmanager
+def _is_damage(name: str) -> Iterator[None]:
+    try:
+        yield
+    except NotFound:
+        raise _gone(damaged(name, "it is gone"), name) from None
+    except DataLoss as error:
+        raise damaged(name, error.message.rstrip(".")) from error
 
 
 def _gone(error: DataLoss, what: str) -> DataLoss:

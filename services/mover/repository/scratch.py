@@ -1,7 +1,10 @@
-"""Memory that a thread uses for one blob after the other, so that none is allocated and zeroed for each."""
+"""Memory that is used for one blob after the other, so that none is allocated and zeroed for each."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from mmap import PAGESIZE, mmap
+from typing import Final
 
 _own = threading.local()
 
@@ -17,3 +20,28 @@ def scratch(use: str, length: int) -> memoryview:
     if buffer is None or len(buffer) < length:
         buffer = buffers[use] = mmap(-1, max(PAGESIZE, length))
     return memoryview(buffer)[:length]
+
+
+class Loans:
+    """Large pieces of memory, each beginning at a page, lent and taken back. From any thread."""
+
+    def __init__(self, length: int, spare: int) -> None:
+        """Pieces of ``length`` bytes; at most ``spare`` are kept while nobody has them."""
+        self._length: Final = length
+        self._most = spare
+        self._lock = threading.Lock()
+        self._spare: list[mmap] = []
+
+    @contextmanager
+    def lend(self, length: int) -> Iterator[memoryview]:
+        """``length`` bytes that hold whatever they held before; they are somebody else's after the block."""
+        with self._lock:
+            buffer = self._spare.pop() if self._spare and length <= self._length else None
+        if buffer is None:
+            buffer = mmap(-1, max(self._length, length))
+        try:
+            yield memoryview(buffer)[:length]
+        finally:
+            with self._lock:
+                if len(self._spare) < self._most and len(buffer) == self._length:
+                    self._spare.append(buffer)

@@ -1,9 +1,10 @@
 """The place objects are kept, seen from the engine."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.names import MAX_CLEAR_BYTES, MAX_OBJECT_BYTES
@@ -103,4 +104,17 @@ class LockingStore(Protocol):
 
     def extend_lock(self, name: str, until: datetime) -> None:
         """Locked until then at least; a lock is never shortened. Raises NotFound."""
+        ...
+
+
+MOST_LENT: Final = 8 << 20
+"""Bytes that are borrowed at once, usually."""
+
+
+@runtime_checkable
+class LendingStore(Protocol):
+    """A store that can give bytes out in memory it uses again and again."""
+
+    def lend(self, name: str, offset: int, length: int) -> AbstractContextManager[memoryview]:
+        """As ``Store.get``, which it raises like; the bytes are gone when the block is left."""
         ...

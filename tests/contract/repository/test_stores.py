@@ -11,6 +11,7 @@ import pytest
 
 from services.chassis.errors import AlreadyExists, DataLoss, NotFound
 from services.mover.repository import DirectoryStore, MemoryStore, Store
+from services.mover.repository.store import LendingStore
 from tests.faults.repository.faulty_store import FaultyStore
 from tests.support.seaweed import Seaweed
 
@@ -78,6 +79,21 @@ def test_a_name_is_taken_once(store: Store) -> None:
     with pytest.raises(AlreadyExists, match="points/p1"):
         store.put("points/p1", [b"second"])
     assert store.get("points/p1") == b"first"
+
+
+def test_what_is_lent_is_what_would_be_got(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    assert isinstance(store, LendingStore)
+    content = random.Random(1).randbytes((9 << 20) + 777)
+    store.put("packs/large", [content])
+    for offset, length in ((0, 10), (0, len(content)), (1, 5 << 20), (4095, 256 << 10), (9 << 20, 777)):
+        with store.lend("packs/large", offset, length) as one, store.lend("packs/large", 5, 4096) as other:
+            assert content[offset : offset + length] == one
+            assert content[5:4101] == other
+    with pytest.raises(DataLoss, match="shorter"), store.lend("packs/large", 9 << 20, 778):
+        pass
+    with pytest.raises(NotFound), store.lend("packs/none", 0, 1):
+        pass
 
 
 @pytest.mark.parametrize("verb", ["get", "size", "delete"])

@@ -73,6 +73,8 @@ def test_where_the_cache_cannot_be_passed_it_is_used(
     store = DirectoryStore(tmp_path)
     store.put("large", [_aligned(CONTENT), b"end"])
     assert CONTENT + b"end" == store.get("large")
+    with store.lend("large", 100, MIB) as lent:
+        assert CONTENT[100 : MIB + 100] == lent
 
 
 def test_what_does_not_begin_at_a_page_is_written_all_the_same(tmp_path: Path) -> None:
@@ -100,6 +102,8 @@ def test_a_write_and_a_read_cut_short_go_on_where_they_were_cut(
     store = DirectoryStore(tmp_path)
     store.put("large", [_aligned(CONTENT)])
     assert CONTENT == store.get("large")
+    with store.lend("large", 100, len(CONTENT) - 100) as lent:
+        assert CONTENT[100:] == lent
 
 
 @pytest.mark.parametrize(

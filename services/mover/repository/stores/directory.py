@@ -13,13 +13,21 @@ from pathlib import Path
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, Unavailable
 from services.mover.repository.format.damaged import unreadable
 from services.mover.repository.format.names import HEADER
-from services.mover.repository.store import StoredObject, require_possible
+from services.mover.repository.scratch import Loans
+from services.mover.repository.store import MOST_LENT, StoredObject, require_possible
 from services.mover.repository.stores.os_errors import translated
-from services.mover.repository.stores.past_cache import WORTH_IT, read_past_cache, write_past_cache
+from services.mover.repository.stores.past_cache import (
+    WORTH_IT,
+    read_past_cache,
+    read_past_cache_into,
+    room_for,
+    write_past_cache,
+)
 from services.mover.repository.types import Bytes, Entropy
 
 _TEMPORARY = ".tmp-"
 _ATTEMPTS = 3
+_loans = Loans(room_for(MOST_LENT), spare=4)
 
 
 class DirectoryStore:
@@ -76,21 +84,32 @@ class DirectoryStore:
                 self._notice("STORE_REWRITE", f"{error.message} It is written again to another file.")
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        with self._reading(name) as descriptor:
+            wanted = os.fstat(descriptor).st_size - offset if length is None else length
+            require_possible(name, wanted)
+            data = _read(descriptor, offset, wanted) if wanted > 0 else b""
+        _require_all(name, data, wanted)
+        return data
+
+    @contextlib.contextmanager
+    def lend(self, name: str, offset: int, length: int) -> Iterator[memoryview]:
+        """See ``LendingStore``."""
+        with _loans.lend(room_for(length)) as room:
+            with self._reading(name) as descriptor:
+                data = _read_into(descriptor, offset, length, room)
+            _require_all(name, data, length)
+            yield data
+
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[int]:
         try:
             with translated("read", name, self.location), self._path(name).open("rb", buffering=0) as file:
-                wanted = os.fstat(file.fileno()).st_size - offset if length is None else length
-                require_possible(name, wanted)
-                data = _read(file.fileno(), offset, wanted) if wanted > 0 else b""
+                yield file.fileno()
         except Unavailable as error:
             if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EIO:
                 raise
             self._require_readable(error)
             raise unreadable(name, error.message) from error
-        if len(data) != wanted:
-            raise DataLoss(
-                f"{name} is shorter than expected.", reason="OBJECT_SHORT", metadata={"object": name}
-            )
-        return data
 
     def size(self, name: str) -> int:
         with translated("find", name, self.location):
@@ -264,6 +283,23 @@ def _read(descriptor: int, offset: int, length: int) -> bytes:
         pieces.append(piece)
         have += len(piece)
     return b"".join(pieces)
+
+
+def _read_into(descriptor: int, offset: int, length: int, room: memoryview) -> memoryview:
+    """The same in ``room``, which has ``room_for(length)`` bytes."""
+    data = read_past_cache_into(descriptor, offset, length, room)
+    if len(data) == length:
+        return data
+    room[: len(data)] = data
+    have = len(data)
+    while have < length and (count := os.preadv(descriptor, [room[have:length]], offset + have)):
+        have += count
+    return room[:have]
+
+
+def _require_all(name: str, data: Bytes, wanted: int) -> None:
+    if len(data) != wanted:
+        raise DataLoss(f"{name} is shorter than expected.", reason="OBJECT_SHORT", metadata={"object": name})
 
 
 def _make_directories(folder: Path) -> None:

@@ -66,6 +66,24 @@ def read_past_cache(descriptor: int, offset: int, length: int) -> bytes:
     return found.getvalue()
 
 
+def room_for(length: int) -> int:
+    """Bytes of memory that ``read_past_cache_into`` needs to read ``length`` from any offset."""
+    return (-(-length // _ALIGNED) + 1) * _ALIGNED
+
+
+def read_past_cache_into(descriptor: int, offset: int, length: int, room: memoryview) -> memoryview:
+    """``read_past_cache`` without a copy: what it returns lies in ``room``, which begins at a page."""
+    lead = offset % _ALIGNED
+    end = -(-(lead + length) // _ALIGNED) * _ALIGNED
+    have = 0
+    with _where_possible(), _direct(descriptor):
+        while have < end and (count := os.preadv(descriptor, [room[have:end]], offset - lead + have)):
+            have += count
+            if count % _ALIGNED:
+                break
+    return room[lead : min(max(have, lead), lead + length)]
+
+
 @contextlib.contextmanager
 def _direct(descriptor: int) -> Iterator[None]:
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)

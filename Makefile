@@ -7,7 +7,7 @@ BENCH_GIB ?= 4
 BENCH_REPEAT ?= 3
 PROTOS = $(shell find protos -name '*.proto' | sort)
 
-.PHONY: help install proto format check test faults test-compose bench bench-quick demo lock clean
+.PHONY: help install proto format check test faults test-compose bench bench-quick scale-repository demo lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -65,6 +65,9 @@ conformance: install ## Let independent clients try the simulator; build/conform
 
 scale: install ## The simulator with 64 hosts and 5,000 VMs: start, memory, events
 	XENKEEP_TEST_SCALE=1 $(BIN)/pytest tests/integration/simulator/test_scale.py
+
+scale-repository: install ## A repository of ten million chunks and ten thousand points: memory, index, prune, verification
+	$(BIN)/python -m tests.scale --report build/scale/report.json --chart build/scale/curve.svg
 
 demo: install ## Run the whole story on this machine; KEEP=1 leaves it running
 	$(BIN)/xenkeep demo $(if $(KEEP),--keep)

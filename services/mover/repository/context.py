@@ -93,7 +93,7 @@ class Context:
 
     def take_segment(self, sha256: bytes) -> None:
         """Take one segment in by name, whether or not a listing shows it."""
-        if sha256 not in self.index.segments():
+        if not self.index.has_segment(sha256):
             body = self.objects.get_segment(sha256)
             self.index.add_segment(sha256, decode_segment(body, f"index/{sha256.hex()}"))
 

@@ -4,49 +4,35 @@ The truth is the index segments in the repository. An entry costs less than 100 
 memory.
 """
 
-import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from services.chassis.errors import ResourceExhausted, Unavailable
-from services.mover.repository.format.blob import BlobEntry, BlobType
+from services.mover.repository.format.blob import ENTRY, BlobEntry, BlobType
+from services.mover.repository.format.crypto import TAG_BYTES
 from services.mover.repository.format.names import pack_name
-from services.mover.repository.format.pack import KINDS
-from services.mover.repository.format.segment import PackRecord, Segment
+from services.mover.repository.format.pack import FOOTER_BYTES, HEADER_BYTES, KINDS
+from services.mover.repository.format.segment import Segment
+from services.mover.repository.indexfile import IndexFile
+from services.mover.repository.indexintake import TYPE_SHIFT, Intake
 
-CACHE_REMADE: Final = "INDEX_CACHE_REMADE"
-_SCHEMA_VERSION: Final = 1
 _BATCH: Final = 500
 _SCAN: Final = 10_000
-_TYPE_SHIFT: Final = 3
 _KIND_NAMES: Final = {code: name for name, code in KINDS.items()}
-_SCHEMA: Final = """
-CREATE TABLE segments (name BLOB PRIMARY KEY, superseded INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE packs (
-  n INTEGER PRIMARY KEY, sha256 BLOB NOT NULL UNIQUE, kind INTEGER NOT NULL, size INTEGER NOT NULL,
-  epoch INTEGER NOT NULL, salt BLOB NOT NULL, segment BLOB NOT NULL, damaged INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE blobs (
-  id BLOB NOT NULL, pack INTEGER NOT NULL, slot INTEGER NOT NULL, at INTEGER NOT NULL,
-  stored INTEGER NOT NULL, plain INTEGER NOT NULL, kind INTEGER NOT NULL,
-  PRIMARY KEY (id, pack)) WITHOUT ROWID;
-"""
 _FIND: Final = """
 SELECT b.id, b.slot, b.at, b.stored, b.plain, b.kind, p.sha256, p.kind, p.size, p.epoch, p.salt, p.damaged
 FROM blobs b JOIN packs p ON p.n = b.pack WHERE b.id IN ({marks}) ORDER BY p.damaged, p.n
 """
-_BLOBS_OF: Final = """
-SELECT b.id, b.slot, b.at, b.stored, b.plain, b.kind, p.sha256, p.kind, p.size, p.epoch, p.salt, p.damaged
-FROM blobs b JOIN packs p ON p.n = b.pack WHERE p.sha256 = ? ORDER BY b.slot
-"""
+_KNOWN: Final = "SELECT b.id FROM blobs b JOIN packs p ON p.n = b.pack WHERE b.id IN ({marks})"
 _COPIES_AFTER: Final = """
-SELECT b.id, b.pack, b.stored FROM blobs b WHERE (b.id, b.pack) > (?, ?) ORDER BY b.id, b.pack LIMIT ?
+SELECT b.id, b.pack, b.stored FROM blobs b CROSS JOIN packs p ON p.n = b.pack
+WHERE (b.id, b.pack) > (?, ?) ORDER BY b.id, b.pack LIMIT ?
 """
 _PACKS_AFTER: Final = """
-SELECT sha256, kind, size, epoch, salt, damaged FROM packs WHERE sha256 > ? ORDER BY sha256 LIMIT ?
+SELECT n, blobs, sha256, kind, size, epoch, salt, damaged FROM packs WHERE n > ? ORDER BY n LIMIT ?
 """
 
 
@@ -76,64 +62,75 @@ class Location:
     entry: BlobEntry
 
 
+@dataclass(frozen=True, slots=True)
+class IndexedPack:
+    """A pack under the ``number`` that ``Index.copies`` calls it by, and how many blobs it has."""
+
+    number: int
+    pack: PackInfo
+    blobs: int
+
+    @property
+    def sealed_bytes(self) -> int:
+        """Of its blobs together."""
+        return self.pack.size - HEADER_BYTES - FOOTER_BYTES - TAG_BYTES - self.blobs * ENTRY.size
+
+
 class Index:
-    """One cache file of one repository in one store; several threads and processes may share it."""
+    """One cache file of one repository in one store; several threads and processes may share it.
+
+    Raises ResourceExhausted and Unavailable as ``IndexFile`` does.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Opens or makes the file; one that is broken or of another schema is made anew.
-
-        Raises ResourceExhausted or Unavailable when there can be none.
-        """
-        self._path = path
-        self._lock = threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                self._db = self._connect()
-            except sqlite3.DatabaseError as error:
-                if not _is_broken(error):
-                    raise
-                self._remove_files()
-                self._db = self._connect()
-        except (sqlite3.Error, OSError) as error:
-            raise self._translated(error) from error
+        self._file = IndexFile(path)
+        self._taking = threading.Lock()
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
+        self._file.close()
 
     def clear(self) -> None:
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             for table in ("blobs", "packs", "segments"):
                 db.execute(f"DELETE FROM {table}")  # noqa: S608 - three literal names
+            db.execute("UPDATE orphans SET blobs = 0")
 
     def segments(self) -> dict[bytes, bool]:
         """Every segment taken in, and whether another one supersedes it."""
-        with self._transaction() as db:
+        with self._file.reading() as db:
             return {row[0]: bool(row[1]) for row in db.execute("SELECT name, superseded FROM segments")}
+
+    def has_segment(self, name: bytes) -> bool:
+        with self._file.reading() as db:
+            return db.execute("SELECT 1 FROM segments WHERE name = ?", (name,)).fetchone() is not None
+
+    def small_segments(self, blobs: int) -> list[bytes]:
+        """Segments with fewer ``blobs`` that nothing supersedes."""
+        query = "SELECT name FROM segments WHERE NOT superseded AND blobs < ? ORDER BY name"
+        with self._file.reading() as db:
+            return [row[0] for row in db.execute(query, (blobs,))]
 
     def add_segment(self, name: bytes, segment: Segment) -> None:
         """Take a segment in, once; what it supersedes goes, packs it does not repeat included."""
-        with self._transaction() as db:
-            if db.execute("INSERT OR IGNORE INTO segments VALUES (?, 0)", (name,)).rowcount == 0:
-                return
-            for pack in segment.packs:
-                _add_pack(db, name, pack)
-            for old in segment.superseded:
-                db.execute("INSERT OR REPLACE INTO segments VALUES (?, 1)", (old,))
-                gone = [row[0] for row in db.execute("SELECT n FROM packs WHERE segment = ?", (old,))]
-                for n in gone:
-                    db.execute("DELETE FROM blobs WHERE pack = ?", (n,))
-                db.execute("DELETE FROM packs WHERE segment = ?", (old,))
+        with self.intake() as intake:
+            intake.add(name, segment)
+
+    @contextmanager
+    def intake(self) -> Iterator[Intake]:
+        """Take several in; they count when the block is left without an error, all at once."""
+        with self._taking:
+            intake = Intake(self._file)
+            yield intake
+            intake.finish()
 
     def mark_damaged(self, packs: Iterable[bytes]) -> None:
         """Exactly these packs are damaged from now on."""
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("UPDATE packs SET damaged = 0 WHERE damaged")
             db.executemany("UPDATE packs SET damaged = 1 WHERE sha256 = ?", ((pack,) for pack in packs))
 
     def add_damaged(self, pack: bytes) -> None:
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute("UPDATE packs SET damaged = 1 WHERE sha256 = ?", (pack,))
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, list[Location]]:
@@ -142,39 +139,55 @@ class Index:
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]
             query = _FIND.format(marks=",".join("?" * len(batch)))
-            with self._reading() as db:
+            with self._file.reading() as db:
                 rows = db.execute(query, batch).fetchall()
             for row in rows:
                 found.setdefault(row[0], []).append(_location(row))
         return found
 
+    def known(self, ids: Sequence[bytes]) -> set[bytes]:
+        """Those of the blobs that are in some pack."""
+        found: set[bytes] = set()
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
+            query = _KNOWN.format(marks=",".join("?" * len(batch)))
+            with self._file.reading() as db:
+                found.update(row[0] for row in db.execute(query, batch))
+        return found
+
     def packs(self) -> Iterator[PackInfo]:
-        """Every pack in name order, read in batches."""
-        after = b""
+        """Every pack, read in batches."""
+        for batch in self.pack_batches():
+            yield from (indexed.pack for indexed in batch)
+
+    def pack_batches(self) -> Iterator[list[IndexedPack]]:
+        """Every pack, a few hundred at a time; the first the index heard of come first."""
+        after = 0
         while True:
-            with self._transaction() as db:
+            with self._file.reading() as db:
                 rows = db.execute(_PACKS_AFTER, (after, _BATCH)).fetchall()
-            for sha256, kind, size, epoch, salt, damaged in rows:
-                yield PackInfo(sha256, _KIND_NAMES[kind], size, epoch, salt, bool(damaged))
-            if len(rows) < _BATCH:
+            if not rows:
                 return
+            yield [IndexedPack(row[0], _pack(row[2:]), row[1]) for row in rows]
             after = rows[-1][0]
 
-    def numbered_packs(self) -> dict[int, PackInfo]:
-        """Every pack under the number that ``copies`` calls it by, as long as the index does not change."""
-        query = "SELECT n, sha256, kind, size, epoch, salt, damaged FROM packs"
-        with self._transaction() as db:
-            rows = db.execute(query).fetchall()
-        return {
-            n: PackInfo(sha256, _KIND_NAMES[kind], size, epoch, salt, bool(damaged))
-            for n, sha256, kind, size, epoch, salt, damaged in rows
-        }
+    def highest_number(self) -> int:
+        """No pack has a higher number as long as the index does not change."""
+        with self._file.reading() as db:
+            highest: int = db.execute("SELECT coalesce(max(n), 0) FROM packs").fetchone()[0]
+            return highest
+
+    def known_packs(self, packs: Sequence[bytes]) -> set[bytes]:
+        """Those of at most a few hundred packs that some segment lists."""
+        query = f"SELECT sha256 FROM packs WHERE sha256 IN ({','.join('?' * len(packs))})"  # noqa: S608
+        with self._file.reading() as db:
+            return {row[0] for row in db.execute(query, packs)}
 
     def copies(self) -> Iterator[tuple[bytes, int, int]]:
         """Id, pack number and stored bytes of every copy of every blob, those of a blob together."""
         after = (b"", -1)
         while True:
-            with self._reading() as db:
+            with self._file.reading() as db:
                 rows = db.execute(_COPIES_AFTER, (*after, _SCAN)).fetchall()
             yield from rows
             if len(rows) < _SCAN:
@@ -184,130 +197,38 @@ class Index:
     def segments_of(self, packs: Iterable[bytes]) -> dict[bytes, set[bytes]]:
         """Segments that list these packs, and which of them; packs in no segment are left out."""
         found: dict[bytes, set[bytes]] = {}
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             for pack in packs:
                 row = db.execute("SELECT segment FROM packs WHERE sha256 = ?", (pack,)).fetchone()
                 if row is not None:
                     found.setdefault(row[0], set()).add(pack)
         return found
 
-    def blobs_of(self, pack: bytes) -> list[Location]:
-        """Every blob of one pack in slot order; reads the whole table."""
-        with self._transaction() as db:
-            rows = db.execute(_BLOBS_OF, (pack,)).fetchall()
-        return [_location(row) for row in rows]
-
     def highest_epoch(self) -> int:
-        with self._transaction() as db:
+        with self._file.reading() as db:
             highest: int = db.execute("SELECT coalesce(max(epoch), 0) FROM packs").fetchone()[0]
             return highest
 
     def has_damage(self) -> bool:
-        with self._transaction() as db:
+        with self._file.reading() as db:
             return db.execute("SELECT 1 FROM packs WHERE damaged LIMIT 1").fetchone() is not None
 
     def totals(self) -> tuple[int, int, int]:
-        """Packs, their bytes, and blobs."""
-        with self._transaction() as db:
-            packs, size = db.execute("SELECT count(*), coalesce(sum(size), 0) FROM packs").fetchone()
-            return packs, size, db.execute("SELECT count(*) FROM blobs").fetchone()[0]
-
-    def _connect(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self._path, timeout=60, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-        elif version != _SCHEMA_VERSION:
-            db.close()
-            raise sqlite3.DatabaseError(f"schema {version}")
-        return db
-
-    def _remove_files(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._db.execute("BEGIN")
-                yield self._db
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise self._failed(error) from error
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """For one statement, which is a transaction by itself."""
-        with self._lock:
-            try:
-                yield self._db
-            except sqlite3.Error as error:
-                raise self._failed(error) from error
-
-    def _failed(self, error: sqlite3.Error) -> ResourceExhausted | Unavailable:
-        """The answer to a failure while in use; a broken file is replaced by an empty one at once."""
-        if not _is_broken(error):
-            return self._translated(error)
-        try:
-            self._db.close()
-            self._remove_files()
-            self._db = self._connect()
-        except (sqlite3.Error, OSError) as worse:
-            return self._translated(worse)
-        return Unavailable(
-            f"The index cache {self._path} was damaged ({error}) and is made anew.",
-            reason=CACHE_REMADE,
-            hint="Try again: it is filled from the repository, which is not affected.",
-        )
-
-    def _translated(self, error: sqlite3.Error | OSError) -> ResourceExhausted | Unavailable:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-            return ResourceExhausted(
-                f"There is no room for the index cache {self._path}.",
-                reason="INDEX_CACHE_FULL",
-                hint="Free space there, or choose another cache directory; the repository is not affected.",
-            )
-        return Unavailable(
-            f"The index cache {self._path} cannot be used: {error}.",
-            reason="INDEX_CACHE_BROKEN",
-            hint="Delete the file; it is made again from the repository at the next opening.",
-        )
+        """Packs, their bytes, and blobs (copies count)."""
+        query = "SELECT count(*), coalesce(sum(size), 0), coalesce(sum(blobs), 0) FROM packs"
+        with self._file.reading() as db:
+            packs, size, blobs = db.execute(query).fetchone()
+            return packs, size, blobs
 
 
-def _is_broken(error: sqlite3.Error) -> bool:
-    """Whether the file is no database of ours, rather than out of reach, in use, or without room."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is None or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-def _add_pack(db: sqlite3.Connection, segment: bytes, pack: PackRecord) -> None:
-    row = db.execute("SELECT n FROM packs WHERE sha256 = ?", (pack.sha256,)).fetchone()
-    if row is not None:
-        db.execute("UPDATE packs SET segment = ? WHERE n = ?", (segment, row[0]))
-        return
-    cursor = db.execute(
-        "INSERT INTO packs (sha256, kind, size, epoch, salt, segment) VALUES (?, ?, ?, ?, ?, ?)",
-        (pack.sha256, KINDS[pack.kind], pack.size, pack.epoch, pack.salt, segment),
-    )
-    n = cursor.lastrowid
-    db.executemany(
-        "INSERT OR REPLACE INTO blobs VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            (entry.id, n, slot, at, entry.stored, entry.plain, entry.type << _TYPE_SHIFT | entry.compression)
-            for slot, (entry, at) in enumerate(zip(pack.entries, pack.offsets(), strict=True))
-        ),
+def _location(row: tuple[Any, ...]) -> Location:
+    id_, slot, at, stored, plain, kind, *pack = row
+    compression = kind & (1 << TYPE_SHIFT) - 1
+    return Location(
+        _pack(pack), slot, at, BlobEntry(id_, BlobType(kind >> TYPE_SHIFT), compression, plain, stored)
     )
 
 
-def _location(row: tuple[bytes, int, int, int, int, int, bytes, int, int, int, bytes, int]) -> Location:
-    id_, slot, at, stored, plain, kind, sha256, pack_kind, size, epoch, salt, damaged = row
-    compression = kind & (1 << _TYPE_SHIFT) - 1
-    entry = BlobEntry(id_, BlobType(kind >> _TYPE_SHIFT), compression, plain, stored)
-    pack = PackInfo(sha256, _KIND_NAMES[pack_kind], size, epoch, salt, bool(damaged))
-    return Location(pack, slot, at, entry)
+def _pack(row: Sequence[Any]) -> PackInfo:
+    sha256, kind, size, epoch, salt, damaged = row
+    return PackInfo(sha256, _KIND_NAMES[kind], size, epoch, salt, bool(damaged))

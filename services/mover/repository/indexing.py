@@ -1,13 +1,13 @@
-"""Keeping the local index true to the repository, and making the repository's index from its packs."""
+"""Keeping the local index true to the repository, and telling the repository of new packs."""
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from services.chassis.errors import DataLoss, NotFound, PermissionDenied
-from services.mover.repository.context import Context, info_of
+from services.chassis.errors import DataLoss, NotFound
+from services.mover.repository.context import Context
 from services.mover.repository.damage import recorded_damage
-from services.mover.repository.format.names import INDEX, PACKS, pack_name, segment_name
+from services.mover.repository.format.names import INDEX, pack_name, segment_name
 from services.mover.repository.format.segment import (
     PackRecord,
     Segment,
@@ -16,11 +16,8 @@ from services.mover.repository.format.segment import (
     split_into_segments,
 )
 from services.mover.repository.packreader import read_record
-from services.mover.repository.points import exists
 
 _LISTINGS: Final = 3
-_MANY_SEGMENTS: Final = 256
-_SMALL_BLOBS: Final = 100_000
 
 
 def sync_index(context: Context) -> None:
@@ -37,7 +34,7 @@ def sync_index(context: Context) -> None:
 
 def _take_listed(context: Context) -> bool:
     """False when a listed segment was gone already: it was merged, and a new listing shows into what."""
-    listed = _listed_segments(context)
+    listed = listed_segments(context)
     complete = _take(context, listed - context.index.segments().keys())
     known = context.index.segments()
     if any(_is_gone(context, name) for name, old in known.items() if name not in listed and not old):
@@ -56,39 +53,19 @@ def _is_gone(context: Context, name: bytes) -> bool:
     return False
 
 
-def _take(context: Context, names: set[bytes]) -> bool:
+def _take(context: Context, names: Collection[bytes]) -> bool:
+    if not names:
+        return True
     complete = True
-    for name in sorted(names):
-        try:
-            context.index.add_segment(name, _read_segment(context, name))
-        except NotFound:
-            complete = False
-        except DataLoss as error:
-            context.on_notice("INDEX_SEGMENT_UNREADABLE", f"{error.message} Rebuild the index.")
+    with context.index.intake() as intake:
+        for name in sorted(names):
+            try:
+                intake.add(name, read_segment(context, name))
+            except NotFound:
+                complete = False
+            except DataLoss as error:
+                context.on_notice("INDEX_SEGMENT_UNREADABLE", f"{error.message} Rebuild the index.")
     return complete
-
-
-def compact_index(context: Context, more_than: int = _MANY_SEGMENTS) -> int:
-    """Merge small segments when there are ``more_than``, so that a clean machine opens soon; how many.
-
-    Killed at any moment, or done by two at once, every pack stays listed.
-    """
-    live = [name for name, superseded in context.index.segments().items() if not superseded]
-    if len(live) <= more_than:
-        return 0
-    merged: dict[bytes, PackRecord] = {}
-    old: list[bytes] = []
-    for name in live:
-        try:
-            segment = _read_segment(context, name)
-        except (NotFound, DataLoss):
-            continue
-        if sum(len(pack.entries) for pack in segment.packs) < _SMALL_BLOBS:
-            old.append(name)
-            merged |= {pack.sha256: pack for pack in segment.packs}
-    if len(old) > 1:
-        _replace(context, sorted(merged.values(), key=lambda pack: pack.sha256), old)
-    return len(old)
 
 
 def index_packs(
@@ -104,108 +81,30 @@ def index_packs(
     return names
 
 
-def records_of(context: Context, packs: Mapping[bytes, str]) -> dict[bytes, PackRecord]:
+def records_of(context: Context, packs: Mapping[bytes, str]) -> Iterator[PackRecord]:
     """What is in packs (by SHA-256, with their kind), from index segments, or else from the packs themselves.
 
-    Those that are gone, or whose directory is damaged and in no segment, are left out.
+    Those that one segment lists come together, each once. Those that are gone, or whose directory is damaged
+    and in no segment, are left out.
     """
-    records: dict[bytes, PackRecord] = {}
+    left = dict(packs)
     for segment, listed in context.index.segments_of(packs).items():
         with contextlib.suppress(NotFound, DataLoss):
-            found = _read_segment(context, segment).packs
-            records |= {record.sha256: record for record in found if record.sha256 in listed}
-    for sha256, kind in packs.items():
-        if sha256 not in records:
-            name = pack_name(kind, sha256)
-            with contextlib.suppress(NotFound, DataLoss):
-                records[sha256] = read_record(context.store, context.keys, name, context.store.size(name))
-    return records
+            for record in read_segment(context, segment).packs:
+                if record.sha256 in listed and left.pop(record.sha256, None) is not None:
+                    yield record
+    for sha256, kind in left.items():
+        name = pack_name(kind, sha256)
+        with contextlib.suppress(NotFound, DataLoss):
+            yield read_record(context.store, context.keys, name, context.store.size(name))
 
 
-def drop_packs(context: Context, gone: Collection[bytes]) -> None:
-    """Replace the index segments that list packs which are gone. Killed at any moment, others stay listed.
-
-    Done by two at once, each may list again what the other has deleted: so both look again afterwards.
-    """
-    gone = set(gone)
-    for _ in range(_LISTINGS):
-        sync_index(context)
-        kept = _drop_once(context, gone)
-        gone = _absent(context, kept)
-        if not gone:
-            return
-
-
-def _drop_once(context: Context, gone: Collection[bytes]) -> list[PackRecord]:
-    """The packs that the new segments list."""
-    kept: dict[bytes, PackRecord] = {}
-    old: list[bytes] = []
-    for name in context.index.segments_of(gone):
-        try:
-            segment = _read_segment(context, name)
-        except (NotFound, DataLoss) as error:
-            context.on_notice("INDEX_SEGMENT_UNREADABLE", f"{error.message} It may still list deleted packs.")
-            continue
-        old.append(name)
-        kept |= {pack.sha256: pack for pack in segment.packs if pack.sha256 not in gone}
-    records = sorted(kept.values(), key=lambda pack: pack.sha256)
-    if old:
-        _replace(context, records, old)
-    return records
-
-
-def _absent(context: Context, packs: list[PackRecord]) -> set[bytes]:
-    """Those that are not in the store; a listing that is late is not believed."""
-    listed = {stored.name for stored in context.store.list(PACKS)} if packs else set()
-    return {pack.sha256 for pack in packs if pack.name not in listed and not exists(context, pack.name)}
-
-
-def rebuild_index(context: Context) -> int:
-    """Write index segments from the packs alone and replace all others; how many packs were read.
-
-    A pack whose directory cannot be read is recorded as damaged. Killed at any moment, the old segments or
-    the new one, or both, are there.
-    """
-    old = sorted(_listed_segments(context))
-    records: list[PackRecord] = []
-    for stored in context.store.list(PACKS):
-        pack = info_of(stored.name, stored.size)
-        if pack is None:
-            context.on_notice("UNKNOWN_OBJECT", f"{stored.name} is not a pack; it is left alone.")
-            continue
-        try:
-            records.append(read_record(context.store, context.keys, stored.name, stored.size))
-        except (DataLoss, NotFound) as error:
-            context.report_damage(pack, error.message)
-            context.on_notice("PACK_DAMAGED", error.message)
-    _replace(context, sorted(records, key=lambda record: record.sha256), old)
-    context.index.clear()
-    sync_index(context)
-    return len(records)
-
-
-def _replace(context: Context, packs: list[PackRecord], old: list[bytes]) -> None:
-    """Write segments of ``packs`` that supersede ``old``, then delete those."""
-    for segment in split_into_segments(packs, old):
-        context.index.add_segment(context.objects.put_segment(encode_segment(segment)), segment)
-    _delete_superseded(context, old)
-
-
-def _read_segment(context: Context, name: bytes) -> Segment:
+def read_segment(context: Context, name: bytes) -> Segment:
+    """Raises NotFound, DataLoss."""
     return decode_segment(context.objects.get_segment(name), segment_name(name))
 
 
-def _delete_superseded(context: Context, names: list[bytes]) -> None:
-    for name in names:
-        try:
-            context.store.delete(segment_name(name))
-        except NotFound:
-            continue
-        except PermissionDenied as error:
-            context.on_notice("INDEX_SEGMENT_KEPT", f"{error.message} It is superseded and harmless.")
-            return
-
-
-def _listed_segments(context: Context) -> set[bytes]:
+def listed_segments(context: Context) -> set[bytes]:
+    """SHA-256 of every segment the store lists."""
     names = (stored.name.removeprefix(INDEX) for stored in context.store.list(INDEX))
     return {bytes.fromhex(tail) for tail in names if len(tail) == 64 and set(tail) <= set("0123456789abcdef")}

@@ -12,7 +12,8 @@ from services.mover.repository.entropy import fresh
 from services.mover.repository.epochs import learn_epochs
 from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES, DEFAULT_PACK_BYTES
 from services.mover.repository.format.slot import Argon2Cost
-from services.mover.repository.index import CACHE_REMADE, Index
+from services.mover.repository.index import Index
+from services.mover.repository.indexfile import CACHE_REMADE
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.keys import KeyRing
 from services.mover.repository.keyslots import read_slots, unlock

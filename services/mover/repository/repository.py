@@ -17,7 +17,8 @@ from services.mover.repository.damage import recorded_damage
 from services.mover.repository.extents import Extent
 from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.format.stream import StreamRef
-from services.mover.repository.indexing import compact_index, rebuild_index, sync_index
+from services.mover.repository.indexing import sync_index
+from services.mover.repository.indexrewriting import compact_index, rebuild_index
 from services.mover.repository.leases import take_lease
 from services.mover.repository.opening import require_writable
 from services.mover.repository.ownerkeys import RepositoryKeys

@@ -14,7 +14,8 @@ from services.mover.repository.format.envelope import parse_envelope
 from services.mover.repository.format.lease import looks_like_revocation
 from services.mover.repository.format.names import CHECKPOINTS, INDEX, PACKS, PLANS, POINTS, TRASH, point_name
 from services.mover.repository.index import PackInfo
-from services.mover.repository.indexing import sync_index
+from services.mover.repository.indexing import records_of, sync_index
+from services.mover.repository.packlisting import PackListing
 from services.mover.repository.packreader import check_hash, damaged_blobs
 from services.mover.repository.parallel import for_each
 from services.mover.repository.plans import listed_plans
@@ -105,25 +106,25 @@ def verify(
         if listener is not None:
             listener(tally.objects, tally.size)
 
-    present, read, sampled = set[bytes](), set[bytes](), None
+    read, sampled = set[bytes](), None
+    with PackListing() as present:
 
-    def listed(prefix: str) -> Iterator[StoredObject]:
-        for stored in context.store.list(prefix):
-            if (info := info_of(stored.name)) is not None:
-                present.add(info.sha256)
-            yield stored
+        def listed(prefix: str) -> Iterator[StoredObject]:
+            for stored in context.store.list(prefix):
+                if (info := info_of(stored.name)) is not None:
+                    present.note([(info.sha256, info.kind, stored.size)])
+                yield stored
 
-    for prefix in _EVERYWHERE:
-        if prefix == PACKS and sample is not None:
-            part, sampled = _sampled(context, sample, listed(prefix))
-            read.update(info.sha256 for stored in part if (info := info_of(stored.name)) is not None)
-            for_each(part, partial(check, prefix), workers)
-        else:
-            for_each(listed(prefix), partial(check, prefix), workers)
-    _look_for_gone(context, tally, present)
-    _quarantine(context, tally)
-    whole = present if sample is None else read
-    _release(context, whole - {info.sha256 for name in tally.problems if (info := info_of(name))})
+        for prefix in _EVERYWHERE:
+            if prefix == PACKS and sample is not None:
+                part, sampled = _sampled(context, sample, listed(prefix))
+                read.update(info.sha256 for stored in part if (info := info_of(stored.name)) is not None)
+                for_each(part, partial(check, prefix), workers)
+            else:
+                for_each(listed(prefix), partial(check, prefix), workers)
+        _look_for_gone(context, tally, present)
+        _quarantine(context, tally)
+        _release(context, tally, lambda pack: bool(present.sizes([pack])) if sample is None else pack in read)
     found = _judge_points(context, points, tally)
     return found if sampled is None else replace(found, sound_points=(), sampled=sampled)
 
@@ -155,17 +156,21 @@ def _sampled(
     return list(chosen.values()), covered
 
 
-def _look_for_gone(context: Context, tally: _Tally, seen: set[bytes]) -> None:
+def _look_for_gone(context: Context, tally: _Tally, seen: PackListing) -> None:
     """What is gone is damage, unless it was pruned or removed in the meantime, as its name is then too."""
     sync_index(context)
     plans = listed_plans(context)
-    for pack in context.index.packs():
-        if not (pack.sha256 in seen or plans.hides(pack.sha256) or exists(context, pack.name)):
-            tally.problems[pack.name] = f"{pack.name} is damaged: it is gone."
-    listed = {pack.sha256 for pack in context.index.packs() if not plans.hides(pack.sha256)}
+    for batch in context.index.pack_batches():
+        there = seen.sizes([indexed.pack.sha256 for indexed in batch])
+        for pack in (indexed.pack for indexed in batch):
+            if not (pack.sha256 in there or plans.hides(pack.sha256) or exists(context, pack.name)):
+                tally.problems[pack.name] = f"{pack.name} is damaged: it is gone."
     for name in list(tally.problems):
         info = info_of(name)
-        if (info is None or info.sha256 not in listed) and not exists(context, name):
+        expected = (
+            info is not None and context.index.known_packs([info.sha256]) and not plans.hides(info.sha256)
+        )
+        if not expected and not exists(context, name):
             del tally.problems[name]
 
 
@@ -197,21 +202,25 @@ def _check_without_key(prefix: str, name: str, data: bytes) -> None:
 
 def _quarantine(context: Context, tally: _Tally) -> None:
     """Record damaged packs, and find out which of their blobs are really lost."""
-    for name, problem in tally.problems.items():
-        pack = info_of(name)
-        if pack is None:
+    packs = {name: pack for name in tally.problems if (pack := info_of(name)) is not None}
+    for name, pack in packs.items():
+        context.report_damage(pack, tally.problems[name])
+    for record in records_of(context, {pack.sha256: pack.kind for pack in packs.values()}):
+        for id_ in {entry.id for entry in record.entries}:
+            for location in context.index.find([id_]).get(id_, ()):
+                if location.pack.sha256 == record.sha256:
+                    try:
+                        context.reader.read_copy(location)
+                    except DataLoss:
+                        tally.lost.add((record.sha256, id_))
+
+
+def _release(context: Context, tally: _Tally, was_read: Callable[[bytes], bool]) -> None:
+    """Forget damage records of packs that were read, and whose bytes are what their names say after all."""
+    damaged_packs = {info.sha256 for name in tally.problems if (info := info_of(name))}
+    for sha256 in list(recorded_damage(context.store)):
+        if sha256 in damaged_packs or not was_read(sha256):
             continue
-        context.report_damage(pack, problem)
-        for location in context.index.blobs_of(pack.sha256):
-            try:
-                context.reader.read_copy(location)
-            except DataLoss:
-                tally.lost.add((pack.sha256, location.entry.id))
-
-
-def _release(context: Context, whole: set[bytes]) -> None:
-    """Forget damage records of packs whose bytes are what their names say after all."""
-    for sha256 in set(recorded_damage(context.store)) & whole:
         try:
             forget_damage(context.store, sha256)
         except (NotFound, PermissionDenied) as error:
@@ -220,19 +229,19 @@ def _release(context: Context, whole: set[bytes]) -> None:
 
 
 def _judge_points(context: Context, points: list[str], tally: _Tally) -> Verification:
-    checker = PointChecker(context, tally.lost)
     blame: dict[str, list[str]] = {name: [] for name in tally.problems}
     sound, bad = [], []
-    for point_id in points:
-        culprits = checker.culprits(point_id)
-        if not culprits:
-            sound.append(point_id)
-            continue
-        if not exists(context, point_name(point_id)):
-            continue  # deleted in the meantime
-        bad.append(point_id)
-        for name, problem in culprits.items():
-            tally.problems.setdefault(name, problem)
-            blame.setdefault(name, []).append(point_id)
+    with PointChecker(context, tally.lost) as checker:
+        for point_id in points:
+            culprits = checker.culprits(point_id)
+            if not culprits:
+                sound.append(point_id)
+                continue
+            if not exists(context, point_name(point_id)):
+                continue  # deleted in the meantime
+            bad.append(point_id)
+            for name, problem in culprits.items():
+                tally.problems.setdefault(name, problem)
+                blame.setdefault(name, []).append(point_id)
     findings = [Finding(name, tally.problems[name], tuple(blame[name])) for name in sorted(blame)]
     return Verification(tuple(findings), tuple(sound), tuple(bad), tally.objects, tally.size)

@@ -15,7 +15,7 @@ from services.mover.repository import (
     MemoryStore,
     create_repository,
 )
-from services.mover.repository.indexing import compact_index
+from services.mover.repository.indexrewriting import compact_index
 from tests.faults.repository.dying import die_at_system_call
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.support.injections import Injections

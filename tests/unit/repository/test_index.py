@@ -17,7 +17,7 @@ from services.mover.repository.format.segment import (
     split_into_segments,
 )
 from services.mover.repository.index import Index
-from services.mover.repository.indexing import compact_index
+from services.mover.repository.indexrewriting import compact_index
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.unit.repository.world import BLOCK, MIB, back_up, new_repository, noise, reopen, restored
 
@@ -124,7 +124,7 @@ def test_a_merge_killed_at_every_step_keeps_every_pack_listed(tmp_path: Path) ->
 @pytest.mark.scenario(5, 19)
 def test_a_full_cache_disk_is_told_and_the_repository_is_not_affected(tmp_path: Path) -> None:
     index = Index(tmp_path / "index.sqlite")
-    index._db.execute("PRAGMA max_page_count = 20")
+    index._file._db.execute("PRAGMA max_page_count = 20")
     with pytest.raises(ResourceExhausted, match="choose another cache directory"):
         index.add_segment(b"s" * 32, Segment(tuple(_record(n) for n in range(50))))
     assert index.segments() == {}
@@ -134,6 +134,63 @@ def test_a_full_cache_disk_is_told_and_the_repository_is_not_affected(tmp_path: 
 def test_segments_round_trip_and_are_split_when_large() -> None:
     segment = Segment((_record(1), _record(2)), (b"x" * 32,))
     assert decode_segment(encode_segment(segment), "segment") == segment
-    assert split_into_segments([]) == [Segment(())]
+    assert list(split_into_segments([])) == [Segment(())]
     (only,) = split_into_segments([_record(1)], [b"x" * 32])
     assert only == Segment((_record(1),), (b"x" * 32,))
+
+
+def test_what_loses_its_pack_is_not_found_and_leaves_the_file_in_the_end(tmp_path: Path) -> None:
+    index = Index(tmp_path / "index.sqlite")
+    records = [_record(n, 2000) for n in range(12)]
+    index.add_segment(b"1" * 32, Segment(tuple(records)))
+    for at, name in enumerate((b"2" * 32, b"3" * 32, b"4" * 32), 1):
+        old = bytes([name[0] - 1]) * 32
+        index.add_segment(name, Segment(tuple(records[at * 3 :]), (old,)))
+        assert index.find([records[0].entries[0].id]) == {}
+        assert index.totals() == ((12 - at * 3), (12 - at * 3) * 32 * MIB, (12 - at * 3) * 2000)
+        assert set(index.find([r.entries[7].id for r in records])) == {
+            r.entries[7].id for r in records[at * 3 :]
+        }
+        assert sum(1 for _ in index.copies()) == (12 - at * 3) * 2000
+    (lines,) = index._file._db.execute("SELECT count(*) FROM blobs").fetchone()
+    assert lines < 12 * 2000
+    index.close()
+
+
+def test_a_number_of_a_pack_is_never_used_again(tmp_path: Path) -> None:
+    """Blobs of the last pack stay in the file when it goes: they must not become another pack's."""
+    index = Index(tmp_path / "index.sqlite")
+    index.add_segment(b"1" * 32, Segment((_record(1),)))
+    index.add_segment(b"2" * 32, Segment((), (b"1" * 32,)))
+    index.add_segment(b"3" * 32, Segment((_record(2),)))
+    assert index.find([_record(1).entries[0].id]) == {}
+    ((number, *_),) = [(p.number, p.pack.sha256) for batch in index.pack_batches() for p in batch]
+    assert number == 2
+    index.close()
+
+
+def test_segments_taken_in_together_count_together(tmp_path: Path) -> None:
+    index = Index(tmp_path / "index.sqlite")
+    with contextlib.suppress(RuntimeError), index.intake() as intake:
+        intake.add(b"1" * 32, Segment((_record(1),)))
+        raise RuntimeError("the store went away")
+    assert index.segments() == {}
+    with index.intake() as intake:
+        intake.add(b"2" * 32, Segment((_record(2),), (b"1" * 32,)))
+        intake.add(b"1" * 32, Segment((_record(1),)))
+        intake.add(b"3" * 32, Segment((_record(2), _record(3)), (b"2" * 32,)))
+    assert index.segments() == {b"1" * 32: True, b"2" * 32: True, b"3" * 32: False}
+    assert {pack.sha256 for pack in index.packs()} == {_record(2).sha256, _record(3).sha256}
+    assert index.find([_record(1).entries[0].id]) == {}
+    assert len(index.find([entry.id for n in (2, 3) for entry in _record(n).entries])) == 128
+    index.close()
+
+
+def test_a_merge_reads_small_segments_only(tmp_path: Path) -> None:
+    index = Index(tmp_path / "index.sqlite")
+    index.add_segment(b"1" * 32, Segment((_record(1),)))
+    index.add_segment(b"2" * 32, Segment((_record(2, 200),)))
+    index.add_segment(b"3" * 32, Segment((_record(3),)))
+    index.add_segment(b"4" * 32, Segment((), (b"3" * 32,)))
+    assert index.small_segments(100) == [b"1" * 32, b"4" * 32]
+    index.close()

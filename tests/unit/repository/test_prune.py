@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from services.mover.repository import (
 )
 from services.mover.repository.format.names import PLANS
 from services.mover.repository.leases import revoke, take_lease
+from services.mover.repository.pruning import prune
 from services.mover.repository.pruning.liveset import LiveSet
 from tests.unit.repository.world import (
     BLOCK,
@@ -341,3 +342,59 @@ def test_the_live_set_forgets_nothing_and_imagines_little() -> None:
         live.add(id_)
     assert all(id_ in live for id_ in ids[:20_000])
     assert sum(id_ in live for id_ in ids[20_000:]) < 20
+
+
+def small_points(place: Place, many: int) -> dict[str, bytes]:
+    """A full and so many incrementals of one block; contents by point."""
+    points = {"p0": A}
+    back_up(place.repository, "p0", A)
+    for n in range(1, many + 1):
+        content = overwritten(points[f"p{n - 1}"], {n % 40 * BLOCK: noise(BLOCK, 100 + n)})
+        changed = [(n % 40 * BLOCK, BLOCK)]
+        back_up(place.repository, f"p{n}", content, base=f"p{n - 1}", changed=changed)
+        points[f"p{n}"] = content
+    return points
+
+
+def test_small_packs_are_merged_once(place: Place) -> None:
+    points = small_points(place, 70)
+    before = place.names("packs/")
+    foretold = place.repository.prune(PruneOptions(dry_run=True, grace_seconds=0))
+    report = place.repository.prune(NOW)
+    assert report.repacked_packs == report.deleted_packs == foretold.repacked_packs > 100
+    after = place.names("packs/")
+    assert len(after) < len(before) - 95
+    assert {name: restored(place.repository, name) for name in points} == points
+    assert place.repository.verify(full=True).findings == ()
+    assert place.repository.statistics().packs == len(after)
+    assert place.repository.prune(NOW).repacked_packs == 0
+    assert place.names("packs/") == after
+    with place.elsewhere() as other:
+        assert restored(other, "p70") == points["p70"]
+
+
+def test_a_few_small_packs_are_left_alone(place: Place) -> None:
+    small_points(place, 4)
+    before = dict(place.store.objects)
+    assert place.repository.prune(NOW).repacked_packs == 0
+    assert {name for name in before if name.startswith("packs/")} == place.names("packs/")
+
+
+def test_a_merge_keeps_to_its_budget(place: Place) -> None:
+    small_points(place, 40)
+    report = place.repository.prune(replace(NOW, repack_bytes=600 * KIB))
+    assert 512 * KIB < report.stored_bytes <= 600 * KIB
+    assert place.repository.prune(replace(NOW, merge=False)).repacked_packs == 0
+    assert place.repository.prune(NOW).stored_bytes > 600 * KIB
+
+
+def test_unlimited_plans_are_cut(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prune, "_PLANNED_PACKS", 2)
+    back_up(place.repository, "a", A)
+    back_up(place.repository, "b", B)
+    place.repository.delete_point("a")
+    report = place.repository.prune(NOW)
+    assert report.deleted_packs > 3
+    assert restored(place.repository, "b") == B
+    assert place.repository.verify(full=True).findings == ()
+    assert not place.names(PLANS)

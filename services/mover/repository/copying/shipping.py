@@ -94,7 +94,8 @@ class Shipper:
 
     def _list(self, packs: Sequence[PackInfo]) -> None:
         """A pack may be in the index by now, listed by somebody else: twice does no harm."""
-        records = records_of(self._source, {pack.sha256: pack.kind for pack in packs})
+        wanted = {pack.sha256: pack.kind for pack in packs}
+        records = {record.sha256: record for record in records_of(self._source, wanted)}
         for pack in packs:
             if pack.sha256 not in records:
                 raise Refused(pack, f"{pack.name} has no directory that can be read.")

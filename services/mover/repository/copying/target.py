@@ -10,7 +10,8 @@ from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, 
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.format import canonical
 from services.mover.repository.format.names import EPOCHS, FEATURES, HEADER, KEYS
-from services.mover.repository.index import CACHE_REMADE, Index
+from services.mover.repository.index import Index
+from services.mover.repository.indexfile import CACHE_REMADE
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.objects import SealedObjects
 from services.mover.repository.opening import read_header, require_writable

@@ -24,7 +24,7 @@ class BlobType(IntEnum):
     LIST = 5
 
 
-_TYPES: Final = frozenset(int(type_) for type_ in BlobType)
+_TYPES: Final = {int(type_): type_ for type_ in BlobType}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class BlobEntry:
             raise damaged(what, "an entry of its directory is of an unknown kind")
         if not 1 <= plain <= MAX_BLOB_BYTES or not TAG_BYTES < stored <= plain + TAG_BYTES:
             raise damaged(what, "an entry of its directory has an impossible length")
-        return cls(id_, BlobType(type_), compression, plain, stored)
+        return cls(id_, _TYPES[type_], compression, plain, stored)
 
 
 def decode_entries(data: Bytes, what: str) -> list[BlobEntry]:

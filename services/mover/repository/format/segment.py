@@ -1,7 +1,7 @@
 """Index segments: which pack holds which blob (docs/repository-format.md, section 9)."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,8 @@ _VERSION: Final = 1
 _COUNT: Final = struct.Struct("<I")
 _PACK: Final = struct.Struct("<32sQB3sI32sI")
 _KIND_NAMES: Final = {code: name for name, code in KINDS.items()}
-MAX_BLOBS: Final = 1_000_000
+WRITTEN_BLOBS: Final = 200_000
+"""A segment may have a million; whoever reads one has all of it in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +92,14 @@ def decode_segment(data: bytes, what: str) -> Segment:
     return Segment(tuple(packs), superseded)
 
 
-def split_into_segments(packs: Sequence[PackRecord], superseded: Sequence[bytes] = ()) -> list[Segment]:
-    """Segments of at most MAX_BLOBS blobs; only the last one supersedes, since it is written last."""
-    groups: list[list[PackRecord]] = [[]]
+def split_into_segments(packs: Iterable[PackRecord], superseded: Sequence[bytes] = ()) -> Iterator[Segment]:
+    """Segments of at most WRITTEN_BLOBS blobs; only the last one supersedes, since it is written last."""
+    group: list[PackRecord] = []
     blobs = 0
     for pack in packs:
-        if groups[-1] and blobs + len(pack.entries) > MAX_BLOBS:
-            groups.append([])
-            blobs = 0
-        groups[-1].append(pack)
+        if group and blobs + len(pack.entries) > WRITTEN_BLOBS:
+            yield Segment(tuple(group))
+            group, blobs = [], 0
+        group.append(pack)
         blobs += len(pack.entries)
-    last = len(groups) - 1
-    return [Segment(tuple(g), tuple(superseded) if n == last else ()) for n, g in enumerate(groups)]
+    yield Segment(tuple(group), tuple(superseded))

@@ -2,8 +2,11 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
+from itertools import chain
+from typing import Final
 
 from services.chassis.errors import AlreadyExists, Cancelled, DataLoss, NotFound
 from services.mover.repository.checkpoint import forget_unfinished, unfinished
@@ -12,15 +15,17 @@ from services.mover.repository.format.names import PRUNE_FEATURE
 from services.mover.repository.format.plan import Plan, plan_name
 from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import PackInfo
-from services.mover.repository.indexing import drop_packs, index_packs, records_of, sync_index
+from services.mover.repository.indexing import index_packs, records_of, sync_index
+from services.mover.repository.indexrewriting import drop_packs
 from services.mover.repository.leases import highest_numbers, remove_moot_leases
 from services.mover.repository.locks import locked_packs
 from services.mover.repository.packreader import read_record
 from services.mover.repository.plans import Plans, listed_plans, put_plan
 from services.mover.repository.points import exists
 from services.mover.repository.pruning.census import Census, PackUse, take_census
+from services.mover.repository.pruning.choosing import bounds_of, worth_repacking
 from services.mover.repository.pruning.liveset import LiveSet
-from services.mover.repository.pruning.marking import Marker, mark_points
+from services.mover.repository.pruning.marking import Marker, mark_everything
 from services.mover.repository.pruning.repacking import repack
 from services.mover.repository.pruning.report import WEEK_SECONDS, PruneListener, PruneOptions, PruneReport
 from services.mover.repository.pruning.retiring import require_retirable, retire
@@ -29,6 +34,10 @@ from services.mover.repository.pruning.sweeping import Sweep
 from services.mover.repository.request import BackupOptions
 from services.mover.repository.reserve import load_ballast, with_ballast
 from services.mover.repository.trash import empty_trash
+
+_LATER_SHARE: Final = 4
+"""Of the blobs there are, so many may come while the prune runs."""
+_PLANNED_PACKS: Final = 100_000
 
 
 class Prune:
@@ -69,28 +78,34 @@ class Prune:
         self._tell("finding out what is needed")
         sync_index(context)
         plans = listed_plans(context)
-        self._live = LiveSet(2 * context.index.totals()[2])
-        self._marker = Marker(context, self._live)
-        self._marker.objects.update(copy.name for copy in emptied)
-        self._mark()
-        census = take_census(context, self._live, plans.hidden, self._check)
+        blobs = context.index.totals()[2]
+        self._live = LiveSet(blobs + blobs // _LATER_SHARE)
+        with Marker(context, self._live, self._options.workers) as self._marker:
+            self._marker.objects.update(copy.name for copy in emptied)
+            self._mark()
+            self._judge(plans)
+        return report
+
+    def _judge(self, plans: Plans) -> None:
+        context, report = self._context, self.report
+        bounds = bounds_of(self._options, context.pack_bytes)
+        census = take_census(context, self._live, plans.hidden, bounds, self._check)
         if census.lost:
             text = f"{census.lost} blobs that points need are in no pack. A verification names the points."
             context.on_notice("BLOBS_LOST", text)
-        unused, sparse = self._deletable(
-            [use.pack for use in census.unused], list(self._worth_repacking(census))
-        )
+        chosen = worth_repacking(census, self._options, context.pack_bytes)
+        unused, chosen = self._deletable(census.unused, chosen)
         if self._options.dry_run:
-            return self._foretold(plans, unused, sparse)
+            self._foretell(plans, unused, chosen)
+            return
         self._remove_unreadable(plans)
         unused += self._deletable(self._judge_strangers(census, plans), [])[0]
         self._carry_out([*plans.readable, *self._plan(unused)], census.ghosts)
-        self._repack(sparse)
+        self._repack(chosen)
         if self._options.retire_through:
             retire(context, self._options.retire_through, report)
         report.revoked_points = tuple(self._settling.revoked)
         load_ballast(context)
-        return report
 
     def _announce(self) -> None:
         """From the first prune on, a release that knows nothing of plans must not write here."""
@@ -101,29 +116,30 @@ class Prune:
     def _mark(self) -> None:
         for checkpoint in unfinished(self._context):
             self._marker.mark_checkpoint(checkpoint)
-        mark_points(self._context, self._marker, self._check)
+        mark_everything(self._context, self._marker, self._check)
 
     def _deletable(
-        self, unused: list[PackInfo], sparse: list[PackUse]
+        self, unused: list[PackInfo], chosen: list[PackUse]
     ) -> tuple[list[PackInfo], list[PackUse]]:
         """Those that nobody has locked: to store again what is in a locked one would free nothing."""
-        wanted = [*unused, *(use.pack for use in sparse)]
+        wanted = [*unused, *(use.pack for use in chosen)]
         locked = locked_packs(self._context.store, wanted, self._check)
         for pack in wanted:
             if pack.sha256 in locked:
                 self.report.keep_locked(pack.size, locked[pack.sha256])
         return (
             [pack for pack in unused if pack.sha256 not in locked],
-            [use for use in sparse if use.pack.sha256 not in locked],
+            [use for use in chosen if use.pack.sha256 not in locked],
         )
 
-    def _plan(self, packs: Iterable[PackInfo]) -> list[Plan]:
-        wanted = [(pack.sha256, pack.kind) for pack in packs]
-        sizes = sum(pack.size for pack in packs)
-        if not wanted:
-            return []
-        self._total += sizes
-        return [with_ballast(self._context, lambda: put_plan(self._context, wanted))]
+    def _plan(self, packs: Sequence[PackInfo]) -> list[Plan]:
+        """Plans of a bounded length: whoever reads one has it in memory."""
+        self._total += sum(pack.size for pack in packs)
+        plans = []
+        for at in range(0, len(packs), _PLANNED_PACKS):
+            some = [(pack.sha256, pack.kind) for pack in packs[at : at + _PLANNED_PACKS]]
+            plans.append(with_ballast(self._context, partial(put_plan, self._context, some)))
+        return plans
 
     def _carry_out(self, plans: list[Plan], ghosts: set[bytes]) -> None:
         """Sweep those plans that no older writer keeps waiting; ``ghosts`` leave the index as well."""
@@ -151,37 +167,29 @@ class Prune:
         for size, until in sweep.locked:
             self.report.keep_locked(size, until)
 
-    def _repack(self, sparse: list[PackUse]) -> None:
+    def _repack(self, chosen: list[PackUse]) -> None:
         """Nothing is repacked that is not planned first: two who prune never both keep the other's copy."""
-        if not sparse:
+        if not chosen:
             return
         free = self._context.store.free_bytes()
-        needed = sum(use.kept_bytes for use in sparse) + 2 * self._context.pack_bytes
+        needed = sum(use.kept_bytes for use in chosen) + 2 * self._context.pack_bytes
         if free is not None and free < needed:
             text = (
-                f"{len(sparse)} packs with little content are left: it takes {needed} bytes, {free} are free."
+                f"{len(chosen)} packs that are small or hold little are left: it takes {needed} bytes,"
+                f" {free} are free."
             )
             self._context.on_notice("REPACK_SKIPPED", text)
             return
-        self._tell("storing again what little is needed of some packs")
-        (plan,) = self._plan([use.pack for use in sparse])
-        records = records_of(self._context, plan.packs)
+        self._tell("storing again what is needed of small packs and of those that hold little")
+        plans = self._plan([use.pack for use in chosen])
         hidden = listed_plans(self._context)
+        records = chain.from_iterable(records_of(self._context, plan.packs) for plan in plans)
         self.report.stored_bytes += repack(
-            self._context, records.values(), self._live, hidden, self._writing, self._check
+            self._context, records, self._live, hidden, self._writing, self._check
         )
         before = self.report.deleted_packs
-        self._carry_out([plan], set())
+        self._carry_out(plans, set())
         self.report.repacked_packs += self.report.deleted_packs - before
-
-    def _worth_repacking(self, census: Census) -> Iterable[PackUse]:
-        yield from census.damaged
-        moved = 0
-        for use in census.sparse:
-            wanted = use.share < self._options.repack_below or use.pack.epoch <= self._options.retire_through
-            moved += use.kept_bytes if wanted else 0
-            if wanted and moved <= self._options.repack_bytes:
-                yield use
 
     def _judge_strangers(self, census: Census, plans: Plans) -> list[PackInfo]:
         """Packs in no index segment: those with needed blobs are indexed, the rest goes.
@@ -223,15 +231,15 @@ class Prune:
             with contextlib.suppress(NotFound):
                 self._context.store.delete(plan_name(plan_id))
 
-    def _foretold(self, plans: Plans, unused: list[PackInfo], sparse: list[PackUse]) -> PruneReport:
+    def _foretell(self, plans: Plans, unused: list[PackInfo], chosen: list[PackUse]) -> None:
         report = self.report
-        report.deleted_packs = len(unused) + len(sparse)
-        report.deleted_bytes = sum(pack.size for pack in unused) + sum(use.pack.size for use in sparse)
-        report.repacked_packs = len(sparse)
-        report.stored_bytes = sum(use.kept_bytes for use in sparse)
+        report.deleted_packs = len(unused) + len(chosen)
+        report.deleted_bytes = sum(pack.size for pack in unused)
+        report.deleted_bytes += sum(use.pack.size for use in chosen)
+        report.repacked_packs = len(chosen)
+        report.stored_bytes = sum(use.kept_bytes for use in chosen)
         report.waiting_packs = len(plans.hidden)
         report.waiting_points = tuple(sorted(highest_numbers(self._context)))
-        return report
 
     def _deleted(self, size: int) -> None:
         self.report.deleted_packs += 1

@@ -11,10 +11,10 @@ WEEK_SECONDS = 7 * 24 * 3600.0
 class PruneOptions:
     """``grace_seconds``: how long deleted points stay in the trash.
 
-    Packs of which less than ``repack_below`` is needed are stored again, at most ``repack_bytes`` in a
-    prune; packs of epochs up to ``retire_through`` are, however full they are. A writer that does not move
-    for ``patience_seconds`` while it is watched is taken for dead; 0 does not watch. ``workers`` packs are
-    deleted at once.
+    Packs of which less than ``repack_below`` is needed are stored again, and with ``merge`` small ones, many
+    into one; at most ``repack_bytes`` in a prune; packs of epochs up to ``retire_through`` are, however full
+    they are. A writer that does not move for ``patience_seconds`` while it is watched is taken for dead; 0
+    does not watch. ``workers`` read maps, or delete packs, at once.
     """
 
     dry_run: bool = False
@@ -22,6 +22,7 @@ class PruneOptions:
     repack_below: float = 0.5
     repack_bytes: int = 16 << 30
     retire_through: int = 0
+    merge: bool = True
     patience_seconds: float = 900.0
     workers: int = 4
 
@@ -30,10 +31,11 @@ class PruneOptions:
 class PruneReport:
     """Sizes in bytes. Of a dry run it says what would be done.
 
-    ``stored_bytes`` were written anew to empty ``repacked_packs``, which count as deleted too. ``kept_packs``
-    were planned and turned out to be needed. ``waiting_points`` are being made by writers that may rely on
-    ``waiting_packs``: another prune deletes those. ``revoked_points`` were being made by dead writers.
-    ``locked_packs`` would be deleted or repacked, and nobody may: the last of them until ``locked_until``.
+    ``stored_bytes`` were written anew to empty or merge ``repacked_packs``, which count as deleted too.
+    ``kept_packs`` were planned and turned out to be needed. ``waiting_points`` are being made by writers
+    that may rely on ``waiting_packs``: another prune deletes those. ``revoked_points`` were being made by
+    dead writers. ``locked_packs`` would be deleted or repacked, and nobody may: the last of them until
+    ``locked_until``.
     """
 
     deleted_packs: int = 0

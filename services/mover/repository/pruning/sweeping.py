@@ -12,7 +12,8 @@ from services.mover.repository.format.names import pack_name
 from services.mover.repository.format.plan import Plan
 from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import PackInfo
-from services.mover.repository.indexing import drop_packs, records_of
+from services.mover.repository.indexing import records_of
+from services.mover.repository.indexrewriting import drop_packs
 from services.mover.repository.locks import locked_until
 from services.mover.repository.parallel import for_each
 from services.mover.repository.plans import listed_plans
@@ -46,8 +47,7 @@ class Sweep:
         """Delete, meta packs first, then the index entries, then the plan; how many packs were kept."""
         packs = self._plan.packs
         self._others = listed_plans(self._context)  # the look that two who prune owe each other
-        records = records_of(self._context, packs)
-        kept = {sha256 for sha256 in packs if self._is_needed(sha256, records.get(sha256))}
+        kept = self._needed()
         for wanted in ("meta", "data"):
             going = [sha256 for sha256, kind in packs.items() if kind == wanted and sha256 not in kept]
             for_each(going, self._delete, workers)
@@ -56,9 +56,16 @@ class Sweep:
             self._context.store.delete(self._plan.name)
         return len(kept)
 
-    def _is_needed(self, sha256: bytes, record: PackRecord | None) -> bool:
-        if record is None:
-            return self._size(sha256, self._plan.packs[sha256]) is not None
+    def _needed(self) -> set[bytes]:
+        """Packs that stay: with what nobody else has, or with nobody knows what."""
+        unknown, needed = dict(self._plan.packs), set()
+        for record in records_of(self._context, self._plan.packs):
+            del unknown[record.sha256]
+            if self._is_needed(record):
+                needed.add(record.sha256)
+        return needed | {sha256 for sha256, kind in unknown.items() if self._size(sha256, kind) is not None}
+
+    def _is_needed(self, record: PackRecord) -> bool:
         ids = [entry.id for entry in record.entries if entry.id in self._live]
         copies = self._context.index.find(ids)
         return not all(any(self._counts(copy.pack) for copy in copies.get(id_, ())) for id_ in ids)

@@ -1,0 +1,152 @@
+"""Index segments that replace others: when small ones pile up, when packs go, when all is to be made anew.
+
+Never more than one new segment and one old one are in memory, however large the index is.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+from services.chassis.errors import DataLoss, NotFound, PermissionDenied
+from services.mover.repository.context import Context, info_of
+from services.mover.repository.format.names import PACKS, segment_name
+from services.mover.repository.format.segment import (
+    WRITTEN_BLOBS,
+    PackRecord,
+    encode_segment,
+    split_into_segments,
+)
+from services.mover.repository.indexing import listed_segments, read_segment, sync_index
+from services.mover.repository.packlisting import PackListing, listed_packs
+from services.mover.repository.packreader import read_record
+from services.mover.repository.points import exists
+
+_LOOKS: Final = 3
+_MANY_SEGMENTS: Final = 256
+_SMALL_BLOBS: Final = 100_000
+
+
+def compact_index(context: Context, more_than: int = _MANY_SEGMENTS) -> int:
+    """Merge small segments when there are ``more_than``, so that a clean machine opens soon; how many.
+
+    Killed at any moment, or done by two at once, every pack stays listed.
+    """
+    small = context.index.small_segments(_SMALL_BLOBS)
+    if len(small) <= more_than:
+        return 0
+    return sum(len(old) for old, _ in _rewritten(context, small, frozenset()) if len(old) > 1)
+
+
+def drop_packs(context: Context, gone: Collection[bytes]) -> None:
+    """Replace the index segments that list packs which are gone. Killed at any moment, others stay listed.
+
+    Done by two at once, each may list again what the other has deleted: so both look again afterwards.
+    """
+    gone = set(gone)
+    for _ in range(_LOOKS):
+        sync_index(context)
+        with PackListing() as kept:
+            for _, packs in _rewritten(context, list(context.index.segments_of(gone)), gone):
+                kept.note((pack.sha256, pack.kind, pack.size) for pack in packs)
+            gone = _absent(context, kept)
+        if not gone:
+            return
+
+
+def _rewritten(
+    context: Context, names: Iterable[bytes], without: Collection[bytes]
+) -> Iterator[tuple[list[bytes], list[PackRecord]]]:
+    """Replace these segments by as few as possible; which they were, and what their successor lists.
+
+    One alone is only replaced if ``without`` says what it is not to list any more.
+    """
+    old: list[bytes] = []
+    packs: dict[bytes, PackRecord] = {}
+    blobs = 0
+    for name in names:
+        try:
+            found = [pack for pack in read_segment(context, name).packs if pack.sha256 not in without]
+        except (NotFound, DataLoss) as error:
+            if without:
+                text = f"{error.message} It may still list deleted packs."
+                context.on_notice("INDEX_SEGMENT_UNREADABLE", text)
+            continue
+        more = sum(len(pack.entries) for pack in found)
+        if old and blobs + more > WRITTEN_BLOBS:
+            yield _replaced(context, old, packs, alone=bool(without))
+            old, packs, blobs = [], {}, 0
+        old.append(name)
+        packs |= {pack.sha256: pack for pack in found}
+        blobs += more
+    if old:
+        yield _replaced(context, old, packs, alone=bool(without))
+
+
+def _replaced(
+    context: Context, old: list[bytes], packs: dict[bytes, PackRecord], *, alone: bool
+) -> tuple[list[bytes], list[PackRecord]]:
+    ordered = sorted(packs.values(), key=lambda pack: pack.sha256)
+    if alone or len(old) > 1:
+        _replace(context, ordered, old)
+    return old, ordered
+
+
+def _absent(context: Context, packs: PackListing) -> set[bytes]:
+    """Those that are not in the store; a listing that is late is not believed."""
+    absent: set[bytes] = set()
+    if not packs:
+        return absent
+    with listed_packs(context.store) as listed:
+        for batch in packs.batches():
+            there = listed.sizes([pack.sha256 for pack in batch])
+            missing = [pack for pack in batch if pack.sha256 not in there]
+            absent.update(pack.sha256 for pack in missing if not exists(context, pack.name))
+    return absent
+
+
+def rebuild_index(context: Context) -> int:
+    """Write index segments from the packs alone and replace all others; how many packs were read.
+
+    A pack whose directory cannot be read is recorded as damaged. Killed at any moment, the old segments or
+    the new ones, or both, are there.
+    """
+    old = sorted(listed_segments(context))
+    read = 0
+
+    def records() -> Iterator[PackRecord]:
+        nonlocal read
+        for stored in context.store.list(PACKS):
+            pack = info_of(stored.name, stored.size)
+            if pack is None:
+                context.on_notice("UNKNOWN_OBJECT", f"{stored.name} is not a pack; it is left alone.")
+                continue
+            try:
+                record = read_record(context.store, context.keys, stored.name, stored.size)
+            except (DataLoss, NotFound) as error:
+                context.report_damage(pack, error.message)
+                context.on_notice("PACK_DAMAGED", error.message)
+                continue
+            read += 1
+            yield record
+
+    _replace(context, records(), old)
+    context.index.clear()
+    sync_index(context)
+    return read
+
+
+def _replace(context: Context, packs: Iterable[PackRecord], old: list[bytes]) -> None:
+    """Write segments of ``packs`` that supersede ``old``, then delete those."""
+    for segment in split_into_segments(packs, old):
+        context.index.add_segment(context.objects.put_segment(encode_segment(segment)), segment)
+    _delete_superseded(context, old)
+
+
+def _delete_superseded(context: Context, names: list[bytes]) -> None:
+    for name in names:
+        try:
+            context.store.delete(segment_name(name))
+        except NotFound:
+            continue
+        except PermissionDenied as error:
+            context.on_notice("INDEX_SEGMENT_KEPT", f"{error.message} It is superseded and harmless.")
+            return

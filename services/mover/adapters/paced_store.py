@@ -1,10 +1,12 @@
 """A store to which packs are sent no faster than allowed."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 
 from services.mover.adapters.pace import Pace
 from services.mover.repository import Store, StoredObject
 from services.mover.repository.format.names import PACKS
+from services.mover.repository.store import LockingStore
 from services.mover.repository.types import Bytes
 
 
@@ -43,3 +45,14 @@ class PacedStore:
 
     def free_bytes(self) -> int | None:
         return self._inner.free_bytes()
+
+    @property
+    def lock_period(self) -> timedelta | None:
+        return self._inner.lock_period if isinstance(self._inner, LockingStore) else None
+
+    def locked_until(self, name: str) -> datetime | None:
+        return self._inner.locked_until(name) if isinstance(self._inner, LockingStore) else None
+
+    def extend_lock(self, name: str, until: datetime) -> None:
+        if isinstance(self._inner, LockingStore):
+            self._inner.extend_lock(name, until)

@@ -104,7 +104,7 @@ class Copy:
 
             def make(point: RestorePoint) -> None:
                 check()
-                self._make(point.point_id, leases)
+                self._make(point, leases)
 
             for_each(sound, make, self._options.streams)
             for point_id in self._made & load.pages.keys():
@@ -155,13 +155,13 @@ class Copy:
             self._report.left_points |= load.left
             return load
 
-    def _make(self, point_id: str, leases: Writers) -> None:
-        why = leases.make(self._source, point_id)
+    def _make(self, point: RestorePoint, leases: Writers) -> None:
+        why = leases.make(self._source, point)
         if why:
-            self._report.left_points[point_id] = why
+            self._report.left_points[point.point_id] = why
         else:
-            self._made.add(point_id)
-            self._report.copied_points.append(point_id)
+            self._made.add(point.point_id)
+            self._report.copied_points.append(point.point_id)
 
     def _tell(self, activity: str) -> None:
         if self._listener is not None:

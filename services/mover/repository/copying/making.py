@@ -8,6 +8,7 @@ from services.chassis.errors import Aborted, AlreadyExists, NotFound, Permission
 from services.mover.repository.context import Context
 from services.mover.repository.flow import Flow
 from services.mover.repository.format.names import point_name
+from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.leases import (
     BEAT_SECONDS,
     TAKEN_OVER,
@@ -16,6 +17,7 @@ from services.mover.repository.leases import (
     remove_leases,
     take_lease,
 )
+from services.mover.repository.locks import hold_again
 from services.mover.repository.objects import put_same
 from services.mover.repository.plans import Plans
 from services.mover.repository.points import is_revoked
@@ -66,12 +68,15 @@ class Writers:
                 if (lease := self._leases.get(point_id)) is not None:
                     self._still_wanted(point_id, lease.beat)
 
-    def make(self, source: Context, point_id: str) -> str:
-        """Create the point at the target. The reason when it cannot be any more, or "".
+    def make(self, source: Context, point: RestorePoint) -> str:
+        """Create the point at the target, locked there with all it needs if the target locks.
+
+        The reason when it cannot be any more, or "".
 
         Raises Aborted when it was replaced or revoked.
         """
-        name = point_name(point_id)
+        point_id, name = point.point_id, point_name(point.point_id)
+        hold_again(self._target, point)
         try:
             data = source.store.get(name)
         except NotFound:

@@ -1,19 +1,15 @@
 """Which packs a restore point needs that the target does not have."""
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Final
+from functools import partial
 
 from services.chassis.errors import DataLoss
 from services.mover.repository.context import Context
-from services.mover.repository.format.blob import BlobType
-from services.mover.repository.format.page import decode_page
 from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.index import PackInfo
 from services.mover.repository.plans import Plans
-from services.mover.repository.streamreader import stream_id_batches
-
-_PAGES: Final = 32
+from services.mover.repository.walking import blobs_of
 
 
 @dataclass(slots=True)
@@ -48,8 +44,9 @@ class Needs:
         load = Load()
         for point in points:
             wanted, walked = dict(load.packs), set[bytes]()
+            is_news = partial(self._is_news, walked, load.walked)
             try:
-                for ids in self._blobs(point, walked, load.walked):
+                for ids in blobs_of(self._source, point, is_news):
                     self._look_up(ids, plans, wanted)
             except DataLoss as error:
                 load.left[point.point_id] = error.message
@@ -62,6 +59,11 @@ class Needs:
     def made(self, load: Load, point_id: str) -> None:
         """The target has this point of a load now."""
         self._whole |= load.pages.get(point_id, set())
+
+    def _is_news(self, walked: set[bytes], before: Set[bytes], page: bytes) -> bool:
+        news = not (page in self._whole or page in before or page in walked)
+        walked.add(page)
+        return news
 
     def _look_up(self, ids: list[bytes], plans: Plans, wanted: dict[bytes, PackInfo]) -> None:
         there = self._target.index.find(ids)
@@ -91,36 +93,3 @@ class Needs:
             else:
                 return pack
         raise DataLoss(why, reason="COPY_LACKS_DATA", hint="Verify the repository, then copy again.")
-
-    def _blobs(self, point: RestorePoint, walked: set[bytes], before: Set[bytes]) -> Iterator[list[bytes]]:
-        roots = [disk.root for disk in point.disks if disk.root is not None]
-        yield from self._of_pages(roots, walked, before)
-        for ref in point.streams.values():
-            yield from stream_id_batches(self._source.reader, ref)
-
-    def _of_pages(
-        self, roots: Iterable[bytes], walked: set[bytes], before: Set[bytes]
-    ) -> Iterator[list[bytes]]:
-        """Ids of pages, of what they name, and of pages they differ from with all that those name."""
-        pending = list(roots)
-        while pending:
-            pending = [
-                id_
-                for id_ in dict.fromkeys(pending)
-                if not (id_ in self._whole or id_ in before or id_ in walked)
-            ]
-            some, pending = pending[:_PAGES], pending[_PAGES:]
-            walked.update(some)
-            found = self._source.reader.read_many(some, BlobType.PAGE)
-            ids = list(some)
-            for id_ in some:
-                blocks = self._source.header.blocks_per_chunk
-                page = decode_page(found[id_], blocks, f"map page {id_.hex()}")
-                if page.base is not None:
-                    pending.append(page.base)
-                for item in page.items.values():
-                    if isinstance(item, bytes):
-                        pending.append(item)
-                    elif item is not None:
-                        ids += item.blob_ids()
-            yield list(dict.fromkeys(ids))

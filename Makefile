@@ -7,7 +7,7 @@ BENCH_GIB ?= 4
 BENCH_REPEAT ?= 3
 PROTOS = $(shell find protos -name '*.proto' | sort)
 
-.PHONY: help install proto format check test faults test-compose bench bench-quick scale-repository demo lock clean
+.PHONY: help install proto format check test faults test-compose bench bench-quick bench-wan scale-repository demo lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -59,6 +59,9 @@ bench: install ## Measure beside restic, Borg and qemu-img; BENCH_GIB=4, BENCH_R
 
 bench-quick: ## The same with half a GiB, once
 	$(MAKE) bench BENCH_GIB=0.5 BENCH_REPEAT=1
+
+bench-wan: install ## A copy over 100 Mbit/s and 25 ms one way, beside plain TCP; needs root (build/bench/wan.json)
+	$(BIN)/python -m tests.bench.wan --report build/bench/wan.json
 
 conformance: install ## Let independent clients try the simulator; build/conformance/report.json counts what they say
 	$(BIN)/python -m tests.conformance

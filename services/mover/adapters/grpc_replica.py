@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MESSAGE_BYTES: Final = 256 << 10
+EAGER_BYTES: Final = 1 << 20
+"""Objects up to this size are sent without waiting for what the peer says of them first."""
 WINDOW_BYTES: Final = 16 << 20
 """Sent and not known to be durable, for each stream."""
 PATIENCE_SECONDS: Final = 600.0
@@ -132,14 +134,13 @@ class _Sending:
         hearing: asyncio.Task[Outcome] | None = None
         try:
             await _write(call, replica_pb2.PutObjectRequest(start=announced_to_proto(self._what)))
-            taken = await self._heard(call)
-            if taken.outcome == Outcome.UNDER_WAY:
+            taken = Taken(0) if len(self._data) <= EAGER_BYTES else await self._heard(call)
+            outcome = taken.outcome
+            if outcome == Outcome.UNDER_WAY:
                 hearing = asyncio.ensure_future(self._hear(call))
                 hearing.add_done_callback(lambda _: self._news.set())
                 await self._send(call, taken.durable, hearing)
                 outcome = await hearing
-            else:
-                outcome = taken.outcome
         finally:
             call.cancel()
             if hearing is not None:

@@ -311,7 +311,9 @@ Global___PutObjectRequest: _TypeAlias = PutObjectRequest  # noqa: Y015
 
 @_typing.final
 class PutObjectResponse(_message.Message):
-    """How far an object is. The first answer comes before any data is expected."""
+    """How far an object is. The first answer comes before any data is expected; objects of at most 1 MiB always begin at 0, and may be sent
+    without waiting for it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -68,6 +68,9 @@ class Copy:
     def _points_to_copy(self) -> list[str]:
         found: dict[str, tuple[dict[str, str], str]] = {}
         for point_id in listed_points(self._source):
+            if self._options.everything and point_id in self._known:
+                self._report.known_points += 1  # what it says of itself is not asked
+                continue
             try:
                 point = read_point(self._source, point_id)
             except NotFound:
@@ -81,7 +84,7 @@ class Copy:
         deleted = {copy.point_id for copy in trashed(self._target)}
         for point_id in deleted.intersection(wanted) - self._known:
             self._report.left_points[point_id] = "It was deleted at the target, and is in the trash there."
-        self._report.known_points = len(self._known.intersection(wanted))
+        self._report.known_points += len(self._known.intersection(wanted))
         return [each for each in wanted if each not in self._known and each not in deleted]
 
     def _copy(self, point_ids: list[str], count: int) -> None:
@@ -96,7 +99,13 @@ class Copy:
 
         shipper = Shipper(self._source, self._target, self._report, self._options.streams, check)
         with writers(self._target, flow) as leases:
-            points = [point for each in point_ids if (point := self._begin(each, leases)) is not None]
+            begun: dict[str, RestorePoint | None] = {}
+
+            def begin(point_id: str) -> None:
+                begun[point_id] = self._begin(point_id, leases)
+
+            for_each(point_ids, begin, self._options.streams)
+            points = [point for each in point_ids if (point := begun[each]) is not None]
             self._learn_bases(points)
             load = self._ship(points, leases, shipper, lambda: self._tell(activity))
             self._target.store.settle(INDEX)  # segments of others, who may have died before they were durable

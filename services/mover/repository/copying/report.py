@@ -19,6 +19,10 @@ class CopyOptions:
     newest: int = 0
     streams: int = 4
 
+    @property
+    def everything(self) -> bool:
+        return not (self.assets or self.since or self.newest)
+
 
 @dataclass(slots=True)
 class CopyReport:

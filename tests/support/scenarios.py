@@ -177,8 +177,8 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     ),
     HISTORY: Scenario(
         "the property test: any history against a model",
-        "Random sequences of backup, delete, prune, crash, corrupt, heal, verify, rebuild, rotate, move.",
-        "There is no copy yet.",
+        "Random sequences of backup, delete, prune, crash, corrupt, heal, verify, rebuild, rotate, move, and "
+        "copy.",
     ),
     LEAKS: Scenario("a thousand operations", "Descriptors, threads and memory do not grow."),
     "borg #9748": Scenario(

@@ -1,8 +1,8 @@
-"""Random histories of backups, deletions, prunes, crashes, corruption, verification and rebuilding against a
-trivial model.
+"""Random histories of backups, deletions, prunes, crashes, corruption, verification, rebuilding and copies
+against a trivial model.
 
 After every step each committed point restores byte-identical or is reported damaged, and the next backup
-works.
+works. A copy holds every point that was ever brought there, byte-identical, whatever happens to the original.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from services.chassis.errors import Aborted, DataLoss, FailedPrecondition
 from services.mover.repository import MemoryStore, PruneOptions, Repository
+from services.mover.repository.format.names import HEADER
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.support.scenarios import HISTORY, THOROUGH
 from tests.unit.repository.world import (
@@ -44,6 +45,8 @@ class RepositoryHistory(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.store = MemoryStore()
         self.model: dict[str, bytes] = {}
+        self.there = MemoryStore("memory:there")
+        self.copied: dict[str, bytes] = {}
         self.content = noise(_BLOCKS * BLOCK)
         self.number = 0
         self.caches = 0
@@ -135,6 +138,27 @@ class RepositoryHistory(RuleBasedStateMachine):
                 return
         self.model[point] = self.content
 
+    @rule(step=st.none() | st.integers(0, 60))
+    def copy(self, step: int | None) -> None:
+        target = self.there if step is None else FaultyStore(self.there, crash_at=step)
+        with contextlib.suppress(Crash):
+            left = self.repository.copy_to(target, self._cache()).left_points
+            assert self.harmed or not left
+            assert set(self.model) <= set(self.copied) | set(left) | set(self._points_there())
+        for point in set(self._points_there()) - set(self.copied):
+            self.copied[point] = self.model[point]
+
+    @precondition(lambda self: self._is_copied())
+    @rule(prune=st.booleans())
+    def look_at_the_copy(self, prune: bool) -> None:
+        with reopen(self.there, self._cache()) as copy:
+            if prune:
+                copy.prune(PruneOptions(grace_seconds=0, patience_seconds=0))
+            assert copy.list_points() == sorted(self.copied)
+            for point, content in self.copied.items():
+                assert restored(copy, point) == content
+            assert copy.verify(full=True).findings == ()
+
     @rule()
     def move_to_another_machine(self) -> None:
         self.repository.close()
@@ -198,6 +222,15 @@ class RepositoryHistory(RuleBasedStateMachine):
                 back_up(repository, point, self.content)
         self.model[point] = self.content
         self.number += 1
+
+    def _is_copied(self) -> bool:
+        return HEADER in self.there.objects
+
+    def _points_there(self) -> list[str]:
+        if not self._is_copied():
+            return []
+        with reopen(self.there, self._cache()) as copy:
+            return copy.list_points()
 
     def _open(self) -> Repository:
         return reopen(self.store, self._cache())

@@ -1,6 +1,7 @@
 """A mover of another site that keeps copies, by gRPC."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -11,8 +12,9 @@ from services.chassis.clock import Clock
 from services.chassis.errors import AlreadyExists, Cancelled, DeadlineExceeded, Internal, Unavailable
 from services.chassis.rpc.channel import translated
 from services.mover.adapters.pace import Pace
-from services.mover.domain.replica import Announced, Outcome, Taken
+from services.mover.domain.replica import ARRIVED_WRONG, Announced, Outcome, Taken
 from services.mover.repository import StoredObject
+from services.mover.repository.format.damaged import damaged
 from services.mover.wire.replica import (
     announced_to_proto,
     object_from_proto,
@@ -107,6 +109,8 @@ class GrpcReplica:
             except (Unavailable, DeadlineExceeded, Cancelled, Internal) as error:
                 if isinstance(error, (Cancelled, Internal)) and error.reason not in _CUT:
                     raise
+                if sending is not None and error.reason == ARRIVED_WRONG:
+                    await asyncio.to_thread(sending.require_announced)
                 if sending is not None and sending.durable > durable:
                     pause, since, durable = _FIRST_PAUSE_SECONDS, self._clock.monotonic(), sending.durable
                 if self._clock.monotonic() - since + pause > PATIENCE_SECONDS:
@@ -152,6 +156,11 @@ class _Sending:
                 reason="OBJECT_EXISTS",
                 metadata={"object": self._what.name},
             )
+
+    def require_announced(self) -> None:
+        """Raises DataLoss when it is we who have something else than we said."""
+        if hashlib.sha256(self._data).digest() != self._what.sha256:
+            raise damaged(self._what.name, "its content is not what its name says")
 
     async def _send(self, call: Any, offset: int, hearing: "asyncio.Task[Outcome]") -> None:
         while offset < len(self._data) and not hearing.done():

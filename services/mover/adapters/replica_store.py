@@ -11,7 +11,7 @@ from services.chassis.errors import Cancelled, DataLoss
 from services.mover.adapters.grpc_replica import GrpcReplica
 from services.mover.adapters.pace import Pace
 from services.mover.repository import StoredObject
-from services.mover.repository.format.names import PACKS
+from services.mover.repository.format.names import PACKS, parse_pack_name
 from services.mover.repository.store import require_possible
 from services.mover.repository.types import Bytes
 
@@ -43,7 +43,9 @@ class ReplicaStore:
     def put(self, name: str, parts: Sequence[Bytes]) -> None:
         data = memoryview(parts[0] if len(parts) == 1 else b"".join(parts)).cast("B")
         pace = self._pace if name.startswith(PACKS) else self._unlimited
-        self._ask(self._replica.put(name, data, hashlib.sha256(data).digest(), pace), looks=0)
+        named = parse_pack_name(name)  # what is not what it is named by is refused there
+        sha256 = named[1] if named else hashlib.sha256(data).digest()
+        self._ask(self._replica.put(name, data, sha256, pace), looks=0)
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         data = self._ask(self._replica.read(name))

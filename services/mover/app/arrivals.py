@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from services.chassis.errors import Aborted, InvalidInput, ResourceExhausted, Unavailable
+from services.mover.domain.replica import ARRIVED_WRONG
 
 IN_MEMORY_BYTES: Final = 1 << 20
 """Objects up to this size are not worth a file: they begin anew."""
@@ -64,7 +65,7 @@ class Arrival:
             self._forget()
             raise Unavailable(
                 "What arrived is not what was announced; it is forgotten.",
-                reason="REPLICA_ARRIVED_WRONG",
+                reason=ARRIVED_WRONG,
                 hint="Send it again; if this goes on, look for faulty memory or a faulty disk on the way.",
             )
 

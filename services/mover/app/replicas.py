@@ -164,7 +164,7 @@ def _is_there(store: Store, what: Announced) -> bool:
 def _keep(store: Store, what: Announced, arrival: Arrival) -> Outcome:
     data = arrival.content()
     try:
-        require_whole(what.name, data, bytes.fromhex(what.repository_id))
+        require_whole(what.name, data, what.sha256, bytes.fromhex(what.repository_id))
         put_same(store, what.name, [data])
     except (DataLoss, AlreadyExists):
         arrival.forget()

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+ARRIVED_WRONG = "REPLICA_ARRIVED_WRONG"
+"""The reason when what has arrived is not what was announced, be it for a faulty disk or a faulty sender."""
+
 
 class Outcome(StrEnum):
     """How taking an object in stands."""

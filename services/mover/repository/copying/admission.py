@@ -1,6 +1,5 @@
 """What may come into a copy that is kept without a key: objects of the format, of this repository, whole."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Final
 
@@ -68,11 +67,14 @@ def require_size(name: str, size: int) -> None:
         )
 
 
-def require_whole(name: str, data: bytes, repository_id: bytes) -> None:
-    """Raises DataLoss when the bytes are not an object of this name of the repository; needs no key."""
+def require_whole(name: str, data: bytes, sha256: bytes, repository_id: bytes) -> None:
+    """Raises DataLoss when the bytes are not an object of this name of the repository; needs no key.
+
+    ``sha256`` is that of ``data``.
+    """
     require_size(name, len(data))
     kind = kind_of(name)
-    if kind in (PACKS, INDEX) and hashlib.sha256(data).hexdigest() != name.rpartition("/")[2]:
+    if kind in (PACKS, INDEX) and sha256.hex() != name.rpartition("/")[2]:
         raise damaged(name, "its content is not what its name says")
     if kind == POINTS and looks_like_revocation(data):
         raise damaged(name, "it is a revocation, which is no point")

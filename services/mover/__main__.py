@@ -97,6 +97,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
             readers=connections,
             workers=cores,
             level=config.compression_level,
+            unchanged_chunks=config.unchanged_sample,
             checkpoint_seconds=config.checkpoint_interval.total_seconds(),
         )
 

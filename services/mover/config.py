@@ -43,6 +43,13 @@ class MoverConfig(BaseConfig):
         default=1,
         metadata=option("zstd level, -5 (fast) to 19 (small)", check=lambda value: _between(-5, 19, value)),
     )
+    unchanged_sample: int = field(
+        default=1,
+        metadata=option(
+            "chunks of each disk that are compared with the restore point before, though they did not change",
+            check=lambda value: _between(0, 1024, value),
+        ),
+    )
     checkpoint_interval: timedelta = field(
         default=timedelta(seconds=5),
         metadata=option("how often a backup under way writes down, at most, how far it is"),

@@ -145,7 +145,9 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
         "Read again elsewhere, or failed and told; never zeros.",
     ),
     41: Scenario(
-        "CBT says unchanged but it changed", "", "The sampled full hash of unchanged blocks is not there yet."
+        "CBT says unchanged but it changed",
+        "Each incremental compares a sample of what did not change with its base: a change that was not told "
+        "is found in its turn, and the disk read fully, with the reason on the point.",
     ),
     42: Scenario(
         "wrong passphrase, last slot, lost slot, recovery key on a clean machine",

@@ -36,6 +36,8 @@ class MemoryHypervisor:
     aborted: set[str] = field(default_factory=set)
     written: dict[str, dict[str, MemoryDisk]] = field(default_factory=dict)
     configurations: dict[str, bytes] = field(default_factory=dict)
+    untold: frozenset[int] = frozenset()
+    """Offsets of blocks whose changes the tracking does not tell."""
     _snapshots: dict[str, bytes] = field(default_factory=dict)
     """Tracking ref to content."""
 
@@ -79,7 +81,7 @@ class MemoryHypervisor:
         disk = self._disk(source, disk_id)
         now, before = self._snapshots[disk.tracking_ref], self._snapshots[disk.base_tracking_ref]
         for offset in range(0, len(now), BLOCK):
-            if now[offset : offset + BLOCK] != before[offset : offset + BLOCK]:
+            if offset not in self.untold and now[offset : offset + BLOCK] != before[offset : offset + BLOCK]:
                 yield Extent(offset, min(BLOCK, len(now) - offset))
 
     async def close_source(self, source: str, *, committed: bool) -> None:

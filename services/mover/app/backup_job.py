@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, XenkeepError
-from services.mover.app.backup_plan import DiskPlan, Plan, without_base
+from services.mover.app.backup_plan import DiskPlan, Plan, untrue, without_base
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation
 from services.mover.app.failed_disks import DiskFailed, Watched
@@ -132,6 +132,12 @@ class BackupJob:
 
         watched = Watched(connected)
         try:
+            differs_at = session.compare_unchanged(request, watched).differs_at
+            if differs_at is not None:
+                planned = untrue(planned, differs_at)
+                self.remarks.extend([planned.remark] if planned.remark is not None else [])
+                self.board.expect(disk.disk_id, disk.size_bytes)
+                request = planned.request(self.reading.source, None)
             session.disk(request, watched, listen)
         except XenkeepError as error:
             if watched.failure is None or self.cancellation.wanted:

@@ -82,6 +82,15 @@ def without_base(old: Plan, why: str) -> Plan:
     return Plan(None, tuple(_full(each, FullReason.BASE_POINT_UNUSABLE, why) for each in old.disks))
 
 
+def untrue(old: DiskPlan, offset: int) -> DiskPlan:
+    """Full, because something changed that the pool said had not."""
+    why = (
+        f"the pool said that what is at byte {offset} had not changed, and it has. Restore points since the"
+        " last full one may lack changes too."
+    )
+    return _full(old, FullReason.TRACKING_UNTRUE, why)
+
+
 def _base(source: Source, points: Sequence[RestorePoint]) -> RestorePoint | None:
     incremental = [disk for disk in source.disks if disk.level == Level.INCREMENTAL]
     if not incremental:

@@ -35,6 +35,7 @@ class FullReason(StrEnum):
     DISK_REPLACED = "disk_replaced"
     DISK_RESIZED = "disk_resized"
     SUSPEND_IMAGE = "suspend_image"
+    TRACKING_UNTRUE = "tracking_untrue"
 
 
 class DiskKind(StrEnum):

@@ -63,16 +63,19 @@ def held(context: Context, point: RestorePoint, origin: Origin) -> RestorePoint:
     need = now + locks.period
     until = [origin.began + locks.at_once, *_extended(context, locks, _own_names(context), now)]
     if origin.base is not None:
-        until.append(_moment(origin.base.locked_until))
+        until.append(_locked_here(context, origin.base))
     if origin.resumed or min(until) < need:
         until = _extended(context, locks, _packs_of(context, point), now)
     else:
         until += _extended(context, locks, {pack.name for pack in origin.relied_on}, now)
-    return replace(point, locked_until=min(until, default=now + locks.at_once).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    least = min(until, default=now + locks.at_once)
+    return replace(
+        point, locked_until=least.strftime("%Y-%m-%dT%H:%M:%SZ"), locked_place=context.store.location
+    )
 
 
 def hold_again(context: Context, point: RestorePoint) -> None:
-    """Lock all that a point needs which comes back from the trash."""
+    """Lock all that a point needs which comes back from the trash, or from another repository."""
     locks = locking(context.store)
     if locks is not None:
         now = context.time.now()
@@ -155,9 +158,11 @@ def _packs_of(context: Context, point: RestorePoint) -> set[str]:
     return names
 
 
-def _moment(time: str) -> datetime:
-    """Points of earlier releases, and of stores that do not lock, say nothing: long ago."""
+def _locked_here(context: Context, point: RestorePoint) -> datetime:
+    """Points of earlier releases, and copies from other places, say nothing of this one: long ago."""
     try:
-        return datetime.fromisoformat(time).astimezone(UTC)
+        if point.locked_place == context.store.location:
+            return datetime.fromisoformat(point.locked_until).astimezone(UTC)
     except ValueError:
-        return datetime.fromtimestamp(0, UTC)
+        pass
+    return datetime.fromtimestamp(0, UTC)

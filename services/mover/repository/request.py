@@ -32,6 +32,8 @@ class BackupOptions:
     check: bool = True
     checkpoint_seconds: float = 5.0
     lease_seconds: float = 60.0
+    unchanged_chunks: int = 0
+    """So many chunks of each disk that is read incrementally, and that did not change, are compared."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from services.mover.repository.request import FULL, INCREMENTAL, BackupOptions, 
 from services.mover.repository.saver import Saver
 from services.mover.repository.streamintake import StreamIntake
 from services.mover.repository.types import Bytes
+from services.mover.repository.unchanged import Comparison, compare_unchanged
 
 
 class BackupSession:
@@ -40,6 +41,7 @@ class BackupSession:
         self._context = context
         self._lease = lease
         self._began = context.time.now()
+        self._unchanged_chunks, self._compared_bytes = options.unchanged_chunks, 0
         self._point_id = point_id
         self._base = base
         self._notices: list[Notice] = []
@@ -75,6 +77,21 @@ class BackupSession:
         InvalidInput for an impossible request, and whatever the source or the store raises.
         """
         return self._disks.take(request, source, listener)
+
+    def compare_unchanged(self, request: DiskRequest, source: BlockSource) -> Comparison:
+        """Compare some of what an incremental ``request`` says not to have changed with the base point.
+
+        As much as ``BackupOptions.unchanged_chunks`` says; nothing of a full.
+        """
+        base = self._base.disk(request.base_disk) if self._base and request.base_disk else None
+        if base is None or request.extents is None or not self._unchanged_chunks:
+            return Comparison(0)
+        seed = f"{request.disk_id} {request.source_ref}"
+        compared = compare_unchanged(
+            self._context, base, request.extents, source, self._unchanged_chunks, seed
+        )
+        self._compared_bytes += compared.compared_bytes
+        return compared
 
     def stream(
         self,
@@ -237,6 +254,7 @@ class BackupSession:
                 "read_bytes": self._disks.read_bytes,
                 "resumed_bytes": self._disks.resumed_bytes,
                 "stored_bytes": self._pipeline.stored_bytes,
+                **({"compared_bytes": self._compared_bytes} if self._compared_bytes else {}),
             },
             document=description.document,
         )

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied
-from services.mover.repository import PruneOptions, create_repository
+from services.mover.repository import MemoryStore, PruneOptions, create_repository, open_repository
 from services.mover.repository.stores.s3 import S3Store
 from services.mover.repository.stores.s3_place import connect
 from tests.support.seaweed import LOCKING, Seaweed
@@ -208,6 +208,30 @@ def test_a_newer_point_extends_the_locks_of_the_old_packs_it_relies_on(locked: L
     for name in packs:
         until = locked.until(name)
         assert until is not None and until >= locked.clock.now() + HOUR, name
+
+
+@pytest.mark.scenario(43)
+def test_what_a_copied_point_relies_on_is_locked_at_its_place_too(seaweed: Seaweed, tmp_path: Path) -> None:
+    clock = Clock()
+    there = seaweed.locking(tmp_path.name, "1h", clock.now)
+    here = MemoryStore()
+    repository, _ = create_repository(
+        here, PASSPHRASE, tmp_path / "here", chunk_bytes=256 * KIB, pack_bytes=MIB, cost=QUICK, time=clock
+    )
+    with repository:
+        back_up(repository, "p0", A)
+        assert ["p0"] == repository.copy_to(there, tmp_path / "copies").copied_points
+        clock.ahead = timedelta(minutes=40)
+        content = overwritten(A, {BLOCK: noise(BLOCK, 5)})
+        back_up(repository, "p1", content, base="p0", changed=[(BLOCK, BLOCK)])
+        assert ["p1"] == repository.copy_to(there, tmp_path / "copies").copied_points
+        for stored in (*there.list("packs/data/"), *there.list("keys/")):
+            until = there.locked_until(stored.name)
+            assert until is not None and until >= clock.now() + HOUR, stored.name
+        with open_repository(there, PASSPHRASE, tmp_path / "there", time=clock) as copied:
+            assert restored(copied, "p1") == content
+            point = back_up(copied, "p2", content, base="p1", changed=[])
+            assert datetime.fromisoformat(point.locked_until) >= clock.now() + HOUR
 
 
 @pytest.mark.scenario(43)

@@ -286,6 +286,28 @@ async def test_an_unreadable_point_of_anybody_does_not_stop_backups(world: World
     assert ["POINTS_UNREADABLE"] == [remark.code for remark in point.notices]
 
 
+@pytest.mark.scenario(41)
+async def test_a_change_that_the_pool_did_not_tell_is_found_and_its_disk_is_read_fully(world: World) -> None:
+    world.unchanged_chunks = 8
+    await world.back_up(1)
+    for offset in (0, 3 * CHUNK):
+        world.hypervisor.disks["disk-a"][offset : offset + 10] = b"0123456789"
+    world.hypervisor.untold = frozenset([3 * CHUNK])
+    point = (await world.back_up(2)).result.point
+    assert point is not None
+    assert [FullReason.TRACKING_UNTRUE, FullReason.NONE] == [disk.full_reason for disk in point.disks]
+    (remark,) = point.notices
+    assert "FULL_TRACKING_UNTRUE" == remark.code
+    assert f"byte {3 * CHUNK} had not changed, and it has" in remark.message
+    await world.restore(3, 2)
+    assert world.now() == world.restored(3)
+
+    world.hypervisor.untold = frozenset()
+    point = (await world.back_up(4)).result.point
+    assert point is not None
+    assert (Level.INCREMENTAL, transfer_id(2), ()) == (point.level, point.base_point_id, point.notices)
+
+
 @pytest.mark.scenario(38)
 async def test_a_disk_that_shrank_is_read_fully(world: World) -> None:
     await world.back_up(1)

@@ -78,6 +78,7 @@ class World:
     store: MemoryStore = field(default_factory=MemoryStore)
     books: MemoryBooks = field(default_factory=MemoryBooks)
     clock: FakeClock = field(default_factory=FakeClock)
+    unchanged_chunks: int = 0
 
     def __post_init__(self) -> None:
         self.hypervisor = MemoryHypervisor(
@@ -99,7 +100,9 @@ class World:
 
     def backup_runner(self) -> BackupRunner:
         def options(connections: int) -> BackupOptions:
-            return BackupOptions(readers=connections, checkpoint_seconds=0)
+            return BackupOptions(
+                readers=connections, checkpoint_seconds=0, unchanged_chunks=self.unchanged_chunks
+            )
 
         return BackupRunner(self.shelf, self.hypervisor, self.disks, options, self.clock)
 

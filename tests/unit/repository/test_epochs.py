@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import FailedPrecondition
-from services.mover.repository import PruneOptions, PruneReport
+from services.mover.repository import MemoryStore, PruneOptions, PruneReport, StoredObject
 from services.mover.repository.format.epoch import EpochRecord
-from services.mover.repository.format.names import PACKS
+from services.mover.repository.format.names import LEASES, PACKS
 from services.mover.repository.format.pack import HEADER_BYTES, PackHeader
 from services.mover.repository.keys import KeyRing
 from tests.unit.repository.test_prune import Place
@@ -19,8 +19,8 @@ B = overwritten(A, {BLOCK: noise(BLOCK, 2)})
 
 
 def retire(place: Place, through: int, **more: object) -> PruneReport:
-    options = PruneOptions(grace_seconds=0, patience_seconds=0, retire_through=through, **more)  # type: ignore[arg-type]
-    return place.repository.prune(options)
+    values: dict[str, object] = {"grace_seconds": 0, "patience_seconds": 0, "retire_through": through}
+    return place.repository.prune(PruneOptions(**(values | more)))  # type: ignore[arg-type]
 
 
 def epochs_of_packs(place: Place) -> set[int]:
@@ -90,18 +90,23 @@ def test_the_key_that_new_packs_have_is_not_retired(place: Place, through: int) 
     assert before == place.store.objects
 
 
-def test_while_a_backup_that_began_before_the_rotation_runs_its_key_stays(place: Place) -> None:
+def test_while_a_backup_that_began_before_the_rotation_runs_its_key_stays(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with place.elsewhere() as other, other.begin_backup("c", options=OPTIONS) as session:
         place.repository.keys.start_epoch()
         add_disk(session, noise(MIB, 7))
 
-        def listener(activity: str, total: int, done: int) -> None:
-            session._lease.beat()
+        def listing(prefix: str) -> Iterator[StoredObject]:
+            if prefix == LEASES:
+                session._lease.beat()
+            return MemoryStore.list(place.store, prefix)
 
-        options = PruneOptions(grace_seconds=0, patience_seconds=3600, retire_through=1)
-        report = place.repository.prune(options, listener=listener)
+        monkeypatch.setattr(place.store, "list", listing)
+        report = retire(place, 1, patience_seconds=3600)
         assert () == report.retired_epochs
         assert "epochs/00000001" in place.names("epochs/")
+        monkeypatch.undo()
         session.abort()
     assert (1,) == retire(place, 1).retired_epochs
     assert {2} == epochs_of_packs(place)

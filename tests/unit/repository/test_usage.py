@@ -53,6 +53,7 @@ def survey(place: Place) -> Usage:
     assert [] == [path for path in place.folder.iterdir() if path.name.startswith("usage-")]
     total = usage.total
     sealed = sum(stored for _, _, stored in place.repository._context.index.copies())
+    assert sealed <= total.stored, "what is gone from the index does not count"
     assert sealed == total.needed + total.trash + total.unfinished + total.dead
     assert total.needed == total.shared + sum(asset.unique for asset in usage.assets)
     return usage

@@ -106,6 +106,8 @@ class _FullReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FullReason
     """The disk shrank, or its size changed in a way tracking cannot describe."""
     FULL_REASON_SUSPEND_IMAGE: _FullReason.ValueType  # 11
     """It is a suspend image: the memory of one moment, which no earlier one helps to read."""
+    FULL_REASON_TRACKING_UNTRUE: _FullReason.ValueType  # 12
+    """Something had changed that its tracking called unchanged: a sample that was compared shows it."""
 
 class FullReason(_FullReason, metaclass=_FullReasonEnumTypeWrapper):
     """Why a full was taken although an incremental was asked for. Stable codes: reports and policies rely on them."""
@@ -134,6 +136,8 @@ FULL_REASON_DISK_RESIZED: FullReason.ValueType  # 10
 """The disk shrank, or its size changed in a way tracking cannot describe."""
 FULL_REASON_SUSPEND_IMAGE: FullReason.ValueType  # 11
 """It is a suspend image: the memory of one moment, which no earlier one helps to read."""
+FULL_REASON_TRACKING_UNTRUE: FullReason.ValueType  # 12
+"""Something had changed that its tracking called unchanged: a sample that was compared shows it."""
 Global___FullReason: _TypeAlias = FullReason  # noqa: Y015
 
 class _Consistency:

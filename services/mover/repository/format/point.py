@@ -52,7 +52,9 @@ class RestorePoint:
     statistics: Mapping[str, int]
     document: Any
     locked_until: str = ""
-    """Nobody can delete what it needs before; empty where nothing is locked."""
+    """Nobody can delete what it needs before, at ``locked_place``; empty where nothing is locked."""
+    locked_place: str = ""
+    """The store's location: a copy elsewhere is locked otherwise."""
 
     def disk(self, disk_id: str) -> Disk | None:
         return next((disk for disk in self.disks if disk.disk_id == disk_id), None)
@@ -78,7 +80,11 @@ def encode_body(point: RestorePoint) -> bytes:
             "snapshot_time": point.snapshot_time,
             "statistics": dict(point.statistics),
             "streams": {name: stream_to_json(ref) for name, ref in point.streams.items()},
-            **({"locked_until": point.locked_until} if point.locked_until else {}),
+            **(
+                {"locked_place": point.locked_place, "locked_until": point.locked_until}
+                if point.locked_until
+                else {}
+            ),
         }
     )
 
@@ -105,6 +111,7 @@ def decode_body(data: bytes, what: str) -> RestorePoint:
         statistics=fields.numbers("statistics"),
         document=fields.value("document"),
         locked_until=fields.optional_text("locked_until") or "",
+        locked_place=fields.optional_text("locked_place") or "",
     )
 
 

@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conformance import ansible_modules, golden, node, sdk
+from tests.conformance import ansible_modules, curl, golden, nbd_tools, node, sdk
 from tests.conformance.report import Skip, Tally
 
 CLIENTS: dict[str, Callable[[Tally, Path, Path], None]] = {
     "golden": golden.run,
     "xenapi-sdk": sdk.run,
-    "xen-api": node.run,
+    "xen-api": node.xen_api,
+    "nbd-client": node.nbd_client,
+    "nbd-tools": nbd_tools.run,
+    "curl": curl.run,
     "ansible": ansible_modules.run,
 }
 """Each is called with its tally, a directory of its own that is empty, and where tools are installed."""

@@ -1,4 +1,4 @@
-"""The npm package xen-api as a client, in a Node process that tells check by check what it sees."""
+"""npm packages as clients, in Node processes that tell check by check what they see."""
 
 from __future__ import annotations
 
@@ -21,13 +21,22 @@ INSTALL_TIMEOUT_S = 300.0
 RUN_TIMEOUT_S = 120.0
 
 
-def run(tally: Tally, work_dir: Path, build: Path) -> None:
-    """Raises ``Skip`` without node, npm, or the package."""
-    modules = installed(build)
-    program = modules.parent / "xen_api.mjs"
-    shutil.copyfile(SOURCE / "xen_api.mjs", program)
+def xen_api(tally: Tally, work_dir: Path, build: Path) -> None:
+    """Raises ``Skip`` without node, npm, or the packages."""
+    _run("xen_api.mjs", tally, work_dir, build)
+
+
+def nbd_client(tally: Tally, work_dir: Path, build: Path) -> None:
+    """Raises ``Skip`` without node, npm, or the packages."""
+    _run("nbd_client.mjs", tally, work_dir, build)
+
+
+def _run(name: str, tally: Tally, work_dir: Path, build: Path) -> None:
+    place = installed(build).parent
+    for source in (name, "talk.mjs"):
+        shutil.copyfile(SOURCE / source, place / source)
     with running_pool(work_dir) as pool:
-        _talk(tally, pool, program)
+        _talk(tally, pool, place / name)
 
 
 def installed(build: Path) -> Path:
@@ -45,7 +54,7 @@ def installed(build: Path) -> Path:
         command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
         if done.returncode:
-            raise Skip(f"npm cannot install xen-api: {done.stderr.strip().splitlines()[-1]}")
+            raise Skip(f"npm cannot install what the clients are: {done.stderr.strip().splitlines()[-1]}")
         stamp.write_text(lock, "utf-8")
     return place / "node_modules"
 
@@ -96,6 +105,10 @@ def obey(pool: RunningPool, order: dict[str, Any]) -> None:
             pb.DesignateCoordinatorRequest(host=order["designate"])
         ),
         "forget": lambda: pool.control.ForgetDeletions(pb.ForgetDeletionsRequest(class_name=order["forget"])),
+        "cut": lambda: pool.control.CutConnections(
+            pb.CutConnectionsRequest(host=order["cut"], kind=pb.CutConnectionsRequest.KIND_NBD)
+        ),
+        "kill": lambda: pool.control.KillHost(pb.KillHostRequest(host=order["kill"])),
         "shutdown": lambda: pool.control.SetShutdown(
             pb.SetShutdownRequest(vm=order["shutdown"], delay_milliseconds=order["delay"])
         ),

@@ -1,34 +1,15 @@
-// The npm package xen-api as a client. Reads what to connect to from standard input, writes one line of JSON
-// per check: {name, failure}.
+// The npm package xen-api as a client. Reads what to connect to from standard input.
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
-import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { CancelToken } from 'promise-toolbox'
 import { createClient } from 'xen-api'
+import { check, done, input, order } from './talk.mjs'
 
 const MIB = 1024 * 1024
 
-const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
-const input = async () => JSON.parse((await lines.next()).value)
-const say = message => process.stdout.write(JSON.stringify(message) + '\n')
 console.warn = () => {} // xen-api tells of every retry
-
-async function check(name, test) {
-  try {
-    await test()
-    say({ name, failure: null })
-  } catch (error) {
-    say({ name, failure: String(error?.stack ?? error) })
-  }
-}
-
-// Asks the other side to do something to the pool, and waits until it is done.
-async function order(what) {
-  say({ order: what })
-  await input()
-}
 
 function open(settings, options) {
   return createClient({
@@ -275,5 +256,4 @@ await check('after a change of the coordinator it follows, and events go on', as
   assert.equal((await xapi.barrier(vm.$ref)).name_description, 'after the change')
 })
 await check('disconnects', () => xapi.disconnect())
-say({ done: true })
-process.exit(0)
+done()

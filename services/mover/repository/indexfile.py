@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from services.chassis.errors import ResourceExhausted, Unavailable
+from services.mover.repository.scratchdb import keep_temporaries
 
 CACHE_REMADE: Final = "INDEX_CACHE_REMADE"
 _SCHEMA_VERSION: Final = 2
@@ -46,6 +47,7 @@ class IndexFile:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            keep_temporaries(path.parent.absolute())
             try:
                 self._db = self._connect()
             except sqlite3.DatabaseError as error:

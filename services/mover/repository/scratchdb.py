@@ -1,14 +1,33 @@
 """What is too much for memory and needed for a moment only: a table in a temporary file."""
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from services.chassis.errors import ResourceExhausted, Unavailable
 
 _MEMORY_KIB: Final = 8192
+_choosing = threading.Lock()
+
+
+def keep_temporaries(folder: Path) -> None:
+    """Let SQLite's temporary files, of the whole process, be in ``folder``, unless they have a place already.
+
+    /tmp is often small, or memory; https://www.sqlite.org/tempfiles.html, section 5. Raises sqlite3.Error.
+    """
+    with _choosing:
+        db = sqlite3.connect("")
+        try:
+            chosen = db.execute("PRAGMA temp_store_directory").fetchone()
+            if not chosen or not Path(chosen[0]).is_dir():
+                quoted = str(folder).replace("'", "''")
+                db.execute(f"PRAGMA temp_store_directory = '{quoted}'")
+        finally:
+            db.close()
 
 
 class ScratchDb:
@@ -65,12 +84,12 @@ def _explained() -> Iterator[None]:
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             raise ResourceExhausted(
-                "There is no room for temporary files on this machine.",
+                "There is no room for temporary files beside the index cache.",
                 reason="SCRATCH_FULL",
-                hint="Free space there, or name another directory in TMPDIR; the repository is not affected.",
+                hint="Free space there, or choose another cache directory; the repository is not affected.",
             ) from error
         raise Unavailable(
             f"A temporary file cannot be used: {error}.",
             reason="SCRATCH_BROKEN",
-            hint="See whether the directory for temporary files (TMPDIR) can be written.",
+            hint="See whether the directory of the index cache can be written.",
         ) from error

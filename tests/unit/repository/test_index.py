@@ -2,6 +2,8 @@
 
 import contextlib
 import hashlib
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -194,3 +196,22 @@ def test_a_merge_reads_small_segments_only(tmp_path: Path) -> None:
     index.add_segment(b"4" * 32, Segment((), (b"3" * 32,)))
     assert index.small_segments(100) == [b"1" * 32, b"4" * 32]
     index.close()
+
+
+def test_temporary_files_lie_where_the_first_index_is(tmp_path: Path) -> None:
+    """/tmp may be small, or memory."""
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from services.mover.repository.index import Index\n"
+        "from services.mover.repository.scratchdb import ScratchDb\n"
+        "Index(Path(sys.argv[1]) / \"it's one\" / 'index'); Index(Path(sys.argv[1]) / 'two' / 'index')\n"
+        "scratch = ScratchDb('CREATE TABLE t (x)')\n"
+        "scratch.add('INSERT INTO t VALUES (?)', ((bytes(1000),) for _ in range(20_000)))\n"
+        "links = [link for link in Path('/proc/self/fd').iterdir() if link.is_symlink()]\n"
+        "print(*(link.readlink() for link in links), sep='\\n')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    hidden = [line for line in done.stdout.splitlines() if line.endswith("(deleted)")]
+    assert hidden and all(line.startswith(str(tmp_path / "it's one")) for line in hidden)

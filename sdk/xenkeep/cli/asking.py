@@ -15,6 +15,7 @@ def ask_secret(prompt: str, option: str, *, confirm: bool = False) -> str:
             warnings.simplefilter("error", GetPassWarning)
             return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=confirm, err=True))
     except GetPassWarning:
+        typer.echo(err=True)
         raise _nobody(prompt, f"Name a file that holds it with {option}.") from None
 
 

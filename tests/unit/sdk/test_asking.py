@@ -42,7 +42,7 @@ def test_a_secret_that_cannot_be_typed_unseen_is_asked_for_by_its_option(
     code, said = without_terminal(tmp_path, *arguments, *([] if "key" in arguments else [place]), *more)
 
     assert 2 == code, said
-    assert "There is no terminal to ask on" in said
+    assert "\nError: There is no terminal to ask on" in said
     assert f"Name a file that holds it with {option}." in said
     assert "GetPassWarning" not in said
     assert not (tmp_path / "repository").exists()

@@ -136,6 +136,7 @@ async def test_a_host_that_joins_is_trusted_and_read_from_and_forgotten_when_it_
     assert [len(disk.nbd_endpoints) for disk in shared.disks] == [4, 4]
     await lab.close(shared.name, committed=False)
 
+    await _leads_for_a_while(lab)
     await lab.session_call("VM.hard_shutdown", ref)
     (host,) = await lab.session_call("host.get_by_name_label", "newcomer")
     await lab.session_call("pool.eject", host)
@@ -143,3 +144,16 @@ async def test_a_host_that_joins_is_trusted_and_read_from_and_forgotten_when_it_
     shared = await lab.open(await lab.vm("web"))
     assert [len(disk.nbd_endpoints) for disk in shared.disks] == [3, 3]
     await lab.close(shared.name, committed=False)
+
+
+async def _leads_for_a_while(lab: Lab) -> None:
+    """The newcomer becomes coordinator, is believed, and hands over again."""
+    for name in ("newcomer", "host0"):
+        request = simulator_pb2.DesignateCoordinatorRequest(host=name)
+        await lab.simulator.DesignateCoordinator(request)
+        await lab.event(
+            events_pb2.CoordinatorChanged, lambda event, name=name: event.new_host_display_name == name
+        )
+        source = await lab.open(await lab.vm("web"))
+        assert [len(disk.nbd_endpoints) for disk in source.disks] == [4, 4]
+        await lab.close(source.name, committed=False)

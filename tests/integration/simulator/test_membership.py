@@ -108,6 +108,20 @@ async def test_a_member_shows_the_certificate_it_had_and_names_its_coordinator(s
     member.close()
 
 
+async def test_a_member_that_joined_dies_boots_and_leads_like_any_other(sides: Sides) -> None:
+    await sides.join()
+    (host,) = await sides.sdk.call("host.get_by_name_label", "new")
+    pool = sides.pool.pool
+    await pool.failures.kill(pool.hosts[host])
+    await pool.failures.revive(pool.hosts[host])
+    await sides.sdk.call("pool.designate_new_master", host)
+    await pool.settled()
+    leading = await Sdk(sides.pool, host=31).log_in()
+    (record,) = (await leading.call("pool.get_all_records")).values()
+    assert record["master"] == host
+    leading.close()
+
+
 async def test_what_keeps_a_host_out_is_said_and_changes_nothing(sides: Sides) -> None:
     sdk, newcomer = sides.sdk, sides.newcomer
     (vm,) = await newcomer.call("VM.get_by_name_label", "brought")

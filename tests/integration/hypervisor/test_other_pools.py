@@ -149,11 +149,13 @@ async def test_a_host_that_joins_is_trusted_and_read_from_and_forgotten_when_it_
 async def _leads_for_a_while(lab: Lab) -> None:
     """The newcomer becomes coordinator, is believed, and hands over again."""
     for name in ("newcomer", "host0"):
+
+        def leads(event: events_pb2.CoordinatorChanged, name: str = name) -> bool:
+            return event.new_host_display_name == name
+
         request = simulator_pb2.DesignateCoordinatorRequest(host=name)
         await lab.simulator.DesignateCoordinator(request)
-        await lab.event(
-            events_pb2.CoordinatorChanged, lambda event, name=name: event.new_host_display_name == name
-        )
+        await lab.event(events_pb2.CoordinatorChanged, leads)
         source = await lab.open(await lab.vm("web"))
         assert [len(disk.nbd_endpoints) for disk in source.disks] == [4, 4]
         await lab.close(source.name, committed=False)

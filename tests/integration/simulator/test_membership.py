@@ -114,8 +114,7 @@ async def test_a_member_that_joined_dies_boots_and_leads_like_any_other(sides: S
     pool = sides.pool.pool
     await pool.failures.kill(pool.hosts[host])
     await pool.failures.revive(pool.hosts[host])
-    await sides.sdk.call("pool.designate_new_master", host)
-    await pool.settled()
+    await pool.failures.designate(pool.hosts[host])
     leading = await Sdk(sides.pool, host=31).log_in()
     (record,) = (await leading.call("pool.get_all_records")).values()
     assert record["master"] == host

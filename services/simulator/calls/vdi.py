@@ -5,7 +5,7 @@ from typing import Any
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, vdi_rules
+from services.simulator.pool import allowed_operations, domains, image_formats, vdi_rules
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.operations import vdi_operation
 from services.simulator.pool.pool import disk_work
@@ -24,15 +24,19 @@ _GIVEN = (
 
 
 async def create(call: Call, record: dict[str, Any]) -> str:
-    """Raises ``SR_HAS_NO_PBDS``, ``VDI_INCOMPATIBLE_TYPE``, ``SR_BACKEND_FAILURE_44`` and ``_79``."""
+    """Raises ``SR_HAS_NO_PBDS``, ``VDI_INCOMPATIBLE_TYPE``, ``SR_BACKEND_FAILURE_44``, ``_66``, ``_79``."""
     if record["type"] == "cbt_metadata":
         raise XapiFailure("VDI_INCOMPATIBLE_TYPE", "", vdi_rules.TYPE_NAMES["cbt_metadata"])
     sr = call.db.row("SR", record["SR"]).ref
     if "VDI_CREATE" not in vdi_rules.sm_features(call.db, sr):
         raise XapiFailure("SR_OPERATION_NOT_SUPPORTED", sr)
     repository = call.pool.repository(sr)
-    node = await disk_work(repository.create_disk, call.pool.ids.new(), record["virtual_size"])
-    ref = add_vdi(call.pool, sr, node, **{field: record[field] for field in _GIVEN if field in record})
+    size, asked = record["virtual_size"], record.get("sm_config", {})
+    image_format = image_formats.choose(call.pool, sr, size, asked)
+    node = await disk_work(repository.create_disk, call.pool.ids.new(), size, image_format)
+    given = {field: record[field] for field in _GIVEN if field in record}
+    told = asked | image_formats.told(call.pool, sr, image_format)
+    ref = add_vdi(call.pool, sr, node, **given | {"sm_config": told})
     await call.pool.disks[sr].follow()
     return ref
 

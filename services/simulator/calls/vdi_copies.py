@@ -7,6 +7,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool import image_formats
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.operations import vdi_operation
 from services.simulator.pool.pool import disk_work
@@ -40,8 +41,11 @@ async def copy(call: Call, vdi_ref: str, sr: str, base: str, into: str) -> str:
     async with vdi_operation(call, vdi_ref, "copy"):
         uuid = db.row("VDI", into)["uuid"] if into != NULL_REF else call.pool.ids.new()
         source = call.pool.repository(vdi["SR"])
-        node = await disk_work(source.copy, vdi["uuid"], target, uuid, base_uuid, _watcher(call))
-    ref = into if into != NULL_REF else add_vdi(call.pool, target_sr, node, **copied_fields(vdi))
+        made = image_formats.choose(call.pool, target_sr, vdi["virtual_size"])
+        node = await disk_work(source.copy, vdi["uuid"], target, uuid, base_uuid, _watcher(call), made)
+    told = image_formats.told(call.pool, target_sr, node.image_format)
+    copied = copied_fields(vdi) | {"sm_config": told}
+    ref = into if into != NULL_REF else add_vdi(call.pool, target_sr, node, **copied)
     await call.pool.disks[target_sr].follow()
     call.pool.tasks.progress(call.task, 1.0)
     return ref
@@ -88,6 +92,7 @@ async def _fork(call: Call, vdi_ref: str, kind: str) -> str:
 
 
 def copied_fields(vdi: Row) -> dict[str, Any]:
-    """What a disk made from another takes over."""
-    kept = {key: value for key, value in vdi["sm_config"].items() if key == "image-format"}
-    return {field: vdi[field] for field in _COPIED} | {"sm_config": kept}
+    """What a disk made from another takes over. Nothing of its sm_config, not even the format of its image
+    (xcp-ng/sm: drivers/FileSR.py, FileVDI._snapshot).
+    """
+    return {field: vdi[field] for field in _COPIED}

@@ -1,5 +1,6 @@
 """Moving a disk to another SR (xapi: ocaml/xapi/xapi_vdi.ml ``pool_migrate``, xapi_vm_migrate.ml)."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 
 from services.simulator.calls import vdi as vdi_calls
@@ -8,7 +9,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, vdi_rules
+from services.simulator.pool import allowed_operations, domains, image_formats, vdi_rules
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.operations import operation, vm_operation
 from services.simulator.pool.pool import disk_work
@@ -24,20 +25,27 @@ async def pool_migrate(call: Call, ref: str, sr: str, options: dict[str, str]) -
     host = vm["resident_on"]
     if host != NULL_REF and not domains.sees(call.pool, host, call.db.row("SR", sr).ref):
         raise XapiFailure("VM_REQUIRES_SR", vm.ref, sr)
+    wanted = {image_formats.KEY: options["dest-img-format"]} if "dest-img-format" in options else {}
     async with vm_operation(call, vm.ref, "migrate_send"), mirroring(call, ref), call.pool.guests_may_write:
-        moved = await move(call, ref, sr)
+        moved = await move(call, ref, sr, wanted)
     allowed_operations.refresh_vm(call.db, vm.ref)
     return moved
 
 
-async def move(call: Call, ref: str, sr: str) -> str:
-    """A full copy in ``sr`` takes the place of a disk, which is destroyed; whoever had it has the copy."""
+async def move(call: Call, ref: str, sr: str, wanted: Mapping[str, str] | None = None) -> str:
+    """A full copy in ``sr`` takes the place of a disk, which is destroyed; whoever had it has the copy.
+
+    Its image gets the format that is ``wanted``, or what the SR would give a new disk (docs.xcp-ng.org: QCOW2
+    FAQ). Raises ``SR_BACKEND_FAILURE_66`` and ``_79``.
+    """
     vdi = call.db.row("VDI", ref)
     uuid = call.pool.ids.new()
     source, target = call.pool.repository(vdi["SR"]), call.pool.repository(sr)
-    node = await disk_work(source.copy, vdi["uuid"], target, uuid)
+    made = image_formats.choose(call.pool, sr, vdi["virtual_size"], wanted)
+    node = await disk_work(source.copy, vdi["uuid"], target, uuid, image_format=made)
     origin = {name: vdi[name] for name in ("tags", "is_a_snapshot", "snapshot_of", "snapshot_time")}
-    moved = add_vdi(call.pool, sr, node, **copied_fields(vdi), **origin)
+    told = image_formats.told(call.pool, sr, made)
+    moved = add_vdi(call.pool, sr, node, **copied_fields(vdi), **origin, sm_config=told)
     for vbd in list(vdi["VBDs"]):
         call.db.set("VBD", vbd, "VDI", moved)
     for snapshot in list(vdi["snapshots"]):

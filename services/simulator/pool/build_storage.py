@@ -1,10 +1,12 @@
 """The storage of a new pool."""
 
-from services.simulator.pool import allowed_operations
+from collections.abc import Mapping
+
+from services.simulator.pool import allowed_operations, image_formats
 from services.simulator.pool.disks import Disks, add_vdi
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.pool.shelf import Place
-from services.simulator.pool.storage_types import DRIVERS
+from services.simulator.pool.storage_types import DRIVERS, Driver
 
 _MIB = 1024**2
 _TOOLS_SIZE = 64 * _MIB
@@ -14,23 +16,27 @@ async def add_storage(pool: Pool) -> None:
     """Drivers, the described SRs, and the SR of the guest tools; the first described one becomes the
     default.
     """
-    for type_, (label, features) in DRIVERS.items():
-        _add_driver(pool, type_, label, features)
+    for type_, driver in DRIVERS.items():
+        _add_driver(pool, type_, driver)
     by_name: dict[str, str] = {}
     for storage in pool.description.storage:
         host = None if storage.host is None else pool.host_named(storage.host).ref
-        by_name[storage.name] = await _add_sr(pool, storage.name, storage.type, storage.size_bytes, host)
+        more = {image_formats.PREFERENCE: ",".join(storage.image_formats)} if storage.image_formats else {}
+        by_name[storage.name] = await _add_sr(
+            pool, storage.name, storage.type, storage.size_bytes, host, more=more
+        )
     first = pool.description.default_storage or next(iter(by_name), None)
     if first is not None:
         pool.db.set("pool", pool.db.only("pool").ref, "default_SR", by_name[first])
     await _add_tools(pool)
 
 
-def _add_driver(pool: Pool, type_: str, label: str, features: tuple[str, ...]) -> None:
-    able = sorted(features)
+def _add_driver(pool: Pool, type_: str, driver: Driver) -> None:
+    able = sorted(driver.features)
+    newer = pool.model.has_qcow2
     pool.create(
         "SM",
-        name_label=label,
+        name_label=(newer and driver.newer_label) or driver.label,
         name_description=f"SR plugin of type {type_}",
         type=type_,
         vendor="XenServer",
@@ -40,10 +46,20 @@ def _add_driver(pool: Pool, type_: str, label: str, features: tuple[str, ...]) -
         capabilities=able,
         features={feature: 2 if feature == "VDI_RESET_ON_BOOT" else 1 for feature in able},
         driver_filename=f"/opt/xensource/sm/{type_.upper()}SR",
+        supported_image_formats=list(driver.image_formats) if newer else [],
     )
 
 
-async def _add_sr(pool: Pool, name: str, type_: str, size: int, host: str | None, tools: bool = False) -> str:
+async def _add_sr(
+    pool: Pool,
+    name: str,
+    type_: str,
+    size: int,
+    host: str | None,
+    *,
+    tools: bool = False,
+    more: Mapping[str, str] | None = None,
+) -> str:
     uuid = pool.ids.new()
     sr = pool.create(
         "SR",
@@ -55,7 +71,7 @@ async def _add_sr(pool: Pool, name: str, type_: str, size: int, host: str | None
         is_tools_sr=tools,
         physical_size=size,
     )
-    config = _device_config(pool, type_, uuid)
+    config = _device_config(pool, type_, uuid) | dict(more or {})
     where = Place(type_, config, host or "")
     pool.repositories[sr] = await disk_work(pool.shelf.make, uuid, where, size)
     pool.disks[sr] = Disks(pool, sr)

@@ -1,10 +1,11 @@
 """The templates and VMs of a new pool."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool import allowed_operations, domains, image_formats
 from services.simulator.pool.description import DiskDescription, VmDescription
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.pool import Guest, Pool, disk_work
@@ -69,7 +70,9 @@ async def _add_vm(pool: Pool, facts: VmDescription, contents: Sequence[Content])
     )
     pool.guests[pool.db.row("VM", vm)["uuid"]] = Guest(facts.guest_tools, facts.os_name, facts.vss)
     for number, (disk, (sr, node)) in enumerate(zip(facts.disks, contents, strict=True)):
-        vdi = add_vdi(pool, sr, node, name_label=disk.name or f"{facts.name} disk {number}", type="user")
+        name = disk.name or f"{facts.name} disk {number}"
+        sm_config = image_formats.told(pool, sr, node.image_format)
+        vdi = add_vdi(pool, sr, node, name_label=name, type="user", sm_config=sm_config)
         _add_vbd(pool, vm, vdi, number, bootable=disk.bootable or number == 0)
     pool.create("VBD", VM=vm, userdevice="3", mode="RO", type="CD", empty=True, unpluggable=True)
     for number, network in enumerate(_networks(pool, facts)):
@@ -138,14 +141,35 @@ async def _make_disks(pool: Pool, described: Sequence[DiskDescription]) -> Itera
     """What the disks hold, in the same order; empty ones of an SR are made together."""
     names = {row["name_label"]: row.ref for row in pool.db.rows("SR")}
     default = pool.db.only("pool")["default_SR"]
-    places = [(pool.ids.new(), names.get(disk.storage or "", default), disk) for disk in described]
+    places = [_place(pool, names.get(disk.storage or "", default), disk) for disk in described]
     nodes: dict[str, Node] = {}
-    for sr in dict.fromkeys(sr for _, sr, _ in places):
-        empty = {uuid: disk.size_bytes or 0 for uuid, at, disk in places if at == sr and disk.image is None}
-        made = await disk_work(pool.repository(sr).create_disks, empty)
+    for sr, image_format in dict.fromkeys((place.sr, place.image_format) for place in places):
+        empty = {
+            place.uuid: place.disk.size_bytes or 0
+            for place in places
+            if (place.sr, place.image_format) == (sr, image_format) and place.disk.image is None
+        }
+        made = await disk_work(pool.repository(sr).create_disks, empty, image_format)
         nodes |= {node.uuid: node for node in made}
-    for uuid, sr, disk in places:
-        if disk.image is not None:
-            image = Path(disk.image)
-            nodes[uuid] = await disk_work(pool.repository(sr).import_image, uuid, image, disk.size_bytes)
-    return iter([(sr, nodes[uuid]) for uuid, sr, _ in places])
+    for place in places:
+        if place.disk.image is not None:
+            fill = pool.repository(place.sr).import_image
+            image, size = Path(place.disk.image), place.disk.size_bytes
+            nodes[place.uuid] = await disk_work(fill, place.uuid, image, size, place.image_format)
+    return iter([(place.sr, nodes[place.uuid]) for place in places])
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a disk is going to be, and as what."""
+
+    uuid: str
+    sr: str
+    image_format: str
+    disk: DiskDescription
+
+
+def _place(pool: Pool, sr: str, disk: DiskDescription) -> _Place:
+    size = disk.size_bytes or (Path(disk.image).stat().st_size if disk.image else 0)
+    asked = {image_formats.KEY: disk.image_format} if disk.image_format else {}
+    return _Place(pool.ids.new(), sr, image_formats.choose(pool, sr, size, asked), disk)

@@ -62,23 +62,25 @@ class NetworkDescription(_Part):
 
 class StorageDescription(_Part):
     """A shared SR has a PBD on every host; a local one belongs to ``host`` (its name). LINSTOR tracks no
-    changed blocks."""
+    changed blocks. ``image_formats`` are preferred in this order, where release and type know them."""
 
     name: str
     type: Literal["nfs", "ext", "lvm", "linstor", "iso"] = "nfs"
     size_bytes: int = 1024 * GIB
     host: str | None = None
+    image_formats: list[Literal["vhd", "qcow2"]] = []
 
 
 class DiskDescription(_Part):
     """``image`` is a raw file whose holes stay unallocated; without it the disk is empty and needs
-    ``size_bytes``.
+    ``size_bytes``. ``image_format`` is what the storage chooses unless it is given.
     """
 
     name: str = ""
     storage: str | None = None
     image: Path | None = None
     size_bytes: int | None = None
+    image_format: Literal["vhd", "qcow2"] | None = None
     bootable: bool = False
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from typing import Any
 
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import allowed_operations
+from services.simulator.pool import allowed_operations, image_formats
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.ports import Node
 
@@ -26,7 +26,8 @@ class Disks:
     async def follow(self, *, adopt: bool = False) -> None:
         """Sizes and parents as they are, hidden parents as unmanaged VDIs, the SR's space.
 
-        ``adopt``: also records for disks that have none, and none for disks that are gone.
+        ``adopt``: also records for disks that have none, and none for disks that are gone; and the formats of
+        images that do not tell theirs (xcp-ng/sm: drivers/SR.py, ScanRecord).
         """
         repository = self._pool.repository(self._sr)
         async with self._following:
@@ -63,9 +64,16 @@ class Disks:
                 if node.hidden:
                     self._add_hidden(node)
                 elif adopt:
-                    add_vdi(self._pool, self._sr, node, type="cbt_metadata" if node.metadata_only else "user")
+                    type_ = "cbt_metadata" if node.metadata_only else "user"
+                    add_vdi(self._pool, self._sr, node, type=type_, sm_config=self._format(node))
             else:
-                db.update("VDI", known[uuid].ref, **_facts(node, known[uuid]["sm_config"]))
+                sm_config = (
+                    self._format(node) | known[uuid]["sm_config"] if adopt else known[uuid]["sm_config"]
+                )
+                db.update("VDI", known[uuid].ref, **_facts(node, sm_config))
+
+    def _format(self, node: Node) -> dict[str, str]:
+        return {} if node.metadata_only else image_formats.told(self._pool, self._sr, node.image_format)
 
     def _vdi(self, ref: str) -> Row:
         return self._pool.db.row("VDI", ref)

@@ -1,5 +1,7 @@
 """The storage drivers of a host, and what each is able to do."""
 
+from dataclasses import dataclass
+
 _COMMON = (
     "SR_PROBE",
     "SR_UPDATE",
@@ -20,10 +22,34 @@ _DISKS = (
     "VDI_GENERATE_CONFIG",
     "VDI_RESET_ON_BOOT",
 )
+_BOTH = ("vhd", "qcow2")
+
+
+@dataclass(frozen=True)
+class Driver:
+    """``image_formats`` and ``newer_label`` are of releases whose storage makes QCOW2 images."""
+
+    label: str
+    features: tuple[str, ...]
+    newer_label: str = ""
+    image_formats: tuple[str, ...] = ()
+
+
 DRIVERS = {
-    "nfs": ("NFS VHD", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT", "THIN_PROVISIONING")),
-    "ext": ("Local EXT3 VHD", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT", "THIN_PROVISIONING")),
-    "lvm": ("Local VHD on LVM", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT")),
-    "linstor": ("LINSTOR resources on XCP-ng", (*_COMMON, *_DISKS, "THIN_PROVISIONING")),
-    "iso": ("ISO", _COMMON),
+    "nfs": Driver(
+        "NFS VHD", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT", "THIN_PROVISIONING"), "NFS VHD and QCOW2", _BOTH
+    ),
+    "ext": Driver(
+        "Local EXT3 VHD",
+        (*_COMMON, *_DISKS, "VDI_CONFIG_CBT", "THIN_PROVISIONING"),
+        "Local EXT4 VHD and QCOW2",
+        _BOTH,
+    ),
+    "lvm": Driver(
+        "Local VHD on LVM", (*_COMMON, *_DISKS, "VDI_CONFIG_CBT"), "Local VHD and QCOW2 on LVM", _BOTH
+    ),
+    "linstor": Driver(
+        "LINSTOR resources on XCP-ng", (*_COMMON, *_DISKS, "THIN_PROVISIONING"), image_formats=("vhd",)
+    ),
+    "iso": Driver("ISO", _COMMON),
 }

@@ -14,7 +14,7 @@ from services.simulator.storage.ports import (
     BLOCK,
     LARGEST,
     MAX_CHAIN_LENGTH,
-    VHD_BLOCK,
+    STEPS,
     Extent,
     Node,
     Progress,
@@ -27,11 +27,12 @@ COPY_PIECE = 2 * 1024 * 1024
 
 
 def rounded(virtual_size: int, image_format: str) -> int:
-    """The size a disk really gets (sm: vhdutil.validate_and_round_vhd_size). BadSize."""
-    largest = LARGEST[image_format]
+    """The size a disk really gets (see ``STEPS``). BadSize."""
+    largest, step = LARGEST[image_format], STEPS[image_format]
     if not 0 <= virtual_size <= largest:
-        raise BadSize(f"VDI size must be between 2 MiB and {largest // 2**20} MiB, not {virtual_size} bytes")
-    return max(VHD_BLOCK, -(-virtual_size // VHD_BLOCK) * VHD_BLOCK)
+        limits = f"{step // 2**10} KiB and {largest // 2**20} MiB"
+        raise BadSize(f"VDI size must be between {limits}, not {virtual_size} bytes")
+    return max(step, -(-virtual_size // step) * step)
 
 
 class Life(Store):
@@ -64,28 +65,31 @@ class Life(Store):
         size = rounded(virtual_size, image_format)
         with self._paused() as state:
             _check_new(state, uuid)
-            layer = self._new_layer(state, size)
+            layer = self._new_layer(state, size, image_format)
             state.nodes[uuid] = NodeRecord(size, layer, image_format=image_format)
             self._commit(state)
             return self.node(uuid)
 
-    def create_disks(self, sizes: Mapping[str, int]) -> list[Node]:
+    def create_disks(self, sizes: Mapping[str, int], image_format: str = "vhd") -> list[Node]:
         """Empty disks by uuid, all at once or none."""
         with self._paused() as state:
             for uuid, virtual_size in sizes.items():
                 _check_new(state, uuid)
-                size = rounded(virtual_size, "vhd")
-                state.nodes[uuid] = NodeRecord(size, self._new_layer(state, size))
+                size = rounded(virtual_size, image_format)
+                layer = self._new_layer(state, size, image_format)
+                state.nodes[uuid] = NodeRecord(size, layer, image_format=image_format)
             self._commit(state)
             return [self.node(uuid) for uuid in sizes]
 
-    def import_image(self, uuid: str, image: Path, virtual_size: int | None = None) -> Node:
+    def import_image(
+        self, uuid: str, image: Path, virtual_size: int | None = None, image_format: str = "vhd"
+    ) -> Node:
         """A disk filled from a raw image file; on failure there is no disk."""
         with open(image, "rb") as file:
             length = os.fstat(file.fileno()).st_size
             if virtual_size is not None and virtual_size < length:
                 raise BadSize(f"{image} has {length} bytes, more than {virtual_size}")
-            self.create_disk(uuid, length if virtual_size is None else virtual_size)
+            self.create_disk(uuid, length if virtual_size is None else virtual_size, image_format)
             try:
                 _fill(self._open(uuid), file.fileno(), length)
             except BaseException:
@@ -128,9 +132,11 @@ class Life(Store):
                 raise ChainTooLong(f"VDI {uuid} has {MAX_CHAIN_LENGTH} images; coalesce the SR first")
             _check_new(state, base_uuid)
             state.nodes[base_uuid] = replace(leaf, hidden=True)
-            leaf = replace(leaf, layer=self._new_layer(state, leaf.virtual_size), parent=base_uuid)
+            layer = self._new_layer(state, leaf.virtual_size, leaf.image_format)
+            leaf = replace(leaf, layer=layer, parent=base_uuid)
             state.nodes[uuid] = leaf
-        state.nodes[new_uuid] = replace(leaf, layer=self._new_layer(state, leaf.virtual_size))
+        layer = self._new_layer(state, leaf.virtual_size, leaf.image_format)
+        state.nodes[new_uuid] = replace(leaf, layer=layer)
 
     def copy(
         self,
@@ -139,13 +145,14 @@ class Life(Store):
         new_uuid: str,
         base: str | None = None,
         progress: Progress | None = None,
+        image_format: str | None = None,
     ) -> Node:
         """Write the blocks over what another disk holds; one made for it goes again on failure."""
         source = self._open(uuid)
         size = source.virtual_size
         made = all(node.uuid != new_uuid for node in target.nodes())
         if made:
-            target.create_disk(new_uuid, size, self.node(uuid).image_format)
+            target.create_disk(new_uuid, size, image_format or self.node(uuid).image_format)
         elif target.node(new_uuid).virtual_size < size:
             raise BadSize(f"VDI {new_uuid} is smaller than the {size} bytes of VDI {uuid}")
         try:

@@ -25,10 +25,14 @@ from typing import Protocol
 
 SECTOR = 512
 BLOCK = 64 * 1024  # granularity of allocation and of changed-block tracking
-VHD_BLOCK = 2 * 1024 * 1024  # virtual sizes are multiples of it (sm: vhdutil.validate_and_round_vhd_size)
+VHD_BLOCK = 2 * 1024 * 1024
 LARGEST = {  # virtual size in bytes by image format
     "vhd": 2040 * 1024**3,  # sm: vhdutil.MAX_VHD_SIZE
     "qcow2": 16381 * 1024**3,  # XCP-ng 8.3, for disks that are too large for VHD
+}
+STEPS = {  # virtual sizes are multiples of it, and at least one
+    "vhd": VHD_BLOCK,  # sm: vhdutil.validate_and_round_vhd_size
+    "qcow2": BLOCK,  # xcp-ng/sm: qcow2util.validateAndRoundImageSize
 }
 MAX_CHAIN_LENGTH = 30  # sm: vhdutil.MAX_CHAIN_SIZE
 
@@ -46,7 +50,7 @@ class Node:
     virtual_size: int
     physical_utilisation: int  # of this node alone, without its parents
     cbt_enabled: bool
-    image_format: str  # "vhd" or "qcow2": sm_config image-format; it only limits the size
+    image_format: str  # "vhd" or "qcow2": sm_config image-format; a chain has one format
     chain_length: int  # nodes from this one down to the root: 1 for a disk without parents
 
 
@@ -143,12 +147,14 @@ class StorageRepository(Protocol):
     # Life of a disk
 
     def create_disk(self, uuid: str, virtual_size: int, image_format: str = "vhd") -> Node:
-        """An empty disk, its size rounded up to 2 MiB. BadSize, NoSpace."""
+        """An empty disk, its size rounded up to what the format takes. BadSize, NoSpace."""
 
-    def create_disks(self, sizes: Mapping[str, int]) -> list[Node]:
-        """Empty VHDs by uuid and virtual size, all at once or none. BadSize, NoSpace."""
+    def create_disks(self, sizes: Mapping[str, int], image_format: str = "vhd") -> list[Node]:
+        """Empty disks by uuid and virtual size, all at once or none. BadSize, NoSpace."""
 
-    def import_image(self, uuid: str, image: Path, virtual_size: int | None = None) -> Node:
+    def import_image(
+        self, uuid: str, image: Path, virtual_size: int | None = None, image_format: str = "vhd"
+    ) -> Node:
         """A disk with the contents of a raw image file; its holes stay unallocated. BadSize, NoSpace."""
 
     def snapshot(self, uuid: str, new_uuid: str, base_uuid: str) -> Node:
@@ -169,19 +175,21 @@ class StorageRepository(Protocol):
         new_uuid: str,
         base: str | None = None,
         progress: Progress | None = None,
+        image_format: str | None = None,
     ) -> Node:
-        """A full copy (no shared blocks) as `new_uuid` of `target`, which is created unless it exists.
+        """A full copy (no shared blocks) as `new_uuid` of `target`, which is created unless it exists, in the
+        format of the source unless told otherwise.
 
         Only written blocks are copied, over what an existing target holds; with `base`, only those that may
         differ from that node. `progress` is called after every piece; what it raises ends the copy, and
-        the disk made for it goes. BadSize when an existing target is smaller.
+        the disk made for it goes. BadSize when an existing target is smaller, or the format too small.
         """
 
     def revert(self, uuid: str, snapshot: str, base_uuid: str) -> Node:
         """Make disk `uuid` read as `snapshot` again; its CBT is lost. (VM.revert clones instead.)"""
 
     def resize(self, uuid: str, virtual_size: int) -> Node:
-        """Grow, rounded up to 2 MiB; the log grows with it. BadSize when smaller."""
+        """Grow, rounded up to what the format takes; the log grows with it. BadSize when smaller."""
 
     def destroy(self, uuid: str) -> None:
         """Remove a disk; its log is merged into its child's. Hidden parents go at the next coalescing."""

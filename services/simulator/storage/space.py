@@ -5,11 +5,17 @@ from __future__ import annotations
 import threading
 
 from services.simulator.storage.errors import NoSpace
-from services.simulator.storage.ports import SECTOR, VHD_BLOCK
+from services.simulator.storage.ports import BLOCK, SECTOR, VHD_BLOCK
+
+_L1_CLUSTER_COVERS = (BLOCK // 8) ** 2 * BLOCK
 
 
-def overhead(virtual_size: int) -> int:
-    """Bytes of an empty dynamic VHD: two footers, header and block table (VHD specification 1.0)."""
+def overhead(virtual_size: int, image_format: str) -> int:
+    """Bytes of an empty image: of a dynamic VHD two footers, header and block table (VHD specification 1.0),
+    of a QCOW2 header, refcount table and block, and level 1 table (QEMU: docs/interop/qcow2.txt).
+    """
+    if image_format == "qcow2":
+        return (3 - (-virtual_size // _L1_CLUSTER_COVERS)) * BLOCK
     table = -(-4 * (virtual_size // VHD_BLOCK) // SECTOR) * SECTOR
     return SECTOR + 1024 + table + SECTOR
 

@@ -49,7 +49,7 @@ class Store:
         for node in self._state.nodes.values():
             if node.layer is not None:
                 written = BlockMap(map_path(self._folder, node.layer)).count()
-                used[node.layer] = overhead(node.virtual_size) + written * BLOCK
+                used[node.layer] = overhead(node.virtual_size, node.image_format) + written * BLOCK
         return used
 
     def _sweep(self, state: State) -> None:
@@ -128,10 +128,10 @@ class Store:
                     self._remove_layer(number)
                     log_path(self._folder, number).unlink(missing_ok=True)
 
-    def _new_layer(self, state: State, virtual_size: int) -> int:
+    def _new_layer(self, state: State, virtual_size: int, image_format: str) -> int:
         """Make an empty layer for a node of `state`. NoSpace."""
         number = state.new_number()
-        self._space.reserve(number, overhead(virtual_size))
+        self._space.reserve(number, overhead(virtual_size, image_format))
         Layer.create(self._folder, number, virtual_size)
         return number
 
@@ -143,7 +143,8 @@ class Store:
         """Grow a node of `state`, files first: killed before the save, they are merely too large."""
         node = state.nodes[uuid]
         layer = self._layer(uuid, node.layer)
-        self._space.reserve(layer.number, overhead(virtual_size) - overhead(node.virtual_size))
+        before = overhead(node.virtual_size, node.image_format)
+        self._space.reserve(layer.number, overhead(virtual_size, node.image_format) - before)
         layer.grow(virtual_size)
         if uuid in state.logs:
             self._log(state.logs[uuid].file).grow(virtual_size // BLOCK)

@@ -9,7 +9,7 @@ from services.simulator.pool import control_domain, domains, vdi_rules
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.codecs import qcow2, raw, tar, vhd
-from services.simulator.storage.ports import Disk
+from services.simulator.storage.ports import LARGEST, Disk, StorageRepository
 from services.simulator.transfers.access import Transfer, admitted, found
 from services.simulator.transfers.stream import in_thread, send
 
@@ -56,9 +56,14 @@ class RawExport:
         )
         if vdi["type"] == "cbt_metadata":
             raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
-        disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
+        if kind == "vhd" and vdi["virtual_size"] > LARGEST["vhd"]:
+            raise XapiFailure("VDI_TOO_LARGE", vdi.ref, str(LARGEST["vhd"]))
+        repository = self._pool.repository(vdi["SR"])
+        disk = await disk_work(repository.disk, vdi["uuid"])
         base = transfer.query.get("base")
         base_uuid = self._pool.db.row("VDI", found(self._pool, "VDI", base))["uuid"] if base else None
+        if base_uuid is not None:
+            await disk_work(_assert_comparable, repository, vdi["uuid"], base_uuid, kind)
         sent = 0
         async with control_domain.plugged(self._pool, self._host.ref, vdi.ref, "RO"):
             async for piece in in_thread(self._pieces(disk, kind, base_uuid)):
@@ -75,6 +80,13 @@ class RawExport:
         if kind == "tar":
             return tar.export(disk, tar.xxhash64 if self._pool.model.has_xxhash else tar.sha1)
         return qcow2.export(disk, base) if kind == "qcow2" else vhd.export(disk, base, uuid=disk.uuid)
+
+
+def _assert_comparable(repository: StorageRepository, uuid: str, base: str, kind: str) -> None:
+    """Both images have one format, a VHD of differences needs VHDs. Raises ``VDI_IO_ERROR``."""
+    formats = {repository.node(each).image_format for each in (uuid, base)}
+    if len(formats) > 1 or (kind == "vhd" and formats != {"vhd"}):
+        raise XapiFailure("VDI_IO_ERROR", "Device I/O errors")
 
 
 async def redirect(transfer: Transfer, sr: str) -> None:

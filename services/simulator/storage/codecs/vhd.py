@@ -41,7 +41,7 @@ def export(
     footer = pack_footer(
         Footer(disk.virtual_size, DYNAMIC if base is None else DIFFERENCING, uuid, timestamp)
     )
-    entries = disk.virtual_size // BLOCK_SIZE
+    entries = -(-disk.virtual_size // BLOCK_SIZE)
     table = _table(entries, bitmaps)
     yield (
         footer
@@ -52,7 +52,8 @@ def export(
     for block, bitmap in bitmaps.items():
         piece = bytearray(SECTOR + BLOCK_SIZE)
         piece[:SECTOR] = _FULL_BITMAP if base is None else bitmap
-        disk.read_into(block * BLOCK_SIZE, memoryview(piece)[SECTOR:])
+        length = min(BLOCK_SIZE, disk.virtual_size - block * BLOCK_SIZE)
+        disk.read_into(block * BLOCK_SIZE, memoryview(piece)[SECTOR : SECTOR + length])
         yield piece
     yield footer
 

@@ -262,11 +262,15 @@ class Stack:
 
 @contextmanager
 def running_stack(
-    folder: Path, *, image_bytes: int = 64 * MIB, env: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    image_bytes: int = 64 * MIB,
+    env: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Iterator[Stack]:
     """Everything, with a pool of three hosts and three VMs and nothing added to Xenkeep yet.
 
-    ``env`` is for `xenkeep up`.
+    ``env`` is for `xenkeep up`, ``overrides`` are for the description of the pool.
     """
     web, db, data = (ext4_image(folder / f"{name}.img", image_bytes) for name in ("web", "db", "data"))
     vms = [
@@ -275,7 +279,7 @@ def running_stack(
         {**described_vm("spare", None, []), "disks": [{"name": "spare disk 0", "size_bytes": 16 * MIB}]},
     ]
     (folder / "sim").mkdir()
-    pool = SimulatedPool(folder / "sim", vms=vms)
+    pool = SimulatedPool(folder / "sim", vms=vms, overrides=dict(overrides or {}))
     stack = Stack(folder, pool, env)
     try:
         pool.start()

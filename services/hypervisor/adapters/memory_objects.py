@@ -24,7 +24,8 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 @dataclass
 class MemoryDisk:
     """Snapshots of ours have ``snapshot_of`` and ``source_id``, disks being written ``target_id``.
-    ``lineage`` is set on what stays of a snapshot for the next incremental; ``parents`` nearest first."""
+    ``lineage`` is set on what stays of a snapshot for the next incremental; ``parents`` nearest first;
+    ``unread``: why nobody can tell what was ever written."""
 
     disk_id: str
     name: str
@@ -42,6 +43,8 @@ class MemoryDisk:
     parents: tuple[str, ...] = ()
     taken: datetime = _LONG_AGO
     blocks: dict[int, bytes] = field(default_factory=dict)
+    image_format: str = ""
+    unread: str = ""
 
 
 @dataclass
@@ -93,6 +96,7 @@ class MemoryObjects:
         self.vms: dict[str, MemoryVm] = {}
         self.disks: dict[str, MemoryDisk] = {}
         self.srs = {"sr-1": "Shared storage", "sr-2": "Other storage"}
+        self.sr_formats: dict[str, tuple[str, ...]] = {}
         self.tickets: dict[str, MemoryTicket] = {}
         self.readable = True
         self.cpus = (HostCpu("host-1", "host 1", "GenuineIntel", "ffffffff", "ffffffff"),)

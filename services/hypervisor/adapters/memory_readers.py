@@ -24,6 +24,8 @@ class MemoryReaders(MemoryObjects):
         disk = self.disks.get(snapshot_disk_id)
         if disk is None:
             return "the snapshot is gone"
+        if disk.unread:
+            return disk.unread
         bitmap = bytearray((disk.size_bytes // BLOCK_BYTES + 7) // 8)
         for block in disk.blocks:
             bitmap[block // 8] |= 0x80 >> block % 8

@@ -12,10 +12,11 @@ from services.chassis.errors import (
 from services.hypervisor.adapters.memory_objects import MemoryObjects, MemoryTicket, MemoryVm
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.gpus import GpuFate, GpuObstacle, GpuType, SavedGpu
+from services.hypervisor.domain.image_format import LARGEST_VHD_BYTES, QCOW2, DiskStorage
 from services.hypervisor.domain.memory import HostCpu
 from services.hypervisor.domain.target import AttachedDisk
 from services.hypervisor.domain.vm import PowerState
-from services.hypervisor.ports.restores import WriteEndpoint
+from services.hypervisor.ports.restores import MadeDisk, WriteEndpoint
 
 
 class MemoryRestores(MemoryObjects):
@@ -29,13 +30,25 @@ class MemoryRestores(MemoryObjects):
             raise NotFound(f"There is no storage repository {wanted!r}.", reason="SR_UNKNOWN")
         return found[0]
 
-    async def make_disk(self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str) -> str:
+    async def disk_storage(self, sr_id: str) -> DiskStorage:
+        if sr_id not in self.srs:
+            raise NotFound(f"There is no storage repository {sr_id!r}.", reason="SR_UNKNOWN")
+        return DiskStorage(self.srs[sr_id], self.sr_formats.get(sr_id))
+
+    async def make_disk(
+        self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str, image_format: str = ""
+    ) -> MadeDisk:
         for each in self.disks.values():
             if (each.target_id, each.made_for) == (target_id, disk.disk_id):
-                return each.disk_id
+                return MadeDisk(each.disk_id, each.image_format)
+        makes = self.sr_formats.get(sr_id, ())
+        asked = image_format if image_format in makes else "".join(makes[:1])
+        if size_bytes > LARGEST_VHD_BYTES and asked != QCOW2:
+            raise FailedPrecondition("It is too large.", reason="DISK_TOO_LARGE")
         made = self.add_disk(disk.display_name, size_bytes)
         made.sr_id, made.target_id, made.made_for = sr_id, target_id, disk.disk_id
-        return made.disk_id
+        made.image_format = asked
+        return MadeDisk(made.disk_id, asked)
 
     async def open_ticket(self, new_disk_id: str) -> str:
         await self.drop_tickets(new_disk_id)

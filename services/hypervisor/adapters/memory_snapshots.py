@@ -140,7 +140,7 @@ class MemorySnapshots(MemoryObjects):
         return SuspendImage(image.disk_id, image.sr_id, image.size_bytes, snapshot.cpu)
 
     def _vm_disk(self, device: str, disk: MemoryDisk) -> VmDisk:
-        configured = ConfiguredDisk(disk.disk_id, device, disk.name, "", (), disk.sr_id)
+        configured = ConfiguredDisk(disk.disk_id, device, disk.name, "", (), disk.sr_id, disk.image_format)
         return VmDisk(
             configured, disk.size_bytes, disk.tracked, disk.obstacle, self.srs[disk.sr_id], disk.failed
         )

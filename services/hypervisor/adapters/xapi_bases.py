@@ -8,12 +8,13 @@ from itertools import groupby
 
 import structlog
 
-from services.hypervisor.adapters import xapi_tags
+from services.hypervisor.adapters import xapi_image_formats, xapi_tags
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.adapters.xapi_times import moment
 from services.hypervisor.domain.differences import Layers
+from services.hypervisor.domain.image_format import VHD
 
 MOST_TRACKING = 8
 MOST_WITH_DATA = 2
@@ -109,11 +110,14 @@ class XapiBases:
         return await self._objects.record("VDI", ref) if ref else None
 
     async def _parents(self, vdi: Record) -> tuple[str, ...]:
+        """Of VHDs only: to compare QCOW2 images the pool would read all of both before it says a word
+        (xapi: python3/libexec/qcow2-to-stdout.py).
+        """
         parents: list[str] = []
         below: Record | None = vdi
+        if (await xapi_image_formats.of_chain(self._objects, vdi) or VHD) != VHD:
+            return ()
         while below is not None and len(parents) < _LONGEST_CHAIN:
-            if below["sm_config"].get("image-format", "vhd").lower() != "vhd":
-                return ()
             parent = str(below["sm_config"].get("vhd-parent", ""))
             if not parent:
                 return tuple(parents)

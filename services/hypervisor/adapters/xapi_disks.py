@@ -6,7 +6,7 @@ import structlog
 
 from services.chassis.config import Secret
 from services.chassis.errors import Aborted, FailedPrecondition, InvalidInput, NotFound
-from services.hypervisor.adapters import xapi_tags, xapi_tasks
+from services.hypervisor.adapters import xapi_image_formats, xapi_tags, xapi_tasks
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
 from services.hypervisor.adapters.xapi_readers import XapiReaders
@@ -14,7 +14,8 @@ from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.domain import memory
 from services.hypervisor.domain.configuration import ConfiguredDisk
-from services.hypervisor.ports.restores import WriteEndpoint
+from services.hypervisor.domain.image_format import DiskStorage
+from services.hypervisor.ports.restores import MadeDisk, WriteEndpoint
 
 _log = structlog.get_logger()
 
@@ -46,7 +47,20 @@ class XapiDisks:
             hint="Name a storage repository of the pool.",
         )
 
-    async def make_disk(self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str) -> str:
+    async def disk_storage(self, sr_id: str) -> DiskStorage:
+        """See ports.Restores."""
+        with translating("asking what the storage makes"):
+            ref = await self._objects.ref("SR", sr_id)
+            sr = await self._objects.record("SR", ref) if ref else None
+            if sr is None:
+                raise _unknown(self._session.pool, sr_id)
+            drivers = await self._session.call("SM.get_all_records")
+        made = [xapi_image_formats.made_by(each) for each in drivers.values() if each["type"] == sr["type"]]
+        return DiskStorage(str(sr["name_label"]), made[0] if made else None)
+
+    async def make_disk(
+        self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str, image_format: str = ""
+    ) -> MadeDisk:
         """See ports.Restores."""
         with translating(f"making disk {disk.display_name!r}"):
             sr = await self._objects.ref("SR", sr_id)
@@ -74,7 +88,7 @@ class XapiDisks:
                     "read_only": False,
                     "other_config": tags,
                     "xenstore_data": {},
-                    "sm_config": {},
+                    "sm_config": {xapi_image_formats.KEY: image_format} if image_format else {},
                     "tags": list(disk.tags),
                 },
             )
@@ -146,11 +160,11 @@ class XapiDisks:
         if config != vdi["other_config"]:
             await self._session.call("VDI.set_other_config", vdi_ref, config)
 
-    async def _own(self, ref: str, vdi: Record) -> str:
+    async def _own(self, ref: str, vdi: Record) -> MadeDisk:
         config = {**vdi["other_config"], xapi_tags.OBJECT: vdi["uuid"]}
         if config != vdi["other_config"]:
             await self._session.call("VDI.set_other_config", ref, config)
-        return str(vdi["uuid"])
+        return MadeDisk(str(vdi["uuid"]), xapi_image_formats.told(vdi))
 
     async def _default_sr(self) -> str | None:
         for pool in (await self._session.call("pool.get_all_records")).values():
@@ -161,11 +175,7 @@ class XapiDisks:
         ref = await self._objects.ref("SR", wanted)
         refs = [ref] if ref else await self._session.call("SR.get_by_name_label", wanted)
         if not refs:
-            raise NotFound(
-                f"Pool {self._session.pool} has no storage repository {wanted!r}.",
-                reason="SR_UNKNOWN",
-                hint="Name one by its UUID or its name, as the pool shows it.",
-            )
+            raise _unknown(self._session.pool, wanted)
         if len(refs) > 1:
             raise InvalidInput(
                 f"Pool {self._session.pool} has {len(refs)} storage repositories called {wanted!r}.",
@@ -180,6 +190,14 @@ class XapiDisks:
                 hint="Choose one that is not an ISO library.",
             )
         return str(sr["uuid"])
+
+
+def _unknown(pool: str, wanted: str) -> NotFound:
+    return NotFound(
+        f"Pool {pool} has no storage repository {wanted!r}.",
+        reason="SR_UNKNOWN",
+        hint="Name one by its UUID or its name, as the pool shows it.",
+    )
 
 
 def _label(new_disk_id: str) -> str:

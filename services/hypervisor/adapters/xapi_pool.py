@@ -28,6 +28,7 @@ from services.hypervisor.domain.care import SnapshotFacts
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.gpus import GpuObstacle
+from services.hypervisor.domain.image_format import DiskStorage
 from services.hypervisor.domain.memory import HostCpu
 from services.hypervisor.domain.pool import Member, Picture
 from services.hypervisor.domain.surroundings import Surroundings
@@ -36,7 +37,7 @@ from services.hypervisor.domain.tracking import TrackedDisk, TrackingOutcome
 from services.hypervisor.ports.guests import Guest
 from services.hypervisor.ports.leavings import Leftovers
 from services.hypervisor.ports.readers import NbdEndpoint
-from services.hypervisor.ports.restores import WriteEndpoint
+from services.hypervisor.ports.restores import MadeDisk, WriteEndpoint
 from services.hypervisor.ports.snapshots import Snapshot, VmShape
 
 
@@ -160,8 +161,13 @@ class XapiPool:
     async def choose_sr(self, wanted: str, original_sr_id: str) -> str:
         return await self._disks.choose_sr(wanted, original_sr_id)
 
-    async def make_disk(self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str) -> str:
-        return await self._disks.make_disk(target_id, disk, size_bytes, sr_id)
+    async def disk_storage(self, sr_id: str) -> DiskStorage:
+        return await self._disks.disk_storage(sr_id)
+
+    async def make_disk(
+        self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str, image_format: str = ""
+    ) -> MadeDisk:
+        return await self._disks.make_disk(target_id, disk, size_bytes, sr_id, image_format)
 
     async def open_ticket(self, new_disk_id: str) -> str:
         return await self._disks.open_ticket(new_disk_id)

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import structlog
 
 from services.chassis.errors import InvalidInput, NotFound
-from services.hypervisor.adapters import xapi_checkpoints, xapi_tags, xapi_tasks
+from services.hypervisor.adapters import xapi_checkpoints, xapi_image_formats, xapi_tags, xapi_tasks
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_half_made import HalfMade
 from services.hypervisor.adapters.xapi_http import XapiHttp
@@ -208,6 +208,7 @@ class XapiSnapshots:
                 description=vdi["name_description"],
                 tags=tuple(vdi["tags"]),
                 sr_id=sr["uuid"],
+                image_format=xapi_image_formats.told(vdi),
             ),
             size_bytes=int(vdi["virtual_size"]),
             tracked=bool(vdi["cbt_enabled"]),

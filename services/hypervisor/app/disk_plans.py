@@ -4,8 +4,6 @@ was ever written, or all of it.
 
 from dataclasses import dataclass
 
-import structlog
-
 from services.hypervisor.domain import differences, memory, tracking
 from services.hypervisor.domain.differences import Layers, WithoutTracking
 from services.hypervisor.domain.extents import changed_extents
@@ -14,8 +12,6 @@ from services.hypervisor.domain.source import DiskKind, Source, SourceDisk
 from services.hypervisor.domain.tracking import Full, FullReason, TrackingOutcome
 from services.hypervisor.ports.pool import PoolConnection
 from services.hypervisor.ports.snapshots import SnapshotDisk, SuspendImage, VmShape
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,8 @@ async def plan(
         )
     )
     unknown = since.bitmap is None and facts.size_bytes > 0
-    allocation = await _allocation(connection, disk.snapshot_disk_id) if unknown else None
+    allocated = await connection.allocated_blocks(disk.snapshot_disk_id) if unknown else ""
+    allocation = allocated if isinstance(allocated, bytes) else None
     names = {each.configured.disk_id: each.configured.display_name for each in shape.disks}
     keep = not facts.tracked and source.options.without_tracking is WithoutTracking.KEEP_SNAPSHOT
     layers = await connection.layers(disk.snapshot_disk_id) if keep else None
@@ -81,8 +78,9 @@ async def plan(
         base_tracking_ref=base_ref if base_ref and since.full is None else "",
         kept=layers is not None and layers.can_be_base,
     )
-    notices = (_kept(planned, layers),) if planned.kept and layers else ()
-    return Planned(planned, since.bitmap if since.bitmap is not None else allocation, notices)
+    notices = [_kept(planned, layers)] if planned.kept and layers else []
+    notices += _read_whole(planned, allocated)
+    return Planned(planned, since.bitmap if since.bitmap is not None else allocation, tuple(notices))
 
 
 async def _since(
@@ -112,7 +110,8 @@ async def _since(
 
 async def plan_memory(connection: PoolConnection, image: SuspendImage) -> Planned:
     """How the memory of a snapshot is to be read: all that was written, each time."""
-    allocation = await _allocation(connection, image.snapshot_disk_id) if image.size_bytes else None
+    allocated = await connection.allocated_blocks(image.snapshot_disk_id) if image.size_bytes else ""
+    allocation = allocated if isinstance(allocated, bytes) else None
     planned = SourceDisk(
         disk_id=image.snapshot_disk_id,
         snapshot_disk_id=image.snapshot_disk_id,
@@ -127,15 +126,18 @@ async def plan_memory(connection: PoolConnection, image: SuspendImage) -> Planne
         allocation_known=allocation is not None,
         kind=DiskKind.SUSPEND_IMAGE,
     )
-    return Planned(planned, allocation)
+    return Planned(planned, allocation, tuple(_read_whole(planned, allocated)))
 
 
-async def _allocation(connection: PoolConnection, snapshot_disk_id: str) -> bytes | None:
-    allocated = await connection.allocated_blocks(snapshot_disk_id)
-    if isinstance(allocated, bytes):
-        return allocated
-    _log.info("everything is read", disk=snapshot_disk_id, because=allocated)
-    return None
+def _read_whole(disk: SourceDisk, allocated: bytes | str) -> list[Notice]:
+    """Why what was never written is read too; nothing when it is not."""
+    if isinstance(allocated, bytes) or not allocated:
+        return []
+    told = (
+        f"All of disk {disk.display_name!r} ({disk.disk_id}) is read, because which parts of it were ever "
+        f"written could not be found out: {allocated}."
+    )
+    return [Notice("ALLOCATION_UNKNOWN", told)]
 
 
 def _kept(disk: SourceDisk, layers: Layers) -> Notice:

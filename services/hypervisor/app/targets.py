@@ -16,16 +16,17 @@ import structlog
 from services.chassis.clock import Clock
 from services.chassis.errors import (
     Aborted,
-    DataLoss,
     FailedPrecondition,
     InvalidInput,
     NotFound,
     XenkeepError,
 )
 from services.hypervisor.app import gpu_restores, memory_restores
+from services.hypervisor.app.making_disks import MakingDisks
+from services.hypervisor.app.making_vms import MakingVms
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
-from services.hypervisor.domain.configuration import Configuration, unpack
+from services.hypervisor.domain.configuration import unpack
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.restore_rules import assert_alive, assert_known, not_restored, wanted
 from services.hypervisor.domain.target import (
@@ -40,8 +41,6 @@ from services.hypervisor.ports.pool import PoolConnection
 from services.hypervisor.ports.restores import WriteEndpoint
 from services.hypervisor.ports.stores import TargetStore
 
-SHUTDOWN_PATIENCE_S = 120.0
-
 _log = structlog.get_logger()
 
 
@@ -55,13 +54,15 @@ class Targets:
         self._passed = passed
         self._locks = Locks()
         self._ongoing = Ongoing()
+        self._disks = MakingDisks(store, passed)
+        self._vms = MakingVms(store, passed)
 
     async def prepare(
         self, target_id: str, placement: Placement, configuration: bytes, disks: tuple[TargetDisk, ...]
     ) -> tuple[Target, dict[str, WriteEndpoint]]:
         """Makes the disks; (target, where to write each disk). Raises InvalidInput TARGET_ID_TAKEN,
         DISK_UNKNOWN, VM_CONFIGURATION_INVALID; FailedPrecondition TARGET_ABORTED; what
-        ``memory_restores`` and the pool raise."""
+        ``memory_restores``, ``MakingDisks`` and the pool raise."""
         connection = self._pools.connection(placement.pool_id)
         configured = unpack(configuration)
         assert_known(configured, disks)
@@ -91,7 +92,7 @@ class Targets:
                 )
             assert_alive(target)
             if target.state is TargetState.PREPARING:
-                target = await self._make_disks(connection, target, configured)
+                target = await self._disks.make(connection, target, configured)
             return await self._writable(connection, target)
 
     async def get(self, pool_id: str, target_id: str) -> tuple[Target, dict[str, WriteEndpoint]]:
@@ -168,24 +169,6 @@ class Targets:
         await self._store.save(target)
         return target
 
-    async def _make_disks(
-        self, connection: PoolConnection, target: Target, configured: Configuration
-    ) -> Target:
-        original = {disk.disk_id: disk for disk in configured.disks}
-        for index, disk in enumerate(target.disks):
-            if disk.new_disk_id:
-                continue
-            like = replace(original[disk.disk_id], display_name=disk.display_name)
-            sr_id = await connection.choose_sr(target.placement.sr, like.sr_id)
-            new_id = await connection.make_disk(target.target_id, like, disk.size_bytes, sr_id)
-            self._passed("prepare:disk")
-            made = replace(disk, new_disk_id=new_id, sr_id=sr_id)
-            disks = (*target.disks[:index], made, *target.disks[index + 1 :])
-            target = await self._save(replace(target, disks=disks))
-        target = await self._save(replace(target, state=TargetState.PREPARED))
-        self._passed("prepare:done")
-        return target
-
     async def _writable(
         self, connection: PoolConnection, target: Target
     ) -> tuple[Target, dict[str, WriteEndpoint]]:
@@ -236,7 +219,7 @@ class Targets:
 
     async def _complete(self, connection: PoolConnection, target: Target) -> Target:
         if not target.vm_id:
-            target = await self._make_vm(connection, target)
+            target = await self._vms.make(connection, target)
         await connection.release(target.target_id, target.vm_id)
         self._passed("commit:released")
         notices = list(target.notices)
@@ -257,67 +240,6 @@ class Targets:
             replace(target, state=TargetState.COMMITTED, notices=tuple(dict.fromkeys(notices)))
         )
 
-    async def _make_vm(self, connection: PoolConnection, target: Target) -> Target:
-        """Imports the VM unless it is there, and makes sure it has every restored disk."""
-        placement = target.placement
-        original = target.original_vm_id if placement.mode is Mode.ORIGINAL else None
-        configured = unpack(await self._store.configuration(target.target_id))
-        memory = memory_restores.image(configured, target.disks)
-        vm_id = await connection.find_vm(target.target_id)
-        if vm_id is None:
-            if original and await connection.attached_disks(original) is not None:
-                if not await connection.shut_down(original, SHUTDOWN_PATIENCE_S):
-                    told = "The original VM did not shut down by itself in time and was switched off."
-                    target = await self._save(
-                        replace(target, notices=(*target.notices, Notice("VM_SWITCHED_OFF", told)))
-                    )
-                self._passed("commit:original_off")
-            disks = {disk.disk_id: disk.new_disk_id for disk in target.disks}
-            name = "" if original else placement.vm_display_name
-            keys = original is not None or placement.key_material
-            image = memory.disk_id if memory else ""
-            await connection.import_vm(
-                target.target_id,
-                configured.archive,
-                disks,
-                name,
-                original,
-                keys=keys,
-                memory=image,
-                without_gpus=target.gpus_left_out,
-            )
-            self._passed("commit:imported")
-            vm_id = await connection.find_vm(target.target_id)
-        if vm_id is not None and not original and placement.keep_mac_addresses:
-            await connection.set_macs(vm_id, configured.interfaces)
-            self._passed("commit:macs")
-        attached = await connection.attached_disks(vm_id) if vm_id else None
-        has = {disk.disk_id for disk in attached or ()}
-        if vm_id is not None and memory is not None:
-            has.add(await connection.suspend_image(vm_id))
-        missing = [disk.disk_id for disk in target.disks if disk.new_disk_id not in has]
-        if vm_id is None or missing or has & set(target.disks_to_remove):
-            raise DataLoss(
-                f"The pool made a VM of restore {target.target_id} that has not exactly the restored disks "
-                f"(missing: {', '.join(missing) or 'none'}). Nothing of the original's disks was removed.",
-                reason="RESTORED_VM_INCOMPLETE",
-                hint="Look at the VM in the pool; restore the point as a new VM, or without its memory.",
-            )
-        left = await connection.complete_vm(
-            vm_id,
-            configured.archive,
-            configured.appliance_id if original else "",
-            target.gpus_left_out,
-        )
-        notices = (
-            *target.notices,
-            *_settings_left(left),
-            *_keys_left(connection, configured, placement),
-        )
-        target = await self._save(replace(target, vm_id=vm_id, notices=notices))
-        self._passed("commit:verified")
-        return target
-
     async def _assert_revocable(self, connection: PoolConnection, target: Target) -> None:
         made = bool(target.vm_id) or target.state is TargetState.COMMITTED
         if target.state is TargetState.COMMITTING and not made and target.placement.mode is Mode.ORIGINAL:
@@ -329,21 +251,3 @@ class Targets:
                 reason="RESTORE_COMMITTED",
                 hint="Commit it to the end; remove the VM in the pool if it is not wanted.",
             )
-
-
-def _settings_left(clauses: tuple[str, ...]) -> list[Notice]:
-    if not clauses:
-        return []
-    return [Notice("SETTINGS_NOT_RESTORED", f"The VM is not quite as it was: {'; '.join(clauses)}.")]
-
-
-def _keys_left(connection: PoolConnection, configured: Configuration, placement: Placement) -> list[Notice]:
-    """A new VM is another identity: the virtual TPM goes along only when it is asked for."""
-    left_out = placement.mode is Mode.NEW_VM and not placement.key_material
-    if not left_out or not connection.has_virtual_tpm(configured.archive):
-        return []
-    told = (
-        "The virtual TPM of the original was left out of the new VM: it is key material. Restore with it if "
-        "the guest asks for a recovery key (--key-material)."
-    )
-    return [Notice("KEY_MATERIAL_LEFT_OUT", told)]

@@ -19,7 +19,8 @@ _HEAD = struct.Struct("<4sBI")
 
 @dataclass(frozen=True)
 class ConfiguredDisk:
-    """What a disk was called and where it was."""
+    """What a disk was called, where it was, and in which format: ``image_format`` is ``vhd``, ``qcow2`` or
+    what else the pool told, empty when it told none."""
 
     disk_id: str
     device: str
@@ -27,6 +28,7 @@ class ConfiguredDisk:
     description: str
     tags: tuple[str, ...]
     sr_id: str
+    image_format: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def unpack(data: bytes) -> Configuration:
                     description=_text(disk["description"]),
                     tags=tuple(_text(tag) for tag in disk["tags"]),
                     sr_id=_text(disk["sr_id"]),
+                    image_format=_text(disk.get("image_format", "")),
                 )
                 for disk in header["disks"]
             ),

@@ -7,6 +7,7 @@ from typing import Protocol
 from services.chassis.config import Secret
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.gpus import GpuObstacle
+from services.hypervisor.domain.image_format import DiskStorage
 from services.hypervisor.domain.memory import HostCpu
 from services.hypervisor.domain.target import AttachedDisk
 
@@ -20,6 +21,14 @@ class WriteEndpoint:
     certificate_pem: str
 
 
+@dataclass(frozen=True)
+class MadeDisk:
+    """A disk to write, by UUID, and the format of its image; empty when the pool does not tell."""
+
+    disk_id: str
+    image_format: str
+
+
 class Restores(Protocol):
     """Making disks and VMs. Never touches an object that does not carry our tag, except where it says so."""
 
@@ -30,9 +39,16 @@ class Restores(Protocol):
         """
         ...
 
-    async def make_disk(self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str) -> str:
-        """UUID of the disk tagged with ``target_id`` for ``disk.disk_id``: the one there is, or a new one. At
-        the device "memory" it is a suspend image."""
+    async def disk_storage(self, sr_id: str) -> DiskStorage:
+        """In which formats an SR keeps disks. Raises NotFound SR_UNKNOWN."""
+        ...
+
+    async def make_disk(
+        self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str, image_format: str = ""
+    ) -> MadeDisk:
+        """The disk tagged with ``target_id`` for ``disk.disk_id``: the one there is, or a new one, in the
+        format that is asked for unless the SR knows no formats; empty: as it likes. At the device "memory" it
+        is a suspend image. Raises FailedPrecondition DISK_TOO_LARGE when the SR cannot hold it."""
         ...
 
     async def open_ticket(self, new_disk_id: str) -> str:

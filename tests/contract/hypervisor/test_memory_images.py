@@ -85,7 +85,7 @@ async def test_a_vm_is_made_with_its_memory_and_resumed(world: World) -> None:
     sr = await world.pool.choose_sr("", disks[0].sr_id)
     sizes = {image.snapshot_disk_id: image.size_bytes}
     new = {
-        disk.disk_id: await world.pool.make_disk(target, disk, sizes.get(disk.disk_id, SIZE), sr)
+        disk.disk_id: (await world.pool.make_disk(target, disk, sizes.get(disk.disk_id, SIZE), sr)).disk_id
         for disk in disks
     }
     await world.copy_memory(image.snapshot_disk_id, new[image.snapshot_disk_id])
@@ -111,7 +111,7 @@ async def test_a_vm_that_was_made_with_its_memory_is_removed_with_it(world: Worl
     image = snapshot.memory
     sr = await world.pool.choose_sr("", image.sr_id)
     disk = ConfiguredDisk(image.snapshot_disk_id, memory.DEVICE, "Memory", "", (), image.sr_id)
-    new = {disk.disk_id: await world.pool.make_disk(target, disk, SIZE, sr)}
+    new = {disk.disk_id: (await world.pool.make_disk(target, disk, SIZE, sr)).disk_id}
     await world.pool.import_vm(target, archive, new, f"copy {target}", None, memory=disk.disk_id)
     made = await world.pool.find_vm(target)
     assert made is not None

@@ -21,7 +21,7 @@ async def _disks(world: World, vm_id: str) -> list[ConfiguredDisk]:
 
 async def _made(world: World, target_id: str, disks: list[ConfiguredDisk]) -> dict[str, str]:
     sr = await world.pool.choose_sr("", disks[0].sr_id)
-    return {disk.disk_id: await world.pool.make_disk(target_id, disk, SIZE, sr) for disk in disks}
+    return {disk.disk_id: (await world.pool.make_disk(target_id, disk, SIZE, sr)).disk_id for disk in disks}
 
 
 async def test_storage_is_chosen_by_wish_then_origin_then_default(world: World) -> None:

@@ -1,7 +1,8 @@
 """In which format a storage repository keeps a disk, and what a restore asks for.
 
-A VHD ends at 2040 GiB (sm: vhdutil.MAX_VHD_SIZE). A client asks with ``image-format`` in a VDI's sm_config;
-drivers that make VHDs only ignore it (docs.xcp-ng.org: QCOW2 FAQ; xcp-ng/sm: drivers/SR.py).
+A VHD ends at 2040 GiB (sm: vhdutil.MAX_VHD_SIZE). A client asks with ``image-format`` in a VDI's sm_config
+(docs.xcp-ng.org: QCOW2 FAQ; xcp-ng/sm: drivers/SR.py). Drivers that do not know of it ignore it, and the
+record says what was asked, not what was made: so only drivers that tell what they make are asked.
 """
 
 from dataclasses import dataclass
@@ -23,10 +24,8 @@ class DiskStorage:
 
 
 def to_ask_for(disk: ConfiguredDisk, size_bytes: int, storage: DiskStorage) -> str:
-    """The format the disk had if the storage makes it, QCOW2 for what no VHD takes; empty: as the storage
-    likes. Storage that does not tell what it makes is asked all the same: the pool decides.
-
-    Raises FailedPrecondition DISK_TOO_LARGE.
+    """The format the disk had if the storage says that it makes it, QCOW2 for what no VHD takes; empty: as
+    the storage likes. Raises FailedPrecondition DISK_TOO_LARGE.
     """
     makes = storage.image_formats
     if size_bytes > LARGEST_VHD_BYTES:
@@ -39,7 +38,7 @@ def to_ask_for(disk: ConfiguredDisk, size_bytes: int, storage: DiskStorage) -> s
             )
         return QCOW2
     had = disk.image_format
-    return had if had in (VHD, QCOW2) and (makes is None or had in makes) else ""
+    return had if had in (VHD, QCOW2) and had in (makes or ()) else ""
 
 
 def changed(disk: ConfiguredDisk, made: str) -> tuple[Notice, ...]:

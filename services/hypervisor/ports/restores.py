@@ -46,9 +46,10 @@ class Restores(Protocol):
     async def make_disk(
         self, target_id: str, disk: ConfiguredDisk, size_bytes: int, sr_id: str, image_format: str = ""
     ) -> MadeDisk:
-        """The disk tagged with ``target_id`` for ``disk.disk_id``: the one there is, or a new one, in the
-        format that is asked for unless the SR knows no formats; empty: as it likes. At the device "memory" it
-        is a suspend image. Raises FailedPrecondition DISK_TOO_LARGE when the SR cannot hold it."""
+        """The disk tagged with ``target_id`` for ``disk.disk_id``: the one there is, or a new one. In the
+        format that is asked for, one that ``disk_storage`` names or the only one that is large enough; empty:
+        as the SR likes. At the device "memory" it is a suspend image. Raises FailedPrecondition
+        DISK_TOO_LARGE when the SR cannot hold it."""
         ...
 
     async def open_ticket(self, new_disk_id: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 WRITTEN, UNWRITTEN = b"\x01", b"\x00"
@@ -60,15 +61,18 @@ class BlockMap:
 
     def merge(self, other: BlockMap) -> None:
         """Mark every block that `other` has marked; both have the same length, or `other` is shorter."""
-        theirs = int.from_bytes(other._bytes[:], "little")
-        mine = int.from_bytes(self._bytes[:], "little")
-        self._bytes[:] = (mine | theirs).to_bytes(len(self), "little")
+        for first, stop in other.written():
+            self.mark(first, stop)
 
     def grow(self, blocks: int) -> None:
         """Make room for `blocks`; new ones are unwritten. Nothing happens when there is room."""
         if blocks > len(self._bytes):
             self._bytes.resize(blocks)
 
-    def snapshot(self) -> bytes:
-        """The whole map, one byte (0 or 1) per block."""
-        return self._bytes[:]
+    def written(self) -> Iterator[tuple[int, int]]:
+        """Runs of written blocks, ascending: the first, and the one after the last."""
+        stop = 0
+        while (first := self._bytes.find(WRITTEN, stop)) >= 0:
+            end = self._bytes.find(UNWRITTEN, first)
+            stop = end if end >= 0 else len(self._bytes)
+            yield first, stop

@@ -11,8 +11,6 @@ from services.simulator.storage.ports import BLOCK
 from services.simulator.storage.state import LogRecord
 from services.simulator.storage.store import Store
 
-_AS_DIGITS = bytes.maketrans(b"\x00\x01", b"01")
-
 
 class ChangedBlocks(Store):
     """What `ports.StorageRepository` says about changed-block tracking."""
@@ -65,7 +63,9 @@ class ChangedBlocks(Store):
     def list_changed_blocks(self, from_uuid: str, to_uuid: str) -> str:
         """The union of the logs after `from_uuid` up to and with that of `to_uuid`."""
         with self._lock:
-            union, step = 0, from_uuid
+            step = from_uuid
+            blocks = self._state.nodes[to_uuid].virtual_size // BLOCK if to_uuid in self._state.nodes else 0
+            bits = bytearray(-(-blocks // 8))
             while True:
                 log = self._state.logs.get(step)
                 if log is None or log.child is None or step == to_uuid:
@@ -74,13 +74,18 @@ class ChangedBlocks(Store):
                 child = self._state.logs.get(step)
                 if child is None:
                     raise ChangedBlocksUnknown
-                union |= int.from_bytes(self._log(child.file).snapshot(), "little")
+                for first, stop in self._log(child.file).written():
+                    _set(bits, first, min(stop, blocks))
                 if step == to_uuid:
-                    return _bitmap(union, self._state.nodes[step].virtual_size // BLOCK)
+                    return base64.b64encode(bits).decode()
 
 
-def _bitmap(union: int, blocks: int) -> str:
-    """One byte per block to one bit per block, the first block in the most significant bit; base64."""
-    length = -(-blocks // 8)
-    digits = (union & ((1 << 8 * blocks) - 1)).to_bytes(length * 8, "little").translate(_AS_DIGITS)
-    return base64.b64encode(int(digits, 2).to_bytes(length, "big")).decode()
+def _set(bits: bytearray, first: int, stop: int) -> None:
+    """Set the bits of a run of blocks, block 0 being the most significant bit of the first byte."""
+    whole_from, whole_to = -(-first // 8), stop // 8
+    if whole_from < whole_to:
+        bits[whole_from:whole_to] = b"\xff" * (whole_to - whole_from)
+    else:
+        whole_from = whole_to = stop  # no byte is covered whole
+    for block in (*range(first, min(stop, whole_from * 8)), *range(max(first, whole_to * 8), stop)):
+        bits[block >> 3] |= 0x80 >> (block & 7)

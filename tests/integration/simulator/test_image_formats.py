@@ -89,9 +89,8 @@ async def exported(web: Web, path: Path, vdi: str, **query: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("sr", "gib", "sm_config", "format_"),
-    [
+async def test_a_disk_has_the_format_that_is_asked_for_or_preferred(sdk: Sdk) -> None:
+    for sr, gib, sm_config, image_format in (
         ("both", 1, {}, "vhd"),
         ("both", 2040, {}, "vhd"),
         ("both", 2041, {}, "qcow2"),
@@ -101,32 +100,24 @@ async def exported(web: Web, path: Path, vdi: str, **query: str) -> Path:
         ("qcow2 first", 1, {"image_format": "vhd"}, "vhd"),
         ("vhd only", 3000, {"image_format": "qcow2"}, "qcow2"),
         ("linstor", 1, {}, "vhd"),
-    ],
-)
-async def test_a_disk_has_the_format_that_is_asked_for_or_preferred(
-    sdk: Sdk, sr: str, gib: int, sm_config: dict[str, str], format_: str
-) -> None:
-    disk = await made(sdk, sr, gib * GIB, **sm_config)
-    assert (disk["sm_config"]["image-format"], disk["virtual_size"]) == (format_, str(gib * GIB))
-    assert int(disk["physical_utilisation"]) < (MIB if format_ == "qcow2" else 9 * MIB)
+    ):
+        disk = await made(sdk, sr, gib * GIB, **sm_config)
+        told = (disk["sm_config"]["image-format"], disk["virtual_size"])
+        assert told == (image_format, str(gib * GIB)), (sr, sm_config)
+        assert int(disk["physical_utilisation"]) < (MIB if image_format == "qcow2" else 9 * MIB)
 
 
-@pytest.mark.parametrize(
-    ("sr", "gib", "sm_config", "number"),
-    [
+async def test_what_cannot_be_made_is_refused(sdk: Sdk) -> None:
+    for sr, gib, sm_config, number in (
         ("both", 1, {"image_format": "vmdk"}, 66),
         ("linstor", 1, {"image_format": "qcow2"}, 66),
         ("both", 2041, {"image_format": "vhd"}, 79),
         ("vhd only", 2041, {}, 79),
         ("linstor", 2041, {}, 79),
         ("both", 16382, {}, 79),
-    ],
-)
-async def test_what_cannot_be_made_is_refused(
-    sdk: Sdk, sr: str, gib: int, sm_config: dict[str, str], number: int
-) -> None:
-    failure = await sdk.refused("VDI.create", await wanted(sdk, sr, gib * GIB, **sm_config))
-    assert failure[0] == f"SR_BACKEND_FAILURE_{number}"
+    ):
+        failure = await sdk.refused("VDI.create", await wanted(sdk, sr, gib * GIB, **sm_config))
+        assert failure[0] == f"SR_BACKEND_FAILURE_{number}", (sr, gib, sm_config)
 
 
 async def test_a_qcow2_is_rounded_to_64_kib(sdk: Sdk) -> None:

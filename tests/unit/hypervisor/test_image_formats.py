@@ -30,7 +30,7 @@ SILENT = DiskStorage("silent", None)
         ("", 1 * GIB, BOTH, ""),
         ("raw", 1 * GIB, BOTH, ""),
         ("qcow2", 1 * GIB, ONLY_VHD, ""),
-        ("qcow2", 1 * GIB, SILENT, "qcow2"),
+        ("qcow2", 1 * GIB, SILENT, ""),
         ("vhd", 2040 * GIB, ONLY_VHD, "vhd"),
         ("", 2040 * GIB + 512, BOTH, "qcow2"),
         ("qcow2", 3000 * GIB, SILENT, "qcow2"),
@@ -108,7 +108,8 @@ async def test_storage_that_makes_another_format_gets_the_disks_and_it_is_told(s
 async def test_a_restore_that_does_not_fit_is_refused_before_anything_is_made(scene: Scene) -> None:
     point = await _point(scene, "vhd", "qcow2")
     before = set(scene.pool.disks)
-    for scene.pool.sr_formats in ({"sr-1": ("vhd",)}, {}):  # it is told beforehand, or found out by trying
+    told: dict[str, tuple[str, ...]] = {"sr-1": ("vhd",)}
+    for scene.pool.sr_formats in (told, {}):  # it is told beforehand, or found out by trying
         with pytest.raises(FailedPrecondition) as refused:
             await _prepared(scene, point, {"1": 3000 * GIB})
         assert "DISK_TOO_LARGE" == refused.value.reason

@@ -4,6 +4,7 @@ import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,7 @@ def test_an_image_upon_another_is_refused(tmp_path: Path) -> None:
     "fields",
     [{"magic": b"conn"}, {"cluster_bits": 63}, {"l1_entries": 0}, {"l1_offset": 1 << 60}, {"l1_offset": 8}],
 )
-def test_a_header_that_makes_no_sense_is_refused(fields: dict[str, object]) -> None:
+def test_a_header_that_makes_no_sense_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"QCOW2|clusters|sense"):
         qcow2.layout(_header(**fields))
 

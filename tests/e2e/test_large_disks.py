@@ -61,8 +61,9 @@ def test_only_what_was_written_is_read_and_it_comes_back_as_it_was(stack: Stack,
     stack.guest_writes(disk, 5 * TIB // 2, os.urandom(2 * MIB))
     stack.guest_writes(disk, 3 * TIB - 512, os.urandom(512))
     first = stack.backup("large")
-    assert ("LEVEL_FULL", 3 * MIB + BLOCK) == (_disk_of(first)["level"], int(_disk_of(first)["read_bytes"]))
-    assert [] == _codes(first)
+    chunks = 4 * MIB  # the last one is read whole for its last sector
+    assert ("LEVEL_FULL", chunks) == (_disk_of(first)["level"], int(_disk_of(first)["read_bytes"]))
+    assert ["FULL_FIRST_BACKUP"] == _codes(first)
     stack.guest_writes(disk, 2 * TIB + BLOCK, os.urandom(4096))
     stack.guest_writes(disk, 0, bytes(4096))
     second = stack.backup("large")
@@ -85,7 +86,9 @@ def test_only_what_was_written_is_read_and_it_comes_back_as_it_was(stack: Stack,
 def test_storage_that_cannot_hold_it_refuses_it_in_one_sentence_and_nothing_is_made(stack: Stack) -> None:
     before = set(stack.records("VDI"))
     points = stack.data("point", "list", "--vm", "large")
-    refused = stack.run("restore", points[0]["point_id"], "--name", "no", "--sr", "Plain storage", "--wait")
+    refused = stack.run(
+        "restore", points[0]["point"]["point_id"], "--name", "no", "--sr", "Plain storage", "--wait"
+    )
     assert 0 != refused.code
     assert "'large disk'" in refused.out + refused.err and "Plain storage" in refused.out + refused.err
     assert before == set(stack.records("VDI"))

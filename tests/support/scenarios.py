@@ -155,7 +155,8 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     ),
     43: Scenario(
         "an append-only identity that deletes, overwrites, floods; a cloned mover (nonce reuse)",
-        "Refused; junk wherever an identity may write is told and harms nothing; no two packs share a key.",
+        "Refused, by rights and by locks of the place; it backs up, and another one prunes. Junk wherever an "
+        "identity may write is told and harms nothing; no two packs share a key.",
     ),
     44: Scenario(
         "unknown mandatory feature; repositories of every released format restore forever",

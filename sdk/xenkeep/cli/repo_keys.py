@@ -112,13 +112,15 @@ def retire(
     A prune: backups, restores and other prunes may run meanwhile. Exit code 6 when packs are left: because of
     backups under way, locks or room. Copies that somebody took of the old packs are not changed by it.
     """
+    before = -1
     with client() as xenkeep:
         while True:
             started = xenkeep.repositories.retire_epochs(repository, through)
             transfer = follow_transfer(xenkeep, started.name, json_=json_)
             pruned = transfer.result.prune
-            if not pruned.old_epoch_pack_count or not pruned.repacked_pack_count:
+            if pruned.old_epoch_pack_count in (0, before):  # done, or no further than the time before
                 break
+            before = pruned.old_epoch_pack_count
     lines = [
         ("Retired", ", ".join(f"epoch {epoch}" for epoch in pruned.retired_epochs)),
         ("Left", f"{pruned.old_epoch_pack_count} packs" if pruned.old_epoch_pack_count else ""),

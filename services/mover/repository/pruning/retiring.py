@@ -3,11 +3,12 @@
 import contextlib
 
 from services.chassis.errors import FailedPrecondition, NotFound
-from services.mover.repository.context import Context, info_of
+from services.mover.repository.context import Context
 from services.mover.repository.epochs import epochs_in_use
-from services.mover.repository.format.names import PACKS, epoch_name
+from services.mover.repository.format.names import epoch_name
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.leases import highest_numbers
+from services.mover.repository.packlisting import listed_packs
 from services.mover.repository.pruning.report import PruneReport
 
 
@@ -45,6 +46,8 @@ def retire(context: Context, through: int, report: PruneReport) -> None:
 
 def _has_strangers(context: Context) -> bool:
     """Whether there are packs that no index segment lists: nobody knows their epochs."""
-    known = {pack.sha256 for pack in context.index.packs()}
-    infos = (info_of(stored.name) for stored in context.store.list(PACKS))
-    return any(info is not None and info.sha256 not in known for info in infos)
+    with listed_packs(context.store) as listed:
+        return any(
+            len(context.index.known_packs([pack.sha256 for pack in some])) < len(some)
+            for some in listed.batches()
+        )

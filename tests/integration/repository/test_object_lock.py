@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from services.chassis.errors import FailedPrecondition, PermissionDenied
+from services.chassis.errors import FailedPrecondition, PermissionDenied, XenkeepError
 from services.mover.repository import MemoryStore, PruneOptions, create_repository, open_repository
 from services.mover.repository.stores.s3 import S3Store
 from services.mover.repository.stores.s3_place import connect
@@ -107,6 +108,32 @@ def test_nobody_deletes_what_a_point_needs_with_the_movers_own_credentials(locke
     assert not [name for name in locked.names("leases/", "index/") if locked.until(name) is not None]
     assert [] == locked.names("leases/")
     assert restored(locked.repository, "a") == A
+
+
+@pytest.mark.scenario(35, 43)
+def test_what_a_thief_hides_or_covers_is_there_when_that_is_removed(locked: Locked, tmp_path: Path) -> None:
+    back_up(locked.repository, "a", A)
+    needed = locked.names(*NEEDED)
+    for name in needed:
+        locked.client.delete_object(Bucket=LOCKING, Key=locked.prefix + name)
+    covered = next(name for name in needed if name.startswith("packs/"))
+    locked.client.put_object(Bucket=LOCKING, Key=locked.prefix + covered, Body=b"ha ha")
+    with pytest.raises(XenkeepError):
+        open_repository(locked.store, PASSPHRASE, tmp_path / "during", time=locked.clock)
+
+    found = locked.client.list_object_versions(Bucket=LOCKING, Prefix=locked.prefix)
+    genuine = {each["Key"]: each for each in sorted(found["Versions"], key=_newest_first)}
+    for each in (*found["DeleteMarkers"], *found["Versions"]):
+        if each["VersionId"] != genuine.get(each["Key"], {}).get("VersionId"):
+            locked.client.delete_object(Bucket=LOCKING, Key=each["Key"], VersionId=each["VersionId"])
+    with open_repository(locked.store, PASSPHRASE, tmp_path / "after", time=locked.clock) as repository:
+        assert restored(repository, "a") == A
+        assert repository.verify(full=True).findings == ()
+
+
+def _newest_first(version: Any) -> Any:
+    """By when it was made; of several of one second a lock tells: nobody locks what covers."""
+    return -version["LastModified"].timestamp(), version["Size"] > len(b"ha ha")
 
 
 @pytest.mark.scenario(43)

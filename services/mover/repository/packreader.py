@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.chassis.errors import DataLoss, NotFound
+from services.chassis.errors import DataLoss
 from services.mover.repository.format.crypto import same
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.epoch import EpochRecord
@@ -22,6 +22,7 @@ from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.keys import KeyRing
 from services.mover.repository.reader import open_blob
 from services.mover.repository.store import Store
+from services.mover.repository.types import Bytes
 
 
 def read_record(store: Store, keys: KeyRing, name: str, size: int) -> PackRecord:
@@ -39,7 +40,7 @@ def read_record(store: Store, keys: KeyRing, name: str, size: int) -> PackRecord
     return _record(keys, name, size, head, footer, directory)[0]
 
 
-def check_hash(name: str, data: bytes) -> None:
+def check_hash(name: str, data: Bytes) -> None:
     """Raises DataLoss when the pack's bytes are not those it is named by; needs no key."""
     parsed = parse_pack_name(name)
     if parsed is None:
@@ -48,31 +49,23 @@ def check_hash(name: str, data: bytes) -> None:
         raise damaged(name, "its content is not what its name says")
 
 
-def damaged_blobs(keys: KeyRing, name: str, data: bytes) -> Iterator[tuple[bytes, str]]:
+def damaged_blobs(keys: KeyRing, name: str, data: Bytes) -> Iterator[tuple[bytes, str]]:
     """Decode every blob of a whole pack: ids of those that fail, and why.
 
     Raises DataLoss when not even the directory can be read.
     """
     if len(data) < HEADER_BYTES + FOOTER_BYTES or len(data) > MAX_PACK_BYTES:
         raise damaged(name, "its size is impossible")
-    footer = PackFooter.decode(data[-FOOTER_BYTES:], len(data), name)
-    end = len(data) - FOOTER_BYTES
-    directory = data[end - footer.directory : end]
-    record, cipher = _record(keys, name, len(data), data[:HEADER_BYTES], footer, directory)
     view = memoryview(data)
+    end = len(view) - FOOTER_BYTES
+    footer = PackFooter.decode(bytes(view[end:]), len(view), name)
+    directory = bytes(view[end - footer.directory : end])
+    record, cipher = _record(keys, name, len(view), bytes(view[:HEADER_BYTES]), footer, directory)
     for slot, (entry, at) in enumerate(zip(record.entries, record.offsets(), strict=True)):
         try:
             open_blob(cipher, keys, record.salt, slot, entry, view[at : at + entry.stored], name)
         except DataLoss as error:
             yield entry.id, error.message
-
-
-def read_whole(store: Store, name: str) -> bytes:
-    """All bytes of a pack; raises DataLoss when it is gone."""
-    try:
-        return store.get(name)
-    except NotFound:
-        raise damaged(name, "it is gone") from None
 
 
 def _record(

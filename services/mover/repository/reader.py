@@ -18,12 +18,11 @@ from services.mover.repository.format.pack import HEADER_BYTES, PackHeader, pack
 from services.mover.repository.index import Location, PackInfo
 from services.mover.repository.keys import KeyRing
 from services.mover.repository.scratch import scratch
-from services.mover.repository.store import MOST_LENT, LendingStore, Store
+from services.mover.repository.store import MOST_LENT, WORTH_BORROWING, LendingStore, Store
 from services.mover.repository.types import Bytes
 
 _MAX_GAP = 256 << 10
 _MAX_RANGE = MOST_LENT
-_WORTH_BORROWING = 256 << 10
 _GONE = "gone"
 
 
@@ -149,7 +148,7 @@ class BlobReader:
 
     def _borrow(self, borrowed: ExitStack, name: str, offset: int, length: int) -> memoryview:
         """The same; they may be gone when ``borrowed`` is left."""
-        if length < _WORTH_BORROWING or not isinstance(self._store, LendingStore):
+        if length < WORTH_BORROWING or not isinstance(self._store, LendingStore):
             return memoryview(self._fetch(name, offset, length))
         with _is_damage(name):
             return borrowed.enter_context(self._store.lend(name, offset, length))

@@ -1,7 +1,7 @@
 """The place objects are kept, seen from the engine."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol, runtime_checkable
@@ -108,7 +108,8 @@ class LockingStore(Protocol):
 
 
 MOST_LENT: Final = 8 << 20
-"""Bytes that are borrowed at once, usually."""
+"""Bytes of a range that is borrowed."""
+WORTH_BORROWING: Final = 256 << 10
 
 
 @runtime_checkable
@@ -118,3 +119,13 @@ class LendingStore(Protocol):
     def lend(self, name: str, offset: int, length: int) -> AbstractContextManager[memoryview]:
         """As ``Store.get``, which it raises like; the bytes are gone when the block is left."""
         ...
+
+
+@contextmanager
+def borrowed(store: Store, stored: StoredObject) -> Iterator[memoryview]:
+    """All of an object, in memory that is used again where the store can; gone when the block is left."""
+    if stored.size >= WORTH_BORROWING and isinstance(store, LendingStore):
+        with store.lend(stored.name, 0, stored.size) as data:
+            yield data
+    else:
+        yield memoryview(store.get(stored.name))

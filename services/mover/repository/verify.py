@@ -22,7 +22,7 @@ from services.mover.repository.plans import listed_plans
 from services.mover.repository.pointcheck import PointChecker
 from services.mover.repository.points import exists
 from services.mover.repository.sampling import Sample, Sampled, picked
-from services.mover.repository.store import Store, StoredObject
+from services.mover.repository.store import Store, StoredObject, borrowed
 
 _KINDS = {POINTS: "point", TRASH: "point", CHECKPOINTS: "checkpoint", PLANS: "plan"}
 _EVERYWHERE = (PACKS, INDEX, *_KINDS)
@@ -96,7 +96,7 @@ def verify(
             raise Cancelled(
                 "The verification was cancelled.", reason="VERIFY_CANCELLED", hint="Start it again."
             )
-        problem, lost = _check_object(context, prefix, stored.name, full=full)
+        problem, lost = _check_object(context, prefix, stored, full=full)
         with lock:
             tally.objects += 1
             tally.size += stored.size
@@ -175,19 +175,19 @@ def _look_for_gone(context: Context, tally: _Tally, seen: PackListing) -> None:
 
 
 def _check_object(
-    context: Context, prefix: str, name: str, *, full: bool
+    context: Context, prefix: str, stored: StoredObject, *, full: bool
 ) -> tuple[str | None, set[tuple[bytes, bytes]]]:
     try:
-        data = context.store.get(name)
-        _check_without_key(prefix, name, data)
-        pack = info_of(name)
-        if full and pack is not None:
-            bad = list(damaged_blobs(context.keys, name, data))
-            if bad:
-                return bad[0][1], {(pack.sha256, id_) for id_, _ in bad}
+        pack = info_of(stored.name)
+        if pack is None:
+            _check_without_key(prefix, stored.name, context.store.get(stored.name))
+            return None, set()
+        with borrowed(context.store, stored) as data:
+            check_hash(stored.name, data)
+            bad = list(damaged_blobs(context.keys, stored.name, data)) if full else []
+        return bad[0][1] if bad else None, {(pack.sha256, id_) for id_, _ in bad}
     except (DataLoss, NotFound) as error:
         return error.message, set()
-    return None, set()
 
 
 def _check_without_key(prefix: str, name: str, data: bytes) -> None:

@@ -54,6 +54,7 @@ async def send(call: Call, vm_ref: str, wish: Wish) -> str:
                 await held.enter_async_context(mirroring(call, vdi))
             new = await _send(call, plan)
         if not plan.copy:
+            await _send_messages(call, plan)
             await _leave(call, plan)
     return new
 
@@ -119,6 +120,16 @@ async def _send_records(call: Call, plan: Emigration, disks: Map, *, dry_run: bo
     query = {"live": "true", "restore": str(not plan.copy).lower(), "dry_run": str(dry_run).lower()}
     made = await asyncio.to_thread(plan.receiver.put, "/import_metadata", query, [body], len(body))
     return list(made)
+
+
+async def _send_messages(call: Call, plan: Emigration) -> None:
+    """The VM is there by now, so that a failure changes nothing: it is told of in the log, as with xapi."""
+    body = arrivals.messages_document(call.pool, plan.vm["uuid"])
+    query = {"cls": "VM", "uuid": plan.vm["uuid"]}
+    try:
+        await asyncio.to_thread(plan.remote.put, arrivals.MESSAGES, query, [body], len(body))
+    except XapiFailure as failure:
+        _log.warning("messages about VM %s stay behind: %s", plan.vm["uuid"], failure)
 
 
 @contextmanager

@@ -69,7 +69,10 @@ class RemotePool:
 
     def _request(self, method: str, params: list[Any]) -> Any:
         body = json.dumps({"jsonrpc": "2.0", "method": method, "params": params, "id": 0}).encode()
-        answer = json.loads(self._send("POST", "/jsonrpc", [body], len(body)))
+        try:
+            answer = json.loads(self._send("POST", "/jsonrpc", [body], len(body)))
+        except ValueError as garbage:  # whoever answers there is no XenServer
+            raise XapiFailure(_UNREACHABLE, self.address) from garbage
         error = answer.get("error")
         if isinstance(error, list):  # a host in emergency mode
             raise XapiFailure(*error)

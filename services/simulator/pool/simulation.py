@@ -97,6 +97,7 @@ class Simulation:
             ("PUT", "/import_metadata"): MetadataImport(self.pool, host).handle,
             ("PUT", arrivals.SNAPSHOTS): arriving.snapshots,
             ("PUT", arrivals.MEMORY): arriving.memory,
+            ("PUT", arrivals.MESSAGES): arriving.messages,
             ("PUT", newcomers.MEMBER): joining.member,
             ("PUT", newcomers.HELLO): joining.hello,
         }

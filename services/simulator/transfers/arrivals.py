@@ -18,7 +18,7 @@ from services.simulator.pool.pool import Guest, Pool
 from services.simulator.transfers.access import VM_POWER_ADMINS, Transfer, admitted
 from services.simulator.wire.datetimes import DateTime
 
-SNAPSHOTS, MEMORY = "/services/SM", "/services/xenops"
+SNAPSHOTS, MEMORY, MESSAGES = "/services/SM", "/services/xenops", "/messages"
 _LIMIT = 1024 * 1024
 T = TypeVar("T")
 
@@ -50,6 +50,16 @@ class MemoryTold(_Told):
     guest: GuestTold | None
 
 
+class MessageTold(_Told):
+    """A message about the VM."""
+
+    name: str
+    priority: int
+    time: str
+    body: str
+
+
+_MESSAGES = TypeAdapter(list[MessageTold])
 _SNAPSHOTS = TypeAdapter(list[SnapshotTold])
 _MEMORY = TypeAdapter(MemoryTold)
 
@@ -75,8 +85,21 @@ def memory_document(pool: Pool, vm: Row) -> bytes:
     return _MEMORY.dump_json(MemoryTold(power_state=vm["power_state"], guest=about))
 
 
+def messages_document(pool: Pool, vm_id: str) -> bytes:
+    """What was told of a VM, the oldest first."""
+    rows = [row for row in pool.db.rows("message") if row["obj_uuid"] == vm_id]
+    return _MESSAGES.dump_json(
+        [
+            MessageTold(
+                name=row["name"], priority=row["priority"], time=str(row["timestamp"]), body=row["body"]
+            )
+            for row in sorted(rows, key=lambda row: row.created)
+        ]
+    )
+
+
 class Arrivals:
-    """Both need the session that ``host.migrate_receive`` gave, and a task that tells how it ended."""
+    """All need the session that ``host.migrate_receive`` gave, and a task that tells how it ended."""
 
     def __init__(self, pool: Pool, host: Host) -> None:
         self._pool = pool
@@ -98,6 +121,18 @@ class Arrivals:
             vm = self._pool.db.row("VM", transfer.query.get("vm", ""))
             host = self._pool.db.row("host", transfer.query.get("host", ""))
             await self._take_in(vm, host.ref, told)
+            await exchange.reply(b"", "application/json")
+
+    async def messages(self, exchange: Exchange) -> None:
+        """PUT /messages?uuid=: what was told of a VM that is here now (xapi: xapi_message.ml ``handler``)."""
+        async with self._admitted(exchange, "put_messages") as transfer:
+            told = await _document(transfer, _MESSAGES)
+            vm = self._pool.db.by_uuid("VM", transfer.query.get("uuid", ""))
+            for each in told:
+                about = {"name": each.name, "priority": each.priority, "body": each.body}
+                about |= {"uuid": self._pool.ids.new(), "cls": "VM", "obj_uuid": vm["uuid"]}
+                values = about | {"timestamp": DateTime(each.time)}
+                self._pool.db.create("message", self._pool.new_ref(), values)
             await exchange.reply(b"", "application/json")
 
     async def _take_in(self, vm: Row, host: str, told: MemoryTold) -> None:

@@ -118,6 +118,9 @@ async def test_a_running_vm_is_gone_here_and_runs_there_with_its_disks_snapshots
     metrics = await there.call("VM_guest_metrics.get_record", new["guest_metrics"])
     assert metrics["os_version"]["name"] == "A system of its own"
 
+    messages = (await there.call("message.get_all_records")).values()
+    assert "VM_SNAPSHOTTED" in {each["name"] for each in messages if each["obj_uuid"] == old["uuid"]}
+
     for uuid in (old["uuid"], taken_uuid):
         assert await here.refused("VM.get_by_uuid", uuid) == ["UUID_INVALID", "VM", uuid]
     assert await here.refused("VDI.get_by_uuid", old_disk["uuid"]) == [
@@ -241,7 +244,7 @@ async def test_a_migration_can_be_called_off(sides: Sides) -> None:
 
 async def test_only_who_may_migrate_vms_takes_them_in(sides: Sides) -> None:
     port = sides.pool_there.pool.description.http_port
-    for path in ("/services/xenops", "/services/SM", "/services/member", "/services/hello"):
+    for path in ("/services/xenops", "/services/SM", "/services/member", "/services/hello", "/messages"):
         reader, writer = await asyncio.open_connection("127.0.0.31", port)
         writer.write(f"PUT {path}?vm=x HTTP/1.1\r\nContent-Length: 2\r\n\r\n{{}}".encode())
         assert b"401" in await reader.readline()

@@ -67,6 +67,15 @@ def test_an_identity_that_may_only_add_backs_up_and_another_one_prunes(
         assert restored(appender, "c") == A
 
 
+def test_an_identity_that_may_only_add_makes_a_repository(seaweed: Seaweed, tmp_path: Path) -> None:
+    store = seaweed.store(tmp_path.name, "appender")
+    with new_repository(store, tmp_path, 256 * KIB, MIB) as repository:
+        back_up(repository, "a", A)
+        assert restored(repository, "a") == A
+    with reopen(seaweed.store(tmp_path.name), tmp_path / "admin") as repository:
+        assert repository.verify(full=True).findings == ()
+
+
 @pytest.mark.scenario(43)
 def test_a_mover_that_is_told_to_only_add_deletes_nothing_by_command(tmp_path: Path) -> None:
     place = tmp_path / "place"

@@ -98,13 +98,7 @@ class S3Store(S3Requests):
     def sweep(self) -> int:
         """Objects of proofs that were cut short; those of the last day may belong to one that runs."""
         old = [key for key, _, changed in self._keys(_PROBE) if self._now() - changed > _ABANDONED]
-        try:
-            for key in old:
-                self._delete(key)
-        except PermissionDenied as error:
-            self._notice("PROOF_KEPT", f"{error.message} It is of no content.")
-            return 0
-        return len(old)
+        return sum(self._remove_proof(key) for key in old)
 
     def locked_until(self, name: str) -> datetime | None:
         return s3_lock.until_of(self._head(name), self._now())
@@ -134,6 +128,15 @@ class S3Store(S3Requests):
                 )
             ),
         )
+
+    def _remove_proof(self, name: str) -> bool:
+        """Whoever may only add leaves it to others."""
+        try:
+            self._delete(name)
+        except PermissionDenied as error:
+            self._notice("PROOF_KEPT", f"{error.message} It is of no content.")
+            return False
+        return True
 
     def _refuses(self, call: Callable[[], object]) -> bool:
         try:
@@ -176,7 +179,7 @@ class S3Store(S3Requests):
             name = _PROBE + self._entropy(8).hex()
             self._create(name, b"Does this store keep an object that exists?")
             kept = self._kept(name, b"It does not.")
-            self._delete(name)
+            self._remove_proof(name)
             if not kept:
                 raise _overwrites(self.location) from None
         if self.lock_period is not None and not self.facts().object_lock:

@@ -175,6 +175,11 @@ STORAGE_ERRORS: dict[str, Row] = {
         "Find out on which host it is still attached; a dead host may hold it.",
     ),
     "SR_BACKEND_FAILURE_47": _cannot("SR_DETACHED", "The storage manager finds the storage gone.", _LOG),
+    "SR_BACKEND_FAILURE_66": _cannot(
+        "DISK_FORMAT_UNKNOWN",
+        "The storage manager does not make images of the format this disk needs.",
+        "Choose a storage repository that makes QCOW2 images.",
+    ),
     "SR_BACKEND_FAILURE_73": _cannot(
         "SR_DETACHED", "The storage manager cannot mount the NFS share.", "Look at the NFS server."
     ),

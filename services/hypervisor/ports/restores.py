@@ -49,7 +49,7 @@ class Restores(Protocol):
         """The disk tagged with ``target_id`` for ``disk.disk_id``: the one there is, or a new one. In the
         format that is asked for, one that ``disk_storage`` names or the only one that is large enough; empty:
         as the SR likes. At the device "memory" it is a suspend image. Raises FailedPrecondition
-        DISK_TOO_LARGE when the SR cannot hold it."""
+        DISK_TOO_LARGE or DISK_FORMAT_UNKNOWN when the SR cannot hold it."""
         ...
 
     async def open_ticket(self, new_disk_id: str) -> str:

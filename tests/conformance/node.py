@@ -21,9 +21,9 @@ INSTALL_TIMEOUT_S = 300.0
 RUN_TIMEOUT_S = 120.0
 
 
-def xen_api(tally: Tally, work_dir: Path, build: Path) -> None:
-    """Raises ``Skip`` without node, npm, or the packages."""
-    _run("xen_api.mjs", tally, work_dir, build)
+def xen_api(tally: Tally, work_dir: Path, build: Path, **changes: Any) -> None:
+    """Raises ``Skip`` without node, npm, or the packages; ``changes`` to the pool."""
+    _run("xen_api.mjs", tally, work_dir, build, **changes)
 
 
 def nbd_client(tally: Tally, work_dir: Path, build: Path) -> None:
@@ -31,11 +31,11 @@ def nbd_client(tally: Tally, work_dir: Path, build: Path) -> None:
     _run("nbd_client.mjs", tally, work_dir, build)
 
 
-def _run(name: str, tally: Tally, work_dir: Path, build: Path) -> None:
+def _run(name: str, tally: Tally, work_dir: Path, build: Path, **changes: Any) -> None:
     place = installed(build).parent
     for source in (name, "talk.mjs"):
         shutil.copyfile(SOURCE / source, place / source)
-    with running_pool(work_dir) as pool:
+    with running_pool(work_dir, **changes) as pool:
         _talk(tally, pool, place / name)
 
 

@@ -13,9 +13,9 @@ from tests.conformance.report import Tally
 from tests.integration.simulator.pools import PASSWORD
 
 
-def run(tally: Tally, work_dir: Path, build: Path) -> None:
-    """Every group of checks, in one session where they do not bring their own."""
-    with running_pool(work_dir) as pool:
+def run(tally: Tally, work_dir: Path, build: Path, **changes: Any) -> None:
+    """Every group of checks, in one session where they do not bring their own; ``changes`` to the pool."""
+    with running_pool(work_dir, **changes) as pool:
         with logged_in(pool) as session:
             sdk_records.check(tally, session)
             sdk_tasks.check(tally, session)

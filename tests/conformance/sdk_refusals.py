@@ -12,7 +12,16 @@ from tests.conformance.report import Tally
 
 NOBODY = "OpaqueRef:00000000-0000-0000-0000-000000000000"
 NO_UUID = "00000000-0000-0000-0000-000000000000"
+LAST_TO_QUIESCE = 12
+"""API version 2.12 is that of release 8.0."""
 CLASSES = ("VM", "VDI", "VBD", "VIF", "SR", "PBD", "host", "network", "PIF", "pool", "task", "secret", "SM")
+
+
+def _quiesce(session: Any, vm: str) -> list[str]:
+    """Removed in 8.1; before that a halted VM could not."""
+    if int(next(iter(session.xenapi.host.get_all_records().values()))["API_version_minor"]) > LAST_TO_QUIESCE:
+        return ["MESSAGE_REMOVED"]
+    return ["VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED", vm, "the guest does not offer it"]
 
 
 def check(tally: Tally, session: Any, reader: Callable[[], AbstractContextManager[Any]]) -> None:
@@ -27,7 +36,7 @@ def check(tally: Tally, session: Any, reader: Callable[[], AbstractContextManage
         "VM.no_such_call": ((), ["MESSAGE_METHOD_UNKNOWN", "VM.no_such_call"]),
         "VM.get_record": ((), ["MESSAGE_PARAMETER_COUNT_MISMATCH", "VM.get_record", "1", "0"]),
         "VM.get_uuid": ((vm, "x"), ["MESSAGE_PARAMETER_COUNT_MISMATCH", "VM.get_uuid", "1", "2"]),
-        "VM.snapshot_with_quiesce": ((vm, "x"), ["MESSAGE_REMOVED"]),
+        "VM.snapshot_with_quiesce": ((vm, "x"), _quiesce(session, vm)),
         "VM.hard_shutdown": ((vm,), ["VM_BAD_POWER_STATE", vm, "paused, suspended, running", "halted"]),
         "VM.start": ((running, False, False), ["VM_BAD_POWER_STATE", running, "halted", "running"]),
         "VM.checkpoint": ((vm, "x"), ["VM_BAD_POWER_STATE", vm, "paused, suspended, running", "halted"]),

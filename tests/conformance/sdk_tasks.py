@@ -32,8 +32,9 @@ def check(tally: Tally, session: Any) -> None:
         task = api.task.create("by hand", "a description")
         assert api.task.get_status(task) == "pending"
         assert str(api.task.get_finished(task)) == "19700101T00:00:00Z"
-        api.task.set_progress(task, 0.5)
-        assert api.task.get_progress(task) == 0.5
+        if "task.set_progress" in session.system.listMethods():  # since 8.2
+            api.task.set_progress(task, 0.5)
+            assert api.task.get_progress(task) == 0.5
         api.task.add_to_other_config(task, "key", "value")
         api.task.set_status(task, "success")
         assert api.task.get_record(task)["status"] == "success"

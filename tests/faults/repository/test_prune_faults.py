@@ -232,6 +232,30 @@ def test_a_prune_at_every_step_of_a_backup_waits_for_it_or_stops_it(
     assert step > 8
 
 
+@pytest.mark.scenario(21)
+def test_a_backup_by_the_same_mover_while_packs_are_listed_stays_in_the_index(
+    before: MemoryStore, tmp_path: Path
+) -> None:
+    """It is in the local index at once, and not in the listing."""
+    begun: list[RestorePoint] = []
+
+    class Listing(FaultyStore):
+        def list(self, prefix: str) -> Iterator[StoredObject]:
+            found = list(super().list(prefix))
+            if prefix == PACKS and not begun:
+                begun.append(back_up(repository, "new", noise(MIB, 31)))
+            return iter(found)
+
+    store = copy_of(before)
+    with reopen(Listing(store), tmp_path / "here") as repository:
+        repository.prune(NOW)
+        assert [point.point_id for point in begun] == ["new"]
+        assert restored(repository, "new") == noise(MIB, 31)
+    with reopen(store, tmp_path / "elsewhere") as repository:
+        assert restored(repository, "new") == noise(MIB, 31)
+        require_sound(repository)
+
+
 class Beating(MemoryStore):
     """Writers show themselves whenever somebody looks at the leases."""
 

@@ -64,8 +64,11 @@ def take_census(
     Packs in ``planned`` are left to their plans. ``check`` is called now and then, to stop.
     """
     census = Census()
+    states = bytearray(
+        context.index.highest_number() + 1
+    )  # before the listing: what comes later is not in it
     with listed_packs(context.store) as listed:
-        states = _states(context, listed, planned)
+        _judge_packs(context, listed, planned, states)
         kept = array("I", bytes(array("I").itemsize * len(states)))
         _count(context, live, states, kept, census, check)
         for batch in context.index.pack_batches():
@@ -78,15 +81,15 @@ def take_census(
     return census
 
 
-def _states(context: Context, listed: PackListing, planned: Collection[bytes]) -> bytearray:
-    """What each pack is, by its number in the index."""
-    states = bytearray(context.index.highest_number() + 1)
+def _judge_packs(
+    context: Context, listed: PackListing, planned: Collection[bytes], states: bytearray
+) -> None:
+    """Fill in what each pack is, by its number in the index."""
     for batch in context.index.pack_batches():
         sizes = listed.sizes([indexed.pack.sha256 for indexed in batch])
         for indexed in batch:
             if indexed.number < len(states):
                 states[indexed.number] = _state(indexed.pack, sizes.get(indexed.pack.sha256), planned)
-    return states
 
 
 def _state(pack: PackInfo, size: int | None, planned: Collection[bytes]) -> int:

@@ -35,6 +35,22 @@ from services.hypervisor.ports.pool import Introduction, PoolConnection
 POOL_ID = "aaaaaaaa-0000-4000-8000-000000000000"
 
 
+_NO_CALLS = frozenset(
+    {
+        "watch",
+        "learn",
+        "members",
+        "close",
+        "pictures",
+        "picture",
+        "has_virtual_tpm",
+        "archived_snapshots",
+        "part_of",
+    }
+)
+"""What a pool is not asked for."""
+
+
 class Killed(BaseException):
     """Nothing catches it, as nothing catches SIGKILL."""
 
@@ -62,8 +78,8 @@ class Faults:
     def __getattr__(self, name: str) -> Any:
         """As a pool: what the real one has."""
         method = getattr(self._pool, name)
-        if name in ("watch", "learn", "members", "close", "pictures", "picture", "has_virtual_tpm"):
-            return method  # no call to the pool
+        if name in _NO_CALLS:
+            return method
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             fails = self._kind.startswith("failed") and self._due()

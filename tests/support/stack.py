@@ -30,6 +30,7 @@ from tests.support.hypervisor import sdk_call
 from tests.support.pool import PASSWORD, SimulatedPool
 from tests.support.stack_parts import commands_below, described_vm, ext4_image, leftovers, runs
 from tests.support.waiting import PATIENCE_S as PATIENCE_S
+from tests.support.waiting import until_true
 
 PROGRAM = str(Path(sys.executable).with_name("xenkeep"))
 PASSPHRASE = "stands between everybody and the backups"
@@ -243,6 +244,14 @@ class Stack:
         session_free = ["vm", "vdi", "vbd"]
         token = self.xapi("event.from", session_free, "", 0.0)["token"]
         self.xapi("event.from", session_free, token, seconds)
+
+    def wait_until_listed(self, vm: str) -> None:
+        """Until the inventory has a VM of that name or UUID."""
+
+        def listed() -> bool:
+            return any(vm in (each.display_name, each.name[-36:]) for each in self.client.vms.list())
+
+        asyncio.run(until_true(listed))
 
     def disks(self, vm: str) -> list[str]:
         """UUIDs of a VM's disks, by device; ``vm`` is a name, UUID or resource name."""

@@ -214,9 +214,14 @@ def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
         return Group(head, disks)
     names = {each.snapshot_id: each.display_name for each in point.vm_snapshots}
     snapshots = table(
-        ("SNAPSHOT (DESCRIBED ONLY)", "TAKEN", "AFTER"),
+        ("SNAPSHOT", "TAKEN", "AFTER", "DISKS"),
         [
-            (each.display_name, moment(each.snapshot_time), names.get(each.parent_id, each.parent_id))
+            (
+                each.display_name,
+                moment(each.snapshot_time),
+                names.get(each.parent_id, each.parent_id),
+                "saved" if each.saved else "not saved",
+            )
             for each in point.vm_snapshots
         ],
     )

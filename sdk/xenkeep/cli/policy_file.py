@@ -112,6 +112,7 @@ class PolicyFile(FileModel):
     group: bool = False
     groups: tuple[Group, ...] = ()
     reading: Reading = Reading()
+    own_snapshots: Literal["describe", "save"] = "describe"
     pool_metadata: PoolMetadata | None = None
     care: Care = Care()
     compression: Literal["fast", "normal", "high"] | None = None
@@ -176,6 +177,8 @@ class PolicyFile(FileModel):
         )
         if self.compression:
             options.compression = capture_pb2.Compression.Value(f"COMPRESSION_{self.compression.upper()}")
+        if self.own_snapshots == "save":
+            options.own_snapshots = capture_pb2.CaptureOptions.OWN_SNAPSHOTS_SAVE
         if self.offline:
             options.offline.CopyFrom(
                 capture_pb2.OfflineOptions(

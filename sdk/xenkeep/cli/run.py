@@ -24,6 +24,7 @@ from xenkeep.cli.output import (
     table,
     word,
 )
+from xenkeep.cli.own_snapshots import snapshot_id
 from xenkeep.cli.session import SecretFile, client
 from xenkeep.client import Client
 from xenkeep.common.v1 import capture_pb2
@@ -61,12 +62,17 @@ def backup(
         bool, typer.Option(help="With the method memory: also of what seems to be a domain controller.")
     ] = False,
     group: Annotated[bool, typer.Option(help="All VMs at one moment, or none of them.")] = False,
+    own_snapshots: Annotated[
+        bool, typer.Option(help="Save the disks of snapshots that somebody took of the VMs, too.")
+    ] = False,
     full: Full = False,
     wait: Wait = False,
     json_: Json = False,
 ) -> None:
     """Back VMs, or a pool's metadata, up now, without a policy."""
-    options = capture_options(method, prefer=prefer, domain_controllers=domain_controllers)
+    options = capture_options(
+        method, prefer=prefer, domain_controllers=domain_controllers, own_snapshots=own_snapshots
+    )
     with client() as xenkeep:
         run = xenkeep.runs.backup(
             vms or [],
@@ -105,6 +111,9 @@ def restore(
         ),
     ] = None,
     key_material: Annotated[bool, typer.Option(help="The new VM gets the original's virtual TPM.")] = False,
+    own_snapshot: Annotated[
+        str, typer.Option(help="Make a VM of this snapshot of its own that the point saved: name or UUID.")
+    ] = "",
     wait: Wait = False,
     json_: Json = False,
 ) -> None:
@@ -113,7 +122,10 @@ def restore(
     With --repository nothing else needs to run. Without a restore point it lists what is there.
     """
     if repository is not None:
-        in_pool = (over_original, name, pool, sr, keep_mac, start_vm, memory, key_material, wait)
+        in_pool = (
+            *(over_original, name, pool, sr, keep_mac, start_vm),
+            *(memory, key_material, own_snapshot, wait),
+        )
         s3 = (s3_credentials_dir, s3_ca)
         offline.restore(repository, point, to_directory, secret_file, s3, json_=json_, in_pool=any(in_pool))
         return
@@ -134,6 +146,8 @@ def restore(
     )
     with client() as xenkeep:
         found = xenkeep.restore_points.get(point)
+        if own_snapshot:
+            placement.vm_snapshot = snapshot_id(found, own_snapshot)
         _finish(xenkeep, xenkeep.runs.restore(found.name, placement), wait=wait, json_=json_)
 
 

@@ -3,7 +3,7 @@
 A disk is a map from block numbers (64 KiB) to contents; tracking compares those maps.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from services.chassis.clock import Clock
@@ -104,6 +104,7 @@ class MemoryObjects:
         self.layered = True
         self.appliances: set[str] = set()
         self.gpu_types: set[str] = set()
+        self.own_disks: dict[str, dict[str, str]] = {}
 
     def add_disk(self, name: str, size_bytes: int = 1024 * 1024) -> MemoryDisk:
         """A disk of somebody's."""
@@ -117,6 +118,20 @@ class MemoryObjects:
         vm.macs = {"0": f"02:00:00:00:00:{len(self.vms):02x}"}
         self.vms[vm.vm_id] = vm
         return vm
+
+    def take_own_snapshot(self, vm: MemoryVm, name: str) -> OwnSnapshot:
+        """As somebody takes one; its disks are in ``own_disks`` by device."""
+        parent = vm.own_snapshots[-1].snapshot_id if vm.own_snapshots else ""
+        taken = OwnSnapshot(self._ids.new(), name, "", self._clock.now(), parent, with_memory=False)
+        copies = {}
+        for device, disk_id in vm.disks.items():
+            disk = self.disks[disk_id]
+            copy = replace(disk, disk_id=self._ids.new(), snapshot_of=disk_id, blocks=dict(disk.blocks))
+            self.disks[copy.disk_id] = copy
+            copies[device] = copy.disk_id
+        self.own_disks[taken.snapshot_id] = copies
+        vm.own_snapshots = (*vm.own_snapshots, taken)
+        return taken
 
     def _resume(self, vm: MemoryVm) -> None:
         self.disks.pop(vm.image, None)

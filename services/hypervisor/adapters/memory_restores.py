@@ -120,6 +120,11 @@ class MemoryRestores(MemoryObjects):
             image=disks[memory] if memory else "",
         )
 
+    def part_of(self, archive: bytes, snapshot_id: str) -> bytes:
+        told = json.loads(archive)
+        parts = told.pop("own_snapshots")
+        return json.dumps(parts[snapshot_id] if snapshot_id else told).encode()
+
     def has_virtual_tpm(self, archive: bytes) -> bool:
         return bool(json.loads(archive)["keys"])
 

@@ -92,7 +92,7 @@ class MemorySnapshots(MemoryObjects):
             memory=self._memory(snapshot),
         )
 
-    async def export_configuration(self, vm_id: str) -> bytes:
+    async def export_configuration(self, vm_id: str, *, own_snapshots: bool = False) -> bytes:
         vm = self._vm(vm_id)
         told = {
             "vm_id": vm_id,
@@ -102,8 +102,25 @@ class MemorySnapshots(MemoryObjects):
             "keys": vm.keys,
             "template": vm.template,
             "gpus": vm.gpus,
+            "blocked_operations": vm.blocked_operations,
         }
-        return json.dumps(told | {"blocked_operations": vm.blocked_operations}).encode()
+        own = vm.own_snapshots if own_snapshots else ()
+        parts = {
+            each.snapshot_id: told
+            | {"name": each.display_name, "disks": self.own_disks[each.snapshot_id], "template": False}
+            for each in own
+        }
+        return json.dumps(told | {"own_snapshots": parts}).encode()
+
+    async def snapshot_shape(self, snapshot_id: str) -> VmShape | None:
+        disks = self.own_disks.get(snapshot_id)
+        if disks is None:
+            return None
+        told = tuple(self._vm_disk(device, self.disks[disk]) for device, disk in disks.items())
+        return VmShape("", told, (ConfiguredInterface("0", "02:00:00:00:00:aa"),))
+
+    def archived_snapshots(self, archive: bytes) -> frozenset[str]:
+        return frozenset(json.loads(archive)["own_snapshots"])
 
     async def surroundings(self, vm_id: str) -> Surroundings:
         vm = self.vms.get(vm_id)

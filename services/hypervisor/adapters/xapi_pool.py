@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 
 from services.chassis.clock import Clock
-from services.hypervisor.adapters import xapi_gpus, xapi_metadata
+from services.hypervisor.adapters import xapi_archive_parts, xapi_gpus, xapi_metadata
 from services.hypervisor.adapters.xapi_allocation import XapiAllocation
 from services.hypervisor.adapters.xapi_bases import XapiBases
 from services.hypervisor.adapters.xapi_cleanup import XapiCleanup
@@ -129,8 +129,14 @@ class XapiPool:
     async def resume_again(self, vm_id: str, host_id: str) -> None:
         await self._power.resume_again(vm_id, host_id)
 
-    async def export_configuration(self, vm_id: str) -> bytes:
-        return await self._snapshots.export_configuration(vm_id)
+    async def export_configuration(self, vm_id: str, *, own_snapshots: bool = False) -> bytes:
+        return await self._snapshots.export_configuration(vm_id, own_snapshots)
+
+    async def snapshot_shape(self, snapshot_id: str) -> VmShape | None:
+        return await self._surroundings.snapshot_shape(snapshot_id)
+
+    def archived_snapshots(self, archive: bytes) -> frozenset[str]:
+        return xapi_archive_parts.snapshots(archive)
 
     async def surroundings(self, vm_id: str) -> Surroundings:
         return await self._surroundings.surroundings(vm_id)
@@ -211,6 +217,9 @@ class XapiPool:
         archive = archive if original else xapi_metadata.for_another(archive, keys=keys)
         archive = xapi_gpus.without(archive, without_gpus) if without_gpus else archive
         await self._vms.import_vm(target_id, archive, disks, name, original, memory)
+
+    def part_of(self, archive: bytes, snapshot_id: str) -> bytes:
+        return xapi_archive_parts.part(archive, snapshot_id)
 
     def has_virtual_tpm(self, archive: bytes) -> bool:
         return xapi_metadata.has_virtual_tpm(archive)

@@ -136,10 +136,10 @@ class XapiSnapshots:
             memory=image,
         )
 
-    async def export_configuration(self, vm_id: str) -> bytes:
+    async def export_configuration(self, vm_id: str, own_snapshots: bool) -> bytes:
         """See ports.Snapshots."""
         with translating(f"reading the configuration of VM {vm_id}"):
-            query = {"uuid": vm_id, "export_snapshots": "false"}
+            query = {"uuid": vm_id, "export_snapshots": "true" if own_snapshots else "false"}
             return await self._http.get("/export_metadata", query, f"Xenkeep reads VM {vm_id}")
 
     async def tracked_disk(self, snapshot_disk_id: str) -> TrackedDisk | None:

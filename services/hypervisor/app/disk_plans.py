@@ -8,7 +8,7 @@ from services.hypervisor.domain import differences, memory, tracking
 from services.hypervisor.domain.differences import Layers, WithoutTracking
 from services.hypervisor.domain.extents import changed_extents
 from services.hypervisor.domain.notice import Notice
-from services.hypervisor.domain.source import DiskKind, Source, SourceDisk
+from services.hypervisor.domain.source import DiskKind, Source, SourceDisk, is_unchanging
 from services.hypervisor.domain.tracking import Full, FullReason, TrackingOutcome
 from services.hypervisor.ports.pool import PoolConnection
 from services.hypervisor.ports.snapshots import SnapshotDisk, SuspendImage, VmShape
@@ -41,7 +41,7 @@ async def plan(
 ) -> Planned:
     """How a disk is to be read."""
     facts = disk.facts
-    bases = {base.disk_id: base.tracking_ref for base in source.bases}
+    bases = live_bases(source)
     outcome = outcomes.get(facts.disk_id, TrackingOutcome(tracking.Tracking.ON))
     base_ref = bases.get(facts.disk_id)
     gone = bases.keys() - {each.configured.disk_id for each in shape.disks}
@@ -79,7 +79,7 @@ async def plan(
         kept=layers is not None and layers.can_be_base,
     )
     notices = [_kept(planned, layers)] if planned.kept and layers else []
-    notices += _read_whole(planned, allocated)
+    notices += read_whole(planned, allocated)
     return Planned(planned, since.bitmap if since.bitmap is not None else allocation, tuple(notices))
 
 
@@ -126,10 +126,15 @@ async def plan_memory(connection: PoolConnection, image: SuspendImage) -> Planne
         allocation_known=allocation is not None,
         kind=DiskKind.SUSPEND_IMAGE,
     )
-    return Planned(planned, allocation, tuple(_read_whole(planned, allocated)))
+    return Planned(planned, allocation, tuple(read_whole(planned, allocated)))
 
 
-def _read_whole(disk: SourceDisk, allocated: bytes | str) -> list[Notice]:
+def live_bases(source: Source) -> dict[str, str]:
+    """Bases of disks the VM had; those of its own snapshots say nothing of them."""
+    return {base.disk_id: base.tracking_ref for base in source.bases if not is_unchanging(base.tracking_ref)}
+
+
+def read_whole(disk: SourceDisk, allocated: bytes | str) -> list[Notice]:
     """Why what was never written is read too; nothing when it is not."""
     if isinstance(allocated, bytes) or not allocated:
         return []

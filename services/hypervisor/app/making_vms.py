@@ -7,7 +7,7 @@ VM has been seen to have every restored disk.
 from dataclasses import replace
 
 from services.chassis.errors import DataLoss
-from services.hypervisor.app import memory_restores
+from services.hypervisor.app import memory_restores, own_snapshots
 from services.hypervisor.app.steps import Passed
 from services.hypervisor.domain.configuration import Configuration, unpack
 from services.hypervisor.domain.notice import Notice
@@ -29,7 +29,8 @@ class MakingVms:
         """Imports the VM unless it is there, and makes sure it has every restored disk."""
         placement = target.placement
         original = target.original_vm_id if placement.mode is Mode.ORIGINAL else None
-        configured = unpack(await self._store.configuration(target.target_id))
+        stored = unpack(await self._store.configuration(target.target_id))
+        configured = own_snapshots.chosen(connection, stored, placement)
         memory = memory_restores.image(configured, target.disks)
         vm_id = await connection.find_vm(target.target_id)
         if vm_id is None:

@@ -6,12 +6,14 @@ Repeated after a crash it finds the snapshot by its name and tag and goes on.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from services.hypervisor.app import own_snapshots
 from services.hypervisor.app.captures import Captures
 from services.hypervisor.app.disk_plans import plan, plan_memory
+from services.hypervisor.app.own_snapshots import Saved
 from services.hypervisor.app.preparing import Preparing
 from services.hypervisor.app.steps import Passed
 from services.hypervisor.domain import memory
-from services.hypervisor.domain.capture import Hook
+from services.hypervisor.domain.capture import Hook, OwnSnapshots
 from services.hypervisor.domain.configuration import Configuration, ConfiguredDisk, pack
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import MissingDisk, Source, SourceState
@@ -40,15 +42,21 @@ class Opening:
         shape, choice = prepared.shape, prepared.choice
         taken = await self._captures.take(connection, source, hooks, prepared.left_out)
         surroundings = await connection.surroundings(source.vm_id)
+        saves = source.options.own_snapshots is OwnSnapshots.SAVE and bool(surroundings.snapshots)
+        archive = await connection.export_configuration(source.vm_id, own_snapshots=saves)
+        own = Saved(surroundings.snapshots)
+        if saves:
+            own = await own_snapshots.saved(connection, source, surroundings.snapshots, archive)
         configuration = Configuration(
             pool_id=source.pool_id,
             vm_id=source.vm_id,
             vm_display_name=shape.display_name,
             disks=(*(disk.configured for disk in shape.disks), *_memory_disk(taken.snapshot.memory)),
             interfaces=shape.interfaces,
-            archive=await connection.export_configuration(source.vm_id),
+            archive=archive,
             appliance_id=surroundings.appliance_id,
             memory=await _memory(connection, source.vm_id, taken.snapshot.memory),
+            own_snapshots=own.configured,
         )
         self._passed("open:configuration")
         if source.options.block_migrations:
@@ -59,6 +67,7 @@ class Opening:
         ]
         if taken.snapshot.memory is not None:
             plans.append(await plan_memory(connection, taken.snapshot.memory))
+        plans += own.plans
         bitmaps = {each.disk.disk_id: each.bitmap for each in plans if each.bitmap is not None}
         missing = _missing(shape, taken.snapshot, choice.left_out)
         opened = replace(
@@ -70,12 +79,13 @@ class Opening:
             consistency=taken.consistency,
             disks=tuple(each.disk for each in plans),
             missing_disks=missing,
-            vm_snapshots=surroundings.snapshots,
+            vm_snapshots=own.described,
             notices=(
                 *taken.notices,
                 *choice.notices,
                 *_skipped(missing),
-                *described_only(surroundings.snapshots),
+                *own.notices,
+                *described_only(own.described),
                 *(notice for each in plans for notice in each.notices),
             ),
         )

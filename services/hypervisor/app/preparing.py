@@ -35,7 +35,7 @@ class Preparing:
         ``Care.assert_possible`` and the pool raise."""
         await connection.assert_readable()
         shape = await connection.shape(source.vm_id)
-        choice = choose(source.options.disks, [_candidate(disk) for disk in shape.disks])
+        choice = choose(source.options.disks, [candidate(disk) for disk in shape.disks])
         _assert_whole(source, shape, choice.left_out)
         left_out = choice.left_out | {disk.configured.disk_id for disk in shape.disks if disk.obstacle}
         chosen = [disk.configured.disk_id for disk in shape.disks if disk.configured.disk_id not in left_out]
@@ -51,7 +51,8 @@ class Preparing:
         return Prepared(shape, choice, frozenset(left_out), outcomes)
 
 
-def _candidate(disk: VmDisk) -> Candidate:
+def candidate(disk: VmDisk) -> Candidate:
+    """The disk as rules see it."""
     return Candidate(disk.configured, disk.size_bytes, disk.sr_display_name)
 
 

@@ -56,6 +56,8 @@ class Readables:
                 reason="DISK_UNKNOWN",
                 hint="Ask for one of the disks it lists.",
             )
+        if disk.unchanged:
+            return iter(())
         if not disk.extents_known:
             return iter([Extent(0, disk.size_bytes)] if disk.size_bytes else [])
         bitmap = await self._store.bitmap(source.source_id, disk_id)

@@ -21,7 +21,7 @@ from services.chassis.errors import (
     NotFound,
     XenkeepError,
 )
-from services.hypervisor.app import gpu_restores, memory_restores
+from services.hypervisor.app import gpu_restores, memory_restores, own_snapshots
 from services.hypervisor.app.making_disks import MakingDisks
 from services.hypervisor.app.making_vms import MakingVms
 from services.hypervisor.app.pools import Pools
@@ -64,8 +64,10 @@ class Targets:
         DISK_UNKNOWN, VM_CONFIGURATION_INVALID; FailedPrecondition TARGET_ABORTED; what
         ``memory_restores``, ``MakingDisks`` and the pool raise."""
         connection = self._pools.connection(placement.pool_id)
-        configured = unpack(configuration)
-        assert_known(configured, disks)
+        everything = unpack(configuration)
+        assert_known(everything, disks)
+        configured = own_snapshots.chosen(connection, everything, placement)
+        disks = own_snapshots.of(configured, disks)
         chosen = memory_restores.choose(configured, placement, disks)
         disks = chosen.disks
         async with self._locks.of(target_id):
@@ -200,7 +202,8 @@ class Targets:
     async def _decide(self, connection: PoolConnection, target: Target) -> Target:
         """Notes which disks of the original will be replaced, while it still has them, and which GPUs the
         pool cannot give."""
-        configured = unpack(await self._store.configuration(target.target_id))
+        stored = unpack(await self._store.configuration(target.target_id))
+        configured = own_snapshots.chosen(connection, stored, target.placement)
         if target.placement.mode is Mode.ORIGINAL:
             attached = await connection.attached_disks(target.original_vm_id)
             restored = {disk.disk_id for disk in target.disks}

@@ -57,6 +57,13 @@ class MemoryWish:
     domain_controllers: bool = False
 
 
+class OwnSnapshots(Enum):
+    """What a point holds of snapshots that somebody took; names as in the contract."""
+
+    DESCRIBE = "DESCRIBE"
+    SAVE = "SAVE"
+
+
 @dataclass(frozen=True)
 class Options:
     """None where nothing is said. Hooks carry secrets: they are not part of what a source remembers."""
@@ -69,6 +76,7 @@ class Options:
     skips_failed_disks: bool = False
     block_migrations: bool = False
     memory: MemoryWish | None = None
+    own_snapshots: OwnSnapshots = OwnSnapshots.DESCRIBE
 
 
 def assert_fitting(options: Options, method: Method) -> None:

@@ -40,10 +40,20 @@ class ConfiguredInterface:
 
 
 @dataclass(frozen=True)
+class SavedSnapshot:
+    """A snapshot somebody took of the VM, with its disks in the point."""
+
+    snapshot_id: str
+    display_name: str
+    disks: tuple[ConfiguredDisk, ...]
+    interfaces: tuple[ConfiguredInterface, ...]
+
+
+@dataclass(frozen=True)
 class Configuration:
-    """``archive`` is the pool's metadata export of the VM without its snapshots (a tar with ova.xml). It does
-    not tell of the VM's appliance: its UUID is kept beside it, empty without one. ``memory`` is there if a
-    suspend image is among the disks."""
+    """``archive`` is the pool's metadata export of the VM (a tar with ova.xml), with its snapshots only if
+    ``own_snapshots`` are saved. It does not tell of the VM's appliance: its UUID is kept beside it, empty
+    without one. ``memory`` is there if a suspend image is among the disks."""
 
     pool_id: str
     vm_id: str
@@ -53,6 +63,7 @@ class Configuration:
     archive: bytes
     appliance_id: str = ""
     memory: Memory | None = None
+    own_snapshots: tuple[SavedSnapshot, ...] = ()
 
 
 def pack(configuration: Configuration) -> bytes:
@@ -77,28 +88,40 @@ def unpack(data: bytes) -> Configuration:
             pool_id=_text(header["pool_id"]),
             vm_id=_text(header["vm_id"]),
             vm_display_name=_text(header["vm_display_name"]),
-            disks=tuple(
-                ConfiguredDisk(
-                    disk_id=_text(disk["disk_id"]),
-                    device=_text(disk["device"]),
-                    display_name=_text(disk["display_name"]),
-                    description=_text(disk["description"]),
-                    tags=tuple(_text(tag) for tag in disk["tags"]),
-                    sr_id=_text(disk["sr_id"]),
-                    image_format=_text(disk.get("image_format", "")),
-                )
-                for disk in header["disks"]
-            ),
-            interfaces=tuple(
-                ConfiguredInterface(device=_text(each["device"]), mac=_text(each["mac"]))
-                for each in header["interfaces"]
-            ),
+            disks=tuple(map(_disk, header["disks"])),
+            interfaces=tuple(map(_interface, header["interfaces"])),
             archive=data[end:],
             appliance_id=_text(header.get("appliance_id", "")),
             memory=_memory(header.get("memory")),
+            own_snapshots=tuple(map(_own_snapshot, header.get("own_snapshots", ()))),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _invalid("its header cannot be read") from error
+
+
+def _disk(disk: Any) -> ConfiguredDisk:
+    return ConfiguredDisk(
+        disk_id=_text(disk["disk_id"]),
+        device=_text(disk["device"]),
+        display_name=_text(disk["display_name"]),
+        description=_text(disk["description"]),
+        tags=tuple(_text(tag) for tag in disk["tags"]),
+        sr_id=_text(disk["sr_id"]),
+        image_format=_text(disk.get("image_format", "")),
+    )
+
+
+def _interface(told: Any) -> ConfiguredInterface:
+    return ConfiguredInterface(device=_text(told["device"]), mac=_text(told["mac"]))
+
+
+def _own_snapshot(told: Any) -> SavedSnapshot:
+    return SavedSnapshot(
+        snapshot_id=_text(told["snapshot_id"]),
+        display_name=_text(told["display_name"]),
+        disks=tuple(map(_disk, told["disks"])),
+        interfaces=tuple(map(_interface, told["interfaces"])),
+    )
 
 
 def _memory(told: Any) -> Memory | None:

@@ -15,6 +15,7 @@ def wanted(disks: tuple[TargetDisk, ...]) -> list[tuple[str, int]]:
 def assert_known(configured: Configuration, disks: tuple[TargetDisk, ...]) -> None:
     """Raises InvalidInput DISK_UNKNOWN, DISK_SIZE_INVALID."""
     known = {disk.disk_id for disk in configured.disks}
+    known |= {disk.disk_id for each in configured.own_snapshots for disk in each.disks}
     ids = [disk.disk_id for disk in disks]
     for disk in disks:
         if disk.disk_id not in known or ids.count(disk.disk_id) > 1:

@@ -15,6 +15,8 @@ from services.hypervisor.domain.surroundings import OwnSnapshot
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method, PowerState
 
+_UNCHANGING = "unchanging:"
+
 
 class SourceState(Enum):
     OPENING = "OPENING"
@@ -38,6 +40,7 @@ class DiskKind(Enum):
 
     UNSPECIFIED = "UNSPECIFIED"
     SUSPEND_IMAGE = "SUSPEND_IMAGE"
+    OWN_SNAPSHOT = "OWN_SNAPSHOT"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,14 @@ class SourceDisk:
     @property
     def tracking_ref(self) -> str:
         """What the next incremental starts from: the snapshot's UUID, or nothing when nothing stays of it."""
+        if self.kind is DiskKind.OWN_SNAPSHOT:
+            return unchanging(self.disk_id)
         return self.snapshot_disk_id if self.tracked or self.kept else ""
+
+    @property
+    def unchanged(self) -> bool:
+        """Nothing has to be read of it: an earlier point has it, and it does not change."""
+        return self.kind is DiskKind.OWN_SNAPSHOT and self.incremental
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,15 @@ class Source:
     def kept_disks(self) -> frozenset[str]:
         """UUIDs of the snapshots that stay with their data."""
         return frozenset(disk.snapshot_disk_id for disk in self.disks if disk.kept)
+
+
+def unchanging(disk_id: str) -> str:
+    """What a point notes of a disk of a VM's own snapshot: the next one has nothing to read of it."""
+    return f"{_UNCHANGING}{disk_id}"
+
+
+def is_unchanging(tracking_ref: str) -> bool:
+    return tracking_ref.startswith(_UNCHANGING)
 
 
 def consistency_of(power_state_at_snapshot: PowerState) -> Consistency:

@@ -1,5 +1,6 @@
 """What belongs to a VM and is not in its own metadata."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +11,8 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class OwnSnapshot:
-    """A snapshot somebody took; ``parent_id`` is empty for the first."""
+    """A snapshot somebody took; ``parent_id`` is empty for the first. ``saved``: the point has its
+    disks."""
 
     snapshot_id: str
     display_name: str
@@ -18,6 +20,7 @@ class OwnSnapshot:
     time: datetime
     parent_id: str
     with_memory: bool
+    saved: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,22 @@ class Surroundings:
 
 
 def described_only(snapshots: tuple[OwnSnapshot, ...]) -> tuple[Notice, ...]:
-    """That the data of a VM's own snapshots is not in the point."""
+    """That the data of a VM's own snapshots is not in the point, or of some only their disks."""
+    described = tuple(each for each in snapshots if not each.saved)
+    return (*_described(described), *_without_memory(snapshots))
+
+
+def _described(snapshots: tuple[OwnSnapshot, ...]) -> tuple[Notice, ...]:
     if not snapshots:
         return ()
     names = ", ".join(repr(each.display_name) for each in snapshots[:_NAMED])
     more = f" and {len(snapshots) - _NAMED} more" if len(snapshots) > _NAMED else ""
     told = f"The VM's own snapshots ({names}{more}) are described in the point; their data is not saved."
     return (Notice("SNAPSHOTS_DESCRIBED", told),)
+
+
+def _without_memory(snapshots: tuple[OwnSnapshot, ...]) -> Iterator[Notice]:
+    for each in snapshots:
+        if each.saved and each.with_memory:
+            told = f"Of the VM's own snapshot {each.display_name!r} the disks are saved, the memory is not."
+            yield Notice("SNAPSHOT_MEMORY_NOT_SAVED", told)

@@ -37,7 +37,8 @@ class RestoredMemory(Enum):
 
 @dataclass(frozen=True)
 class Placement:
-    """How the VM is put back; empty ``sr`` and ``vm_display_name`` mean as it was."""
+    """How the VM is put back; empty ``sr`` and ``vm_display_name`` mean as it was. ``own_snapshot_id`` is the
+    snapshot of the VM's own that it is made from, empty for none."""
 
     pool_id: str
     sr: str
@@ -47,6 +48,7 @@ class Placement:
     start: bool
     key_material: bool = False
     memory: RestoredMemory = RestoredMemory.UNSPECIFIED
+    own_snapshot_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,13 @@ class Restores(Protocol):
         """
         ...
 
+    def part_of(self, archive: bytes, snapshot_id: str) -> bytes:
+        """Of an export with snapshots: what tells of one of them (a UUID), as of a VM of its own, or of the
+        VM alone ("").
+
+        Raises InvalidInput VM_CONFIGURATION_INVALID when it does not tell of it."""
+        ...
+
     def has_virtual_tpm(self, archive: bytes) -> bool:
         """Whether the archive of a VM holds a virtual TPM."""
         ...

@@ -100,8 +100,17 @@ class Snapshots(Protocol):
         """
         ...
 
-    async def export_configuration(self, vm_id: str) -> bytes:
-        """The pool's metadata export of the VM, without its snapshots."""
+    async def export_configuration(self, vm_id: str, *, own_snapshots: bool = False) -> bytes:
+        """The pool's metadata export of the VM, with its snapshots only if they are asked for."""
+        ...
+
+    async def snapshot_shape(self, snapshot_id: str) -> VmShape | None:
+        """The disks and interfaces of a snapshot somebody took, or None when it is gone. Its disks have an
+        obstacle if their data cannot be read."""
+        ...
+
+    def archived_snapshots(self, archive: bytes) -> frozenset[str]:
+        """UUIDs of the snapshots in an export."""
         ...
 
     async def surroundings(self, vm_id: str) -> Surroundings:

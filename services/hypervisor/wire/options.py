@@ -11,11 +11,13 @@ from services.hypervisor.domain.capture import (
     Moment,
     Offline,
     Options,
+    OwnSnapshots,
 )
 from services.hypervisor.domain.differences import WithoutTracking
 from services.hypervisor.domain.disk_rules import DiskRules
 
 _SKIP = capture_pb2.ReadingOptions.DISK_FAILURES_SKIP
+_SAVE = capture_pb2.CaptureOptions.OWN_SNAPSHOTS_SAVE
 _READ_ALL = capture_pb2.ReadingOptions.WITHOUT_TRACKING_READ_ALL
 
 
@@ -45,6 +47,7 @@ def options_from_proto(options: capture_pb2.CaptureOptions) -> Options:
         skips_failed_disks=options.reading.disk_failures == _SKIP,
         block_migrations=options.care.migration == capture_pb2.CareOptions.MIGRATION_BLOCK,
         memory=memory,
+        own_snapshots=OwnSnapshots.SAVE if options.own_snapshots == _SAVE else OwnSnapshots.DESCRIBE,
     )
 
 

@@ -52,6 +52,7 @@ def _snapshot_to_proto(snapshot: OwnSnapshot) -> point_pb2.VmSnapshot:
         description=snapshot.description,
         parent_id=snapshot.parent_id,
         with_memory=snapshot.with_memory,
+        saved=snapshot.saved,
     )
     message.snapshot_time.FromDatetime(snapshot.time)
     return message

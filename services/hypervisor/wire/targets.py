@@ -60,6 +60,7 @@ def placement_from_proto(placement: restore_target_pb2.Placement, pool_id: str) 
         start=placement.start,
         key_material=placement.key_material,
         memory=_MEMORY.get(placement.memory, RestoredMemory.UNSPECIFIED),
+        own_snapshot_id=placement.vm_snapshot,
     )
 
 

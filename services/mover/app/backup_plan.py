@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.mover.app.known_points import Known
-from services.mover.app.point_records import data_disks, rfc3339
+from services.mover.app.point_records import lasting_disks, rfc3339
 from services.mover.domain.capture import FullReason, Level, Remark
 from services.mover.domain.source import Base, Source, SourceDisk
 from services.mover.repository import DiskRequest, Extent, RestorePoint
@@ -61,7 +61,7 @@ def wish(known: Known, asset_id: str, *, full: bool) -> Wish:
     if newest is None:
         lost = FullReason.BASE_POINT_UNUSABLE if known.unreadable else FullReason.FIRST_BACKUP
         return Wish((), lost)
-    bases = tuple(Base(disk.disk_id, disk.tracking_ref) for disk in data_disks(newest))
+    bases = tuple(Base(disk.disk_id, disk.tracking_ref) for disk in lasting_disks(newest))
     return Wish(bases, FullReason.NONE)
 
 

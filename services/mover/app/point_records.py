@@ -173,6 +173,7 @@ def _vm_snapshot(words: Mapping[str, Any]) -> VmSnapshot:
         snapshot_time=_moment(str(words.get("snapshot_time", ""))),
         parent_id=str(words.get("parent_id", "")),
         with_memory=words.get("with_memory") is True,
+        saved=words.get("saved") is True,
     )
 
 
@@ -181,11 +182,12 @@ def _mappings(document: Mapping[str, Any], key: str) -> Iterator[Mapping[str, An
     return (each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, dict))
 
 
-def data_disks(point: RestorePoint) -> tuple[Disk, ...]:
-    """The VM's own disks: an image of its memory is another one in every point."""
+def lasting_disks(point: RestorePoint) -> tuple[Disk, ...]:
+    """Those the next point may have too: an image of the VM's memory is another one in every point."""
     document: Mapping[str, Any] = point.document if isinstance(point.document, dict) else {}
-    others = _mapping(document, "kinds")
-    return tuple(disk for disk in point.disks if disk.disk_id not in others)
+    kinds = _mapping(document, "kinds")
+    lasting = (None, DiskKind.OWN_SNAPSHOT.value)
+    return tuple(disk for disk in point.disks if kinds.get(disk.disk_id) in lasting)
 
 
 def _mapping(document: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -39,10 +39,12 @@ class FullReason(StrEnum):
 
 
 class DiskKind(StrEnum):
-    """What a disk of a point holds: what the VM stores on it, or the VM's memory."""
+    """What a disk of a point holds: what the VM stores on it, the VM's memory, or what one of its own
+    snapshots holds."""
 
     DATA = "unspecified"
     SUSPEND_IMAGE = "suspend_image"
+    OWN_SNAPSHOT = "own_snapshot"
 
 
 class Consistency(StrEnum):

@@ -21,7 +21,8 @@ class Memory(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """``pool`` is ``pools/{pool}``; ``sr`` empty for where the disks were."""
+    """``pool`` is ``pools/{pool}``; ``sr`` empty for where the disks were; ``vm_snapshot`` is the UUID of a
+    snapshot of the VM's own to make a VM of, empty for the VM itself."""
 
     pool: str
     mode: Mode
@@ -31,3 +32,4 @@ class Placement:
     start: bool = False
     memory: Memory = Memory.UNSPECIFIED
     key_material: bool = False
+    vm_snapshot: str = ""

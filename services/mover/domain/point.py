@@ -62,7 +62,7 @@ class MissingDisk:
 
 @dataclass(frozen=True, slots=True)
 class VmSnapshot:
-    """A snapshot somebody took of the VM, described only."""
+    """A snapshot somebody took of the VM; ``saved``: its disks are in the point."""
 
     snapshot_id: str
     display_name: str
@@ -70,6 +70,7 @@ class VmSnapshot:
     snapshot_time: datetime
     parent_id: str
     with_memory: bool
+    saved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

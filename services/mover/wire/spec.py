@@ -35,6 +35,7 @@ def placement_to_proto(placement: Placement) -> restore_target_pb2.Placement:
         keep_mac_addresses=placement.keep_mac_addresses,
         start=placement.start,
         key_material=placement.key_material,
+        vm_snapshot=placement.vm_snapshot,
         memory=restore_target_pb2.Placement.Memory.Value(f"MEMORY_{placement.memory.name}"),
     )
 
@@ -49,6 +50,7 @@ def placement_from_proto(placement: restore_target_pb2.Placement) -> Placement:
         keep_mac_addresses=placement.keep_mac_addresses,
         start=placement.start,
         key_material=placement.key_material,
+        vm_snapshot=placement.vm_snapshot,
         memory=_MEMORY.get(placement.memory, Memory.UNSPECIFIED),
     )
 

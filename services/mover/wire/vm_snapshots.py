@@ -14,6 +14,7 @@ def snapshot_to_proto(snapshot: VmSnapshot) -> point_pb2.VmSnapshot:
         snapshot_time=time_to_proto(snapshot.snapshot_time),
         parent_id=snapshot.parent_id,
         with_memory=snapshot.with_memory,
+        saved=snapshot.saved,
     )
 
 
@@ -25,4 +26,5 @@ def snapshot_from_proto(snapshot: point_pb2.VmSnapshot) -> VmSnapshot:
         time_from_proto(snapshot.snapshot_time),
         snapshot.parent_id,
         snapshot.with_memory,
+        snapshot.saved,
     )

@@ -95,6 +95,13 @@ class Compression(Enum):
     HIGH = "high"
 
 
+class OwnSnapshots(Enum):
+    """Of snapshots that somebody took: described in the point, or their disks saved with it."""
+
+    DESCRIBE = "describe"
+    SAVE = "save"
+
+
 @dataclass(frozen=True, slots=True)
 class Capture:
     """What is not said is None or empty."""
@@ -107,6 +114,7 @@ class Capture:
     reading: Reading = field(default_factory=Reading)
     care: Care = field(default_factory=Care)
     compression: Compression | None = None
+    own_snapshots: OwnSnapshots = OwnSnapshots.DESCRIBE
 
 
 def complaints(capture: Capture, method: str) -> Iterator[tuple[str, str]]:

@@ -67,7 +67,8 @@ class RestoredMemory(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How a VM is put back; an empty ``pool`` is the one it came from."""
+    """How a VM is put back; an empty ``pool`` is the one it came from. ``vm_snapshot`` is the UUID of a
+    snapshot of the VM's own to make a VM of."""
 
     pool: str = ""
     sr: str = ""
@@ -77,6 +78,7 @@ class Placement:
     start: bool = False
     memory: RestoredMemory = RestoredMemory.DEFAULT
     key_material: bool = False
+    vm_snapshot: str = ""
 
 
 @dataclass(frozen=True, slots=True)

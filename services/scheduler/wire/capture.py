@@ -14,11 +14,14 @@ from services.scheduler.domain.capture import (
     Memory,
     Moment,
     Offline,
+    OwnSnapshots,
     Reading,
     Requirement,
 )
 from services.scheduler.domain.care import Care, Migration
 from services.scheduler.wire.reading import reading_from_proto, reading_to_proto
+
+_OWN_SNAPSHOTS = {capture_pb2.CaptureOptions.OWN_SNAPSHOTS_SAVE: OwnSnapshots.SAVE}
 
 
 def capture_to_proto(capture: Capture) -> capture_pb2.CaptureOptions:
@@ -54,6 +57,8 @@ def capture_to_proto(capture: Capture) -> capture_pb2.CaptureOptions:
                 domain_controllers=capture.memory.domain_controllers,
             )
         )
+    if capture.own_snapshots is OwnSnapshots.SAVE:
+        options.own_snapshots = capture_pb2.CaptureOptions.OWN_SNAPSHOTS_SAVE
     if capture.reading != Reading():
         options.reading.CopyFrom(reading_to_proto(capture.reading))
     if capture.compression is not None:
@@ -80,6 +85,7 @@ def capture_from_proto(options: capture_pb2.CaptureOptions) -> Capture:
         reading_from_proto(options.reading),
         care=_care_from_proto(options.care),
         compression=_compression_from_proto(options.compression),
+        own_snapshots=_OWN_SNAPSHOTS.get(options.own_snapshots, OwnSnapshots.DESCRIBE),
     )
 
 

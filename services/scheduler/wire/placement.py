@@ -32,6 +32,7 @@ def placement_to_proto(placement: Placement) -> restore_target_pb2.Placement:
         start=placement.start,
         memory=_MEMORY_TO_PROTO[placement.memory],
         key_material=placement.key_material,
+        vm_snapshot=placement.vm_snapshot,
     )
 
 
@@ -58,4 +59,5 @@ def placement_from_proto(placement: restore_target_pb2.Placement) -> Placement:
         placement.start,
         _MEMORY_FROM_PROTO[placement.memory],
         placement.key_material,
+        placement.vm_snapshot,
     )

@@ -42,6 +42,12 @@ def test_an_image_of_memory_is_no_disk_that_went_away() -> None:
     assert (Base("a", "ref"),) == _wished(point)
 
 
+def test_a_disk_of_a_vms_own_snapshot_need_not_be_read_again() -> None:
+    disks = (_disk("a", "ref"), _disk("b", "unchanging:b"))
+    point = _point(*disks, kinds={"b": "own_snapshot"})
+    assert (Base("a", "ref"), Base("b", "unchanging:b")) == _wished(point)
+
+
 def test_a_repository_that_knows_nothing_of_the_vm_says_so() -> None:
     asked = wish(Known((), {}), "vm-1", full=False)
     assert ((), FullReason.FIRST_BACKUP) == (asked.bases, asked.reason)

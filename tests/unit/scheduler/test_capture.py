@@ -13,6 +13,7 @@ from services.scheduler.domain.capture import (
     Hook,
     Moment,
     Offline,
+    OwnSnapshots,
     Requirement,
     complaints,
 )
@@ -28,7 +29,10 @@ WHOLE = Capture(
 )
 
 
-@pytest.mark.parametrize("capture", [Capture(), WHOLE, Capture(quiesce=Requirement.REQUIRE)])
+@pytest.mark.parametrize(
+    "capture",
+    [Capture(), WHOLE, Capture(quiesce=Requirement.REQUIRE), Capture(own_snapshots=OwnSnapshots.SAVE)],
+)
 def test_options_come_back_from_the_wire_as_they_went(capture: Capture) -> None:
     assert capture == capture_from_proto(capture_to_proto(capture))
 

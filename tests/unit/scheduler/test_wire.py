@@ -53,6 +53,7 @@ POLICY = Policy(
         PolicyRun("nightly", True),
         BackupRun(("a", "b"), "main", Method.MEMORY, True),
         RestoreRun("p", Placement("lab", "sr", PlacementMode.ORIGINAL, "copy", True, True)),
+        RestoreRun("p", Placement("lab", vm_snapshot="a UUID")),
     ],
 )
 def test_a_spec_comes_back_as_it_went(spec: RunSpec) -> None:

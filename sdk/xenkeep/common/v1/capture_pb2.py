@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fxenkeep/common/v1/capture.proto\x12\x11xenkeep.common.v1\x1a\x1egoogle/protobuf/duration.proto\"N\n\x0bGroupMoment\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x10\n\x08vm_count\x18\x02 \x01(\x05\x12\x1b\n\x13spread_milliseconds\x18\x03 \x01(\r\"\'\n\x06Notice\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"F\n\x07\x46\x61ilure\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"4\n\x06\x45xtent\x12\x14\n\x0coffset_bytes\x18\x01 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x02 \x01(\x04\"\x9d\x03\n\x0e\x43\x61ptureOptions\x12\x32\n\x07offline\x18\x01 \x01(\x0b\x32!.xenkeep.common.v1.OfflineOptions\x12\x32\n\x07quiesce\x18\x02 \x01(\x0b\x32!.xenkeep.common.v1.QuiesceOptions\x12-\n\x05hooks\x18\x03 \x03(\x0b\x32\x1e.xenkeep.common.v1.CaptureHook\x12+\n\x05\x64isks\x18\x04 \x01(\x0b\x32\x1c.xenkeep.common.v1.DiskRules\x12\x30\n\x06memory\x18\x05 \x01(\x0b\x32 .xenkeep.common.v1.MemoryOptions\x12,\n\x04\x63\x61re\x18\x0c \x01(\x0b\x32\x1e.xenkeep.common.v1.CareOptions\x12\x32\n\x07reading\x18\x08 \x01(\x0b\x32!.xenkeep.common.v1.ReadingOptions\x12\x33\n\x0b\x63ompression\x18\r \x01(\x0e\x32\x1e.xenkeep.common.v1.Compression\"\xd3\x01\n\x0b\x43\x61reOptions\x12\x34\n\x11patience_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12;\n\tmigration\x18\x02 \x01(\x0e\x32(.xenkeep.common.v1.CareOptions.Migration\"Q\n\tMigration\x12\x19\n\x15MIGRATION_UNSPECIFIED\x10\x00\x12\x14\n\x10MIGRATION_FOLLOW\x10\x01\x12\x13\n\x0fMIGRATION_BLOCK\x10\x02\"\xfb\x02\n\x0eReadingOptions\x12K\n\x10without_tracking\x18\x01 \x01(\x0e\x32\x31.xenkeep.common.v1.ReadingOptions.WithoutTracking\x12\x45\n\rdisk_failures\x18\x02 \x01(\x0e\x32..xenkeep.common.v1.ReadingOptions.DiskFailures\"v\n\x0fWithoutTracking\x12 \n\x1cWITHOUT_TRACKING_UNSPECIFIED\x10\x00\x12\"\n\x1eWITHOUT_TRACKING_KEEP_SNAPSHOT\x10\x01\x12\x1d\n\x19WITHOUT_TRACKING_READ_ALL\x10\x02\"]\n\x0c\x44iskFailures\x12\x1d\n\x19\x44ISK_FAILURES_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44ISK_FAILURES_FAIL\x10\x01\x12\x16\n\x12\x44ISK_FAILURES_SKIP\x10\x02\"p\n\x0eOfflineOptions\x12=\n\x1ashutdown_deadline_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x10\n\x08stay_off\x18\x03 \x01(\x08\"\xb1\x01\n\x0eQuiesceOptions\x12\x42\n\x0brequirement\x18\x01 \x01(\x0e\x32-.xenkeep.common.v1.QuiesceOptions.Requirement\"[\n\x0bRequirement\x12\x1b\n\x17REQUIREMENT_UNSPECIFIED\x10\x00\x12\x17\n\x13REQUIREMENT_REQUIRE\x10\x01\x12\x16\n\x12REQUIREMENT_PREFER\x10\x02\"\xcb\x01\n\rMemoryOptions\x12\x41\n\x0brequirement\x18\x01 \x01(\x0e\x32,.xenkeep.common.v1.MemoryOptions.Requirement\x12\x1a\n\x12\x64omain_controllers\x18\x02 \x01(\x08\"[\n\x0bRequirement\x12\x1b\n\x17REQUIREMENT_UNSPECIFIED\x10\x00\x12\x17\n\x13REQUIREMENT_REQUIRE\x10\x01\x12\x16\n\x12REQUIREMENT_PREFER\x10\x02\"\xf7\x01\n\x0b\x43\x61ptureHook\x12\x35\n\x06moment\x18\x01 \x01(\x0e\x32%.xenkeep.common.v1.CaptureHook.Moment\x12\x10\n\x03url\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x34\n\x11\x64\x65\x61\x64line_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08optional\x18\x04 \x01(\x08\"W\n\x06Moment\x12\x16\n\x12MOMENT_UNSPECIFIED\x10\x00\x12\x1a\n\x16MOMENT_BEFORE_SNAPSHOT\x10\x01\x12\x19\n\x15MOMENT_AFTER_SNAPSHOT\x10\x02\"-\n\tDiskRules\x12\x0f\n\x07include\x18\x01 \x03(\t\x12\x0f\n\x07\x65xclude\x18\x02 \x03(\t*o\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x11\n\rMETHOD_NORMAL\x10\x01\x12\x12\n\x0eMETHOD_OFFLINE\x10\x02\x12\x11\n\rMETHOD_MEMORY\x10\x03\x12\x13\n\x0fMETHOD_QUIESCED\x10\x04*E\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0e\n\nLEVEL_FULL\x10\x01\x12\x15\n\x11LEVEL_INCREMENTAL\x10\x02*\xb4\x03\n\nFullReason\x12\x1b\n\x17\x46ULL_REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ULL_REASON_REQUESTED\x10\x01\x12\x1c\n\x18\x46ULL_REASON_FIRST_BACKUP\x10\x02\x12$\n FULL_REASON_TRACKING_UNSUPPORTED\x10\x03\x12#\n\x1f\x46ULL_REASON_TRACKING_UNLICENSED\x10\x04\x12 \n\x1c\x46ULL_REASON_TRACKING_WAS_OFF\x10\x05\x12\x1d\n\x19\x46ULL_REASON_TRACKING_LOST\x10\x06\x12\"\n\x1e\x46ULL_REASON_BASE_SNAPSHOT_GONE\x10\x07\x12#\n\x1f\x46ULL_REASON_BASE_POINT_UNUSABLE\x10\x08\x12\x1d\n\x19\x46ULL_REASON_DISK_REPLACED\x10\t\x12\x1c\n\x18\x46ULL_REASON_DISK_RESIZED\x10\n\x12\x1d\n\x19\x46ULL_REASON_SUSPEND_IMAGE\x10\x0b\x12\x1f\n\x1b\x46ULL_REASON_TRACKING_UNTRUE\x10\x0c*\xaf\x01\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONSISTENCY_POWERED_OFF\x10\x01\x12\x16\n\x12\x43ONSISTENCY_MEMORY\x10\x02\x12\x1b\n\x17\x43ONSISTENCY_APPLICATION\x10\x03\x12\x1a\n\x16\x43ONSISTENCY_FILESYSTEM\x10\x04\x12\x15\n\x11\x43ONSISTENCY_CRASH\x10\x05*B\n\x08\x44iskKind\x12\x19\n\x15\x44ISK_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44ISK_KIND_SUSPEND_IMAGE\x10\x01*n\n\x0b\x43ompression\x12\x1b\n\x17\x43OMPRESSION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43OMPRESSION_FAST\x10\x01\x12\x16\n\x12\x43OMPRESSION_NORMAL\x10\x02\x12\x14\n\x10\x43OMPRESSION_HIGH\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fxenkeep/common/v1/capture.proto\x12\x11xenkeep.common.v1\x1a\x1egoogle/protobuf/duration.proto\"N\n\x0bGroupMoment\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x10\n\x08vm_count\x18\x02 \x01(\x05\x12\x1b\n\x13spread_milliseconds\x18\x03 \x01(\r\"\'\n\x06Notice\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"F\n\x07\x46\x61ilure\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04hint\x18\x04 \x01(\t\"4\n\x06\x45xtent\x12\x14\n\x0coffset_bytes\x18\x01 \x01(\x04\x12\x14\n\x0clength_bytes\x18\x02 \x01(\x04\"\xc7\x04\n\x0e\x43\x61ptureOptions\x12\x32\n\x07offline\x18\x01 \x01(\x0b\x32!.xenkeep.common.v1.OfflineOptions\x12\x32\n\x07quiesce\x18\x02 \x01(\x0b\x32!.xenkeep.common.v1.QuiesceOptions\x12-\n\x05hooks\x18\x03 \x03(\x0b\x32\x1e.xenkeep.common.v1.CaptureHook\x12+\n\x05\x64isks\x18\x04 \x01(\x0b\x32\x1c.xenkeep.common.v1.DiskRules\x12\x30\n\x06memory\x18\x05 \x01(\x0b\x32 .xenkeep.common.v1.MemoryOptions\x12,\n\x04\x63\x61re\x18\x0c \x01(\x0b\x32\x1e.xenkeep.common.v1.CareOptions\x12\x32\n\x07reading\x18\x08 \x01(\x0b\x32!.xenkeep.common.v1.ReadingOptions\x12\x33\n\x0b\x63ompression\x18\r \x01(\x0e\x32\x1e.xenkeep.common.v1.Compression\x12\x45\n\rown_snapshots\x18\x0e \x01(\x0e\x32..xenkeep.common.v1.CaptureOptions.OwnSnapshots\"a\n\x0cOwnSnapshots\x12\x1d\n\x19OWN_SNAPSHOTS_UNSPECIFIED\x10\x00\x12\x1a\n\x16OWN_SNAPSHOTS_DESCRIBE\x10\x01\x12\x16\n\x12OWN_SNAPSHOTS_SAVE\x10\x02\"\xd3\x01\n\x0b\x43\x61reOptions\x12\x34\n\x11patience_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12;\n\tmigration\x18\x02 \x01(\x0e\x32(.xenkeep.common.v1.CareOptions.Migration\"Q\n\tMigration\x12\x19\n\x15MIGRATION_UNSPECIFIED\x10\x00\x12\x14\n\x10MIGRATION_FOLLOW\x10\x01\x12\x13\n\x0fMIGRATION_BLOCK\x10\x02\"\xfb\x02\n\x0eReadingOptions\x12K\n\x10without_tracking\x18\x01 \x01(\x0e\x32\x31.xenkeep.common.v1.ReadingOptions.WithoutTracking\x12\x45\n\rdisk_failures\x18\x02 \x01(\x0e\x32..xenkeep.common.v1.ReadingOptions.DiskFailures\"v\n\x0fWithoutTracking\x12 \n\x1cWITHOUT_TRACKING_UNSPECIFIED\x10\x00\x12\"\n\x1eWITHOUT_TRACKING_KEEP_SNAPSHOT\x10\x01\x12\x1d\n\x19WITHOUT_TRACKING_READ_ALL\x10\x02\"]\n\x0c\x44iskFailures\x12\x1d\n\x19\x44ISK_FAILURES_UNSPECIFIED\x10\x00\x12\x16\n\x12\x44ISK_FAILURES_FAIL\x10\x01\x12\x16\n\x12\x44ISK_FAILURES_SKIP\x10\x02\"p\n\x0eOfflineOptions\x12=\n\x1ashutdown_deadline_duration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12\x10\n\x08stay_off\x18\x03 \x01(\x08\"\xb1\x01\n\x0eQuiesceOptions\x12\x42\n\x0brequirement\x18\x01 \x01(\x0e\x32-.xenkeep.common.v1.QuiesceOptions.Requirement\"[\n\x0bRequirement\x12\x1b\n\x17REQUIREMENT_UNSPECIFIED\x10\x00\x12\x17\n\x13REQUIREMENT_REQUIRE\x10\x01\x12\x16\n\x12REQUIREMENT_PREFER\x10\x02\"\xcb\x01\n\rMemoryOptions\x12\x41\n\x0brequirement\x18\x01 \x01(\x0e\x32,.xenkeep.common.v1.MemoryOptions.Requirement\x12\x1a\n\x12\x64omain_controllers\x18\x02 \x01(\x08\"[\n\x0bRequirement\x12\x1b\n\x17REQUIREMENT_UNSPECIFIED\x10\x00\x12\x17\n\x13REQUIREMENT_REQUIRE\x10\x01\x12\x16\n\x12REQUIREMENT_PREFER\x10\x02\"\xf7\x01\n\x0b\x43\x61ptureHook\x12\x35\n\x06moment\x18\x01 \x01(\x0e\x32%.xenkeep.common.v1.CaptureHook.Moment\x12\x10\n\x03url\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x34\n\x11\x64\x65\x61\x64line_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08optional\x18\x04 \x01(\x08\"W\n\x06Moment\x12\x16\n\x12MOMENT_UNSPECIFIED\x10\x00\x12\x1a\n\x16MOMENT_BEFORE_SNAPSHOT\x10\x01\x12\x19\n\x15MOMENT_AFTER_SNAPSHOT\x10\x02\"-\n\tDiskRules\x12\x0f\n\x07include\x18\x01 \x03(\t\x12\x0f\n\x07\x65xclude\x18\x02 \x03(\t*o\n\x06Method\x12\x16\n\x12METHOD_UNSPECIFIED\x10\x00\x12\x11\n\rMETHOD_NORMAL\x10\x01\x12\x12\n\x0eMETHOD_OFFLINE\x10\x02\x12\x11\n\rMETHOD_MEMORY\x10\x03\x12\x13\n\x0fMETHOD_QUIESCED\x10\x04*E\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x0e\n\nLEVEL_FULL\x10\x01\x12\x15\n\x11LEVEL_INCREMENTAL\x10\x02*\xb4\x03\n\nFullReason\x12\x1b\n\x17\x46ULL_REASON_UNSPECIFIED\x10\x00\x12\x19\n\x15\x46ULL_REASON_REQUESTED\x10\x01\x12\x1c\n\x18\x46ULL_REASON_FIRST_BACKUP\x10\x02\x12$\n FULL_REASON_TRACKING_UNSUPPORTED\x10\x03\x12#\n\x1f\x46ULL_REASON_TRACKING_UNLICENSED\x10\x04\x12 \n\x1c\x46ULL_REASON_TRACKING_WAS_OFF\x10\x05\x12\x1d\n\x19\x46ULL_REASON_TRACKING_LOST\x10\x06\x12\"\n\x1e\x46ULL_REASON_BASE_SNAPSHOT_GONE\x10\x07\x12#\n\x1f\x46ULL_REASON_BASE_POINT_UNUSABLE\x10\x08\x12\x1d\n\x19\x46ULL_REASON_DISK_REPLACED\x10\t\x12\x1c\n\x18\x46ULL_REASON_DISK_RESIZED\x10\n\x12\x1d\n\x19\x46ULL_REASON_SUSPEND_IMAGE\x10\x0b\x12\x1f\n\x1b\x46ULL_REASON_TRACKING_UNTRUE\x10\x0c*\xaf\x01\n\x0b\x43onsistency\x12\x1b\n\x17\x43ONSISTENCY_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONSISTENCY_POWERED_OFF\x10\x01\x12\x16\n\x12\x43ONSISTENCY_MEMORY\x10\x02\x12\x1b\n\x17\x43ONSISTENCY_APPLICATION\x10\x03\x12\x1a\n\x16\x43ONSISTENCY_FILESYSTEM\x10\x04\x12\x15\n\x11\x43ONSISTENCY_CRASH\x10\x05*^\n\x08\x44iskKind\x12\x19\n\x15\x44ISK_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44ISK_KIND_SUSPEND_IMAGE\x10\x01\x12\x1a\n\x16\x44ISK_KIND_OWN_SNAPSHOT\x10\x02*n\n\x0b\x43ompression\x12\x1b\n\x17\x43OMPRESSION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43OMPRESSION_FAST\x10\x01\x12\x16\n\x12\x43OMPRESSION_NORMAL\x10\x02\x12\x14\n\x10\x43OMPRESSION_HIGH\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +34,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CAPTUREHOOK'].fields_by_name['url']._loaded_options = None
   _globals['_CAPTUREHOOK'].fields_by_name['url']._serialized_options = b'\200\001\001'
-  _globals['_METHOD']._serialized_start=2142
-  _globals['_METHOD']._serialized_end=2253
-  _globals['_LEVEL']._serialized_start=2255
-  _globals['_LEVEL']._serialized_end=2324
-  _globals['_FULLREASON']._serialized_start=2327
-  _globals['_FULLREASON']._serialized_end=2763
-  _globals['_CONSISTENCY']._serialized_start=2766
-  _globals['_CONSISTENCY']._serialized_end=2941
-  _globals['_DISKKIND']._serialized_start=2943
-  _globals['_DISKKIND']._serialized_end=3009
-  _globals['_COMPRESSION']._serialized_start=3011
-  _globals['_COMPRESSION']._serialized_end=3121
+  _globals['_METHOD']._serialized_start=2312
+  _globals['_METHOD']._serialized_end=2423
+  _globals['_LEVEL']._serialized_start=2425
+  _globals['_LEVEL']._serialized_end=2494
+  _globals['_FULLREASON']._serialized_start=2497
+  _globals['_FULLREASON']._serialized_end=2933
+  _globals['_CONSISTENCY']._serialized_start=2936
+  _globals['_CONSISTENCY']._serialized_end=3111
+  _globals['_DISKKIND']._serialized_start=3113
+  _globals['_DISKKIND']._serialized_end=3207
+  _globals['_COMPRESSION']._serialized_start=3209
+  _globals['_COMPRESSION']._serialized_end=3319
   _globals['_GROUPMOMENT']._serialized_start=86
   _globals['_GROUPMOMENT']._serialized_end=164
   _globals['_NOTICE']._serialized_start=166
@@ -55,31 +55,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXTENT']._serialized_start=279
   _globals['_EXTENT']._serialized_end=331
   _globals['_CAPTUREOPTIONS']._serialized_start=334
-  _globals['_CAPTUREOPTIONS']._serialized_end=747
-  _globals['_CAREOPTIONS']._serialized_start=750
-  _globals['_CAREOPTIONS']._serialized_end=961
-  _globals['_CAREOPTIONS_MIGRATION']._serialized_start=880
-  _globals['_CAREOPTIONS_MIGRATION']._serialized_end=961
-  _globals['_READINGOPTIONS']._serialized_start=964
-  _globals['_READINGOPTIONS']._serialized_end=1343
-  _globals['_READINGOPTIONS_WITHOUTTRACKING']._serialized_start=1130
-  _globals['_READINGOPTIONS_WITHOUTTRACKING']._serialized_end=1248
-  _globals['_READINGOPTIONS_DISKFAILURES']._serialized_start=1250
-  _globals['_READINGOPTIONS_DISKFAILURES']._serialized_end=1343
-  _globals['_OFFLINEOPTIONS']._serialized_start=1345
-  _globals['_OFFLINEOPTIONS']._serialized_end=1457
-  _globals['_QUIESCEOPTIONS']._serialized_start=1460
-  _globals['_QUIESCEOPTIONS']._serialized_end=1637
-  _globals['_QUIESCEOPTIONS_REQUIREMENT']._serialized_start=1546
-  _globals['_QUIESCEOPTIONS_REQUIREMENT']._serialized_end=1637
-  _globals['_MEMORYOPTIONS']._serialized_start=1640
-  _globals['_MEMORYOPTIONS']._serialized_end=1843
-  _globals['_MEMORYOPTIONS_REQUIREMENT']._serialized_start=1546
-  _globals['_MEMORYOPTIONS_REQUIREMENT']._serialized_end=1637
-  _globals['_CAPTUREHOOK']._serialized_start=1846
-  _globals['_CAPTUREHOOK']._serialized_end=2093
-  _globals['_CAPTUREHOOK_MOMENT']._serialized_start=2006
-  _globals['_CAPTUREHOOK_MOMENT']._serialized_end=2093
-  _globals['_DISKRULES']._serialized_start=2095
-  _globals['_DISKRULES']._serialized_end=2140
+  _globals['_CAPTUREOPTIONS']._serialized_end=917
+  _globals['_CAPTUREOPTIONS_OWNSNAPSHOTS']._serialized_start=820
+  _globals['_CAPTUREOPTIONS_OWNSNAPSHOTS']._serialized_end=917
+  _globals['_CAREOPTIONS']._serialized_start=920
+  _globals['_CAREOPTIONS']._serialized_end=1131
+  _globals['_CAREOPTIONS_MIGRATION']._serialized_start=1050
+  _globals['_CAREOPTIONS_MIGRATION']._serialized_end=1131
+  _globals['_READINGOPTIONS']._serialized_start=1134
+  _globals['_READINGOPTIONS']._serialized_end=1513
+  _globals['_READINGOPTIONS_WITHOUTTRACKING']._serialized_start=1300
+  _globals['_READINGOPTIONS_WITHOUTTRACKING']._serialized_end=1418
+  _globals['_READINGOPTIONS_DISKFAILURES']._serialized_start=1420
+  _globals['_READINGOPTIONS_DISKFAILURES']._serialized_end=1513
+  _globals['_OFFLINEOPTIONS']._serialized_start=1515
+  _globals['_OFFLINEOPTIONS']._serialized_end=1627
+  _globals['_QUIESCEOPTIONS']._serialized_start=1630
+  _globals['_QUIESCEOPTIONS']._serialized_end=1807
+  _globals['_QUIESCEOPTIONS_REQUIREMENT']._serialized_start=1716
+  _globals['_QUIESCEOPTIONS_REQUIREMENT']._serialized_end=1807
+  _globals['_MEMORYOPTIONS']._serialized_start=1810
+  _globals['_MEMORYOPTIONS']._serialized_end=2013
+  _globals['_MEMORYOPTIONS_REQUIREMENT']._serialized_start=1716
+  _globals['_MEMORYOPTIONS_REQUIREMENT']._serialized_end=1807
+  _globals['_CAPTUREHOOK']._serialized_start=2016
+  _globals['_CAPTUREHOOK']._serialized_end=2263
+  _globals['_CAPTUREHOOK_MOMENT']._serialized_start=2176
+  _globals['_CAPTUREHOOK_MOMENT']._serialized_end=2263
+  _globals['_DISKRULES']._serialized_start=2265
+  _globals['_DISKRULES']._serialized_end=2310
 # @@protoc_insertion_point(module_scope)

@@ -186,6 +186,8 @@ class _DiskKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DiskKind.Val
     """A disk of the VM."""
     DISK_KIND_SUSPEND_IMAGE: _DiskKind.ValueType  # 1
     """The VM's memory and the state of its devices, as its pool writes them when it suspends the VM. Belongs to the other disks' moment."""
+    DISK_KIND_OWN_SNAPSHOT: _DiskKind.ValueType  # 2
+    """A disk of one of the VM's own snapshots: restored only when a VM is to be made from that snapshot."""
 
 class DiskKind(_DiskKind, metaclass=_DiskKindEnumTypeWrapper):
     """What a disk of a restore point holds."""
@@ -194,6 +196,8 @@ DISK_KIND_UNSPECIFIED: DiskKind.ValueType  # 0
 """A disk of the VM."""
 DISK_KIND_SUSPEND_IMAGE: DiskKind.ValueType  # 1
 """The VM's memory and the state of its devices, as its pool writes them when it suspends the VM. Belongs to the other disks' moment."""
+DISK_KIND_OWN_SNAPSHOT: DiskKind.ValueType  # 2
+"""A disk of one of the VM's own snapshots: restored only when a VM is to be made from that snapshot."""
 Global___DiskKind: _TypeAlias = DiskKind  # noqa: Y015
 
 class _Compression:
@@ -346,6 +350,29 @@ class CaptureOptions(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _OwnSnapshots:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OwnSnapshotsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CaptureOptions._OwnSnapshots.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OWN_SNAPSHOTS_UNSPECIFIED: CaptureOptions._OwnSnapshots.ValueType  # 0
+        """Not chosen: DESCRIBE."""
+        OWN_SNAPSHOTS_DESCRIBE: CaptureOptions._OwnSnapshots.ValueType  # 1
+        """Name, time and parent of each; a notice says that their data is not in the point."""
+        OWN_SNAPSHOTS_SAVE: CaptureOptions._OwnSnapshots.ValueType  # 2
+        """Their disks, too: read once, since they do not change, and then taken over from point to point while the snapshot exists. Their memory is not."""
+
+    class OwnSnapshots(_OwnSnapshots, metaclass=_OwnSnapshotsEnumTypeWrapper):
+        """What a point holds of a VM's own snapshots."""
+
+    OWN_SNAPSHOTS_UNSPECIFIED: CaptureOptions.OwnSnapshots.ValueType  # 0
+    """Not chosen: DESCRIBE."""
+    OWN_SNAPSHOTS_DESCRIBE: CaptureOptions.OwnSnapshots.ValueType  # 1
+    """Name, time and parent of each; a notice says that their data is not in the point."""
+    OWN_SNAPSHOTS_SAVE: CaptureOptions.OwnSnapshots.ValueType  # 2
+    """Their disks, too: read once, since they do not change, and then taken over from point to point while the snapshot exists. Their memory is not."""
+
     OFFLINE_FIELD_NUMBER: _builtins.int
     QUIESCE_FIELD_NUMBER: _builtins.int
     HOOKS_FIELD_NUMBER: _builtins.int
@@ -354,8 +381,11 @@ class CaptureOptions(_message.Message):
     CARE_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
     COMPRESSION_FIELD_NUMBER: _builtins.int
+    OWN_SNAPSHOTS_FIELD_NUMBER: _builtins.int
     compression: Global___Compression.ValueType
     """How hard what was read is compressed, with any method."""
+    own_snapshots: Global___CaptureOptions.OwnSnapshots.ValueType
+    """What becomes of snapshots that somebody took of the VM, with any method."""
     @_builtins.property
     def offline(self) -> Global___OfflineOptions:
         """For the method OFFLINE."""
@@ -395,10 +425,11 @@ class CaptureOptions(_message.Message):
         care: Global___CareOptions | None = ...,
         reading: Global___ReadingOptions | None = ...,
         compression: Global___Compression.ValueType = ...,
+        own_snapshots: Global___CaptureOptions.OwnSnapshots.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "disks", b"disks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce", "reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "compression", b"compression", "disks", b"disks", "hooks", b"hooks", "memory", b"memory", "offline", b"offline", "quiesce", b"quiesce", "reading", b"reading"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["care", b"care", "compression", b"compression", "disks", b"disks", "hooks", b"hooks", "memory", b"memory", "offline", b"offline", "own_snapshots", b"own_snapshots", "quiesce", b"quiesce", "reading", b"reading"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

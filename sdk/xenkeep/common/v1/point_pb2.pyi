@@ -123,7 +123,7 @@ class Point(_message.Message):
 
     @_builtins.property
     def vm_snapshots(self) -> _containers.RepeatedCompositeFieldContainer[Global___VmSnapshot]:
-        """The VM's own snapshots, oldest first: described only, their data is not in the point."""
+        """The VM's own snapshots, oldest first."""
 
     @_builtins.property
     def streams(self) -> _containers.RepeatedCompositeFieldContainer[Global___PointStream]:
@@ -199,6 +199,7 @@ class VmSnapshot(_message.Message):
     SNAPSHOT_TIME_FIELD_NUMBER: _builtins.int
     PARENT_ID_FIELD_NUMBER: _builtins.int
     WITH_MEMORY_FIELD_NUMBER: _builtins.int
+    SAVED_FIELD_NUMBER: _builtins.int
     snapshot_id: _builtins.str
     """The snapshot's UUID."""
     display_name: _builtins.str
@@ -209,6 +210,8 @@ class VmSnapshot(_message.Message):
     """UUID of the snapshot before it; empty for the first."""
     with_memory: _builtins.bool
     """Whether it holds the VM's memory."""
+    saved: _builtins.bool
+    """Whether its disks are in the point; otherwise it is described only."""
     @_builtins.property
     def snapshot_time(self) -> _timestamp_pb2.Timestamp:
         """When it was taken, by the pool's clock."""
@@ -222,10 +225,11 @@ class VmSnapshot(_message.Message):
         snapshot_time: _timestamp_pb2.Timestamp | None = ...,
         parent_id: _builtins.str = ...,
         with_memory: _builtins.bool = ...,
+        saved: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["snapshot_time", b"snapshot_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "display_name", b"display_name", "parent_id", b"parent_id", "snapshot_id", b"snapshot_id", "snapshot_time", b"snapshot_time", "with_memory", b"with_memory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "display_name", b"display_name", "parent_id", b"parent_id", "saved", b"saved", "snapshot_id", b"snapshot_id", "snapshot_time", b"snapshot_time", "with_memory", b"with_memory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -323,7 +327,7 @@ class PointDisk(_message.Message):
     disk_id: _builtins.str
     """The disk's UUID in its pool when the point was taken."""
     device: _builtins.str
-    """Position on the VM ("0", "1", ...); "memory" for a suspend image."""
+    """Position on the VM ("0", "1", ...); "memory" for a suspend image, "snapshot-<UUID>-0" for a disk of the VM's own snapshot."""
     display_name: _builtins.str
     """Name when the point was taken."""
     size_bytes: _builtins.int

@@ -125,7 +125,7 @@ class SourceDisk(_message.Message):
     disk_id: _builtins.str
     """The VM's disk (not its snapshot): the UUID that stays the same from point to point."""
     device: _builtins.str
-    """Position on the VM ("0", "1", ...); "memory" for a suspend image."""
+    """Position on the VM ("0", "1", ...); "memory" for a suspend image, "snapshot-<UUID>-0" for a disk of the VM's own snapshot."""
     display_name: _builtins.str
     """Its name."""
     size_bytes: _builtins.int

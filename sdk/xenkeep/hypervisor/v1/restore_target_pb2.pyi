@@ -241,6 +241,7 @@ class Placement(_message.Message):
     START_FIELD_NUMBER: _builtins.int
     MEMORY_FIELD_NUMBER: _builtins.int
     KEY_MATERIAL_FIELD_NUMBER: _builtins.int
+    VM_SNAPSHOT_FIELD_NUMBER: _builtins.int
     pool: _builtins.str
     """`pools/{pool}`."""
     sr: _builtins.str
@@ -257,6 +258,8 @@ class Placement(_message.Message):
     """What becomes of the memory in the restore point."""
     key_material: _builtins.bool
     """Whether a new VM gets the original's virtual TPM: key material. Over the original it always comes back, as UEFI variables do everywhere."""
+    vm_snapshot: _builtins.str
+    """The VM as it was in this snapshot of its own, by the snapshot's UUID; as a new VM only, and without memory. Empty: as it was at the point."""
     def __init__(
         self,
         *,
@@ -268,10 +271,11 @@ class Placement(_message.Message):
         start: _builtins.bool = ...,
         memory: Global___Placement.Memory.ValueType = ...,
         key_material: _builtins.bool = ...,
+        vm_snapshot: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_mac_addresses", b"keep_mac_addresses", "key_material", b"key_material", "memory", b"memory", "mode", b"mode", "pool", b"pool", "sr", b"sr", "start", b"start", "vm_display_name", b"vm_display_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_mac_addresses", b"keep_mac_addresses", "key_material", b"key_material", "memory", b"memory", "mode", b"mode", "pool", b"pool", "sr", b"sr", "start", b"start", "vm_display_name", b"vm_display_name", "vm_snapshot", b"vm_snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -195,6 +195,7 @@ class Restore:
             "domid": -1,
             "allowed_operations": [],
             "current_operations": {},
+            "blocked_operations": {},
             "memory_target": values["memory_dynamic_max"],
             "version": values["version"] + 1 if self._wishes.restore else 0,
             "generation_id": self._generation(values),

@@ -223,6 +223,19 @@ async def test_a_priority_of_an_old_release_is_restart_now(simulation: Simulatio
     await web.client.aclose()
 
 
+@pytest.mark.parametrize("path", ["/import", "/import_metadata"])
+async def test_what_was_blocked_is_not_after_an_import(simulation: Simulation, sdk: Sdk, path: str) -> None:
+    """As recorded: whoever wants it blocked says so again."""
+    web = Web(simulation, sdk)
+    vm = await only_vm(sdk)
+    await sdk.call("VM.set_blocked_operations", vm, {"pool_migrate": "x", "destroy": "mine"})
+    _, task = await web.send("PUT", path, {}, await exported(simulation, sdk))
+    (twin,) = [ref for ref in await sdk.call("VM.get_by_name_label", "web") if ref != vm]
+    assert (task["status"], await sdk.call("VM.get_blocked_operations", twin)) == ("success", {})
+    assert "destroy" in await sdk.call("VM.get_allowed_operations", twin)
+    await web.client.aclose()
+
+
 def read_tar(archive: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=BytesIO(archive)) as members:
         files = {member.name: members.extractfile(member) for member in members}

@@ -10,6 +10,7 @@ from typing import Any
 
 from services.chassis.errors import XenkeepError
 from services.mover.repository import MemoryStore, PruneOptions, Repository
+from services.mover.repository.entropy import fresh
 from services.mover.repository.format import canonical
 from services.mover.repository.format.blob import BlobEntry, BlobType, blob_aad, blob_id, blob_nonce
 from services.mover.repository.format.crypto import seal
@@ -17,6 +18,7 @@ from services.mover.repository.format.epoch import EpochRecord
 from services.mover.repository.format.names import epoch_name, pack_name, point_name
 from services.mover.repository.format.pack import PackFooter, PackHeader, pack_key, seal_end
 from services.mover.repository.format.segment import PackRecord, Segment, encode_segment
+from services.mover.repository.keys import KeyRing
 from services.mover.repository.objects import SealedObjects
 from tests.unit.repository.world import back_up, description, noise, reopen
 
@@ -32,12 +34,13 @@ class Sink:
 
 
 class Forger:
-    """Writes into ``store`` with the keys of an opened ``repository``."""
+    """Writes into ``store`` with the keys of an opened ``repository``, also when that is closed."""
 
     def __init__(self, store: MemoryStore, repository: Repository) -> None:
         self._store = store
-        self._keys = repository._context.keys
-        self._objects: SealedObjects = repository._context.objects
+        opened = repository._context.keys
+        self.keys = self._keys = KeyRing(bytes(opened.root), opened.repository_id)
+        self._objects = SealedObjects(store, self._keys, fresh)
 
     def object(self, kind: str, name: str, body: bytes, public: dict[str, Any] | None = None) -> None:
         self._store.objects.pop(name, None)

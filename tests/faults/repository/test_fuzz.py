@@ -61,7 +61,7 @@ class Room:
         self.dice = random.Random(seed)
         with reopen(self.store, cache) as repository:
             self.forger = Forger(self.store, repository)
-            self.keys = repository._context.keys
+            self.keys = self.forger.keys
 
     def only(self, prefix: str) -> str:
         return next(name for name in sorted(self.store.objects) if name.startswith(prefix))

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
@@ -31,6 +32,8 @@ EAGER_BYTES: Final = 1 << 20
 """Objects up to this size are sent without waiting for what the peer says of them first."""
 WINDOW_BYTES: Final = 16 << 20
 """Sent and not known to be durable, for each stream."""
+SENDING_AT_ONCE: Final = 3
+"""Large objects. Others are announced or stored meanwhile, so that the line never waits for that."""
 PATIENCE_SECONDS: Final = 600.0
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 5.0
@@ -56,6 +59,7 @@ class GrpcReplica:
         self._stub: Stub = replica_pb2_grpc.ReplicaServiceStub(channel)
         self._peer, self._clock, self._notice = peer, clock, on_notice
         self._repository_id, self._name = repository_id, replica_name(repository_id)
+        self._line = asyncio.Semaphore(SENDING_AT_ONCE)
 
     async def free_bytes(self) -> int:
         request = replica_pb2.GetReplicaRequest(name=self._name)
@@ -97,7 +101,7 @@ class GrpcReplica:
     async def put(self, name: str, data: memoryview, sha256: bytes, pace: Pace) -> None:
         """Returns when the object is stored there for good; raises AlreadyExists when one of its size was."""
         what = Announced(self._repository_id, name, len(data), sha256)
-        sending = _Sending(self._stub, what, data, pace, self._peer)
+        sending = _Sending(self._stub, what, data, pace, self._peer, self._line)
         await self._again(sending.attempt, sending)
 
     async def _again(self, call: Callable[[], Awaitable[T]], sending: "_Sending | None" = None) -> T:
@@ -127,8 +131,17 @@ class GrpcReplica:
 class _Sending:
     """One object on its way, over as many streams as it takes."""
 
-    def __init__(self, stub: "Stub", what: Announced, data: memoryview, pace: Pace, peer: str) -> None:
+    def __init__(
+        self,
+        stub: "Stub",
+        what: Announced,
+        data: memoryview,
+        pace: Pace,
+        peer: str,
+        line: asyncio.Semaphore,
+    ) -> None:
         self._stub, self._what, self._data, self._pace, self._peer = stub, what, data, pace, peer
+        self._line = line
         self._news = asyncio.Event()
         self.durable = 0
 
@@ -138,12 +151,14 @@ class _Sending:
         hearing: asyncio.Task[Outcome] | None = None
         try:
             await _write(call, replica_pb2.PutObjectRequest(start=announced_to_proto(self._what)))
-            taken = Taken(0) if len(self._data) <= EAGER_BYTES else await self._heard(call)
+            small = len(self._data) <= EAGER_BYTES
+            taken = Taken(0) if small else await self._heard(call)
             outcome = taken.outcome
             if outcome == Outcome.UNDER_WAY:
                 hearing = asyncio.ensure_future(self._hear(call))
                 hearing.add_done_callback(lambda _: self._news.set())
-                await self._send(call, taken.durable, hearing)
+                async with nullcontext() if small else self._line:
+                    await self._send(call, taken.durable, hearing)
                 outcome = await hearing
         finally:
             call.cancel()

@@ -14,7 +14,7 @@ from services.mover.repository import CopyOptions, CopyReport, Repository, Store
 
 MOST_LEFT_POINTS = 100
 """Named in a result: it has to fit into one message."""
-STREAMS = 4
+STREAMS = 6
 
 
 class Copies:

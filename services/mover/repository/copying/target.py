@@ -13,7 +13,7 @@ from services.mover.repository.format.names import EPOCHS, FEATURES, HEADER, KEY
 from services.mover.repository.index import Index
 from services.mover.repository.indexfile import CACHE_REMADE
 from services.mover.repository.indexing import sync_index
-from services.mover.repository.objects import SealedObjects
+from services.mover.repository.objects import SealedObjects, put_same
 from services.mover.repository.opening import read_header, require_writable
 from services.mover.repository.reader import BlobReader
 from services.mover.repository.store import Store
@@ -37,9 +37,22 @@ def open_target(source: Context, store: Store, cache_dir: Path, on_notice: Liste
     begun = _is_begun(source, store)
     _bring_beginning(source, store, on_notice)
     if not begun:
-        with contextlib.suppress(NotFound):
-            store.put(HEADER, [canonical.encode(source.header.to_json(source.keys.root))])
+        put_same(store, HEADER, [canonical.encode(source.header.to_json(source.keys.root))])
     require_writable(store, source.header)
+    return _opened(source, store, cache_dir, on_notice)
+
+
+def open_copy(source: Context, store: Store, cache_dir: Path, on_notice: Listener) -> Context:
+    """A copy of the repository, to be read; close its index.
+
+    Raises NotFound when there is none, FailedPrecondition when it is another repository.
+    """
+    if not _is_begun(source, store):
+        raise NotFound(
+            f"There is no copy of the repository at {store.location}.",
+            reason="COPY_MISSING",
+            hint="Name the place that xenkeep repo copy sent it to.",
+        )
     return _opened(source, store, cache_dir, on_notice)
 
 
@@ -109,7 +122,7 @@ def _bring_beginning(source: Context, store: Store, on_notice: Listener) -> None
         here = {stored.name for stored in source.store.list(prefix)}
         for name in sorted(here - there):
             with contextlib.suppress(NotFound):  # removed just now
-                store.put(name, [source.store.get(name)])
+                put_same(store, name, [source.store.get(name)])
         if prefix == KEYS:
             _tell_of_keys(source, store, here, there, on_notice)
 

@@ -138,6 +138,11 @@ class Repositories:
         request = repository_pb2.CopyRepositoryRequest(spec=spec)
         return self._caller.unary(self._stub.CopyRepository, request)
 
+    def heal(self, name: str, copy_url: str) -> transfer_pb2.Transfer:
+        """Start storing again, from a copy, what only damaged packs hold; watch the transfer."""
+        request = repository_pb2.HealRepositoryRequest(name=name, copy_url=copy_url)
+        return self._caller.unary(self._stub.HealRepository, request)
+
     def delete_point(
         self, name: str, point_id: str, *, keep: int | None = None, purge: bool = False
     ) -> repository_pb2.DeletePointResponse:

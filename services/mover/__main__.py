@@ -32,6 +32,7 @@ from services.mover.app.arrivals import Arrivals
 from services.mover.app.backup import BackupRunner
 from services.mover.app.copy import Copies, CopyRunner
 from services.mover.app.deletions import Deletions
+from services.mover.app.heal import HealRunner, Heals
 from services.mover.app.keys import Keys
 from services.mover.app.noticing import Noticing
 from services.mover.app.point_streams import PointStreams
@@ -47,7 +48,7 @@ from services.mover.app.verify import RebuildRunner, VerifyRunner
 from services.mover.app.worker import Worker
 from services.mover.config import MoverConfig
 from services.mover.consumers import consumer_name, handlers
-from services.mover.domain.copying import Copy
+from services.mover.domain.copying import Copy, Heal
 from services.mover.domain.transfer import Backup, PoolBackup, Prune, Rebuild, Restore, Verify
 from services.mover.repository import BackupOptions, RestoreOptions
 
@@ -113,6 +114,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
                 (Rebuild, RebuildRunner(shelf)),
                 (Prune, PruneRunner(shelf, config.trash_grace, lambda: options(0))),
                 (Copy, CopyRunner(shelf, targets)),
+                (Heal, HealRunner(shelf, lambda: options(0))),
             )
         },
         clock,
@@ -140,6 +142,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
                         Deletions(books, shelf),
                         transfers,
                         Copies(transfers, targets),
+                        Heals(transfers, shelf),
                         PointStreams(shelf),
                         RepositoryStatistics(shelf),
                         config.site,

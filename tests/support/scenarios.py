@@ -132,8 +132,7 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     ),
     37: Scenario(
         "damage heals by the next incremental or the replica",
-        "By the next incremental and by a full.",
-        "There are no replicas yet.",
+        "By the next incremental, by a full, and from a copy.",
     ),
     38: Scenario(
         "CBT lost, disabled, resized, migrated, reverted",

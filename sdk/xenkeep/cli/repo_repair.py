@@ -1,28 +1,42 @@
 """``xenkeep repo repair``."""
 
+from typing import Annotated
+
+import typer
+
 from xenkeep.cli.following import follow_transfer
+from xenkeep.cli.offline import url_of
 from xenkeep.cli.output import Json, as_data, console, details, last_part, show_data, size
 from xenkeep.cli.session import client
 from xenkeep.errors import Error
 from xenkeep.mover.v1 import transfer_pb2
 
+Copy = Annotated[
+    str | None, typer.Option(help="Take what is damaged from this copy: directory, or URL (file:, s3:).")
+]
 
-def repair(name: str, json_: Json = False) -> None:
+
+def repair(name: str, copy: Copy = None, json_: Json = False) -> None:
     """Save what still decodes of damaged packs, and name what is left for the next backup to heal.
 
-    Decodes everything, makes the index again if it is damaged, prunes, and looks again. Exit code 12 when
-    something is still damaged.
+    Decodes everything, makes the index again if it is damaged, takes what it can from a copy if you name one,
+    prunes, and looks again. Exit code 12 when something is still damaged.
     """
     with client() as xenkeep:
         found = follow_transfer(xenkeep, xenkeep.repositories.verify(name, full=True).name, json_=json_)
         if any(damage.object.startswith("index/") for damage in found.result.damages):
             follow_transfer(xenkeep, xenkeep.repositories.rebuild(name).name, json_=json_)
+        healed = transfer_pb2.Transfer()
+        if copy is not None:
+            started = xenkeep.repositories.heal(name, url_of(copy))
+            healed = follow_transfer(xenkeep, started.name, json_=json_)
         pruned = follow_transfer(xenkeep, xenkeep.repositories.prune(name).name, json_=json_)
         left = follow_transfer(xenkeep, xenkeep.repositories.verify(name, full=False).name, json_=json_)
     if json_:
-        show_data({"found": as_data(found), "pruned": as_data(pruned), "left": as_data(left)})
+        steps = {"found": found, "healed": healed, "pruned": pruned, "left": left}
+        show_data({step: as_data(transfer) for step, transfer in steps.items() if transfer.name})
     else:
-        console.print(details(_lines(found.result, pruned.result, left.result)))
+        console.print(details(_lines(found.result, healed.result, pruned.result, left.result)))
     if left.result.damages:
         raise Error(
             "DataLoss",
@@ -35,16 +49,27 @@ def repair(name: str, json_: Json = False) -> None:
 
 def _lines(
     found: transfer_pb2.TransferResult,
+    healed: transfer_pb2.TransferResult,
     pruned: transfer_pb2.TransferResult,
     left: transfer_pb2.TransferResult,
 ) -> list[tuple[str, str]]:
     lines = [
         ("Found", f"{len(found.damages)} damaged objects, {len(_points(found))} damaged restore points"),
+        *_from_copy(healed),
         ("Saved", f"{size(pruned.prune.stored_bytes) or '0 B'} stored again"),
         ("Left", f"{len(left.damages)} damaged objects" if left.damages else "no damage"),
     ]
     lines += [("", f"Restore point {last_part(point)}") for point in _points(left)]
     return [*lines, *[("Notice", notice.message) for notice in pruned.notices]]
+
+
+def _from_copy(healed: transfer_pb2.TransferResult) -> list[tuple[str, str]]:
+    if not healed.HasField("heal"):
+        return []
+    text = f"{size(healed.heal.stored_bytes) or '0 B'} stored again"
+    if healed.heal.left_blob_count:
+        text += f"; {healed.heal.left_blob_count} pieces are damaged there as well"
+    return [("From the copy", text), *[("Notice", notice.message) for notice in healed.notices]]
 
 
 def _points(result: transfer_pb2.TransferResult) -> list[str]:

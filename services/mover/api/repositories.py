@@ -11,6 +11,7 @@ from services.chassis.config import Secret
 from services.chassis.paging import page_size
 from services.mover.app.copy import Copies
 from services.mover.app.deletions import KEPT, Deletions
+from services.mover.app.heal import Heals
 from services.mover.app.keys import Keys
 from services.mover.app.point_streams import PointStreams
 from services.mover.app.repositories import Repositories
@@ -37,12 +38,14 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
         deletions: Deletions,
         transfers: Transfers,
         copies: Copies,
+        heals: Heals,
         streams: PointStreams,
         statistics: RepositoryStatistics,
         site: str,
     ) -> None:
         self._repositories, self._keys, self._deletions = repositories, keys, deletions
-        self._streams, self._copies, self._statistics = streams, copies, statistics
+        self._streams, self._statistics = streams, statistics
+        self._copies, self._heals = copies, heals
         self._transfers, self._site = transfers, site
 
     async def CreateRepository(
@@ -117,6 +120,11 @@ class RepositoryApi(repository_pb2_grpc.RepositoryServiceServicer):
         self, request: repository_pb2.CopyRepositoryRequest, context: Any
     ) -> transfer_pb2.Transfer:
         return transfer_to_proto(await self._copies.start(copy_from_proto(request.spec)))
+
+    async def HealRepository(
+        self, request: repository_pb2.HealRepositoryRequest, context: Any
+    ) -> transfer_pb2.Transfer:
+        return transfer_to_proto(await self._heals.start(repository_id(request.name), request.copy_url))
 
     async def DeletePoint(
         self, request: repository_pb2.DeletePointRequest, context: Any

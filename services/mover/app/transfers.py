@@ -9,7 +9,7 @@ from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound
 from services.chassis.ids import IdSource
 from services.mover.app.registered import registered
-from services.mover.domain.copying import Copy
+from services.mover.domain.copying import Copy, Heal
 from services.mover.domain.facts import TransferCancelled, TransferRequested
 from services.mover.domain.transfer import Prune, Rebuild, Spec, State, Transfer, Verify
 from services.mover.ports.books import Books, Changes, Work
@@ -57,6 +57,12 @@ class Transfers:
             registration = await registered(work, spec.repository_id)
             found = replace(spec, repository_id=registration.repository_id, target_url=target_url)
             return await self._request(work, found)
+
+    async def heal(self, repository: str, copy_url: str) -> Transfer:
+        """Queue a repair from the copy at ``copy_url`` for the site's movers; raises NotFound."""
+        async with self._books.writing() as work:
+            registration = await registered(work, repository)
+            return await self._request(work, Heal(registration.repository_id, copy_url))
 
     async def get(self, transfer_id: str) -> Transfer:
         """Raises NotFound."""

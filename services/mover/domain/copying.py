@@ -45,3 +45,21 @@ class Copied:
     sent_bytes: int
     left_count: int
     left_points: tuple[LeftPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Heal:
+    """What only damaged packs of a repository hold, stored again from the copy at ``copy_url``."""
+
+    repository_id: str
+    copy_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """What a repair from a copy came to; ``left_blobs`` are not whole in the copy either. Sizes in bytes."""
+
+    damaged_packs: int
+    healed_blobs: int
+    left_blobs: int
+    stored_bytes: int

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from services.chassis.errors import InvalidInput
 from services.mover.domain.capture import Failure, Method, Remark
-from services.mover.domain.copying import Copied, Copy
+from services.mover.domain.copying import Copied, Copy, Heal, Healed
 from services.mover.domain.placement import Placement
 from services.mover.domain.point import Damage, Point
 
@@ -174,7 +174,7 @@ class Pruned:
     old_epoch_packs: int = 0
 
 
-Spec = Backup | PoolBackup | Restore | Verify | Rebuild | Prune | Copy
+Spec = Backup | PoolBackup | Restore | Verify | Rebuild | Prune | Copy | Heal
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +204,7 @@ class Result:
     seconds: float = 0.0
     pruned: Pruned | None = None
     copied: Copied | None = None
+    healed: Healed | None = None
     coverage: Coverage | None = None
 
 

@@ -3,6 +3,7 @@
 A synchronous, threaded library that knows nothing of services, messages or hypervisors.
 """
 
+from services.mover.repository.copying.healing import HealReport
 from services.mover.repository.copying.report import CopyOptions, CopyReport
 from services.mover.repository.epochs import EpochUse
 from services.mover.repository.extents import Extent
@@ -46,6 +47,7 @@ __all__ = [
     "EpochUse",
     "Extent",
     "Finding",
+    "HealReport",
     "MemoryStore",
     "Notice",
     "PointDescription",

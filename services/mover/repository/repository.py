@@ -11,8 +11,9 @@ from services.mover.repository.checkpoint import remove_checkpoints
 from services.mover.repository.compare import compare_disk
 from services.mover.repository.context import Context
 from services.mover.repository.copying.copy import Copy
+from services.mover.repository.copying.healing import Heal, HealReport
 from services.mover.repository.copying.report import CopyListener, CopyOptions, CopyReport
-from services.mover.repository.copying.target import open_target
+from services.mover.repository.copying.target import open_copy, open_target
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.extents import Extent
 from services.mover.repository.format.point import RestorePoint
@@ -212,6 +213,36 @@ class Repository:
         there = open_target(self._context, target, cache_dir, note)
         try:
             report = Copy(self._context, there, options or CopyOptions(), listener, cancel).run()
+        finally:
+            there.index.close()
+        report.notices = notices
+        return report
+
+    def heal_from(
+        self,
+        copy: Store,
+        cache_dir: Path,
+        writing: BackupOptions | None = None,
+        *,
+        listener: Callable[[int, int], None] | None = None,
+        cancel: threading.Event | None = None,
+    ) -> HealReport:
+        """Store again, from a copy of this repository, what only damaged packs hold; verify first.
+
+        Points that need it are whole again at once; a prune removes the damaged packs. ``listener`` hears of
+        damaged packs and of those done. Raises NotFound and FailedPrecondition for a place that is no copy,
+        Cancelled, and what either store raises.
+        """
+        self._prepare_writing()
+        sync_index(self._context)
+        notices: list[tuple[str, str]] = []
+
+        def note(code: str, message: str) -> None:
+            notices.append((code, message))
+
+        there = open_copy(self._context, copy, cache_dir, note)
+        try:
+            report = Heal(self._context, there, writing or BackupOptions(), listener, cancel).run()
         finally:
             there.index.close()
         report.notices = notices

@@ -6,7 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from xenkeep.mover.v1 import transfer_pb2
 
 from services.chassis.errors import InvalidInput
-from services.mover.domain.copying import Copied, Copy, LeftPoint
+from services.mover.domain.copying import Copied, Copy, Healed, LeftPoint
 from services.mover.domain.names import repository_id, repository_name
 from services.mover.domain.rates import RateLimit, RateLimits
 from services.mover.wire.times import time_from_proto, time_to_proto
@@ -68,6 +68,24 @@ def copied_from_proto(copied: transfer_pb2.CopyResult) -> Copied:
         sent_bytes=copied.sent_bytes,
         left_count=copied.left_point_count,
         left_points=tuple(LeftPoint(each.point_id, each.message) for each in copied.left_points),
+    )
+
+
+def healed_to_proto(healed: Healed) -> transfer_pb2.HealResult:
+    return transfer_pb2.HealResult(
+        damaged_pack_count=healed.damaged_packs,
+        healed_blob_count=healed.healed_blobs,
+        left_blob_count=healed.left_blobs,
+        stored_bytes=healed.stored_bytes,
+    )
+
+
+def healed_from_proto(healed: transfer_pb2.HealResult) -> Healed:
+    return Healed(
+        damaged_packs=healed.damaged_pack_count,
+        healed_blobs=healed.healed_blob_count,
+        left_blobs=healed.left_blob_count,
+        stored_bytes=healed.stored_bytes,
     )
 
 

@@ -5,7 +5,7 @@ from xenkeep.hypervisor.v1 import backup_source_pb2, restore_target_pb2
 from xenkeep.mover.v1 import transfer_pb2
 
 from services.chassis.errors import InvalidInput
-from services.mover.domain.copying import Copy
+from services.mover.domain.copying import Copy, Heal
 from services.mover.domain.names import repository_id, repository_name
 from services.mover.domain.placement import Memory, Mode, Placement
 from services.mover.domain.transfer import (
@@ -108,6 +108,11 @@ def spec_to_proto(spec: Spec) -> transfer_pb2.TransferSpec:
             return transfer_pb2.TransferSpec(prune=prune)
         case Copy():
             return transfer_pb2.TransferSpec(copy=copy_to_proto(spec))
+        case Heal():
+            heal = transfer_pb2.HealSpec(
+                repository=repository_name(spec.repository_id), copy_url=spec.copy_url
+            )
+            return transfer_pb2.TransferSpec(heal=heal)
 
 
 def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
@@ -151,6 +156,8 @@ def spec_from_proto(spec: transfer_pb2.TransferSpec) -> Spec:
             return Prune(repository_id(prune.repository), prune.dry_run, grace, prune.retire_through_epoch)
         case "copy":
             return copy_from_proto(spec.copy)
+        case "heal":
+            return Heal(repository_id(spec.heal.repository), spec.heal.copy_url)
     raise InvalidInput(
         "The transfer asks for something this mover does not know.",
         reason="TRANSFER_KIND_UNKNOWN",

@@ -7,7 +7,12 @@ from xenkeep.mover.v1 import transfer_pb2
 from services.mover.domain.names import transfer_name
 from services.mover.domain.transfer import Coverage, Progress, Pruned, Result, State, Transfer
 from services.mover.wire.capture import failure_to_proto, remark_from_proto, remark_to_proto
-from services.mover.wire.copying import copied_from_proto, copied_to_proto
+from services.mover.wire.copying import (
+    copied_from_proto,
+    copied_to_proto,
+    healed_from_proto,
+    healed_to_proto,
+)
 from services.mover.wire.point import damage_from_proto, damage_to_proto, point_from_proto, point_to_proto
 from services.mover.wire.spec import spec_to_proto
 from services.mover.wire.times import time_to_proto
@@ -63,6 +68,7 @@ def result_to_proto(result: Result) -> transfer_pb2.TransferResult:
         seconds=result.seconds,
         prune=pruned_to_proto(result.pruned) if result.pruned else None,
         copy=copied_to_proto(result.copied) if result.copied else None,
+        heal=healed_to_proto(result.healed) if result.healed else None,
         sample=coverage_to_proto(result.coverage) if result.coverage else None,
     )
 
@@ -79,6 +85,7 @@ def result_from_proto(result: transfer_pb2.TransferResult) -> Result:
         seconds=result.seconds,
         pruned=pruned_from_proto(result.prune) if result.HasField("prune") else None,
         copied=copied_from_proto(result.copy) if result.HasField("copy") else None,
+        healed=healed_from_proto(result.heal) if result.HasField("heal") else None,
         coverage=coverage_from_proto(result.sample) if result.HasField("sample") else None,
     )
 

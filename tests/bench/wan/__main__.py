@@ -22,11 +22,11 @@ from tests.integration.mover.replica_site import MIB, SendingSite
 from tests.support.pki import tls_for
 
 PORT = 7102
-POINTS = 4
+POINTS = 8
 
 
 def measure(line: Line, size: int, work: Path) -> dict[str, object]:
-    """A copy of four points of incompressible disks, and then as many bytes by one plain connection."""
+    """A copy of eight points of incompressible disks, and then as many bytes by one plain connection."""
     tls_for(work / "pki", "mover")
     with strung(line, f"xk{os.getpid()}") as (near, far):
         issue(work / "pki", "mover", [far.address])

@@ -110,6 +110,29 @@ async def test_a_copy_goes_to_another_mover_that_has_no_key(nats_server: NatsSer
         require_whole(there, tmp_path / "cache", points)
 
 
+async def test_a_repository_is_repaired_from_its_copy(nats_server: NatsServer, tmp_path: Path) -> None:
+    async with Lab(nats_server, tmp_path, {"disk-a": noise(3 * MIB)}).running() as lab:
+        points = await three_backups(lab)
+        there = tmp_path / "copy"
+        await lab.finished(await copy(lab, there))
+        for pack in packs(lab.place):
+            pack.unlink()
+        request = repository_pb2.VerifyRepositoryRequest(name="main")
+        found = await lab.repositories.VerifyRepository(request, timeout=PATIENCE_S)
+        damages = (await lab.finished(found.name.removeprefix("transfers/"))).damages
+        assert {point for damage in damages for point in damage.point_ids} == set(points)
+
+        heal = repository_pb2.HealRepositoryRequest(name="main", copy_url=there.as_uri())
+        started = await lab.repositories.HealRepository(heal, timeout=PATIENCE_S)
+        healed = (await lab.finished(started.name.removeprefix("transfers/"))).heal
+        assert (healed.damaged_pack_count, healed.left_blob_count) == (len(damages), 0)
+        require_whole(lab.place, tmp_path / "cache", points)
+        heal = repository_pb2.HealRepositoryRequest(name="main", copy_url="mover://vault:7102")
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await lab.repositories.HealRepository(heal, timeout=PATIENCE_S)
+        assert error_from_rpc(refused.value).reason == "REPOSITORY_URL_INVALID"
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

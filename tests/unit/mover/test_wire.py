@@ -10,7 +10,7 @@ from xenkeep.mover.v1 import transfer_pb2, work_pb2
 
 from services.chassis.errors import InvalidInput
 from services.mover.domain.capture import Consistency, Failure, FullReason, Level, Method, Remark
-from services.mover.domain.copying import Copied, Copy, LeftPoint
+from services.mover.domain.copying import Copied, Copy, Heal, Healed, LeftPoint
 from services.mover.domain.facts import TransferRequested
 from services.mover.domain.names import checked_transfer_id, vm_ids
 from services.mover.domain.placement import Mode, Placement
@@ -83,6 +83,7 @@ specs = st.one_of(
     st.builds(
         Prune, NAMES, st.booleans(), st.none() | st.integers(0, 10**6).map(lambda s: timedelta(seconds=s))
     ),
+    st.builds(Heal, NAMES, TEXT),
     st.builds(
         Copy,
         NAMES,
@@ -116,6 +117,7 @@ results = st.builds(
     st.floats(0, 1e9),
     st.none() | pruned,
     st.none() | copied,
+    st.none() | st.builds(Healed, SIZE, SIZE, SIZE, SIZE),
 )
 
 

@@ -470,6 +470,32 @@ class CopyRepositoryRequest(_message.Message):
 Global___CopyRepositoryRequest: _TypeAlias = CopyRepositoryRequest  # noqa: Y015
 
 @_typing.final
+class HealRepositoryRequest(_message.Message):
+    """Request of HealRepository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COPY_URL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`repositories/{repository}`; the display name is understood too."""
+    copy_url: _builtins.str
+    """Where the copy is."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        copy_url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_url", b"copy_url", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealRepositoryRequest: _TypeAlias = HealRepositoryRequest  # noqa: Y015
+
+@_typing.final
 class DeletePointRequest(_message.Message):
     """Request of DeletePoint."""
 

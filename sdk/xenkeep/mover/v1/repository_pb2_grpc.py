@@ -87,6 +87,11 @@ class RepositoryServiceStub:
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.CopyRepositoryRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
                 _registered_method=True)
+        self.HealRepository = channel.unary_unary(
+                '/xenkeep.mover.v1.RepositoryService/HealRepository',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.HealRepositoryRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
+                _registered_method=True)
         self.DeletePoint = channel.unary_unary(
                 '/xenkeep.mover.v1.RepositoryService/DeletePoint',
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.DeletePointRequest.SerializeToString,
@@ -213,6 +218,13 @@ class RepositoryServiceServicer:
 
     def CopyRepository(self, request, context):
         """Starts copying restore points to another place; follow the transfer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HealRepository(self, request, context):
+        """Starts storing again, from a copy, what only damaged packs hold; follow the transfer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -346,6 +358,11 @@ def add_RepositoryServiceServicer_to_server(servicer, server):
             'CopyRepository': grpc.unary_unary_rpc_method_handler(
                     servicer.CopyRepository,
                     request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.CopyRepositoryRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.SerializeToString,
+            ),
+            'HealRepository': grpc.unary_unary_rpc_method_handler(
+                    servicer.HealRepository,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_repository__pb2.HealRepositoryRequest.FromString,
                     response_serializer=xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.SerializeToString,
             ),
             'DeletePoint': grpc.unary_unary_rpc_method_handler(
@@ -674,6 +691,33 @@ class RepositoryService:
             target,
             '/xenkeep.mover.v1.RepositoryService/CopyRepository',
             xenkeep_dot_mover_dot_v1_dot_repository__pb2.CopyRepositoryRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HealRepository(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.RepositoryService/HealRepository',
+            xenkeep_dot_mover_dot_v1_dot_repository__pb2.HealRepositoryRequest.SerializeToString,
             xenkeep_dot_mover_dot_v1_dot_transfer__pb2.Transfer.FromString,
             options,
             channel_credentials,

@@ -55,6 +55,8 @@ class RepositoryServiceStub:
     """Starts deleting what no restore point needs; follow the transfer."""
     CopyRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.CopyRepositoryRequest, _transfer_pb2.Transfer]
     """Starts copying restore points to another place; follow the transfer."""
+    HealRepository: _grpc.UnaryUnaryMultiCallable[_repository_pb2.HealRepositoryRequest, _transfer_pb2.Transfer]
+    """Starts storing again, from a copy, what only damaged packs hold; follow the transfer."""
     DeletePoint: _grpc.UnaryUnaryMultiCallable[_repository_pb2.DeletePointRequest, _repository_pb2.DeletePointResponse]
     """Moves a restore point to the repository's trash, from which it can be taken back until a prune empties it."""
     UndeletePoint: _grpc.UnaryUnaryMultiCallable[_repository_pb2.UndeletePointRequest, _point_pb2.Point]
@@ -103,6 +105,8 @@ class RepositoryServiceAsyncStub(RepositoryServiceStub):
     """Starts deleting what no restore point needs; follow the transfer."""
     CopyRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.CopyRepositoryRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
     """Starts copying restore points to another place; follow the transfer."""
+    HealRepository: _aio.UnaryUnaryMultiCallable[_repository_pb2.HealRepositoryRequest, _transfer_pb2.Transfer]  # type: ignore[assignment]
+    """Starts storing again, from a copy, what only damaged packs hold; follow the transfer."""
     DeletePoint: _aio.UnaryUnaryMultiCallable[_repository_pb2.DeletePointRequest, _repository_pb2.DeletePointResponse]  # type: ignore[assignment]
     """Moves a restore point to the repository's trash, from which it can be taken back until a prune empties it."""
     UndeletePoint: _aio.UnaryUnaryMultiCallable[_repository_pb2.UndeletePointRequest, _point_pb2.Point]  # type: ignore[assignment]
@@ -208,6 +212,14 @@ class RepositoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_transfer_pb2.Transfer, _abc.Awaitable[_transfer_pb2.Transfer]]:
         """Starts copying restore points to another place; follow the transfer."""
+
+    @_abc_1.abstractmethod
+    def HealRepository(
+        self,
+        request: _repository_pb2.HealRepositoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_transfer_pb2.Transfer, _abc.Awaitable[_transfer_pb2.Transfer]]:
+        """Starts storing again, from a copy, what only damaged packs hold; follow the transfer."""
 
     @_abc_1.abstractmethod
     def DeletePoint(

@@ -30,7 +30,7 @@ from xenkeep.hypervisor.v1 import backup_source_pb2 as xenkeep_dot_hypervisor_do
 from xenkeep.hypervisor.v1 import restore_target_pb2 as xenkeep_dot_hypervisor_dot_v1_dot_restore__target__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fxenkeep/mover/v1/transfer.proto\x12\x10xenkeep.mover.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\x1a\x1dxenkeep/common/v1/point.proto\x1a)xenkeep/hypervisor/v1/backup_source.proto\x1a*xenkeep/hypervisor/v1/restore_target.proto\"\xf4\x03\n\x08Transfer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x04spec\x18\x02 \x01(\x0b\x32\x1e.xenkeep.mover.v1.TransferSpec\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .xenkeep.mover.v1.Transfer.State\x12,\n\x08progress\x18\x04 \x01(\x0b\x32\x1a.xenkeep.mover.v1.Progress\x12\x30\n\x06result\x18\x05 \x01(\x0b\x32 .xenkeep.mover.v1.TransferResult\x12+\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1a.xenkeep.common.v1.Failure\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"\xed\x02\n\x0cTransferSpec\x12.\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x1c.xenkeep.mover.v1.BackupSpecH\x00\x12\x30\n\x07restore\x18\x02 \x01(\x0b\x32\x1d.xenkeep.mover.v1.RestoreSpecH\x00\x12.\n\x06verify\x18\x03 \x01(\x0b\x32\x1c.xenkeep.mover.v1.VerifySpecH\x00\x12\x30\n\x07rebuild\x18\x04 \x01(\x0b\x32\x1d.xenkeep.mover.v1.RebuildSpecH\x00\x12,\n\x05prune\x18\x05 \x01(\x0b\x32\x1b.xenkeep.mover.v1.PruneSpecH\x00\x12\x37\n\x0bpool_backup\x18\x06 \x01(\x0b\x32 .xenkeep.mover.v1.PoolBackupSpecH\x00\x12*\n\x04\x63opy\x18\x08 \x01(\x0b\x32\x1a.xenkeep.mover.v1.CopySpecH\x00\x42\x06\n\x04kind\"\x87\x02\n\nBackupSpec\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x0c\n\x04\x66ull\x18\x04 \x01(\x08\x12\x0e\n\x06policy\x18\x05 \x01(\t\x12\x0b\n\x03run\x18\x06 \x01(\t\x12\x1c\n\x14\x63onnections_per_disk\x18\x07 \x01(\x05\x12\x32\n\x07options\x18\x08 \x01(\x0b\x32!.xenkeep.common.v1.CaptureOptions\x12\x31\n\x05group\x18\t \x01(\x0b\x32\".xenkeep.hypervisor.v1.SourceGroup\"^\n\x0ePoolBackupSpec\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12\r\n\x05hosts\x18\x03 \x01(\x08\x12\x0e\n\x06policy\x18\x04 \x01(\t\x12\x0b\n\x03run\x18\x05 \x01(\t\"h\n\x0bRestoreSpec\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x10\n\x08point_id\x18\x02 \x01(\t\x12\x33\n\tplacement\x18\x03 \x01(\x0b\x32 .xenkeep.hypervisor.v1.Placement\"X\n\nVerifySpec\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0c\n\x04\x66ull\x18\x02 \x01(\x08\x12(\n\x06sample\x18\x03 \x01(\x0b\x32\x18.xenkeep.mover.v1.Sample\"+\n\x06Sample\x12\r\n\x05share\x18\x01 \x01(\x01\x12\x12\n\npack_count\x18\x02 \x01(\x03\"}\n\x0cSampleResult\x12\x1a\n\x12\x63hecked_pack_count\x18\x01 \x01(\x03\x12\x12\n\npack_count\x18\x02 \x01(\x03\x12\x15\n\rchecked_bytes\x18\x03 \x01(\x04\x12\x12\n\npack_bytes\x18\x04 \x01(\x04\x12\x12\n\nnext_start\x18\x05 \x01(\t\"!\n\x0bRebuildSpec\x12\x12\n\nrepository\x18\x01 \x01(\t\"\x81\x01\n\tPruneSpec\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x31\n\x0egrace_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1c\n\x14retire_through_epoch\x18\x04 \x01(\r\"\xcd\x01\n\x08\x43opySpec\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ntarget_url\x18\x02 \x01(\t\x12\x0e\n\x06\x61ssets\x18\x03 \x03(\t\x12.\n\nsince_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cnewest_count\x18\x05 \x01(\x05\x12\x30\n\x0brate_limits\x18\x06 \x03(\x0b\x32\x1b.xenkeep.mover.v1.RateLimit\x12\x11\n\ttime_zone\x18\x07 \x01(\t\"O\n\tRateLimit\x12\x14\n\x0cstart_minute\x18\x01 \x01(\x05\x12\x12\n\nend_minute\x18\x02 \x01(\x05\x12\x18\n\x10\x62ytes_per_second\x18\x03 \x01(\x04\"o\n\x08Progress\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\x12\x12\n\ndone_bytes\x18\x02 \x01(\x04\x12\x12\n\nread_bytes\x18\x03 \x01(\x04\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x04\x12\x10\n\x08\x61\x63tivity\x18\x05 \x01(\t\"\x83\x03\n\x0eTransferResult\x12\'\n\x05point\x18\x01 \x01(\x0b\x32\x18.xenkeep.common.v1.Point\x12\n\n\x02vm\x18\x02 \x01(\t\x12)\n\x07\x64\x61mages\x18\x03 \x03(\x0b\x32\x18.xenkeep.mover.v1.Damage\x12\x17\n\x0f\x63hecked_objects\x18\x04 \x01(\x04\x12\x15\n\rchecked_bytes\x18\x05 \x01(\x04\x12*\n\x07notices\x18\x06 \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\x12\x1a\n\x12resumed_from_bytes\x18\x07 \x01(\x04\x12\x0f\n\x07seconds\x18\x08 \x01(\x01\x12,\n\x05prune\x18\t \x01(\x0b\x32\x1d.xenkeep.mover.v1.PruneResult\x12.\n\x06sample\x18\x0b \x01(\x0b\x32\x1e.xenkeep.mover.v1.SampleResult\x12*\n\x04\x63opy\x18\x0c \x01(\x0b\x32\x1c.xenkeep.mover.v1.CopyResult\"\xbc\x01\n\nCopyResult\x12\x1a\n\x12\x63opied_point_count\x18\x01 \x01(\x03\x12\x19\n\x11known_point_count\x18\x02 \x01(\x03\x12\x17\n\x0fsent_pack_count\x18\x03 \x01(\x03\x12\x12\n\nsent_bytes\x18\x04 \x01(\x04\x12\x18\n\x10left_point_count\x18\x05 \x01(\x03\x12\x30\n\x0bleft_points\x18\x06 \x03(\x0b\x32\x1b.xenkeep.mover.v1.LeftPoint\".\n\tLeftPoint\x12\x10\n\x08point_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xfd\x02\n\x0bPruneResult\x12\x1a\n\x12\x64\x65leted_pack_count\x18\x01 \x01(\x03\x12\x15\n\rdeleted_bytes\x18\x02 \x01(\x04\x12\x1b\n\x13repacked_pack_count\x18\x03 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x04\x12\x1a\n\x12waiting_pack_count\x18\x05 \x01(\x03\x12\x19\n\x11waiting_point_ids\x18\x06 \x03(\t\x12\x19\n\x11revoked_point_ids\x18\x07 \x03(\t\x12\x18\n\x10purged_point_ids\x18\x08 \x03(\t\x12\x19\n\x11locked_pack_count\x18\t \x01(\x03\x12\x14\n\x0clocked_bytes\x18\n \x01(\x04\x12\x35\n\x11locked_until_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eretired_epochs\x18\x0c \x03(\r\x12\x1c\n\x14old_epoch_pack_count\x18\r \x01(\x03\"<\n\x06\x44\x61mage\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tpoint_ids\x18\x03 \x03(\t\"\"\n\x12GetTransferRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x14ListTransfersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x15ListTransfersResponse\x12-\n\ttransfers\x18\x01 \x03(\x0b\x32\x1a.xenkeep.mover.v1.Transfer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x43\x61ncelTransferRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"$\n\x14WatchTransferRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xf2\x02\n\x0fTransferService\x12O\n\x0bGetTransfer\x12$.xenkeep.mover.v1.GetTransferRequest\x1a\x1a.xenkeep.mover.v1.Transfer\x12`\n\rListTransfers\x12&.xenkeep.mover.v1.ListTransfersRequest\x1a\'.xenkeep.mover.v1.ListTransfersResponse\x12U\n\x0e\x43\x61ncelTransfer\x12\'.xenkeep.mover.v1.CancelTransferRequest\x1a\x1a.xenkeep.mover.v1.Transfer\x12U\n\rWatchTransfer\x12&.xenkeep.mover.v1.WatchTransferRequest\x1a\x1a.xenkeep.mover.v1.Transfer0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fxenkeep/mover/v1/transfer.proto\x12\x10xenkeep.mover.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\x1a\x1dxenkeep/common/v1/point.proto\x1a)xenkeep/hypervisor/v1/backup_source.proto\x1a*xenkeep/hypervisor/v1/restore_target.proto\"\xf4\x03\n\x08Transfer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x04spec\x18\x02 \x01(\x0b\x32\x1e.xenkeep.mover.v1.TransferSpec\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .xenkeep.mover.v1.Transfer.State\x12,\n\x08progress\x18\x04 \x01(\x0b\x32\x1a.xenkeep.mover.v1.Progress\x12\x30\n\x06result\x18\x05 \x01(\x0b\x32 .xenkeep.mover.v1.TransferResult\x12+\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1a.xenkeep.common.v1.Failure\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\"\x7f\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"\x99\x03\n\x0cTransferSpec\x12.\n\x06\x62\x61\x63kup\x18\x01 \x01(\x0b\x32\x1c.xenkeep.mover.v1.BackupSpecH\x00\x12\x30\n\x07restore\x18\x02 \x01(\x0b\x32\x1d.xenkeep.mover.v1.RestoreSpecH\x00\x12.\n\x06verify\x18\x03 \x01(\x0b\x32\x1c.xenkeep.mover.v1.VerifySpecH\x00\x12\x30\n\x07rebuild\x18\x04 \x01(\x0b\x32\x1d.xenkeep.mover.v1.RebuildSpecH\x00\x12,\n\x05prune\x18\x05 \x01(\x0b\x32\x1b.xenkeep.mover.v1.PruneSpecH\x00\x12\x37\n\x0bpool_backup\x18\x06 \x01(\x0b\x32 .xenkeep.mover.v1.PoolBackupSpecH\x00\x12*\n\x04\x63opy\x18\x08 \x01(\x0b\x32\x1a.xenkeep.mover.v1.CopySpecH\x00\x12*\n\x04heal\x18\t \x01(\x0b\x32\x1a.xenkeep.mover.v1.HealSpecH\x00\x42\x06\n\x04kind\"\x87\x02\n\nBackupSpec\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12)\n\x06method\x18\x03 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\x0c\n\x04\x66ull\x18\x04 \x01(\x08\x12\x0e\n\x06policy\x18\x05 \x01(\t\x12\x0b\n\x03run\x18\x06 \x01(\t\x12\x1c\n\x14\x63onnections_per_disk\x18\x07 \x01(\x05\x12\x32\n\x07options\x18\x08 \x01(\x0b\x32!.xenkeep.common.v1.CaptureOptions\x12\x31\n\x05group\x18\t \x01(\x0b\x32\".xenkeep.hypervisor.v1.SourceGroup\"^\n\x0ePoolBackupSpec\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12\r\n\x05hosts\x18\x03 \x01(\x08\x12\x0e\n\x06policy\x18\x04 \x01(\t\x12\x0b\n\x03run\x18\x05 \x01(\t\"h\n\x0bRestoreSpec\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x10\n\x08point_id\x18\x02 \x01(\t\x12\x33\n\tplacement\x18\x03 \x01(\x0b\x32 .xenkeep.hypervisor.v1.Placement\"X\n\nVerifySpec\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0c\n\x04\x66ull\x18\x02 \x01(\x08\x12(\n\x06sample\x18\x03 \x01(\x0b\x32\x18.xenkeep.mover.v1.Sample\"+\n\x06Sample\x12\r\n\x05share\x18\x01 \x01(\x01\x12\x12\n\npack_count\x18\x02 \x01(\x03\"}\n\x0cSampleResult\x12\x1a\n\x12\x63hecked_pack_count\x18\x01 \x01(\x03\x12\x12\n\npack_count\x18\x02 \x01(\x03\x12\x15\n\rchecked_bytes\x18\x03 \x01(\x04\x12\x12\n\npack_bytes\x18\x04 \x01(\x04\x12\x12\n\nnext_start\x18\x05 \x01(\t\"!\n\x0bRebuildSpec\x12\x12\n\nrepository\x18\x01 \x01(\t\"\x81\x01\n\tPruneSpec\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x31\n\x0egrace_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1c\n\x14retire_through_epoch\x18\x04 \x01(\r\"\xcd\x01\n\x08\x43opySpec\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x12\n\ntarget_url\x18\x02 \x01(\t\x12\x0e\n\x06\x61ssets\x18\x03 \x03(\t\x12.\n\nsince_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cnewest_count\x18\x05 \x01(\x05\x12\x30\n\x0brate_limits\x18\x06 \x03(\x0b\x32\x1b.xenkeep.mover.v1.RateLimit\x12\x11\n\ttime_zone\x18\x07 \x01(\t\"0\n\x08HealSpec\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x10\n\x08\x63opy_url\x18\x02 \x01(\t\"O\n\tRateLimit\x12\x14\n\x0cstart_minute\x18\x01 \x01(\x05\x12\x12\n\nend_minute\x18\x02 \x01(\x05\x12\x18\n\x10\x62ytes_per_second\x18\x03 \x01(\x04\"o\n\x08Progress\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\x12\x12\n\ndone_bytes\x18\x02 \x01(\x04\x12\x12\n\nread_bytes\x18\x03 \x01(\x04\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x04\x12\x10\n\x08\x61\x63tivity\x18\x05 \x01(\t\"\xaf\x03\n\x0eTransferResult\x12\'\n\x05point\x18\x01 \x01(\x0b\x32\x18.xenkeep.common.v1.Point\x12\n\n\x02vm\x18\x02 \x01(\t\x12)\n\x07\x64\x61mages\x18\x03 \x03(\x0b\x32\x18.xenkeep.mover.v1.Damage\x12\x17\n\x0f\x63hecked_objects\x18\x04 \x01(\x04\x12\x15\n\rchecked_bytes\x18\x05 \x01(\x04\x12*\n\x07notices\x18\x06 \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\x12\x1a\n\x12resumed_from_bytes\x18\x07 \x01(\x04\x12\x0f\n\x07seconds\x18\x08 \x01(\x01\x12,\n\x05prune\x18\t \x01(\x0b\x32\x1d.xenkeep.mover.v1.PruneResult\x12.\n\x06sample\x18\x0b \x01(\x0b\x32\x1e.xenkeep.mover.v1.SampleResult\x12*\n\x04\x63opy\x18\x0c \x01(\x0b\x32\x1c.xenkeep.mover.v1.CopyResult\x12*\n\x04heal\x18\r \x01(\x0b\x32\x1c.xenkeep.mover.v1.HealResult\"\xbc\x01\n\nCopyResult\x12\x1a\n\x12\x63opied_point_count\x18\x01 \x01(\x03\x12\x19\n\x11known_point_count\x18\x02 \x01(\x03\x12\x17\n\x0fsent_pack_count\x18\x03 \x01(\x03\x12\x12\n\nsent_bytes\x18\x04 \x01(\x04\x12\x18\n\x10left_point_count\x18\x05 \x01(\x03\x12\x30\n\x0bleft_points\x18\x06 \x03(\x0b\x32\x1b.xenkeep.mover.v1.LeftPoint\"r\n\nHealResult\x12\x1a\n\x12\x64\x61maged_pack_count\x18\x01 \x01(\x03\x12\x19\n\x11healed_blob_count\x18\x02 \x01(\x03\x12\x17\n\x0fleft_blob_count\x18\x03 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x04\".\n\tLeftPoint\x12\x10\n\x08point_id\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xfd\x02\n\x0bPruneResult\x12\x1a\n\x12\x64\x65leted_pack_count\x18\x01 \x01(\x03\x12\x15\n\rdeleted_bytes\x18\x02 \x01(\x04\x12\x1b\n\x13repacked_pack_count\x18\x03 \x01(\x03\x12\x14\n\x0cstored_bytes\x18\x04 \x01(\x04\x12\x1a\n\x12waiting_pack_count\x18\x05 \x01(\x03\x12\x19\n\x11waiting_point_ids\x18\x06 \x03(\t\x12\x19\n\x11revoked_point_ids\x18\x07 \x03(\t\x12\x18\n\x10purged_point_ids\x18\x08 \x03(\t\x12\x19\n\x11locked_pack_count\x18\t \x01(\x03\x12\x14\n\x0clocked_bytes\x18\n \x01(\x04\x12\x35\n\x11locked_until_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0eretired_epochs\x18\x0c \x03(\r\x12\x1c\n\x14old_epoch_pack_count\x18\r \x01(\x03\"<\n\x06\x44\x61mage\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tpoint_ids\x18\x03 \x03(\t\"\"\n\x12GetTransferRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"=\n\x14ListTransfersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"_\n\x15ListTransfersResponse\x12-\n\ttransfers\x18\x01 \x03(\x0b\x32\x1a.xenkeep.mover.v1.Transfer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x15\x43\x61ncelTransferRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"$\n\x14WatchTransferRequest\x12\x0c\n\x04name\x18\x01 \x01(\t2\xf2\x02\n\x0fTransferService\x12O\n\x0bGetTransfer\x12$.xenkeep.mover.v1.GetTransferRequest\x1a\x1a.xenkeep.mover.v1.Transfer\x12`\n\rListTransfers\x12&.xenkeep.mover.v1.ListTransfersRequest\x1a\'.xenkeep.mover.v1.ListTransfersResponse\x12U\n\x0e\x43\x61ncelTransfer\x12\'.xenkeep.mover.v1.CancelTransferRequest\x1a\x1a.xenkeep.mover.v1.Transfer\x12U\n\rWatchTransfer\x12&.xenkeep.mover.v1.WatchTransferRequest\x1a\x1a.xenkeep.mover.v1.Transfer0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,49 +42,53 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSFER_STATE']._serialized_start=643
   _globals['_TRANSFER_STATE']._serialized_end=770
   _globals['_TRANSFERSPEC']._serialized_start=773
-  _globals['_TRANSFERSPEC']._serialized_end=1138
-  _globals['_BACKUPSPEC']._serialized_start=1141
-  _globals['_BACKUPSPEC']._serialized_end=1404
-  _globals['_POOLBACKUPSPEC']._serialized_start=1406
-  _globals['_POOLBACKUPSPEC']._serialized_end=1500
-  _globals['_RESTORESPEC']._serialized_start=1502
-  _globals['_RESTORESPEC']._serialized_end=1606
-  _globals['_VERIFYSPEC']._serialized_start=1608
-  _globals['_VERIFYSPEC']._serialized_end=1696
-  _globals['_SAMPLE']._serialized_start=1698
-  _globals['_SAMPLE']._serialized_end=1741
-  _globals['_SAMPLERESULT']._serialized_start=1743
-  _globals['_SAMPLERESULT']._serialized_end=1868
-  _globals['_REBUILDSPEC']._serialized_start=1870
-  _globals['_REBUILDSPEC']._serialized_end=1903
-  _globals['_PRUNESPEC']._serialized_start=1906
-  _globals['_PRUNESPEC']._serialized_end=2035
-  _globals['_COPYSPEC']._serialized_start=2038
-  _globals['_COPYSPEC']._serialized_end=2243
-  _globals['_RATELIMIT']._serialized_start=2245
-  _globals['_RATELIMIT']._serialized_end=2324
-  _globals['_PROGRESS']._serialized_start=2326
-  _globals['_PROGRESS']._serialized_end=2437
-  _globals['_TRANSFERRESULT']._serialized_start=2440
-  _globals['_TRANSFERRESULT']._serialized_end=2827
-  _globals['_COPYRESULT']._serialized_start=2830
-  _globals['_COPYRESULT']._serialized_end=3018
-  _globals['_LEFTPOINT']._serialized_start=3020
-  _globals['_LEFTPOINT']._serialized_end=3066
-  _globals['_PRUNERESULT']._serialized_start=3069
-  _globals['_PRUNERESULT']._serialized_end=3450
-  _globals['_DAMAGE']._serialized_start=3452
-  _globals['_DAMAGE']._serialized_end=3512
-  _globals['_GETTRANSFERREQUEST']._serialized_start=3514
-  _globals['_GETTRANSFERREQUEST']._serialized_end=3548
-  _globals['_LISTTRANSFERSREQUEST']._serialized_start=3550
-  _globals['_LISTTRANSFERSREQUEST']._serialized_end=3611
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=3613
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=3708
-  _globals['_CANCELTRANSFERREQUEST']._serialized_start=3710
-  _globals['_CANCELTRANSFERREQUEST']._serialized_end=3747
-  _globals['_WATCHTRANSFERREQUEST']._serialized_start=3749
-  _globals['_WATCHTRANSFERREQUEST']._serialized_end=3785
-  _globals['_TRANSFERSERVICE']._serialized_start=3788
-  _globals['_TRANSFERSERVICE']._serialized_end=4158
+  _globals['_TRANSFERSPEC']._serialized_end=1182
+  _globals['_BACKUPSPEC']._serialized_start=1185
+  _globals['_BACKUPSPEC']._serialized_end=1448
+  _globals['_POOLBACKUPSPEC']._serialized_start=1450
+  _globals['_POOLBACKUPSPEC']._serialized_end=1544
+  _globals['_RESTORESPEC']._serialized_start=1546
+  _globals['_RESTORESPEC']._serialized_end=1650
+  _globals['_VERIFYSPEC']._serialized_start=1652
+  _globals['_VERIFYSPEC']._serialized_end=1740
+  _globals['_SAMPLE']._serialized_start=1742
+  _globals['_SAMPLE']._serialized_end=1785
+  _globals['_SAMPLERESULT']._serialized_start=1787
+  _globals['_SAMPLERESULT']._serialized_end=1912
+  _globals['_REBUILDSPEC']._serialized_start=1914
+  _globals['_REBUILDSPEC']._serialized_end=1947
+  _globals['_PRUNESPEC']._serialized_start=1950
+  _globals['_PRUNESPEC']._serialized_end=2079
+  _globals['_COPYSPEC']._serialized_start=2082
+  _globals['_COPYSPEC']._serialized_end=2287
+  _globals['_HEALSPEC']._serialized_start=2289
+  _globals['_HEALSPEC']._serialized_end=2337
+  _globals['_RATELIMIT']._serialized_start=2339
+  _globals['_RATELIMIT']._serialized_end=2418
+  _globals['_PROGRESS']._serialized_start=2420
+  _globals['_PROGRESS']._serialized_end=2531
+  _globals['_TRANSFERRESULT']._serialized_start=2534
+  _globals['_TRANSFERRESULT']._serialized_end=2965
+  _globals['_COPYRESULT']._serialized_start=2968
+  _globals['_COPYRESULT']._serialized_end=3156
+  _globals['_HEALRESULT']._serialized_start=3158
+  _globals['_HEALRESULT']._serialized_end=3272
+  _globals['_LEFTPOINT']._serialized_start=3274
+  _globals['_LEFTPOINT']._serialized_end=3320
+  _globals['_PRUNERESULT']._serialized_start=3323
+  _globals['_PRUNERESULT']._serialized_end=3704
+  _globals['_DAMAGE']._serialized_start=3706
+  _globals['_DAMAGE']._serialized_end=3766
+  _globals['_GETTRANSFERREQUEST']._serialized_start=3768
+  _globals['_GETTRANSFERREQUEST']._serialized_end=3802
+  _globals['_LISTTRANSFERSREQUEST']._serialized_start=3804
+  _globals['_LISTTRANSFERSREQUEST']._serialized_end=3865
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=3867
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=3962
+  _globals['_CANCELTRANSFERREQUEST']._serialized_start=3964
+  _globals['_CANCELTRANSFERREQUEST']._serialized_end=4001
+  _globals['_WATCHTRANSFERREQUEST']._serialized_start=4003
+  _globals['_WATCHTRANSFERREQUEST']._serialized_end=4039
+  _globals['_TRANSFERSERVICE']._serialized_start=4042
+  _globals['_TRANSFERSERVICE']._serialized_end=4412
 # @@protoc_insertion_point(module_scope)

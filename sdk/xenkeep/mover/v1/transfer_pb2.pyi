@@ -139,6 +139,7 @@ class TransferSpec(_message.Message):
     PRUNE_FIELD_NUMBER: _builtins.int
     POOL_BACKUP_FIELD_NUMBER: _builtins.int
     COPY_FIELD_NUMBER: _builtins.int
+    HEAL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def backup(self) -> Global___BackupSpec:
         """Back a VM up."""
@@ -167,6 +168,10 @@ class TransferSpec(_message.Message):
     def copy(self) -> Global___CopySpec:
         """Copy restore points to another place."""
 
+    @_builtins.property
+    def heal(self) -> Global___HealSpec:
+        """Store again, from a copy, what only damaged packs hold."""
+
     def __init__(
         self,
         *,
@@ -177,12 +182,13 @@ class TransferSpec(_message.Message):
         prune: Global___PruneSpec | None = ...,
         pool_backup: Global___PoolBackupSpec | None = ...,
         copy: Global___CopySpec | None = ...,
+        heal: Global___HealSpec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "copy", b"copy", "kind", b"kind", "pool_backup", b"pool_backup", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "copy", b"copy", "heal", b"heal", "kind", b"kind", "pool_backup", b"pool_backup", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "copy", b"copy", "kind", b"kind", "pool_backup", b"pool_backup", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backup", b"backup", "copy", b"copy", "heal", b"heal", "kind", b"kind", "pool_backup", b"pool_backup", "prune", b"prune", "rebuild", b"rebuild", "restore", b"restore", "verify", b"verify"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["backup", "restore", "verify", "rebuild", "prune", "pool_backup", "copy"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["backup", "restore", "verify", "rebuild", "prune", "pool_backup", "copy", "heal"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -523,6 +529,32 @@ class CopySpec(_message.Message):
 Global___CopySpec: _TypeAlias = CopySpec  # noqa: Y015
 
 @_typing.final
+class HealSpec(_message.Message):
+    """A repair of a repository from one of its copies: what only damaged packs hold is stored again. Verify first, prune after."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPOSITORY_FIELD_NUMBER: _builtins.int
+    COPY_URL_FIELD_NUMBER: _builtins.int
+    repository: _builtins.str
+    """`repositories/{repository}`."""
+    copy_url: _builtins.str
+    """Where the copy is; a place as of a repository, not a mover."""
+    def __init__(
+        self,
+        *,
+        repository: _builtins.str = ...,
+        copy_url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copy_url", b"copy_url", "repository", b"repository"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealSpec: _TypeAlias = HealSpec  # noqa: Y015
+
+@_typing.final
 class RateLimit(_message.Message):
     """How fast data may be sent during a part of every day."""
 
@@ -607,6 +639,7 @@ class TransferResult(_message.Message):
     PRUNE_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
     COPY_FIELD_NUMBER: _builtins.int
+    HEAL_FIELD_NUMBER: _builtins.int
     vm: _builtins.str
     """The VM made by a restore, `pools/{pool}/vms/{vm}`."""
     checked_objects: _builtins.int
@@ -641,6 +674,10 @@ class TransferResult(_message.Message):
     def copy(self) -> Global___CopyResult:
         """What a copy came to."""
 
+    @_builtins.property
+    def heal(self) -> Global___HealResult:
+        """What a repair from a copy came to."""
+
     def __init__(
         self,
         *,
@@ -655,10 +692,11 @@ class TransferResult(_message.Message):
         prune: Global___PruneResult | None = ...,
         sample: Global___SampleResult | None = ...,
         copy: Global___CopyResult | None = ...,
+        heal: Global___HealResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "point", b"point", "prune", b"prune", "sample", b"sample"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["copy", b"copy", "heal", b"heal", "point", b"point", "prune", b"prune", "sample", b"sample"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "checked_objects", b"checked_objects", "copy", b"copy", "damages", b"damages", "notices", b"notices", "point", b"point", "prune", b"prune", "resumed_from_bytes", b"resumed_from_bytes", "sample", b"sample", "seconds", b"seconds", "vm", b"vm"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checked_bytes", b"checked_bytes", "checked_objects", b"checked_objects", "copy", b"copy", "damages", b"damages", "heal", b"heal", "notices", b"notices", "point", b"point", "prune", b"prune", "resumed_from_bytes", b"resumed_from_bytes", "sample", b"sample", "seconds", b"seconds", "vm", b"vm"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -707,6 +745,40 @@ class CopyResult(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CopyResult: _TypeAlias = CopyResult  # noqa: Y015
+
+@_typing.final
+class HealResult(_message.Message):
+    """What a repair from a copy came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAMAGED_PACK_COUNT_FIELD_NUMBER: _builtins.int
+    HEALED_BLOB_COUNT_FIELD_NUMBER: _builtins.int
+    LEFT_BLOB_COUNT_FIELD_NUMBER: _builtins.int
+    STORED_BYTES_FIELD_NUMBER: _builtins.int
+    damaged_pack_count: _builtins.int
+    """Packs that were known to be damaged."""
+    healed_blob_count: _builtins.int
+    """Blobs that were stored again."""
+    left_blob_count: _builtins.int
+    """Blobs that the copy does not have whole either."""
+    stored_bytes: _builtins.int
+    """Bytes that were stored."""
+    def __init__(
+        self,
+        *,
+        damaged_pack_count: _builtins.int = ...,
+        healed_blob_count: _builtins.int = ...,
+        left_blob_count: _builtins.int = ...,
+        stored_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["damaged_pack_count", b"damaged_pack_count", "healed_blob_count", b"healed_blob_count", "left_blob_count", b"left_blob_count", "stored_bytes", b"stored_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HealResult: _TypeAlias = HealResult  # noqa: Y015
 
 @_typing.final
 class LeftPoint(_message.Message):

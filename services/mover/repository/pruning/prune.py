@@ -11,6 +11,7 @@ from typing import Final
 from services.chassis.errors import AlreadyExists, Cancelled, DataLoss, NotFound
 from services.mover.repository.checkpoint import forget_unfinished, unfinished
 from services.mover.repository.context import Context
+from services.mover.repository.damage import forget_damage
 from services.mover.repository.format.names import PRUNE_FEATURE
 from services.mover.repository.format.plan import Plan, plan_name
 from services.mover.repository.format.segment import PackRecord
@@ -159,6 +160,9 @@ class Prune:
             self._sweep(plan)
         if ghosts:
             drop_packs(self._context, ghosts)
+            for sha256 in ghosts:  # nothing names them any more, so nothing has to be warned of them
+                with contextlib.suppress(NotFound):
+                    forget_damage(self._context.store, sha256)
 
     def _sweep(self, plan: Plan) -> None:
         self._tell("deleting packs")

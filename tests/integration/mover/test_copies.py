@@ -126,7 +126,8 @@ async def test_a_repository_is_repaired_from_its_copy(nats_server: NatsServer, t
         started = await lab.repositories.HealRepository(heal, timeout=PATIENCE_S)
         healed = (await lab.finished(started.name.removeprefix("transfers/"))).heal
         assert (healed.damaged_pack_count, healed.left_blob_count) == (len(damages), 0)
-        require_whole(lab.place, tmp_path / "cache", points)
+        with open_repository(DirectoryStore(lab.place), PASSPHRASE, tmp_path / "cache") as repaired:
+            assert sorted(repaired.verify(full=True).sound_points) == sorted(points)
         heal = repository_pb2.HealRepositoryRequest(name="main", copy_url="mover://vault:7102")
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await lab.repositories.HealRepository(heal, timeout=PATIENCE_S)

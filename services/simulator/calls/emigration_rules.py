@@ -1,7 +1,7 @@
 """Whether a VM may go to another pool, and with what (xapi: xapi_vm_migrate.ml ``assert_can_migrate``)."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.simulator.database.row import Row
@@ -18,12 +18,15 @@ _REQUIRED = ("VDI_SNAPSHOT", "VDI_MIRROR")
 
 @dataclass(frozen=True)
 class Wish:
-    """What a client asks for: ``disks`` to SRs and ``networks`` by VIF, both there."""
+    """What a client asks for: ``disks`` to SRs and ``networks`` by VIF, both there; image ``formats`` by disk
+    where it has a wish.
+    """
 
     dest: Map
     disks: Map
     networks: Map
     options: Map
+    formats: Map = field(default_factory=dict)
 
     @property
     def copy(self) -> bool:
@@ -71,6 +74,7 @@ class Emigration:
     receiver: RemotePool
     disks: Map
     networks: Map
+    formats: Map
     copy: bool
 
 
@@ -91,7 +95,8 @@ async def plan(call: Call, vm: Row, wish: Wish) -> Emigration:
     for vdi, sr in disks.items():
         _check_disk(call, vm, vdi, sr, host, there)
     networks = _networks(call, _with_snapshots(call, vm, wish), wish, there)
-    return Emigration(vm, host, remote, RemotePool(wish.dest["SM"], session), disks, networks, wish.copy)
+    receiver = RemotePool(wish.dest["SM"], session)
+    return Emigration(vm, host, remote, receiver, disks, networks, wish.formats, wish.copy)
 
 
 def _with_snapshots(call: Call, vm: Row, wish: Wish) -> list[Row]:

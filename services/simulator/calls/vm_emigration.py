@@ -21,7 +21,7 @@ from services.simulator.calls.vm import destroy_record
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import domains
+from services.simulator.pool import domains, image_formats
 from services.simulator.pool.operations import vm_operation
 from services.simulator.pool.pool import disk_work
 from services.simulator.transfers import arrivals, ova, tar
@@ -83,6 +83,8 @@ async def _send_disks(call: Call, plan: Emigration, made: Map) -> None:
     for row in rows:
         record = {**copied_fields(row), "tags": row["tags"], "sharable": row["sharable"]}
         record |= {"SR": plan.disks[row.ref], "virtual_size": row["virtual_size"]}
+        if row.ref in plan.formats:
+            record["sm_config"] = {image_formats.KEY: plan.formats[row.ref]}
         made[row.ref] = await asyncio.to_thread(plan.remote.call, "VDI.create", record)
         disk = await disk_work(call.pool.repository(row["SR"]).disk, row["uuid"])
         with _watcher(call, gone, total) as watch:

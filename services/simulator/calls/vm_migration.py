@@ -9,7 +9,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, gpus, placement, remote_pool
+from services.simulator.pool import allowed_operations, domains, gpus, image_formats, placement, remote_pool
 from services.simulator.pool.operations import vm_operation
 
 Map = dict[str, str]
@@ -63,8 +63,9 @@ async def migrate_send(
     ``VDI_NOT_IN_MAP``, ``VM_REQUIRES_SR``, ``HOST_NOT_ENOUGH_FREE_MEMORY``, ``OPERATION_NOT_ALLOWED`` for a
     copy, ``TASK_CANCELLED`` between two disks.
     """
+    formats = vdi_formats or {}
     if dest.get("host") not in call.pool.hosts:
-        wish = vm_emigration.Wish(dest, vdi_map, vif_map, options)
+        wish = vm_emigration.Wish(dest, vdi_map, vif_map, options, formats)
         return await vm_emigration.send(call, vm_ref, wish)
     db = call.db
     async with vm_operation(call, vm_ref, "migrate_send"), call.pool.guests_may_write:
@@ -76,7 +77,8 @@ async def migrate_send(
             for done, (vdi, sr) in enumerate(moves.items()):
                 call.pool.tasks.check(call.task)
                 snapshots = [db.row("VDI", ref) for ref in db.row("VDI", vdi)["snapshots"]]
-                await move(call, vdi, sr)
+                wanted = {image_formats.KEY: formats[vdi]} if vdi in formats else {}
+                await move(call, vdi, sr, wanted)
                 for snapshot in snapshots:
                     if snapshot["type"] != "cbt_metadata":  # has no data to go along
                         await move(call, snapshot.ref, sr)

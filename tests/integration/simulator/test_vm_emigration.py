@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,12 @@ class Sides:
 
 @pytest.fixture
 async def sides(tmp_path: Path) -> AsyncIterator[Sides]:
+    async with two_pools(tmp_path) as sides:
+        yield sides
+
+
+@asynccontextmanager
+async def two_pools(tmp_path: Path, **values: Any) -> AsyncIterator[Sides]:
     host = HostDescription(name="other-1", address="127.0.0.31", cpus=1)
     other = describe(
         tmp_path / "there",
@@ -58,10 +65,11 @@ async def sides(tmp_path: Path) -> AsyncIterator[Sides]:
         vms=[],
         storage=[StorageDescription(name="Elsewhere")],
         networks=[NetworkDescription(name="Over there", purpose=["nbd"])],
+        **values,
     ).model_copy(update={"hosts": [host]})
     disk = DiskDescription(size_bytes=8 * MIB)
     vm = VmDescription(name="web", host="host-1", disks=[disk], tags=["t"], os_name="A system of its own")
-    async with running(describe(tmp_path / "here", vms=[vm])) as here, running(other) as there:
+    async with running(describe(tmp_path / "here", vms=[vm], **values)) as here, running(other) as there:
         first, second = await Sdk(here).log_in(), await Sdk(there, host=21).log_in()
         sides = Sides(first, second, here, there)
         yield sides
@@ -311,3 +319,17 @@ async def test_a_virtual_tpm_goes_along(sides: Sides) -> None:
     (new,) = (await sides.arrived(uuid))["VTPMs"]
     assert sides.pool_there.pool.tpm_contents[new] == content
     assert sides.pool_here.pool.tpm_contents == {}
+
+
+async def test_disks_get_the_image_format_that_is_asked_for(tmp_path: Path) -> None:
+    async with two_pools(tmp_path, version="26.17") as sides:
+        here, there, vm = sides.here, sides.there, await only_vm(sides.here)
+        disk = await disk_of(here, vm)
+        old = await here.call("VDI.get_record", disk)
+        assert old["sm_config"]["image-format"] == "vhd"
+        write(sides.pool_here, old, MIB, b"same" * 128)
+        uuid = await here.call("VM.get_uuid", vm)
+        await here.run("VM.migrate_send", *await sides.wish(vm), {}, {disk: "qcow2"})
+        new = await there.call("VDI.get_record", await disk_of(there, (await sides.arrived(uuid))["ref"]))
+        assert new["sm_config"]["image-format"] == "qcow2"
+        assert read(sides.pool_there, new, MIB) == b"same" * 128

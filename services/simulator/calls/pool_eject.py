@@ -5,7 +5,6 @@ from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure, internal_error
 from services.simulator.pool import membership
 from services.simulator.pool.description import (
-    HostDescription,
     PoolDescription,
     StorageDescription,
     UserDescription,
@@ -50,10 +49,7 @@ async def _settle(pool: Pool, host: Host, alone: PoolDescription, storage: list[
 
 def _alone(pool: Pool, host: Host, row: Row) -> PoolDescription:
     """The same machine, ports and users; empty local storage."""
-    memory = pool.db.row("host_metrics", row["metrics"])["memory_total"]
-    machine = HostDescription(
-        name=row["name_label"], address=host.address, memory_bytes=memory, cpus=len(row["host_CPUs"])
-    )
+    machine = host.machine.model_copy(update={"name": row["name_label"]})
     users = [
         UserDescription(name=user.name, password=user.password, role=user.role)
         for user in pool.sessions.users

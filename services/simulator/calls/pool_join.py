@@ -81,10 +81,7 @@ def _member(call: Call, host: Host) -> membership.MemberTold:
     row = call.db.row("host", host.ref)
     return membership.MemberTold(
         uuid=host.uuid,
-        name=row["name_label"],
-        address=host.address,
-        memory_bytes=call.db.row("host_metrics", row["metrics"])["memory_total"],
-        cpus=len(row["host_CPUs"]),
+        machine=host.machine.model_copy(update={"name": row["name_label"]}),
         secret=host.certificate.path.read_text("ascii"),
         https_port=call.pool.description.https_port,
         nbd_port=call.pool.description.nbd_port,

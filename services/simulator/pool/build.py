@@ -116,7 +116,7 @@ def add_host(
         edition="premium",
         other_config={"agent_start_time": _unix(pool), "boot_time": _unix(pool)},
     )
-    pool.hosts[ref] = Host(ref, uuid, facts.name, facts.address, certificate)
+    pool.hosts[ref] = Host(ref, uuid, facts, certificate)
     for cpu in range(facts.cpus):
         pool.create(
             "host_cpu", host=ref, number=cpu, vendor="GenuineIntel", speed=2400, modelname="Simulated CPU"

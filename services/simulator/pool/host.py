@@ -7,7 +7,7 @@ from typing import Protocol
 from services.simulator.http.server import Handler, HttpServer
 from services.simulator.nbd.ports import Door
 from services.simulator.pool.certificates import HostCertificate
-from services.simulator.pool.description import PoolDescription
+from services.simulator.pool.description import HostDescription, PoolDescription
 from services.simulator.pool.link import Link
 
 
@@ -45,11 +45,12 @@ class Host:
     does not know it any more.
     """
 
-    def __init__(self, ref: str, uuid: str, name: str, address: str, certificate: HostCertificate) -> None:
+    def __init__(self, ref: str, uuid: str, machine: HostDescription, certificate: HostCertificate) -> None:
         self.ref = ref
         self.uuid = uuid
-        self.name = name
-        self.address = address
+        self.machine = machine
+        self.name = machine.name
+        self.address = machine.address
         self.certificate = certificate
         self.alive = False
         self.emergency = False

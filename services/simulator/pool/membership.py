@@ -33,10 +33,7 @@ class MemberTold(_Told):
     """``secret`` is key and certificate in PEM; the ports are those that all hosts of its pool share."""
 
     uuid: str
-    name: str
-    address: str
-    memory_bytes: int
-    cpus: int
+    machine: HostDescription
     secret: str = Field(repr=False)
     https_port: int
     nbd_port: int
@@ -77,7 +74,9 @@ async def take_in(pool: Pool, told: MemberTold) -> str:
     alone.
     """
     ports = (pool.description.https_port, pool.description.nbd_port)
-    known = any(told.address == host.address or told.uuid == host.uuid for host in pool.hosts.values())
+    known = any(
+        told.machine.address == host.address or told.uuid == host.uuid for host in pool.hosts.values()
+    )
     if known or ports != (told.https_port, told.nbd_port):
         raise XapiFailure("JOINING_HOST_SERVICE_FAILED")
     path = pool.data_dir / f"member-{len(pool.hosts)}-{pool.ids.new()}.pem"
@@ -86,12 +85,9 @@ async def take_in(pool: Pool, told: MemberTold) -> str:
         certificate = load_certificate(path)
     except ValueError as error:
         raise XapiFailure("JOINING_HOST_SERVICE_FAILED") from error
-    facts = HostDescription(
-        name=told.name, address=told.address, memory_bytes=told.memory_bytes, cpus=told.cpus
-    )
     interfaces = [pool.db.row("PIF", ref) for ref in pool.db.row("host", pool.coordinator.ref)["PIFs"]]
     physical = sorted((pif for pif in interfaces if pif["physical"]), key=lambda pif: str(pif["device"]))
-    ref = add_host(pool, facts, certificate, [pif["network"] for pif in physical], uuid=told.uuid)
+    ref = add_host(pool, told.machine, certificate, [pif["network"] for pif in physical], uuid=told.uuid)
     pool.db.set("host_metrics", pool.db.row("host", ref)["metrics"], "live", False)
     return ref
 
@@ -203,6 +199,11 @@ def forget_host(pool: Pool, ref: str) -> None:
     for cls, field in parts.items():
         for part in list(row[field]):
             pool.db.delete(cls, part)
+    for usb in (each for each in pool.db.rows("PUSB") if each["host"] == ref):
+        pool.db.delete("PUSB", usb.ref)
+        group = pool.db.row("USB_group", usb["USB_group"])
+        if not group["PUSBs"] and not group["VUSBs"]:
+            pool.db.delete("USB_group", group.ref)
     for part in list(certificates):
         pool.db.delete("Certificate", part)
     for cls, part in (("VM", row["control_domain"]), ("host_metrics", row["metrics"])):

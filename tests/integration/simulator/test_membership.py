@@ -45,7 +45,7 @@ class Sides:
 @pytest.fixture
 async def sides(tmp_path: Path) -> AsyncIterator[Sides]:
     async with running(describe(tmp_path / "pool", hosts=2)) as pool:
-        machine = HostDescription(name="new", address=ADDRESS, cpus=2)
+        machine = HostDescription(name="new", address=ADDRESS, cpus=2, usb_devices=["Licence key"])
         description = describe(tmp_path / "alone", vms=[], storage=[])
         ports = ("https_port", "http_port", "nbd_port")
         storage = StorageDescription(name="Own disks", type="ext", host="new")
@@ -76,6 +76,8 @@ async def test_a_host_joins_with_its_storage_and_its_vms_and_is_used_like_the_ot
     record = await sdk.call("host.get_record", host)
     assert (record["address"], record["enabled"], len(record["host_CPUs"])) == (ADDRESS, True, 2)
     assert await sdk.call("host_metrics.get_live", record["metrics"]) is True
+    (usb,) = (await sdk.call("PUSB.get_all_records")).values()
+    assert (usb["host"], usb["product_desc"]) == (host, "Licence key")
     arrived = await sdk.call("VM.get_by_uuid", uuid)
     moved = await sdk.call("VDI.get_record", await disk_of(sdk, arrived))
     assert (moved["uuid"], moved["name_label"]) == (disk["uuid"], "its disk")
@@ -179,6 +181,7 @@ async def test_a_member_is_ejected_as_newly_installed_and_joins_again(sides: Sid
     assert await sdk.call("SR.get_by_name_label", "Own disks") == []
     (shared,) = await sdk.call("SR.get_by_name_label", "Shared storage")
     assert len(await sdk.call("SR.get_PBDs", shared)) == 2
+    assert await sdk.call("PUSB.get_all") == [] == await sdk.call("USB_group.get_all")
 
     again = await Sdk(sides.pool, host=31).log_in()
     (alone,) = await again.call("host.get_all_records")

@@ -149,8 +149,12 @@ class Arrivals:
             token = self._tokens[key] = Token()
         if before is not None:
             before.revoke()
-        file = self._folder / repository_id / sha256.hex() if size > IN_MEMORY_BYTES else None
+        file = self._file(repository_id, sha256) if size > IN_MEMORY_BYTES else None
         return Arrival(size, sha256, file, token)
+
+    def drop(self, repository_id: str, sha256: bytes) -> None:
+        """It is stored for good: whoever stored it may have died before it was forgotten here."""
+        self._file(repository_id, sha256).unlink(missing_ok=True)
 
     def sweep(self, now_seconds: float) -> int:
         """Remove what nobody went on with for a week; how many. ``now_seconds`` is Unix time."""
@@ -160,6 +164,9 @@ class Arrivals:
                 file.unlink(missing_ok=True)
                 swept += 1
         return swept
+
+    def _file(self, repository_id: str, sha256: bytes) -> Path:
+        return self._folder / repository_id / sha256.hex()
 
 
 @contextmanager

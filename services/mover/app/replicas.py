@@ -84,6 +84,7 @@ class Replicas:
             )
         store = await self._store(what.repository_id)
         if await asyncio.to_thread(_is_there, store, what):
+            await asyncio.to_thread(self._arrivals.drop, what.repository_id, what.sha256)
             yield Taken(what.size, Outcome.EXISTS)
             return
         arrival = await asyncio.to_thread(self._arrivals.begin, what.repository_id, what.size, what.sha256)

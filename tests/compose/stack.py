@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from xenkeep.home import SERVICES
+
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "xenkeep-test"
@@ -91,11 +92,7 @@ class Stack:
 
 def free_ports() -> dict[str, int]:
     """A port for each service and NATS that nobody uses now."""
-    sockets = {name: socket.create_server(("127.0.0.1", 0)) for name in (*SERVICES, "nats")}
-    ports = {name: each.getsockname()[1] for name, each in sockets.items()}
-    for each in sockets.values():
-        each.close()
-    return ports
+    return {name: free_port() for name in (*SERVICES, "nats")}
 
 
 def run(command: list[str], environment: dict[str, str]) -> str:

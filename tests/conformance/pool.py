@@ -16,7 +16,8 @@ import grpc
 import yaml
 from xenkeep.simulator.v1.simulator_pb2_grpc import SimulatorServiceStub
 
-from tests.integration.simulator.pools import MIB, PASSWORD, free_port
+from tests.integration.simulator.pools import MIB, PASSWORD
+from tests.support.ports import free_port
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0

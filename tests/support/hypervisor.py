@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import ssl
 import struct
 import sys
@@ -35,6 +34,7 @@ from services.chassis.bus.subscribe import tail
 from services.chassis.rpc.channel import channel
 from tests.support.nats import NatsServer
 from tests.support.pool import PASSWORD, SimulatedPool, simulator
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S as PATIENCE_S
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ class HypervisorProcess:
     """``start`` returns when it serves; what it stored survives ``kill``."""
 
     def __init__(self, nats: NatsServer, directory: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.target = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.target = f"127.0.0.1:{free_port()}"
         self._nats = nats
         self._directory = directory
         self._process: Process | None = None

@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from typing import Any
 import grpc
 import pytest
 from xenkeep.simulator.v1 import simulator_pb2_grpc
+
+from tests.support.ports import free_port
 
 PASSWORD = "a password of the pool's own"
 MIB = 1024 * 1024
@@ -42,7 +43,7 @@ class SimulatedPool:
     def __post_init__(self) -> None:
         number = next(_networks) % 60000 + 256
         self._net = f"127.{number >> 8}.{number & 255}"
-        self.https_port = _free_port(f"{self._net}.11")
+        self.https_port = free_port(f"{self._net}.11")
         self.socket = Path(f"/tmp/xk-sim-{os.getpid()}-{number}.sock")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -55,7 +56,7 @@ class SimulatedPool:
             "name": "Lab",
             "data_dir": str(self.directory / "pool"),
             "https_port": self.https_port,
-            "nbd_port": _free_port(f"{self._net}.11"),
+            "nbd_port": free_port(f"{self._net}.11"),
             "control_socket": str(self.socket),
             "users": [{"name": "root", "password": PASSWORD}, *self.users],
             "hosts": [
@@ -111,9 +112,3 @@ def pool(tmp_path: Path) -> Iterator[SimulatedPool]:
 
 def simulator(channel: grpc.aio.Channel) -> "simulator_pb2_grpc.SimulatorServiceAsyncStub":
     return simulator_pb2_grpc.SimulatorServiceStub(channel)
-
-
-def _free_port(address: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])

@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import uuid
@@ -12,16 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
+
 
 def _binaries() -> Path | None:
     found = shutil.which("initdb") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
     return Path(found).resolve().parent if found else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +37,7 @@ def postgres_url() -> Iterator[str]:
             "--",
         ]
         shutil.chown(directory, user)
-    data, port = directory / "data", _free_port()
+    data, port = directory / "data", free_port()
 
     def run(program: str, *arguments: str) -> None:
         subprocess.run(

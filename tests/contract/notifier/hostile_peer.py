@@ -62,11 +62,3 @@ async def hostile_peer(behaviour: Behaviour) -> AsyncIterator[int]:
             task.cancel()
         await asyncio.gather(*conversations, return_exceptions=True)
         await server.wait_closed()
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port on which nobody listens."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -13,7 +13,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
-from tests.contract.notifier.hostile_peer import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 RSYSLOGD = "/usr/sbin/rsyslogd"
@@ -79,7 +79,7 @@ class Rsyslog:
 @asynccontextmanager
 async def rsyslog_peer(directory: Path) -> AsyncIterator[Rsyslog]:
     """`directory` holds ca.pem, cert.pem and key.pem."""
-    ports = free_port(socket.SOCK_DGRAM), free_port(), free_port()
+    ports = free_port(kind=socket.SOCK_DGRAM), free_port(), free_port()
     peer = Rsyslog(*ports, directory)
     tls = TLS_INPUT.format(tls_port=peer.tls_port) if HAS_TLS else ""
     config = directory / "rsyslog.conf"

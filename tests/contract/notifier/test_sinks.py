@@ -15,13 +15,13 @@ from services.notifier.domain.settings import Email, Sms, SmsTransport, Syslog, 
 from services.notifier.ports import Sink
 from tests.contract.notifier.hostile_peer import (
     Behaviour,
-    free_port,
     hangs,
     hostile_peer,
     resets,
     talks_rubbish,
 )
 from tests.contract.notifier.samples import a_delivery
+from tests.support.ports import free_port
 
 DEADLINE_S = 1.0
 Make = Callable[[ChannelFiles, int], Sink]

@@ -13,8 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from xenkeep.notifier.v1.notifier_pb2_grpc import ChannelServiceStub
 
 from services.chassis.rpc.channel import channel
-from tests.contract.notifier.hostile_peer import free_port
 from tests.support.nats import NatsServer
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:

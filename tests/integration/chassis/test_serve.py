@@ -21,6 +21,7 @@ from services.chassis.tls import TlsFiles
 from tests.support.echo import Echo, EchoStub, add_echo, struct
 from tests.support.nats import NatsServer
 from tests.support.notes import MIGRATIONS, note, notes, removed
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S
 
 PROGRAM = f"""
@@ -100,11 +101,11 @@ async def lines_until(process: asyncio.subprocess.Process, event: str) -> list[d
 
 
 async def test_a_whole_service_starts_works_and_stops_and_its_log_is_json_without_secrets(
-    tmp_path: Path, nats_server: NatsServer, free_port: int
+    tmp_path: Path, nats_server: NatsServer, port: int
 ) -> None:
-    process = await started(environment(tmp_path, nats_server, nats_server.tls("notes"), free_port))
+    process = await started(environment(tmp_path, nats_server, nats_server.tls("notes"), port))
     before = await lines_until(process, "ready")
-    async with channel(f"127.0.0.1:{free_port}", nats_server.tls("scheduler")) as way:
+    async with channel(f"127.0.0.1:{port}", nats_server.tls("scheduler")) as way:
         await EchoStub(way).Ask(struct(a=1))
         async with asyncio.timeout(PATIENCE_S):
             while not (texts := [answer["text"] async for answer in EchoStub(way).Watch(struct())]):
@@ -120,10 +121,10 @@ async def test_a_whole_service_starts_works_and_stops_and_its_log_is_json_withou
 
 
 async def test_a_service_told_to_stop_while_it_waits_for_the_bus_stops(
-    tmp_path: Path, nats_server: NatsServer, free_port: int
+    tmp_path: Path, nats_server: NatsServer, port: int
 ) -> None:
     nats_server.stop()
-    process = await started(environment(tmp_path, nats_server, nats_server.tls("notes"), free_port))
+    process = await started(environment(tmp_path, nats_server, nats_server.tls("notes"), port))
     await lines_until(process, "bus trouble")
     process.send_signal(signal.SIGTERM)
     await lines_until(process, "stopped")
@@ -147,9 +148,5 @@ def test_usage_names_every_variable() -> None:
 
 
 @pytest.fixture
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def port() -> int:
+    return free_port()

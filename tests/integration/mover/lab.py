@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sys
 import uuid
 from asyncio.subprocess import Process
@@ -35,6 +34,7 @@ from services.chassis.rpc.channel import channel
 from services.mover.repository import Argon2Cost, DirectoryStore, create_repository
 from tests.integration.mover.hypervisor import POOL, VM, HypervisorService
 from tests.support.nats import NatsServer
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S as PATIENCE_S
 from tests.support.waiting import until_true
 
@@ -57,9 +57,7 @@ class MoverProcess:
     """``start`` returns when it serves; what it stored survives ``kill``. ``database`` is the site's."""
 
     def __init__(self, nats: NatsServer, directory: Path, hypervisor: str, database: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.target = f"127.0.0.1:{probe.getsockname()[1]}"
+        self.target = f"127.0.0.1:{free_port()}"
         self._nats = nats
         self.data = directory
         self.log = directory.with_suffix(".log")

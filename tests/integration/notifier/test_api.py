@@ -22,9 +22,9 @@ from services.notifier.api import ChannelApi
 from services.notifier.app.channels import ChannelDesk
 from services.notifier.app.deliveries import DeliveryList
 from services.notifier.consumers import EVENT_TYPES
-from tests.contract.notifier.hostile_peer import free_port
 from tests.contract.notifier.smtp_peer import smtp_peer
 from tests.support.pki import tls_for
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from xenkeep.notifier.v1.notifier_pb2_grpc import ChannelServiceAsyncStub

@@ -33,11 +33,11 @@ from services.notifier.domain.channel import Channel
 from services.notifier.domain.delivery import Delivery, State
 from services.notifier.domain.notification import Severity
 from services.notifier.domain.settings import Email, Sms, SmsTransport, Syslog, SyslogTransport
-from tests.contract.notifier.hostile_peer import free_port
 from tests.contract.notifier.rsyslog_peer import Rsyslog
 from tests.contract.notifier.smpp_peer import smpp_peer
 from tests.contract.notifier.smtp_peer import smtp_peer
 from tests.support.nats import NatsServer
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 DB = Task(

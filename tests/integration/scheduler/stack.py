@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
@@ -27,13 +26,7 @@ from tests.integration.scheduler.neighbours import (
 )
 from tests.integration.scheduler.scripted_mover import Script, ScriptedMover
 from tests.support.nats import NatsServer
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     Stubs = tuple[policy_pb2_grpc.PolicyServiceAsyncStub, run_pb2_grpc.RunServiceAsyncStub]

@@ -1,7 +1,6 @@
 """Pools to test with: real listeners on loopback, in this process, on free ports."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,17 +19,11 @@ from services.simulator.pool.description import (
     VmDescription,
 )
 from services.simulator.pool.simulation import Simulation
+from tests.support.ports import free_port
 
 PASSWORD = "xenroot"
 MIB = 1024**2
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on, on any loopback address."""
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        return int(probe.getsockname()[1])
 
 
 def describe(data_dir: Path, hosts: int | Sequence[HostDescription] = 1, **values: Any) -> PoolDescription:

@@ -18,7 +18,8 @@ from xenkeep.simulator.v1.simulator_pb2_grpc import SimulatorServiceStub
 
 from services.simulator.control.server import ControlServer
 from services.simulator.pool.simulation import Simulation
-from tests.integration.simulator.pools import MIB, PASSWORD, Sdk, describe, free_port, running
+from tests.integration.simulator.pools import MIB, PASSWORD, Sdk, describe, running
+from tests.support.ports import free_port
 
 
 @pytest.fixture

@@ -1,0 +1,23 @@
+"""Ports for servers that a test starts a moment later."""
+
+import os
+import socket
+from contextlib import suppress
+from random import Random
+
+_BELOW_OUTGOING = range(10_000, 32_000)
+"""Not those that outgoing connections get (Linux: from 32768): they come and go meanwhile."""
+_WORKERS = 16
+_given: set[int] = set()
+
+
+def free_port(address: str = "0.0.0.0", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port nobody has at ``address``; by default at none. No other worker of this test run is given it."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
+    mine = [port for port in _BELOW_OUTGOING if port % _WORKERS == worker and port not in _given]
+    for port in Random().sample(mine, len(mine)):
+        with socket.socket(socket.AF_INET, kind) as probe, suppress(OSError):
+            probe.bind((address, port))
+            _given.add(port)
+            return port
+    raise AssertionError(f"no port of {address} is free")

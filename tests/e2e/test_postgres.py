@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from xenkeep.local.processes import leashed, services
 from xenkeep.scheduler.v1 import run_pb2
 
 from tests.e2e.test_killed import LINK_BYTES_PER_SECOND, ended, kill_in_the_middle, unfinished_transfers
+from tests.support.ports import free_port
 from tests.support.stack import MIB, PATIENCE_S, REPOSITORY, Stack, running_stack
 
 WRITTEN = 6 * MIB
@@ -78,9 +78,7 @@ def test_a_second_hypervisor_service_stands_by_and_goes_on_when_the_first_is_kil
 @contextmanager
 def twin_of_hypervisor(stack: Stack) -> Iterator[tuple[Client, IO[str]]]:
     """Another process of the service on the same store, a client of it, and what it prints."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     program = next(each for each in services(stack.home) if each.name == "hypervisor")
     own = program.environment | {"XENKEEP_LISTEN": address} | stack.env
     home = replace(stack.home, addresses=stack.home.addresses | {"hypervisor": address})

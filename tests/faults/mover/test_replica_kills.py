@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ import pytest
 
 from tests.integration.mover.replica_site import MIB, ReplicaSite, SendingSite
 from tests.support.injections import Injections
+from tests.support.ports import free_port
 from tests.support.scenarios import THOROUGH
 from tests.unit.repository.world import restored
 
@@ -22,9 +22,7 @@ _PATIENCE_S = 120
 
 
 def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ class XapiMigrations:
             for operation in _OPERATIONS:
                 if operation not in there:
                     await self._add(ref, operation, _TEXT.format(source_id, self._installation))
-            await self._session.call("VM.update_allowed_operations", ref)
+            await self._objects.renew_allowed_operations(ref)
 
     async def allow_migrations(self, vm_id: str, source_id: str) -> None:
         """See ports.care.Migrations."""
@@ -49,7 +49,7 @@ class XapiMigrations:
             for operation in mine:
                 await self._session.call("VM.remove_from_blocked_operations", ref, operation)
             if mine:
-                await self._session.call("VM.update_allowed_operations", ref)
+                await self._objects.renew_allowed_operations(ref)
 
     async def migration_blocks(self) -> frozenset[tuple[str, str]]:
         """See ports.care.Migrations."""

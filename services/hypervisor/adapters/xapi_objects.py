@@ -12,6 +12,7 @@ Record = dict[str, Any]
 NULL = "OpaqueRef:NULL"
 _TRIES = 10
 _PAUSE_S = 1.0
+_NO_RIGHT = "RBAC_PERMISSION_DENIED"
 
 
 class XapiObjects:
@@ -116,6 +117,16 @@ class XapiObjects:
                 if failure.code not in ("VDI_IN_USE", "OTHER_OPERATION_IN_PROGRESS") or not tries_left:
                     raise
             await self._clock.sleep(_PAUSE_S)
+
+    async def renew_allowed_operations(self, vm_ref: str) -> None:
+        """Have the pool tell at once what a VM allows now. Only its administrators may (xapi: datamodel_vm.ml
+        ``update_allowed_operations``); otherwise it is told with the VM's next change. It holds anyhow.
+        """
+        try:
+            await self._session.call("VM.update_allowed_operations", vm_ref)
+        except XapiFailure as failure:
+            if failure.code != _NO_RIGHT:
+                raise
 
     async def _gone_is_fine(self, method: str, ref: str) -> None:
         try:

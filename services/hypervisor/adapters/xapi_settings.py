@@ -63,10 +63,10 @@ class XapiSettings:
                 appliance = await self._objects.ref("VM_appliance", appliance_id)
                 if appliance is None:
                     wrong.append(f"its appliance {appliance_id} is gone")
-                else:
-                    await self._session.call("VM.set_appliance", ref, appliance)
+                elif told := await self._write(ref, vm, "appliance", appliance):
+                    wrong.append(told)
             wrong += await self._gpus.complete(ref, vm, archive, without_gpus)
-            await self._session.call("VM.update_allowed_operations", ref)
+            await self._objects.renew_allowed_operations(ref)
         return tuple(wrong)
 
     async def _set(self, ref: str, vm: Record, field: str, text: Any) -> str:
@@ -77,6 +77,10 @@ class XapiSettings:
         there = sorted(vm[field]) if isinstance(vm[field], list) else vm[field]
         if value == there:
             return ""
+        return await self._write(ref, vm, field, value)
+
+    async def _write(self, ref: str, vm: Record, field: str, value: Any) -> str:
+        """Why not, or nothing. Some fields, such as the appliance, are a pool operator's alone."""
         try:
             await self._session.call(f"VM.set_{field}", ref, value)
         except XapiFailure as failure:

@@ -14,6 +14,7 @@ from services.chassis.ids import IdSource
 from services.simulator.database.database import Database
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
+from services.simulator.pool.permissions import permissions
 from services.simulator.wire.datetimes import DateTime
 
 IDLE_LIMIT = timedelta(days=1)
@@ -23,7 +24,7 @@ PER_ORIGINATOR, PER_USER, ANONYMOUS_ROOTS = 500, 500, 400
 an originator (xapi: ocaml/xapi/db_gc_util.ml ``timeout_sessions``).
 """
 SUPERUSER_ROLE = "pool-admin"
-_OF_THE_USER = ("is_local_superuser", "auth_user_name", "originator")
+_OF_THE_USER = ("is_local_superuser", "auth_user_name", "originator", "rbac_permissions")
 
 
 @dataclass
@@ -70,6 +71,7 @@ class Sessions:
             "is_local_superuser": name == "root",
             "auth_user_name": name,
             "originator": originator,
+            "rbac_permissions": [] if name == "root" else permissions(self._db.model, user.role),
         }
         made = self._open(about)
         self._roles[made] = user.role

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     Targets = restore_target_pb2_grpc.RestoreTargetServiceAsyncStub
     Simulator = simulator_pb2_grpc.SimulatorServiceAsyncStub
 
+POOL_PATIENCE_S = 10
+"""How long a service under test bridges an outage of a pool."""
 EVENTS: tuple[type[Message], ...] = tuple(
     getattr(events_pb2, name) for name in events_pb2.DESCRIPTOR.message_types_by_name
 )
@@ -69,7 +71,7 @@ class HypervisorProcess:
             "XENKEEP_TLS_CERT": str(tls.cert),
             "XENKEEP_TLS_KEY": str(tls.key),
             "XENKEEP_NATS_URL": self._nats.url,
-            "XENKEEP_POOL_PATIENCE": "10s",
+            "XENKEEP_POOL_PATIENCE": f"{POOL_PATIENCE_S}s",
             "XENKEEP_CRASH_AT": crash_at,
             "XENKEEP_HOOK_CA": str(tls.ca),
         }

@@ -137,6 +137,7 @@ class XapiSession:
 
     async def _call(self, method: str, args: tuple[Any, ...], timeout_s: float, *, repeatable: bool) -> Any:
         give_up = self._clock.monotonic() + self._patience_s
+        first_failure = True
         while True:
             link = await self._linked(give_up)
             try:
@@ -154,6 +155,9 @@ class XapiSession:
                 self.forget(link)
                 self._follow(failure)
                 last = failure.code
+            if first_failure:  # it may have waited for its answer for long before the outage began
+                give_up = self._clock.monotonic() + self._patience_s
+                first_failure = False
             if self._clock.monotonic() >= give_up:
                 raise unreachable(self._pool, f"{link.address}: {last}")
             await self._clock.sleep(_PAUSE_S if self._link is link else 0)

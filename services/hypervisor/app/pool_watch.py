@@ -15,7 +15,7 @@ from services.hypervisor.ports.pool import PoolConnection
 from services.hypervisor.ports.stores import PoolStore
 
 _PAUSE_S = {
-    PoolState.UNREACHABLE: 2.0,
+    PoolState.UNREACHABLE: 1.0,  # its return is told within two seconds
     PoolState.CERTIFICATE_CHANGED: 30.0,
     PoolState.UNAUTHENTICATED: 60.0,  # more often could lock the account
 }

@@ -1,8 +1,8 @@
 """What the account lacks (xapi: ocaml/idl/datamodel_roles.ml; permissions are lower-case call names).
 
 What the role vm-power-admin does not include is not asked for. Without it the work goes on and says what was
-left out, as a VM's place in its appliance or its GPU (pool-operator); or it is refused when it is wanted, as the
-pool's database (pool-admin).
+left out, as a VM's place in its appliance or its GPU (pool-operator); or it is refused when it is wanted,
+as the pool's database (pool-admin).
 """
 
 from collections.abc import Awaitable, Callable

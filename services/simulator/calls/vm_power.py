@@ -60,17 +60,21 @@ async def shutdown(call: Call, vm_ref: str) -> None:
 async def _stop(call: Call, vm_ref: str, name: str) -> None:
     async with vm_operation(call, vm_ref, name):
         if name == "clean_shutdown":
-            await _ask_guest(call, vm_ref)
+            await _ask_guest(call, vm_ref, "poweroff")
         call.db.set("VM", vm_ref, "ha_always_run", False)
         await stop_domain(call, vm_ref)
         tell(call, vm_ref, "VM_SHUTDOWN", "shutdown" if name == "clean_shutdown" else "shutdown forcibly")
 
 
-async def _ask_guest(call: Call, vm_ref: str) -> None:
-    """Raises ``VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT``, ``TASK_CANCELLED``."""
+async def _ask_guest(call: Call, vm_ref: str, action: str) -> None:
+    """Raises ``VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT``, ``VM_SHUTDOWN_TIMEOUT``, ``TASK_CANCELLED``."""
     uuid = call.db.row("VM", vm_ref)["uuid"]
-    await call.pool.mishaps.shut_down(vm_ref, uuid, call.pool.tasks.cancelled(call.task))
+    cancelled = call.pool.tasks.cancelled(call.task)
+    await call.pool.mishaps.shut_down(vm_ref, uuid, cancelled)
     call.pool.tasks.check(call.task)
+    if uuid in call.pool.machines:
+        await call.pool.machines[uuid].ask(vm_ref, action, cancelled)
+        call.pool.tasks.check(call.task)
 
 
 async def stop_domain(call: Call, vm_ref: str) -> None:
@@ -92,13 +96,24 @@ async def clean_reboot(call: Call, vm_ref: str) -> None:
 
 async def _reboot(call: Call, vm_ref: str, name: str) -> None:
     async with vm_operation(call, vm_ref, name):
-        host = call.db.row("VM", vm_ref)["resident_on"]
+        vm = call.db.row("VM", vm_ref)
+        host, machine = vm["resident_on"], call.pool.machines.get(vm["uuid"])
         if name == "clean_reboot":
-            await _ask_guest(call, vm_ref)
-        await domains.stopped(call.pool, vm_ref)
-        await domains.attach_disks(call.pool, vm_ref)
-        await domains.started(call.pool, vm_ref, host)
+            await _ask_guest(call, vm_ref, "reboot")
+        elif machine is not None:
+            await machine.reset()
+        if machine is not None and machine.runs:
+            await domains.rebooted(call.pool, vm_ref)
+        else:
+            await restart_domain(call, vm_ref, host)
         tell(call, vm_ref, "VM_REBOOTED", f"rebooted {'cleanly' if name == 'clean_reboot' else 'forcibly'}")
+
+
+async def restart_domain(call: Call, vm_ref: str, host: str) -> None:
+    """Stopped, and started again where it was."""
+    await domains.stopped(call.pool, vm_ref)
+    await domains.attach_disks(call.pool, vm_ref)
+    await domains.started(call.pool, vm_ref, host)
 
 
 async def pause(call: Call, vm_ref: str) -> None:
@@ -114,7 +129,7 @@ async def _become(call: Call, vm_ref: str, name: str, state: str) -> None:
         if state == "Paused":
             await domains.hold_guest(call.pool, call.db.row("VM", vm_ref))
         else:
-            domains.let_guest_go_on(call.pool, call.db.row("VM", vm_ref))
+            await domains.let_guest_go_on(call.pool, call.db.row("VM", vm_ref))
         call.db.set("VM", vm_ref, "power_state", state)
     allowed_operations.refresh_vm(call.db, vm_ref)
 

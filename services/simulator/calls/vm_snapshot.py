@@ -74,7 +74,7 @@ async def snapshot_with_quiesce(call: Call, vm_ref: str, new_name: str) -> str:
         except HalfMade as failure:
             raise XapiFailure("VM_SNAPSHOT_WITH_QUIESCE_FAILED", vm_ref) from failure
         finally:
-            domains.let_guest_go_on(call.pool, vm)
+            await domains.let_guest_go_on(call.pool, vm)
 
 
 async def checkpoint(call: Call, vm_ref: str, new_name: str) -> str:

@@ -70,7 +70,7 @@ async def suspend_domain(call: Call, vm_ref: str, *, for_a_moment: bool = False)
     try:
         image = await vdi.create(call, record)
     except XapiFailure:
-        domains.let_guest_go_on(call.pool, vm)
+        await domains.let_guest_go_on(call.pool, vm)
         raise
     disk = await disk_work(call.pool.repository(sr).disk, db.row("VDI", image)["uuid"])
     await disk_work(memory_image.write, disk, f"{vm['uuid']} {vm['domid']} {image}")
@@ -86,7 +86,7 @@ async def resume_domain(call: Call, vm_ref: str, host: str, power_state: str) ->
     image = call.db.row("VM", vm_ref)["suspend_VDI"]
     await domains.started(call.pool, vm_ref, host, power_state)
     if power_state == "Running":
-        domains.let_guest_go_on(call.pool, call.db.row("VM", vm_ref))
+        await domains.let_guest_go_on(call.pool, call.db.row("VM", vm_ref))
     call.db.set("VM", vm_ref, "suspend_VDI", NULL_REF)
     if image != NULL_REF:
         await vdi.destroy(call, image)

@@ -8,9 +8,10 @@ from pathlib import Path
 import grpc
 from xenkeep.simulator.v1 import simulator_pb2 as pb
 
+from services.simulator.calls import machines
 from services.simulator.calls import pool as pool_calls
 from services.simulator.control.disorder import DisorderApi
-from services.simulator.control.lookup import Context, named_host, open_disk
+from services.simulator.control.lookup import Context, named, named_host, open_disk
 from services.simulator.failure import XapiFailure
 from services.simulator.pool.host import Host
 from services.simulator.storage.errors import OutOfRange, StorageError
@@ -101,6 +102,16 @@ class SimulatorApi(DisorderApi):
             except (OutOfRange, StorageError) as error:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"disk {request.disk_id}: {error}")
         return pb.WriteGuestResponse(written_bytes=sum(len(write.data) for write in request.writes))
+
+    async def AttachMachine(
+        self, request: pb.AttachMachineRequest, context: Context
+    ) -> pb.AttachMachineResponse:
+        vm = await named(self._pool, context, "VM", request.vm)
+        try:
+            arguments = await machines.attach(self._pool, vm, Path(request.folder))
+        except (XapiFailure, OSError) as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"VM {request.vm}: {error}")
+        return pb.AttachMachineResponse(qemu_arguments=arguments)
 
     async def HashDisk(self, request: pb.HashDiskRequest, context: Context) -> pb.HashDiskResponse:
         disk = await open_disk(self._pool, context, request.disk_id)

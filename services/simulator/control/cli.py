@@ -67,6 +67,8 @@ COMMANDS = (
     Command("attach-guest", "AttachGuest", "serve a running VM's disk on a socket, writable",
             [DISK, Argument("socket_path", "the socket to make", lambda text: str(Path(text).absolute()))]),
     Command("detach-guest", "DetachGuest", "take a disk from its guest", [DISK]),
+    Command("attach-machine", "AttachMachine", "let a QEMU run as a running VM; prints its arguments",
+            [VM, Argument("folder", "where to make the sockets", lambda text: str(Path(text).absolute()))]),
     Command("migrate-disk", "MigrateDisk", "move a running VM's disk", [DISK, STORAGE]),
     Command("resize-storage", "ResizeStorage", "more or less room in a storage repository",
             [STORAGE, Argument("size_bytes", "what there is from now on", int)]),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from services.simulator.nbd import protocol
@@ -16,6 +17,7 @@ from services.simulator.storage.errors import NoSpace, OutOfRange, StorageError
 from services.simulator.storage.ports import SECTOR, Disk
 
 MAX_REQUEST = 32 * 1024 * 1024
+THREADS = 4
 HAS_FLAGS, FLUSH, FUA, TRIM, WRITE_ZEROES, MULTI_CONN = 1, 4, 8, 32, 64, 256
 EXPORT_FLAGS = HAS_FLAGS | FLUSH | FUA | TRIM | WRITE_ZEROES | MULTI_CONN
 NO_HOLE = 2  # flag of WRITE_ZEROES
@@ -23,7 +25,10 @@ INFO_EXPORT, INFO_BLOCK_SIZE = 0, 3
 
 
 class GuestDisk:
-    """Serves one disk under the empty export name until it is closed."""
+    """Serves one disk under the empty export name until it is closed.
+
+    It works in threads of its own: those of all others may be busy with a host's slow link.
+    """
 
     def __init__(self, disk: Disk, socket_path: Path) -> None:
         self._disk = disk
@@ -31,6 +36,7 @@ class GuestDisk:
         self._server: asyncio.Server | None = None
         self._guests: dict[asyncio.Task[None], Stream] = {}
         self._gate = Gate()
+        self._threads = ThreadPoolExecutor(THREADS, f"guest of {disk.uuid}")
 
     @property
     def uri(self) -> str:
@@ -53,6 +59,7 @@ class GuestDisk:
         self._gate.demolish()
         if self._guests:
             await asyncio.wait(self._guests)
+        self._threads.shutdown(wait=False)
 
     async def hold(self) -> None:
         """Let requests wait; those that were begun are done when this returns."""
@@ -63,7 +70,7 @@ class GuestDisk:
         self._gate.open()
 
     def _accept(self, stream: Stream) -> None:
-        task = asyncio.create_task(_Guest(stream, self._disk, self._gate).serve())
+        task = asyncio.create_task(_Guest(stream, self._disk, self._gate, self._threads).serve())
         self._guests[task] = stream
         task.add_done_callback(self._finished)
 
@@ -116,10 +123,11 @@ class Gate:
 class _Guest:
     """One connection."""
 
-    def __init__(self, stream: Stream, disk: Disk, gate: Gate) -> None:
+    def __init__(self, stream: Stream, disk: Disk, gate: Gate, threads: ThreadPoolExecutor) -> None:
         self._stream = stream
         self._disk = disk
         self._gate = gate
+        self._threads = threads
 
     async def serve(self) -> None:
         try:
@@ -158,7 +166,8 @@ class _Guest:
         try:
             # In a thread: a snapshot or the end of a merge may hold writers up.
             async with self._gate:
-                done = await asyncio.to_thread(self._do, request, payload)
+                loop = asyncio.get_running_loop()
+                done = await loop.run_in_executor(self._threads, self._do, request, payload)
             answer = protocol.reply(request.handle) + done
         except (StorageError, OutOfRange, OSError) as error:
             answer = protocol.reply(request.handle, _error_number(error))

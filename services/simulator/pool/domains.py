@@ -219,6 +219,8 @@ async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
     row = pool.db.row("VM", vm)
     if crashed:
         await drop_guest(pool, row)
+    else:
+        await _switch_off(pool, row)
     for vbd in row["VBDs"]:
         if crashed:
             pool.db.set("VBD", vbd, "currently_attached", False)
@@ -247,18 +249,41 @@ async def drop_guest(pool: Pool, vm: Row) -> None:
     """Whatever runs in the VM is gone, with its connections to its disks."""
     for _, vdi in disks_in_use(pool, vm):
         await pool.guest_disks.detach(vdi["uuid"])
+    await _switch_off(pool, vm)
+
+
+async def _switch_off(pool: Pool, vm: Row) -> None:
+    """A real machine ends, and what its guest told is forgotten with it (xapi: delete_guest_metrics)."""
+    machine = pool.machines.pop(vm["uuid"], None)
+    if machine is None:
+        return
+    await machine.close()
+    if pool.db.find("VM_guest_metrics", vm["guest_metrics"]) is not None:
+        pool.db.delete("VM_guest_metrics", vm["guest_metrics"])
+    pool.db.set("VM", vm.ref, "guest_metrics", NULL_REF)
+
+
+async def rebooted(pool: Pool, vm: str) -> None:
+    """A real machine has started again, by itself or by its button: a domain of its own."""
+    row = pool.db.row("VM", vm)
+    pool.db.update("VM_metrics", row["metrics"], start_time=pool.now(), last_updated=pool.now())
+    pool.db.set("VM", vm, "domid", next(pool.domids))
 
 
 async def hold_guest(pool: Pool, vm: Row) -> None:
     """The VM stands still; what its guest began to write is written."""
+    if (machine := pool.machines.get(vm["uuid"])) is not None:
+        await machine.hold()
     for _, vdi in disks_in_use(pool, vm):
         await pool.guest_disks.hold(vdi["uuid"])
 
 
-def let_guest_go_on(pool: Pool, vm: Row) -> None:
+async def let_guest_go_on(pool: Pool, vm: Row) -> None:
     """It runs on after a pause."""
     for _, vdi in disks_in_use(pool, vm):
         pool.guest_disks.go_on(vdi["uuid"])
+    if (machine := pool.machines.get(vm["uuid"])) is not None:
+        await machine.go_on()
 
 
 def add_guest_metrics(pool: Pool, vm: Row) -> str:

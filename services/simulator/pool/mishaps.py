@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.chassis.clock import Clock
 from services.simulator.failure import XapiFailure
+from services.simulator.pool.either import either
 
 
 class HalfMade(XapiFailure):
@@ -68,17 +69,8 @@ class Mishaps:
             if left <= 0:
                 break
             with suppress(TimeoutError):  # nothing came in between
-                await self._clock.wait(_either(cancelled, reset), left)
+                await self._clock.wait(either(cancelled, reset), left)
             if cancelled.is_set():
                 return
         if shutdown.refused:
             raise XapiFailure("VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT", vm_ref)
-
-
-async def _either(*events: asyncio.Event) -> None:
-    waits = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()

@@ -14,6 +14,7 @@ from services.chassis.ids import IdSource
 from services.simulator.database.database import Database
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
+from services.simulator.machines.machine import Machine
 from services.simulator.model.defaults import NULL_REF
 from services.simulator.model.schema import Model
 from services.simulator.pool.certificates import HostCertificate, make_certificate
@@ -52,11 +53,11 @@ class Pool:
 
     ``repositories`` are the SRs' contents by SR reference, ``disks`` their records, ``shelf`` all that there
     is; ``guests`` are described VMs by uuid, ``guest_disks`` the disks that are written to from outside,
-    ``tpm_contents`` those of virtual TPMs, base64, by reference; ``mishaps`` what shall go wrong;
-    ``strangers`` hosts that the pool knew once; ``found`` makes a pool of one of them. Who holds
-    ``guests_may_write`` knows that no guest writes meanwhile, but those of ``guest_disks``. All hosts live
-    in this process and see one database, the coordinator's; that supporters refuse calls is the dispatcher's
-    business.
+    ``machines`` what runs in the place of VMs, by the VMs' uuids; ``tpm_contents`` those of virtual TPMs,
+    base64, by reference; ``mishaps`` what shall go wrong; ``strangers`` hosts that the pool knew once;
+    ``found`` makes a pool of one of them. Who holds ``guests_may_write`` knows that no guest writes
+    meanwhile, but those of ``guest_disks``. All hosts live in this process and see one database, the
+    coordinator's; that supporters refuse calls is the dispatcher's business.
     """
 
     def __init__(self, model: Model, description: PoolDescription, clock: Clock, ids: IdSource) -> None:
@@ -77,6 +78,7 @@ class Pool:
         self.shelf = Shelf(description.data_dir)
         self.guests: dict[str, Guest] = {}
         self.guest_disks = GuestDisks()
+        self.machines: dict[str, Machine] = {}
         self.tpm_contents: dict[str, str] = {}
         self.revocation_lists: set[str] = set()
         self.in_setup_mode: set[str] = set()
@@ -173,6 +175,8 @@ class Pool:
 
     async def close(self) -> None:
         """Break off everything, the hosts' own business too."""
+        for machine in self.machines.values():
+            await machine.close()
         await self.guest_disks.close()
         await _cancel(self._work | self._background)
 

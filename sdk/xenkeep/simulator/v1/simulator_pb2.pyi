@@ -654,6 +654,56 @@ class DetachGuestResponse(_message.Message):
 Global___DetachGuestResponse: _TypeAlias = DetachGuestResponse  # noqa: Y015
 
 @_typing.final
+class AttachMachineRequest(_message.Message):
+    """Request of AttachMachine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VM_FIELD_NUMBER: _builtins.int
+    FOLDER_FIELD_NUMBER: _builtins.int
+    vm: _builtins.str
+    """UUID or name of the VM."""
+    folder: _builtins.str
+    """Folder on the machine of the simulator to make the sockets in; it is made when it is missing."""
+    def __init__(
+        self,
+        *,
+        vm: _builtins.str = ...,
+        folder: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "vm", b"vm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachMachineRequest: _TypeAlias = AttachMachineRequest  # noqa: Y015
+
+@_typing.final
+class AttachMachineResponse(_message.Message):
+    """Response of AttachMachine."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QEMU_ARGUMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def qemu_arguments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Arguments of QEMU: the VM's disks, the monitor, and the second serial port for the tools in the guest."""
+
+    def __init__(
+        self,
+        *,
+        qemu_arguments: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["qemu_arguments", b"qemu_arguments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachMachineResponse: _TypeAlias = AttachMachineResponse  # noqa: Y015
+
+@_typing.final
 class ResizeStorageRequest(_message.Message):
     """Request of ResizeStorage."""
 

@@ -115,6 +115,11 @@ class SimulatorServiceStub:
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestResponse.FromString,
                 _registered_method=True)
+        self.AttachMachine = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/AttachMachine',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachMachineRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachMachineResponse.FromString,
+                _registered_method=True)
         self.ResizeStorage = channel.unary_unary(
                 '/xenkeep.simulator.v1.SimulatorService/ResizeStorage',
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ResizeStorageRequest.SerializeToString,
@@ -295,6 +300,14 @@ class SimulatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttachMachine(self, request, context):
+        """Lets a real machine run as a VM that is running: its disks, its power and what its guest's tools say are
+        sockets, until the VM stops.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ResizeStorage(self, request, context):
         """A storage repository becomes larger or smaller, or is full from now on.
         """
@@ -462,6 +475,11 @@ def add_SimulatorServiceServicer_to_server(servicer, server):
                     servicer.DetachGuest,
                     request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestRequest.FromString,
                     response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestResponse.SerializeToString,
+            ),
+            'AttachMachine': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttachMachine,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachMachineRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachMachineResponse.SerializeToString,
             ),
             'ResizeStorage': grpc.unary_unary_rpc_method_handler(
                     servicer.ResizeStorage,
@@ -957,6 +975,33 @@ class SimulatorService:
             '/xenkeep.simulator.v1.SimulatorService/DetachGuest',
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestRequest.SerializeToString,
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DetachGuestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachMachine(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/AttachMachine',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachMachineRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.AttachMachineResponse.FromString,
             options,
             channel_credentials,
             insecure,

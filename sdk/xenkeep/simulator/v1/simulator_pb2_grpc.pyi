@@ -69,6 +69,10 @@ class SimulatorServiceStub:
     """
     DetachGuest: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.DetachGuestRequest, _simulator_pb2.DetachGuestResponse]
     """Takes a disk away from its guest."""
+    AttachMachine: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.AttachMachineRequest, _simulator_pb2.AttachMachineResponse]
+    """Lets a real machine run as a VM that is running: its disks, its power and what its guest's tools say are
+    sockets, until the VM stops.
+    """
     ResizeStorage: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.ResizeStorageRequest, _simulator_pb2.ResizeStorageResponse]
     """A storage repository becomes larger or smaller, or is full from now on."""
     LoseChangedBlockTracking: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.LoseChangedBlockTrackingRequest, _simulator_pb2.LoseChangedBlockTrackingResponse]
@@ -137,6 +141,10 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
     """
     DetachGuest: _aio.UnaryUnaryMultiCallable[_simulator_pb2.DetachGuestRequest, _simulator_pb2.DetachGuestResponse]  # type: ignore[assignment]
     """Takes a disk away from its guest."""
+    AttachMachine: _aio.UnaryUnaryMultiCallable[_simulator_pb2.AttachMachineRequest, _simulator_pb2.AttachMachineResponse]  # type: ignore[assignment]
+    """Lets a real machine run as a VM that is running: its disks, its power and what its guest's tools say are
+    sockets, until the VM stops.
+    """
     ResizeStorage: _aio.UnaryUnaryMultiCallable[_simulator_pb2.ResizeStorageRequest, _simulator_pb2.ResizeStorageResponse]  # type: ignore[assignment]
     """A storage repository becomes larger or smaller, or is full from now on."""
     LoseChangedBlockTracking: _aio.UnaryUnaryMultiCallable[_simulator_pb2.LoseChangedBlockTrackingRequest, _simulator_pb2.LoseChangedBlockTrackingResponse]  # type: ignore[assignment]
@@ -298,6 +306,16 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_pb2.DetachGuestResponse, _abc.Awaitable[_simulator_pb2.DetachGuestResponse]]:
         """Takes a disk away from its guest."""
+
+    @_abc_1.abstractmethod
+    def AttachMachine(
+        self,
+        request: _simulator_pb2.AttachMachineRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.AttachMachineResponse, _abc.Awaitable[_simulator_pb2.AttachMachineResponse]]:
+        """Lets a real machine run as a VM that is running: its disks, its power and what its guest's tools say are
+        sockets, until the VM stops.
+        """
 
     @_abc_1.abstractmethod
     def ResizeStorage(

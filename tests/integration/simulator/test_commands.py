@@ -72,6 +72,8 @@ async def test_every_command_reaches_the_pool(tmp_path: Path, capsys: pytest.Cap
         await sdk.refused("VM.snapshot", vm, "full")
         await tell("resize-storage", "one", str(1 << 40))
         assert (await tell("migrate-disk", disk, "two"))["diskId"] != disk
+        arguments = (await tell("attach-machine", "web", str(tmp_path / "machine")))["qemuArguments"]
+        assert {"-drive", "-mon", "-chardev"} < set(arguments)
         assert "host-2" in await tell("kill-host", "host-9", code=1)
         await tell("cut", "host-2", "--after_bytes", "0")
         await tell("replace-certificate", "host-2")

@@ -1,6 +1,7 @@
 """Statistics say what is true: what they call unique is what goes when a point goes."""
 
 import threading
+import time
 from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from services.chassis.errors import Cancelled
 from services.mover.repository import Extent, PruneOptions, Usage
+from services.mover.repository.checkpoint import unfinished
 from services.mover.repository.format.blob import BlobType
 from services.mover.repository.reader import BlobReader
 from services.mover.repository.request import DiskRequest
@@ -129,8 +131,14 @@ def test_what_is_unique_to_a_vm_is_what_goes_with_all_its_points(filled: Place) 
 def test_a_backup_that_may_be_resumed_is_not_dead(filled: Place) -> None:
     content = noise(6 * MIB, 9)
 
+    def saved_chunks() -> int:
+        checkpoints = unfinished(filled.repository._context)
+        return sum(len(disk.progress.entries) for each in checkpoints for disk in each.disks.values())
+
     def die(offset: int) -> None:
         if offset >= 5 * MIB:
+            while saved_chunks() * 256 * KIB <= MIB:
+                time.sleep(0.01)
             raise OSError("gone")
 
     with (

@@ -8,6 +8,7 @@ from typing import Final
 Points = Sequence[tuple[float, float]]
 _WIDTH, _HEIGHT = 720, 420
 _LEFT, _RIGHT, _TOP, _BOTTOM = 70, 170, 40, 50
+_LABEL_HEIGHT: Final = 14
 _COLOURS: Final = ("#1b6ca8", "#c0392b", "#27824b", "#8e44ad", "#b9770e", "#444444")
 
 
@@ -23,8 +24,16 @@ class Axis:
         return (math.log10(value) - math.log10(self.low)) / (math.log10(self.high) - math.log10(self.low))
 
 
-def chart(title: str, x: Axis, y: Axis, lines: Mapping[str, Points], measured_up_to: float) -> str:
-    """``lines`` by their label; what lies beyond ``measured_up_to`` is dashed."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``guessed`` goes on where ``measured``, which is not empty, ends."""
+
+    measured: Points
+    guessed: Points
+
+
+def chart(title: str, x: Axis, y: Axis, lines: Mapping[str, Line]) -> str:
+    """``lines`` by their label; what was not measured is dashed."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" font-family="sans-serif"'
         ' font-size="12">',
@@ -32,14 +41,15 @@ def chart(title: str, x: Axis, y: Axis, lines: Mapping[str, Points], measured_up
         f'<text x="{_LEFT}" y="22" font-size="14">{title}</text>',
         *_grid(x, y),
     ]
-    for colour, (label, points) in zip(_COLOURS, lines.items(), strict=False):
-        places = [(_across(x, at), _up(y, value)) for at, value in points]
-        known = [place for place, (at, _) in zip(places, points, strict=True) if at <= measured_up_to]
+    ends: list[tuple[float, float, str, str]] = []
+    for colour, (label, line) in zip(_COLOURS, lines.items(), strict=False):
+        known = [(_across(x, at), _up(y, value)) for at, value in line.measured]
+        guessed = [known[-1], *((_across(x, at), _up(y, value)) for at, value in line.guessed)]
         parts.append(_line(known, colour, ""))
-        parts.append(_line(places[max(0, len(known) - 1) :], colour, ' stroke-dasharray="5 4"'))
+        parts.append(_line(guessed, colour, ' stroke-dasharray="5 4"'))
         parts += [f'<circle cx="{left:.1f}" cy="{top:.1f}" r="3" fill="{colour}"/>' for left, top in known]
-        left, top = places[-1]
-        parts.append(f'<text x="{left + 8:.1f}" y="{top + 4:.1f}" fill="{colour}">{label}</text>')
+        ends.append((guessed[-1][1], guessed[-1][0], colour, label))
+    parts += _labels(ends)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -54,6 +64,16 @@ def _grid(x: Axis, y: Axis) -> list[str]:
         at = _up(y, value)
         parts.append(f'<line x1="{_LEFT}" y1="{at:.1f}" x2="{right}" y2="{at:.1f}" stroke="#dddddd"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{text}</text>')
+    return parts
+
+
+def _labels(ends: list[tuple[float, float, str, str]]) -> list[str]:
+    """At the lines' ends (top, left, colour, text), from the highest down, none over another."""
+    parts = []
+    lowest = 0.0
+    for top, left, colour, label in sorted(ends):
+        lowest = max(top + 4, lowest + _LABEL_HEIGHT)
+        parts.append(f'<text x="{left + 8:.1f}" y="{lowest:.1f}" fill="{colour}">{label}</text>')
     return parts
 
 

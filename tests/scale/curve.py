@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from tests.scale.chart import Axis, Points, chart
+from tests.scale.chart import Axis, Line, chart
 from tests.scale.shape import MIB, TIB
 
 PIB: Final = 1024 * TIB
@@ -11,9 +11,10 @@ _X: Final = Axis(
     TIB / 16, 2 * PIB, {TIB / 10: "0.1 TiB", TIB: "1", 10 * TIB: "10", 100 * TIB: "100", PIB: "1 PiB"}
 )
 _Y: Final = Axis(
-    0.01,
+    0.001,
     100_000,
     {
+        0.001: "0.001",
         0.01: "0.01",
         0.1: "0.1",
         1: "1",
@@ -34,13 +35,17 @@ _LINES: Final = (
 
 
 def curve(report: Sequence[dict[str, Any]]) -> str:
-    """An SVG; raises KeyError for a report without the steps it needs."""
-    lines: dict[str, Points] = {}
+    """An SVG; steps that a run does not have are left out."""
+    lines: dict[str, Line] = {}
     for label, step, figure, scale in _LINES:
-        seen = [(run["chunks"] * MIB, run["steps"][step][figure] * scale) for run in report]
-        lines[label] = [*seen, *_onwards(seen)]
-    top = report[-1]["chunks"] * MIB
-    return chart("One repository, by its distinct content", _X, _Y, lines, top)
+        seen = [
+            (run["chunks"] * MIB, run["steps"][step][figure] * scale)
+            for run in report
+            if step in run["steps"]
+        ]
+        if seen:
+            lines[label] = Line(seen, _onwards(seen))
+    return chart("One repository, by its distinct content", _X, _Y, lines)
 
 
 def _onwards(seen: list[tuple[float, float]]) -> list[tuple[float, float]]:

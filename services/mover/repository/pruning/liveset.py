@@ -6,14 +6,14 @@ from typing import Final
 _BITS_PER_BLOB: Final = 32
 _WORDS: Final = struct.Struct("<6I8x")
 _LEAST_BITS: Final = 1 << 20
-_MOST_BITS: Final = 1 << 31
+_MOST_BITS: Final = 1 << 30
 
 
 class LiveSet:
     """A Bloom filter of blob ids: what was added is in it; of what was not, one in 40,000 seems to be.
 
     So a prune keeps a blob too many now and then, and never deletes one too many. Four to eight bytes a blob,
-    but at most 256 MiB: with 134 million blobs one in 1,000 seems to be needed, with 268 million one in 50.
+    but at most 128 MiB: with 67 million blobs one in 1,000 seems to be needed, with 134 million one in 50.
     Ids are keyed hashes, so their own words serve as the hashes, and nobody without the key can choose them.
     """
 

@@ -1,5 +1,7 @@
 """Fixtures every test may ask for."""
 
+from hypothesis import HealthCheck, settings
+
 from tests.support.nats import nats_server
 from tests.support.postgres import empty_database, fresh_database, postgres_url
 from tests.support.scenario_marks import injections, pytest_collection_modifyitems
@@ -14,3 +16,6 @@ __all__ = [
     "pytest_collection_modifyitems",
     "seaweed",
 ]
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")

@@ -32,7 +32,7 @@ EAGER_BYTES: Final = 1 << 20
 """Objects up to this size are sent without waiting for what the peer says of them first."""
 WINDOW_BYTES: Final = 16 << 20
 """Sent and not known to be durable, for each stream."""
-SENDING_AT_ONCE: Final = 3
+SENDING_AT_ONCE: Final = 2
 """Large objects. Others are announced or stored meanwhile, so that the line never waits for that."""
 PATIENCE_SECONDS: Final = 600.0
 _FIRST_PAUSE_SECONDS: Final = 0.2

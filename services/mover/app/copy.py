@@ -14,7 +14,7 @@ from services.mover.repository import CopyOptions, CopyReport, Repository, Store
 
 MOST_LEFT_POINTS = 100
 """Named in a result: it has to fit into one message."""
-STREAMS = 6
+STREAMS = 4
 
 
 class Copies:

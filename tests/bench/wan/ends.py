@@ -28,8 +28,19 @@ async def send(folder: Path, address: str) -> None:
         began = time.monotonic()
         report = await site.copy(address)
         seconds = time.monotonic() - began
-    told = {"bytes": report.copied_bytes, "packs": report.copied_packs, "seconds": seconds}
+    told = {
+        "bytes": report.copied_bytes,
+        "packs": report.copied_packs,
+        "seconds": seconds,
+        "peak_rss_mib": _peak_mib(),
+    }
     print(json.dumps(told | {"notices": site.notices}), flush=True)
+
+
+def _peak_mib() -> int:
+    """Of this program: what getrusage says counts who started it as well."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) >> 10
 
 
 def drink(address: str) -> None:

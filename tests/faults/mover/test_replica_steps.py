@@ -38,6 +38,7 @@ async def copied(sending: SendingSite, keeping: ReplicaSite, at: int) -> tuple[i
     return mortal.count, mortal.dead
 
 
+@pytest.mark.timeout(3600)  # two hundred copies when every step is tried
 @pytest.mark.scenario(46)
 async def test_a_receiver_that_dies_at_any_step_is_gone_on_with_by_the_next_one(
     tmp_path: Path, injections: Injections

@@ -17,7 +17,7 @@ class CopyOptions:
     assets: frozenset[str] = frozenset()
     since: str = ""
     newest: int = 0
-    streams: int = 6
+    streams: int = 4
 
     @property
     def everything(self) -> bool:

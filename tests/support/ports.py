@@ -13,8 +13,9 @@ _given: set[int] = set()
 
 def free_port(address: str = "0.0.0.0", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port nobody has at ``address``; by default at none. No other worker of this test run is given it."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _WORKERS
-    mine = [port for port in _BELOW_OUTGOING if port % _WORKERS == worker and port not in _given]
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    mine = [port for port in _BELOW_OUTGOING if not worker or port % _WORKERS == int(worker) % _WORKERS]
+    mine = [port for port in mine if port not in _given]
     for port in Random().sample(mine, len(mine)):
         with socket.socket(socket.AF_INET, kind) as probe, suppress(OSError):
             probe.bind((address, port))

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from tests.contract.simulator.identities import IDENTITY, at, parsed
 from tests.contract.simulator.summaries import record_summary, summary
+from tests.support.waiting import PATIENCE_S
 
 GOLDEN = Path(__file__).parent / "golden"
 _ALONE = (("xml", "Value"), ("json", "result"))
@@ -21,7 +22,7 @@ OF_THIS_ANSWER = ("content-length", "task-id")
 """Headers whose value nobody can foretell."""
 HUNG_S = 0.5
 """For an answer that never ended when it was recorded."""
-ANSWER_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = PATIENCE_S
 
 
 @dataclass

@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from services.chassis.clock import SystemClock
+from services.simulator.database.row import Row
+from services.simulator.pool.pool import Pool
 from services.simulator.pool.simulation import Simulation
 from tests.contract.simulator.identities import IDENTITY
 from tests.contract.simulator.replay import Replay, differences, head_differences, recordings
 from tests.integration.simulator.pools import Sdk, describe, running
+from tests.support.waiting import PATIENCE_S
 
 HURRY = 10.0
-SOON_S = 10.0
+SOON_S = PATIENCE_S
 T = TypeVar("T")
 _SESSION = re.compile(
     r"session_id=(OpaqueRef:[0-9a-f-]{36})"
@@ -216,17 +219,25 @@ async def _follow(stage: Stage, exchange: dict[str, Any]) -> None:
     pool = stage.simulation.pool
     ours = [stage.names.get(name) for name in IDENTITY.findall(exchange["request"].get("body", ""))]
     tasks = [row for row in (pool.db.find("task", ref) for ref in ours if ref) if row is not None]
+    with contextlib.suppress(TimeoutError):  # the difference will tell
+        await _over(pool, lambda: tasks)
+
+
+async def nothing_runs(stage: Stage) -> None:
+    """Returns when no task of a call runs any more; for tasks whose recorded end is a stand-in's."""
+    await _over(stage.simulation.pool, lambda: stage.simulation.pool.db.rows("task"))
+
+
+async def _over(pool: Pool, tasks: Callable[[], Iterable[Row]]) -> None:
     changed = asyncio.Event()
     forget = pool.db.listen(lambda change: changed.set())
     try:
         async with asyncio.timeout(SOON_S):
             while any(
-                task["status"] == "pending" and task["name_label"].startswith("Async.") for task in tasks
+                task["status"] == "pending" and task["name_label"].startswith("Async.") for task in tasks()
             ):
                 changed.clear()
                 await changed.wait()
-    except TimeoutError:
-        return  # the difference will tell
     finally:
         forget()
 

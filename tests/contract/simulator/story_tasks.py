@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.simulator.pool.description import DiskDescription, VmDescription
-from tests.contract.simulator.stage import Stage, Story
+from tests.contract.simulator.stage import Stage, Story, nothing_runs
 from tests.contract.simulator.story_rpc import introduce_pool
 from tests.integration.simulator.pools import MIB
 
@@ -28,6 +28,7 @@ async def _prepare(stage: Stage) -> None:
 TASKS = Story(
     "f_tasks",
     _prepare,
+    before={60: nothing_runs},
     otherwise={85: MEMORY},
     pool={"vms": [VmDescription(name="tasks", disks=[DiskDescription(size_bytes=4 * MIB)])]},
 )

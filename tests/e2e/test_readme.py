@@ -46,6 +46,7 @@ def test_every_command_of_the_readme_does_what_it_says(bare: Stack, tmp_path: Pa
     names = {
         "pool.example.com": bare.pool.address(0),
         "/srv/backup": str(bare.folder / "backup"),
+        "/mnt/usb/main": str(bare.folder / "copy"),
         "web-01": "web",
         "web-01-restored": "web-restored",
         "nightly.yaml": str(policy),
@@ -65,7 +66,11 @@ def test_every_command_of_the_readme_does_what_it_says(bare: Stack, tmp_path: Pa
             names["3f2a"] = names["<point>"][:8]
         if line.startswith("xenkeep backup"):
             before = bare.hashes("web")
-        words = [names.get(word, word) for word in shlex.split(line)[1:]]
+        asked = shlex.split(line)[1:]
+        assert not [word for word in asked if word.startswith("/") and word not in names], (
+            "a place of its own"
+        )
+        words = [names.get(word, word) for word in asked]
         bare.ok(*words, *secrets.get(" ".join(words[:2]), ()), answer="y\n")
         done.append(words[0])
     assert {"init", "status", "pool", "vm", "repo", "backup", "point", "restore", "policy", "run"} <= {*done}

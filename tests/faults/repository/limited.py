@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 
 from services.chassis.errors import XenkeepError
+from tests.support.forking import fork
 
 DONE = "done"
 
@@ -16,7 +17,7 @@ def reason_within(limit: int, most: int, work: Callable[[], object]) -> str:
     A reason of the product's, or the representation of any other exception.
     """
     read, write = os.pipe()
-    child = os.fork()
+    child = fork()
     if child == 0:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         reason = DONE

@@ -19,6 +19,7 @@ from services.chassis.errors import (
 )
 from services.mover.repository import DirectoryStore
 from tests.faults.repository.dying import die_at_system_call
+from tests.support.forking import fork
 from tests.support.injections import Injections
 
 
@@ -164,7 +165,7 @@ def test_a_kill_at_any_system_call_leaves_the_object_whole_or_absent(
     while not survived:
         folder = tmp_path / str(step)
         folder.mkdir()
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             die_at_system_call(step)
             DirectoryStore(folder).put("a/b", content)

@@ -30,6 +30,7 @@ from services.mover.repository.format.names import BALLAST, INDEX, LEASES, PACKS
 from services.mover.repository.types import Bytes
 from tests.faults.repository.dying import die_at_system_call
 from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.support.forking import fork
 from tests.support.injections import Injections
 from tests.support.scenarios import THOROUGH
 from tests.unit.repository.world import (
@@ -142,7 +143,7 @@ def test_a_process_killed_at_any_system_call_of_a_prune_loses_nothing(
     while not survived:
         folder = tmp_path / f"store-{step}"
         shutil.copytree(tmp_path / "0", folder)
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             die_at_system_call(step)
             with reopen(DirectoryStore(folder), tmp_path / f"cache-{step}") as repository:

@@ -81,10 +81,13 @@ async def test_a_new_vm_keeps_its_addresses_and_starts_when_asked(shared_lab: La
         pool=f"pools/{shared_lab.pool_id}", vm_display_name="twin", keep_mac_addresses=True, start=True
     )
     done = await _restored(shared_lab, placement, configuration, disks)
-    await shared_lab.event(events_pb2.VmPowerChanged, lambda event: event.vm == done.vm)
-    new = await shared_lab.vm_with(done.vm, lambda now: len(now.disks) == 2)
-    assert vm_pb2.Vm.POWER_STATE_RUNNING == new.power_state
-    assert [each.mac for each in vm.network_interfaces] == [each.mac for each in new.network_interfaces]
+    macs = [each.mac for each in vm.network_interfaces]
+
+    def runs_with_its_addresses(now: vm_pb2.Vm) -> bool:
+        addresses = [each.mac for each in now.network_interfaces]
+        return now.power_state == vm_pb2.Vm.POWER_STATE_RUNNING and len(now.disks) == 2 and addresses == macs
+
+    await shared_lab.vm_with(done.vm, runs_with_its_addresses)
     assert not done.notices
 
 

@@ -157,11 +157,14 @@ class Bus:
 
     async def place(self, stream: str, consumer: str) -> Place:
         """How far a durable consumer is. Raises Unavailable BUS_UNAVAILABLE."""
+        if not self._nats.is_connected:
+            raise self.unavailable("there is no connection")
         try:
             newest = (await self._jetstream.stream_info(stream)).state.last_seq
-            info = await self._jetstream.consumer_info(stream, consumer)
-        except js_errors.NotFoundError:
-            return Place(newest, 0)
+            try:
+                info = await self._jetstream.consumer_info(stream, consumer)
+            except js_errors.NotFoundError:
+                return Place(newest, 0)
         except (nats.errors.Error, TimeoutError, OSError) as error:
             raise self.unavailable(str(error) or type(error).__name__) from error
         idle = not info.num_pending and not info.num_ack_pending

@@ -142,6 +142,9 @@ async def test_a_question_can_wait_for_what_was_told_before_it(
             await tx.publish(RestorePointVerified(), subject_id="restorePoints/other")
         await Outbox(database, bus).flush()
         assert await consumer.caught_up(0), "others' events are not waited for"
+        await bus.js.delete_stream(subjects.EVENTS)
+        with pytest.raises(Unavailable):
+            await consumer.caught_up(0)
 
 
 def postgres(request: pytest.FixtureRequest, tmp_path: Path) -> Database:

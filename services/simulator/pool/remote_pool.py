@@ -3,6 +3,7 @@
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -12,6 +13,7 @@ from services.simulator.wire.xmlrpc import decode_value
 
 HTTPS_PORT = 443
 _TIMEOUT_S = 60.0
+_PATIENCE_S = 5.0
 _UNREACHABLE = "CANNOT_CONTACT_HOST"
 
 
@@ -51,12 +53,19 @@ class RemotePool:
             try:
                 self._send("PUT", f"{path}?{asked}", pieces, length)
             except XapiFailure as failure:
+                self._wait_for(task)  # until then the other side holds what it was writing to
                 if failure.code == _UNREACHABLE:
                     self._raise_for(task)  # it may have hung up for a reason
                 raise
             return self._raise_for(task)
         finally:
             self.call("task.destroy", task)
+
+    def _wait_for(self, task: str) -> None:
+        """Until the task has ended, or for so long that whoever should end it never heard of it."""
+        token, patience = "", time.monotonic() + _PATIENCE_S
+        while self.call("task.get_status", task) == "pending" and time.monotonic() < patience:
+            token = self.call("event.from", [f"task/{task}"], token, _PATIENCE_S)["token"]
 
     def _raise_for(self, task: str) -> Any:
         """What a task succeeded with. Raises why it failed."""

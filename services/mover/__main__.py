@@ -109,7 +109,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
             for kind, runner in (
                 (Backup, BackupRunner(shelf, hypervisor, disks, options, clock)),
                 (PoolBackup, PoolBackupRunner(shelf, GrpcPoolMetadata(channel), options, clock)),
-                (Restore, RestoreRunner(shelf, hypervisor, disks, RestoreOptions(workers=cores), clock)),
+                (Restore, RestoreRunner(shelf, hypervisor, disks, RestoreOptions(), clock)),
                 (Verify, VerifyRunner(shelf, books)),
                 (Rebuild, RebuildRunner(shelf)),
                 (Prune, PruneRunner(shelf, config.trash_grace, lambda: options(0))),

@@ -7,7 +7,6 @@ is one JSON object on standard error, and its exit code is that of its kind.
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -59,7 +58,7 @@ def _restore(store: Store, secret: str, wanted: str, directory: Path) -> dict[st
         point = repository.get_point(chosen_point(repository, wanted))
         claim = {"repository": repository.repository_id, "point": point.point_id}
         with RestoreFolder(directory, claim) as folder:
-            options = RestoreOptions(workers=os.cpu_count() or 1)
+            options = RestoreOptions()
             return restore_point(repository, point, folder, options, _say)
 
 

@@ -27,7 +27,6 @@ from services.mover.repository import (
     Extent,
     PointDescription,
     Repository,
-    RestoreOptions,
     create_repository,
     open_repository,
 )
@@ -108,8 +107,7 @@ def backup(order: Order) -> dict[str, Any]:
 def restore(order: Order) -> dict[str, Any]:
     opened = Opened(order)
     with opened as repository, RawImage(Path(order.target), order.size, fresh=True) as target:
-        options = RestoreOptions(workers=os.cpu_count() or 1)
-        written = repository.restore_disk(order.point, DISK, target, options=options)
+        written = repository.restore_disk(order.point, DISK, target)
     return opened.facts | {"written_bytes": written}
 
 

@@ -1,10 +1,11 @@
 """Reading disks back: whole onto a target, or a range."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, starmap
 
 from services.chassis.errors import Cancelled, DataLoss, InvalidInput
@@ -22,17 +23,26 @@ from services.mover.repository.types import Bytes
 
 _BATCH_BYTES = 8 << 20
 _CHECK_BATCH = 512
+_WAITING = 2
 
 Batch = list[tuple[int, Entry]]
 Piece = tuple[int, memoryview]
 """Offset on the disk, and what belongs there."""
 
 
+def _workers() -> int:
+    return (os.cpu_count() or 1) + _WAITING
+
+
 @dataclass(frozen=True, slots=True)
 class RestoreOptions:
-    """``workers`` decode in parallel; ``in_order`` writes ascending from the calling thread alone."""
+    """``workers`` read, decode and write in parallel; ``in_order`` writes ascending from the calling thread
+    alone.
 
-    workers: int = 2
+    There are more workers than cores because each waits for the store and the target by turns.
+    """
+
+    workers: int = field(default_factory=_workers)
     in_order: bool = False
 
 

@@ -62,6 +62,16 @@ def settle(path: Path) -> None:
         os.close(descriptor)
 
 
+def evict(path: Path) -> None:
+    """Nothing of the file is in the page cache when this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
 def data_extents(path: Path) -> tuple[Extent, ...]:
     """What is not a hole, as a host knows it of its disks (lseek(2): SEEK_DATA, SEEK_HOLE)."""
     return tuple(_data_extents(path))

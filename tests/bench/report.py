@@ -27,6 +27,7 @@ def figures(samples: Samples, dense_bytes: int, sparse_bytes: int, huge_bytes: i
     return {
         "full": dense.of("full") | {"stored_bytes": dense.stored()},
         "restore": dense.of("restore"),
+        "restore_cold": dense.of("restore_cold"),
         "incremental": _incremental(samples),
         "sparse": _sparse(samples, sparse_bytes) if "sparse.full" in samples.costs else None,
         "verify_mib_s": _ratio(verified / MIB, verify),

@@ -3,10 +3,13 @@
 import pytest
 
 from services.simulator.calls.table import CALLS
+from services.simulator.calls.tables import access, hosts, machines, networks, pool, storage
 from services.simulator.dispatch.accessors import accessor
 from services.simulator.model.schema import load_model
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import Sdk
+
+TABLES = (access, hosts, machines, networks, pool, storage)
 
 
 async def test_a_call_that_nobody_simulates_says_so_at_once_and_in_its_task(sdk: Sdk) -> None:
@@ -28,6 +31,12 @@ async def test_a_defect_is_an_internal_error_and_the_connection_goes_on(
     assert "AttributeError" in text
     assert "defect in host.get_server_certificate" in caplog.text
     assert await sdk.call("pool.get_uuid", pool)
+
+
+def test_a_class_is_in_one_table() -> None:
+    classes = [{name.partition(".")[0] for name in table.CALLS} for table in TABLES]
+    assert sum(map(len, classes)) == len(set().union(*classes))
+    assert sum(len(table.CALLS) for table in TABLES) == len(CALLS)
 
 
 def test_every_simulated_call_is_one_of_some_release() -> None:

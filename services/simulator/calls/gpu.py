@@ -2,38 +2,74 @@
 xapi_pgpu.ml).
 """
 
+from services.simulator.database.database import Database
+from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
-from services.simulator.failure import XapiFailure
+from services.simulator.failure import XapiFailure, ocaml_failure
 from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool import allowed_operations, gpus
 
-_DEVICES = frozenset({"0", *map(str, range(11, 32))})
-"""The first is where the display is; further ones have slots of their own (xapi: xapi_vgpu.ml)."""
+_DEVICES = range(21)
+"""A GPU's slot on its guest's PCI bus is its device number plus 11 (xapi: ocaml/xapi/xapi_vgpu.ml)."""
+_ANY = 0
+"""The device that asks for the next free one."""
 
 
 async def vgpu_create(
     call: Call, vm_ref: str, group: str, device: str, other_config: dict[str, str], type_: str
 ) -> str:
-    """Without a type the whole processor. Raises ``FEATURE_RESTRICTED``, ``INVALID_DEVICE``,
-    ``INVALID_VALUE``, ``DEVICE_ALREADY_EXISTS``."""
+    """Of a halted VM or a snapshot; without a type the whole processor.
+
+    Raises ``FEATURE_RESTRICTED``, ``VM_BAD_POWER_STATE``, ``INVALID_VALUE``, ``VGPU_TYPE_NOT_COMPATIBLE``,
+    ``INVALID_DEVICE``, ``DEVICE_ALREADY_EXISTS``, ``VM_PCI_BUS_FULL``.
+    """
     db = call.db
     if db.only("pool")["restrictions"].get("restrict_gpu") == "true":
         raise XapiFailure("FEATURE_RESTRICTED")
-    if device not in _DEVICES:
-        raise XapiFailure("INVALID_DEVICE", device)
     vm = db.row("VM", vm_ref)
+    if vm["power_state"] != "Halted" and not vm["is_a_snapshot"]:
+        raise XapiFailure("VM_BAD_POWER_STATE", vm_ref, "halted", vm["power_state"].lower())
     db.row("GPU_group", group)
     if type_ == NULL_REF:
         whole = (row for row in db.rows("VGPU_type") if row["implementation"] == "passthrough")
         type_ = next((row.ref for row in whole), NULL_REF)
     if db.find("VGPU_type", type_) is None:
         raise XapiFailure("INVALID_VALUE", "type", type_)
-    if device in {vgpu["device"] for vgpu in gpus.of_vm(db, vm)}:
-        raise XapiFailure("DEVICE_ALREADY_EXISTS", device)
-    values = {"device": device, "other_config": other_config, "type": type_}
+    number = _next_to_others(db, vm, device, type_) if gpus.allows_several(db) else _alone(db, vm, device)
+    values = {"device": number, "other_config": other_config, "type": type_}
     ref = call.pool.create("VGPU", VM=vm_ref, GPU_group=group, **values)
     allowed_operations.refresh(db, "VM", vm_ref)
     return ref
+
+
+def _alone(db: Database, vm: Row, device: str) -> str:
+    """Up to release 8.0 a VM has one GPU."""
+    if device != str(_ANY):
+        raise XapiFailure("INVALID_DEVICE", device)
+    if vm["VGPUs"]:
+        raise XapiFailure("DEVICE_ALREADY_EXISTS", device)
+    return device
+
+
+def _next_to_others(db: Database, vm: Row, device: str, type_: str) -> str:
+    present = gpus.of_vm(db, vm)
+    kinds = [db.row("VGPU_type", vgpu["type"]) for vgpu in present]
+    if not all(type_ in kind["compatible_types_in_vm"] for kind in kinds):
+        raise XapiFailure("VGPU_TYPE_NOT_COMPATIBLE", type_)
+    try:
+        number = int(device)
+    except ValueError:
+        raise ocaml_failure("int_of_string") from None
+    taken = {int(vgpu["device"]) for vgpu in present}
+    if number == _ANY:
+        number = next((free for free in _DEVICES if free not in taken), -1)
+        if number < 0:
+            raise XapiFailure("VM_PCI_BUS_FULL", vm.ref)
+    elif number in taken:
+        raise XapiFailure("DEVICE_ALREADY_EXISTS", device)
+    elif number not in _DEVICES:
+        raise XapiFailure("INVALID_DEVICE", device)
+    return str(number)
 
 
 async def vgpu_destroy(call: Call, ref: str) -> None:

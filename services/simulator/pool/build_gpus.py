@@ -30,6 +30,7 @@ def add_gpus(pool: Pool, host: str, described: Sequence[GpuDescription]) -> None
         )
         group = _group(pool, gpu)
         capacities = {_type(pool, gpu, each): each.capacity for each in (_PASSTHROUGH, *gpu.types)}
+        _let_together(pool, list(capacities), gpu.types)
         pgpu = pool.create(
             "PGPU",
             PCI=pci,
@@ -66,6 +67,16 @@ def _type(pool: Pool, gpu: GpuDescription, kind: GpuTypeDescription) -> str:
         implementation=kind.implementation,
         identifier="passthrough" if whole else f"{kind.implementation},{gpu.device},{kind.name}",
     )
+
+
+def _let_together(pool: Pool, refs: Sequence[str], described: Sequence[GpuTypeDescription]) -> None:
+    """Which of a processor's types may be in one VM (xapi: ``VGPU_type.compatible_types_in_vm``)."""
+    if not gpus.allows_several(pool.db):
+        return
+    by_name = {pool.db.row("VGPU_type", ref)["model_name"]: ref for ref in refs}
+    for kind in described:
+        together = [by_name[name] for name in kind.together_with]
+        pool.db.set("VGPU_type", by_name[kind.name], "compatible_types_in_vm", together)
 
 
 def _first(rows: Iterable[Row]) -> Row | None:

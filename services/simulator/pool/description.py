@@ -20,12 +20,14 @@ class _Part(BaseModel):
 
 
 class GpuTypeDescription(_Part):
-    """A kind of virtual GPU: ``capacity`` of it fit on one processor. ``vendor`` is the processor's."""
+    """A kind of virtual GPU: ``capacity`` of it fit on one processor. ``vendor`` is the processor's. A VM may
+    have several, since 8.1, if each kind names the others, or itself, in ``together_with``."""
 
     name: str
     vendor: str | None = None
     capacity: int = Field(1, ge=1)
     framebuffer_bytes: int = 0
+    together_with: list[str] = []
     implementation: Literal["passthrough", "nvidia", "nvidia_sriov", "gvt_g", "mxgpu"] = "nvidia"
 
 

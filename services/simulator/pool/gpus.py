@@ -2,7 +2,7 @@
 xapi_gpu_group.ml, vgpuops.ml).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from services.simulator.database.database import Database
@@ -52,8 +52,16 @@ def update_group(db: Database, group: str) -> None:
             db.set("VGPU_type", kind.ref, f"{field}_on_GPU_groups", wanted)
 
 
-def capacity(db: Database, pgpu: str, type_: str) -> int:
-    """How many more virtual GPUs of the type a processor takes. Raises why none."""
+def allows_several(db: Database) -> bool:
+    """Whether a VM may have more than one GPU: since 8.1, when their types were told to get on."""
+    return "compatible_types_in_vm" in db.model.classes["VGPU_type"].fields
+
+
+def capacity(db: Database, pgpu: str, type_: str, planned: Sequence[str] = ()) -> int:
+    """How many more virtual GPUs of the type a processor takes, beside those of the types ``planned``.
+
+    Raises why none.
+    """
     row = db.row("PGPU", pgpu)
     for code, field in (
         ("VGPU_TYPE_NOT_SUPPORTED", "supported_VGPU_types"),
@@ -61,10 +69,9 @@ def capacity(db: Database, pgpu: str, type_: str) -> int:
     ):
         if type_ not in row[field]:
             raise XapiFailure(code, type_, *row[field])
-    residents = [db.row("VGPU", ref) for ref in row["resident_VGPUs"]]
-    if residents and residents[0]["type"] != type_:
-        code = "VGPU_TYPE_NOT_COMPATIBLE_WITH_RUNNING_TYPE"
-        raise XapiFailure(code, pgpu, type_, residents[0]["type"])
+    residents = [*(db.row("VGPU", ref)["type"] for ref in row["resident_VGPUs"]), *planned]
+    if residents and residents[0] != type_:
+        raise XapiFailure("VGPU_TYPE_NOT_COMPATIBLE_WITH_RUNNING_TYPE", pgpu, type_, residents[0])
     left = row["supported_VGPU_max_capacities"].get(type_, 0) - len(residents)
     if left <= 0:
         raise XapiFailure("PGPU_INSUFFICIENT_CAPACITY_FOR_VGPU", pgpu, type_)
@@ -87,15 +94,25 @@ def group_capacity(db: Database, group: str, type_: str) -> int:
 
 
 def check(db: Database, host: str, vm: Row) -> None:
-    """Raises ``VM_REQUIRES_GPU`` when a host has no processor of a group that the VM needs,
-    ``VM_REQUIRES_VGPU`` when it has and none takes the type."""
+    """Whether the processors of a host take all GPUs of a VM, one after another (xapi: xapi_vm_helpers.ml
+    ``assert_gpus_available``, vgpuops.ml ``allocate_vgpu_to_gpu``).
+
+    Raises ``VM_REQUIRES_GPU`` for one that needs a whole processor, ``VM_REQUIRES_VGPU`` for another; the
+    former for both up to release 8.0.
+    """
+    planned: dict[str, str] = {}
     for vgpu in of_vm(db, vm):
-        pgpus = [db.row("PGPU", ref) for ref in db.row("GPU_group", vgpu["GPU_group"])["PGPUs"]]
-        here = [pgpu for pgpu in pgpus if pgpu["host"] == host]
-        if not here:
-            raise XapiFailure("VM_REQUIRES_GPU", vm.ref, vgpu["GPU_group"])
-        if not any(_takes(db, pgpu, vgpu) for pgpu in here):
-            raise XapiFailure("VM_REQUIRES_VGPU", vm.ref, vgpu["GPU_group"], vgpu["type"])
+        able = _able(db, host, vgpu, planned)
+        if not able:
+            raise _refusal(db, vm, vgpu)
+        planned[vgpu.ref] = able[0]
+
+
+def _refusal(db: Database, vm: Row, vgpu: Row) -> XapiFailure:
+    whole = db.row("VGPU_type", vgpu["type"])["implementation"] == "passthrough"
+    if whole or not allows_several(db):
+        return XapiFailure("VM_REQUIRES_GPU", vm.ref, vgpu["GPU_group"])
+    return XapiFailure("VM_REQUIRES_VGPU", vm.ref, vgpu["GPU_group"], vgpu["type"])
 
 
 def fits(db: Database, host: str, vm: Row) -> bool:
@@ -110,12 +127,7 @@ def fits(db: Database, host: str, vm: Row) -> bool:
 def place(db: Database, host: str, vm: Row) -> None:
     """Each virtual GPU of a VM that runs on ``host`` gets its processor."""
     for vgpu in of_vm(db, vm):
-        group = db.row("GPU_group", vgpu["GPU_group"])
-        pgpus = [db.row("PGPU", ref) for ref in group["PGPUs"]]
-        able = [pgpu for pgpu in pgpus if pgpu["host"] == host and _takes(db, pgpu, vgpu)]
-        depth_first = group["allocation_algorithm"] == "depth_first"
-        able.sort(key=lambda pgpu: capacity(db, pgpu.ref, vgpu["type"]), reverse=not depth_first)
-        chosen = able[0].ref if able else NULL_REF
+        chosen = next(iter(_able(db, host, vgpu, {})), NULL_REF)
         db.update("VGPU", vgpu.ref, currently_attached=True, resident_on=chosen)
 
 
@@ -148,10 +160,22 @@ def _is_movable(db: Database, vgpu: Row) -> bool:
     return nvidia and pgpu is not None and bool(pgpu["compatibility_metadata"])
 
 
-def _takes(db: Database, pgpu: Row, vgpu: Row) -> bool:
-    if vgpu["resident_on"] == pgpu.ref:
-        return True
+def _able(db: Database, host: str, vgpu: Row, planned: Mapping[str, str]) -> list[str]:
+    """Processors of a host that take a virtual GPU, in the order of its group; where it is already, that one.
+    ``planned`` are the processors of others that are to be placed.
+    """
+    group = db.row("GPU_group", vgpu["GPU_group"])
+    here = [ref for ref in group["PGPUs"] if db.row("PGPU", ref)["host"] == host]
+    if vgpu["resident_on"] in here:
+        return [vgpu["resident_on"]]
+    room = {pgpu: _room(db, pgpu, vgpu, planned) for pgpu in here}
+    able = [pgpu for pgpu in here if room[pgpu] > 0]
+    return sorted(able, key=room.__getitem__, reverse=group["allocation_algorithm"] != "depth_first")
+
+
+def _room(db: Database, pgpu: str, vgpu: Row, planned: Mapping[str, str]) -> int:
+    others = [db.row("VGPU", other)["type"] for other, where in planned.items() if where == pgpu]
     try:
-        return capacity(db, pgpu.ref, vgpu["type"]) > 0
+        return capacity(db, pgpu, vgpu["type"], others)
     except XapiFailure:
-        return False
+        return 0

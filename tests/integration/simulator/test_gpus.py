@@ -20,11 +20,12 @@ from tests.integration.simulator.test_transfers import Web, web  # noqa: F401 - 
 from tests.integration.simulator.test_vm_life import only_vm, snapshot
 
 NULL = "OpaqueRef:NULL"
+THIRD = GpuTypeDescription(name="Third", capacity=3, together_with=["Third"])
 HALF, WHOLE = GpuTypeDescription(name="Half", capacity=2), GpuTypeDescription(name="Full", capacity=1)
 
 
 def gpu(device: str = "10de/1eb8", **more: Any) -> GpuDescription:
-    return GpuDescription(name="Tesla", device=device, types=[HALF, WHOLE], **more)
+    return GpuDescription(name="Tesla", device=device, types=[HALF, WHOLE, THIRD], **more)
 
 
 def hosts(*with_gpus: list[GpuDescription]) -> list[HostDescription]:
@@ -64,7 +65,7 @@ async def with_gpu(sdk: Sdk, vm: str, name: str = "Half") -> str:
 async def test_what_a_processor_offers_its_group_offers(sdk: Sdk) -> None:
     (pgpu,) = (await sdk.call("PGPU.get_all_records")).values()
     (found,) = (await sdk.call("GPU_group.get_all_records")).values()
-    types = {name: await kind(sdk, name) for name in ("passthrough", "Half", "Full")}
+    types = {name: await kind(sdk, name) for name in ("passthrough", "Half", "Full", "Third")}
     assert set(found["supported_VGPU_types"]) == set(found["enabled_VGPU_types"]) == set(types.values())
     assert (found["GPU_types"], len(found["PGPUs"])) == (["10de/1eb8"], 1)
     assert pgpu["supported_VGPU_max_capacities"][types["Half"]] == "2"
@@ -111,9 +112,61 @@ async def test_a_host_without_the_gpu_is_refused(sdk: Sdk) -> None:
     await with_gpu(sdk, vm)
     (bare,) = [ref for ref, host in (await sdk.call("host.get_all_records")).items() if not host["PGPUs"]]
     refused = await sdk.refused("VM.start_on", vm, bare, False, False)
-    assert refused == ["VM_REQUIRES_GPU", vm, await group(sdk)]
+    assert refused == ["VM_REQUIRES_VGPU", vm, await group(sdk), await kind(sdk, "Half")]
     assert bare not in await sdk.call("VM.get_possible_hosts", vm)
     assert await sdk.refused("VM.assert_agile", vm) == ["VM_HAS_VGPU", vm]
+    for vgpu in await sdk.call("VM.get_VGPUs", vm):
+        await sdk.call("VGPU.destroy", vgpu)
+    await with_gpu(sdk, vm, "passthrough")
+    refused = await sdk.refused("VM.start_on", vm, bare, False, False)
+    assert refused == ["VM_REQUIRES_GPU", vm, await group(sdk)]
+
+
+async def test_a_host_without_room_is_refused_by_the_type_whatever_else_is_there(sdk: Sdk) -> None:
+    """xapi: ocaml/xapi/vgpuops.ml ``fail_creation``."""
+    first = await only_vm(sdk)
+    other = (await sdk.run("VM.clone", first, "other"))[7:-8]
+    await with_gpu(sdk, first, "Full")
+    await with_gpu(sdk, other)
+    await sdk.run("VM.start", first, False, False)
+    host = await sdk.call("VM.get_resident_on", first)
+    refused = await sdk.refused("VM.start_on", other, host, False, False)
+    assert refused == ["VM_REQUIRES_VGPU", other, await group(sdk), await kind(sdk, "Half")]
+
+
+async def test_several_in_one_vm_are_numbered_and_placed_together(sdk: Sdk) -> None:
+    """xapi: ocaml/xapi/xapi_vgpu.ml ``get_valid_device``."""
+    vm = await only_vm(sdk)
+    third = await kind(sdk, "Third")
+    made = [await with_gpu(sdk, vm, "Third") for _ in range(2)]
+    made.append(await sdk.call("VGPU.create", vm, await group(sdk), "20", {}, third))
+    devices = [await sdk.call("VGPU.get_device", ref) for ref in made]
+    assert devices == ["0", "1", "20"]
+
+    async def refused(device: str, type_: str = third) -> list[str]:
+        return await sdk.refused("VGPU.create", vm, await group(sdk), device, {}, type_)
+
+    assert await refused("1") == ["DEVICE_ALREADY_EXISTS", "1"]
+    assert await refused("21") == ["INVALID_DEVICE", "21"]
+    assert await refused("x") == ["INTERNAL_ERROR", 'Failure("int_of_string")']
+    half = await kind(sdk, "Half")
+    assert await refused("2", half) == ["VGPU_TYPE_NOT_COMPATIBLE", half]
+    (pgpu,) = await sdk.call("PGPU.get_all")
+    await sdk.run("VM.start", vm, False, False)
+    assert {await sdk.call("VGPU.get_resident_on", ref) for ref in made} == {pgpu}
+    assert await refused("0") == ["VM_BAD_POWER_STATE", vm, "halted", "running"]
+    await sdk.run("VM.hard_shutdown", vm)
+    await with_gpu(sdk, vm, "Third")
+    there = await sdk.call("PGPU.get_host", pgpu)
+    assert await sdk.refused("VM.start_on", vm, there, False, False) == [
+        "VM_REQUIRES_VGPU",
+        vm,
+        await group(sdk),
+        third,
+    ]
+    for _ in range(21 - 4):
+        await with_gpu(sdk, vm, "Third")
+    assert await refused("0") == ["VM_PCI_BUS_FULL", vm]
 
 
 async def test_a_vm_with_a_gpu_neither_sleeps_nor_moves_unless_it_may(sdk: Sdk, tmp_path: Path) -> None:
@@ -161,12 +214,13 @@ async def test_it_is_checked_when_it_is_made_and_when_it_goes(sdk: Sdk) -> None:
     vgpu = await with_gpu(sdk, vm)
     half = await kind(sdk, "Half")
     again = await sdk.refused("VGPU.create", vm, await group(sdk), "0", {}, half)
-    assert again == ["DEVICE_ALREADY_EXISTS", "0"]
-    assert await sdk.refused("VGPU.create", vm, await group(sdk), "5", {}, half) == ["INVALID_DEVICE", "5"]
+    assert again == ["VGPU_TYPE_NOT_COMPATIBLE", half]
     assert (await sdk.refused("GPU_group.destroy", await group(sdk)))[0] == "GPU_GROUP_CONTAINS_PGPU"
+    await sdk.call("VGPU.destroy", vgpu)
     whole = await sdk.call("VGPU.create", vm, await group(sdk), "11", {})
     assert (await sdk.call("VGPU.get_record", whole))["type"] == await kind(sdk, "passthrough")
     await sdk.call("VGPU.destroy", whole)
+    vgpu = await with_gpu(sdk, vm)
     await sdk.run("VM.start", vm, False, False)
     assert (await sdk.refused("VGPU.destroy", vgpu))[0] == "OPERATION_NOT_ALLOWED"
     (pgpu,) = await sdk.call("PGPU.get_all")
@@ -236,6 +290,13 @@ async def test_every_release_has_them(tmp_path: Path, version: str) -> None:
         sdk = await Sdk(simulation).log_in()
         vm = await only_vm(sdk)
         record = await sdk.call("VGPU.get_record", await with_gpu(sdk, vm))
-        assert ("extra_args" in record) == (version != "8.0")
+        several = version != "8.0"
+        assert ("extra_args" in record) == several
+        half = await kind(sdk, "Half")
+        refused = [
+            await sdk.refused("VGPU.create", vm, await group(sdk), device, {}, half) for device in ("0", "1")
+        ]
+        only_one = [["DEVICE_ALREADY_EXISTS", "0"], ["INVALID_DEVICE", "1"]]
+        assert refused == ([["VGPU_TYPE_NOT_COMPATIBLE", half]] * 2 if several else only_one)
         await sdk.run("VM.start", vm, False, False)
         sdk.close()

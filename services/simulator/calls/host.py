@@ -30,7 +30,7 @@ async def compute_memory_overhead(call: Call, ref: str) -> int:
     return int(call.db.row("host", ref)["memory_overhead"])
 
 
-async def disable(call: Call, ref: str, auto_enable: bool) -> None:
+async def disable(call: Call, ref: str, auto_enable: bool = True) -> None:
     call.db.set("host", ref, "enabled", False)
 
 

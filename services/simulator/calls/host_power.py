@@ -10,7 +10,7 @@ from services.simulator.pool.failures import FUSE_S
 from services.simulator.pool.host import Host
 
 
-async def evacuate(call: Call, host: str, network: str, batch_size: int) -> None:
+async def evacuate(call: Call, host: str, network: str = NULL_REF, batch_size: int = 0) -> None:
     """Every VM goes to another host. Raises ``CANNOT_EVACUATE_HOST`` before the first when one cannot."""
     await assert_can_evacuate(call, host)
     for vm in _guests(call, host):

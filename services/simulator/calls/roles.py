@@ -4,6 +4,7 @@ from typing import Any
 
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
+from services.simulator.pool.permissions import permissions
 
 
 async def get_permissions(call: Call, ref: str) -> list[str]:
@@ -13,9 +14,8 @@ async def get_permissions(call: Call, ref: str) -> list[str]:
 
 
 async def get_permissions_name_label(call: Call, ref: str) -> list[str]:
-    """Names of the calls that the role may make."""
-    name = call.db.row("role", ref)["name_label"]
-    return sorted(key.lower() for key, message in call.pool.model.messages.items() if name in message.roles)
+    """Names of the calls, handlers and keys that the role may use."""
+    return permissions(call.pool.model, call.db.row("role", ref)["name_label"])
 
 
 async def get_by_permission(call: Call, permission: str) -> list[str]:
@@ -24,14 +24,9 @@ async def get_by_permission(call: Call, permission: str) -> list[str]:
 
 
 async def get_by_permission_name_label(call: Call, label: str) -> list[str]:
-    """Roles that may make a call."""
-    allowed = {
-        role
-        for key, message in call.pool.model.messages.items()
-        if key.lower() == label
-        for role in message.roles
-    }
-    return [row.ref for row in call.db.rows("role") if row["name_label"] in allowed]
+    """Roles that have a permission."""
+    model, rows = call.pool.model, call.db.rows("role")
+    return [row.ref for row in rows if label in permissions(model, row["name_label"])]
 
 
 async def subject_create(call: Call, record: dict[str, Any]) -> str:

@@ -30,7 +30,7 @@ async def set_vswitch_controller(call: Call, address: str) -> None:
         await introduce(call, "ssl", address, 0)
 
 
-async def tunnel_create(call: Call, transport: str, network: str, protocol: str) -> str:
+async def tunnel_create(call: Call, transport: str, network: str, protocol: str = "gre") -> str:
     """Raises ``PIF_IS_NOT_PHYSICAL``, ``TRANSPORT_PIF_NOT_CONFIGURED``, ``NETWORK_ALREADY_CONNECTED``."""
     pif = call.db.row("PIF", transport)
     if not pif["physical"]:

@@ -4,9 +4,7 @@ from typing import Any
 
 from services.simulator.dispatch.call import Call, CallFunction
 from services.simulator.failure import XapiFailure
-
-_OF_ANYBODY = frozenset({"pool-admin", "pool-operator"})
-"""Roles with the permission ``task.destroy/any`` (xapi: ocaml/idl/datamodel.ml)."""
+from services.simulator.pool.permissions import OF_ANYBODYS_TASKS, may_touch_any_task
 
 
 async def create(call: Call, label: str, description: str) -> str:
@@ -42,5 +40,7 @@ def setter(field: str) -> CallFunction:
 def _check_owner(call: Call, ref: str) -> None:
     call.db.row("task", ref)
     user = call.pool.sessions.user(call.session)
-    if not call.pool.tasks.belongs_to(ref, user) and call.pool.sessions.use(call.session) not in _OF_ANYBODY:
-        raise XapiFailure("RBAC_PERMISSION_DENIED", "task.destroy/any", "No permission in user session")
+    if not call.pool.tasks.belongs_to(ref, user) and not may_touch_any_task(
+        call.pool.sessions.use(call.session)
+    ):
+        raise XapiFailure("RBAC_PERMISSION_DENIED", OF_ANYBODYS_TASKS, "No permission in user session")

@@ -12,20 +12,29 @@ from services.simulator.dispatch.call import Call, CallFunction
 from services.simulator.failure import XapiFailure, ocaml_failure
 from services.simulator.model.schema import Message
 from services.simulator.model.types import parse_type
+from services.simulator.pool import permissions
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
 
 _log = logging.getLogger(__name__)
 EMERGENCY_CALLS = frozenset(
     {
-        "session.slave_local_login_with_password",
-        "session.local_logout",
-        "pool.emergency_transition_to_master",
-        "pool.emergency_reset_master",
+        "host.emergency_clear_mandatory_guidance",
+        "host.emergency_disable_tls_verification",
+        "host.emergency_ha_disable",
+        "host.emergency_reenable_tls_verification",
+        "host.emergency_reset_server_certificate",
         "host.get_system_status_capabilities",
+        "host.local_management_reconfigure",
+        "host.management_disable",
+        "host.shutdown_agent",
+        "pool.emergency_reset_master",
+        "pool.emergency_transition_to_master",
+        "session.local_logout",
+        "session.slave_local_login_with_password",
     }
 )
-"""Answered by a supporter that has lost its coordinator (xapi: ocaml/xapi/api_server.ml)."""
+"""Answered by a supporter that has lost its coordinator (xapi: datamodel.ml ``emergency_calls``)."""
 LOCAL_CALLS = EMERGENCY_CALLS | {"session.login_with_password"}
 """Answered by a supporter itself."""
 NEVER_ASYNC = frozenset({"event.from"})
@@ -104,7 +113,7 @@ class Dispatcher:
         if prefix and (not message.has_async or name in NEVER_ASYNC):
             raise XapiFailure("Fault", f"No async mode for this operation (rpc: {name})")
         values = self._values(message, args)
-        self._check_role(message, session)
+        self._check_role(message, session, values)
         call = Call(self._pool, host, message, session)
         if prefix:
             return self._start(call, message, values)
@@ -153,11 +162,11 @@ class Dispatcher:
                 values.append(param.default)
         return values
 
-    def _check_role(self, message: Message, session: str) -> None:
+    def _check_role(self, message: Message, session: str, values: Sequence[Any]) -> None:
         if not session or self._pool.db.row("session", session)["is_local_superuser"]:
             return
-        if self._pool.sessions.use(session) not in message.roles:
-            permission = message.full_name.lower()
+        permission, roles = permissions.of_call(message, values)
+        if self._pool.sessions.use(session) not in roles:
             raise XapiFailure("RBAC_PERMISSION_DENIED", permission, "No permission in user session")
 
     def _function(self, message: Message) -> CallFunction:

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.simulator.model.defaults import default_value, empty_value
 from services.simulator.model.lifecycle import Presence, Release, presence, release
-from services.simulator.model.releases import toolstack
+from services.simulator.model.releases import database_schema, toolstack
 from services.simulator.model.types import Type, parse_type
 
 NOT_ON_THE_WIRE = {("pool", "repository_proxy_password")}
@@ -25,9 +25,16 @@ ALWAYS_ON_THE_WIRE = {
 """Messages that old releases answer although the model dates them later (recorded from xapi 23.1)."""
 
 
-PARAMETERS_SINCE = {("VM.snapshot", "ignore_vdis"): "21.4.0"}
+PARAMETERS_SINCE = {
+    ("VM.snapshot", "ignore_vdis"): "21.4.0",
+    ("host.disable", "auto_enable"): "25.31.0",
+    ("host.evacuate", "evacuate_batch_size"): "23.27.0",
+    ("host.evacuate", "network"): "1.297.0",
+    ("pool.uninstall_ca_certificate", "force"): "24.35.0",
+    ("tunnel.create", "protocol"): "1.250.0",
+}
 """Parameters younger than their call: with too many an older toolstack answers
-``MESSAGE_PARAMETER_COUNT_MISMATCH`` (xapi: ocaml/idl/datamodel_vm.ml).
+``MESSAGE_PARAMETER_COUNT_MISMATCH`` (xapi: ocaml/idl/datamodel_vm.ml, datamodel_host.ml, datamodel_pool.ml).
 """
 
 
@@ -88,7 +95,9 @@ class Class:
 
 @dataclass(frozen=True)
 class Model:
-    """``version`` is xapi's; ``internal`` are the names of calls that exist but are for xapi itself."""
+    """``version`` is xapi's, ``schema`` its database's; ``internal`` are the names of calls that exist but
+    are for xapi itself.
+    """
 
     version: str
     release: Release
@@ -96,6 +105,7 @@ class Model:
     enums: dict[str, frozenset[str]]
     internal: frozenset[str]
     message_priorities: dict[str, int]
+    schema: tuple[int, int]
 
     @property
     def has_qcow2(self) -> bool:
@@ -108,6 +118,11 @@ class Model:
         8.1).
         """
         return self.release >= release("quebec")
+
+    @property
+    def certifies_addresses(self) -> bool:
+        """Whether hosts make certificates of their addresses too (xapi: ocaml/gencert, since 22.6)."""
+        return self.release >= (22, 6)
 
     @property
     def excludes_devices(self) -> bool:
@@ -154,7 +169,14 @@ def load_model(version: str) -> Model:
         enums={name: frozenset(values) for name, values in facts["enums"].items()},
         internal=frozenset(call.partition(" ")[0] for call in facts["undocumented_calls"]),
         message_priorities=facts["message_priorities"],
+        schema=database_schema(at, _moments_of_change(facts)),
     )
+
+
+def _moments_of_change(facts: dict[str, Any]) -> set[Release]:
+    """Releases in which any class got or lost a field."""
+    fields = (field for cls in facts["classes"].values() for field in cls["fields"].values())
+    return {release(moment) for field in fields for _, moment in field["since"]["transitions"]}
 
 
 def _resource(name: str) -> str:

@@ -11,7 +11,7 @@ from services.simulator.model.schema import Model
 from services.simulator.pool.build_gpus import add_gpus
 from services.simulator.pool.build_storage import add_storage
 from services.simulator.pool.build_vms import add_templates, add_vms
-from services.simulator.pool.certificates import HostCertificate, make_certificate
+from services.simulator.pool.certificates import HostCertificate
 from services.simulator.pool.description import HostDescription, PoolDescription
 from services.simulator.pool.facts import (
     CPU_FEATURES,
@@ -76,7 +76,7 @@ def _cpu(description: PoolDescription) -> dict[str, str]:
 
 async def _certificate(pool: Pool, facts: HostDescription) -> HostCertificate:
     path = pool.data_dir / f"host-{facts.name}.pem"
-    return await asyncio.to_thread(make_certificate, path, facts.name, facts.address, pool.clock.now())
+    return await pool.make_certificate(path, facts.name, facts.address)
 
 
 def add_host(
@@ -101,7 +101,7 @@ def add_host(
         API_version_major=major,
         API_version_minor=minor,
         API_version_vendor="XenSource",
-        software_version=software_version(toolstack(pool.description.version)),
+        software_version=software_version(toolstack(pool.description.version), pool.model.schema),
         capabilities=["xen-3.0-x86_64", "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64"],
         sched_policy="credit",
         supported_bootloaders=["pygrub", "eliloader"],

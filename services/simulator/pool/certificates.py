@@ -32,11 +32,18 @@ class HostCertificate:
         return context
 
 
-def make_certificate(path: Path, hostname: str, address: str, now: datetime) -> HostCertificate:
-    """Make and store a certificate whose common name is the address and whose SANs are name and address."""
+def make_certificate(
+    path: Path, hostname: str, address: str, now: datetime, *, vouches_for_address: bool = True
+) -> HostCertificate:
+    """Make and store a certificate of a host's name and of its address, which is the common name; or, as
+    those of older releases, of the name alone.
+    """
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
-    names = [x509.DNSName(hostname), x509.IPAddress(ipaddress.ip_address(address))]
+    common = address if vouches_for_address else hostname
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    names: list[x509.GeneralName] = [x509.DNSName(hostname)]
+    if vouches_for_address:
+        names.append(x509.IPAddress(ipaddress.ip_address(address)))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -99,8 +99,8 @@ BIOS_STRINGS = {
 """Of a VM that was started without strings of its own (recorded)."""
 
 
-def software_version(toolstack: Toolstack) -> dict[str, str]:
-    """host.software_version."""
+def software_version(toolstack: Toolstack, schema: tuple[int, int]) -> dict[str, str]:
+    """host.software_version; ``schema`` is the database's."""
     short = ".".join(toolstack.xapi.split(".")[:2])
     return {
         "product_version": toolstack.product,
@@ -121,5 +121,5 @@ def software_version(toolstack: Toolstack) -> dict[str, str]:
         "xencenter_min": f"2.{toolstack.api_minor}",
         "xencenter_max": f"2.{toolstack.api_minor}",
         "network_backend": "bridge",
-        "db_schema": "5.759",
+        "db_schema": "{}.{}".format(*schema),
     }

@@ -140,11 +140,17 @@ class Pool:
                 return host
         raise KeyError(name)
 
+    async def make_certificate(self, path: Path, name: str, address: str) -> HostCertificate:
+        """Of a host, as this release makes them."""
+        with_address = self.model.certifies_addresses
+        now = self.clock.now()
+        return await asyncio.to_thread(
+            make_certificate, path, name, address, now, vouches_for_address=with_address
+        )
+
     async def replace_certificate(self, host: Host) -> str:
         """A host gets a new certificate; its fingerprint."""
-        new = await asyncio.to_thread(
-            make_certificate, host.certificate.path, host.name, host.address, self.clock.now()
-        )
+        new = await self.make_certificate(host.certificate.path, host.name, host.address)
         self.use_certificate(host, new)
         return new.fingerprint
 

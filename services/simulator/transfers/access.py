@@ -11,14 +11,8 @@ from services.simulator.http.exchange import Exchange
 from services.simulator.http.request import BadRequest
 from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool.host import Host
+from services.simulator.pool.permissions import may_use
 from services.simulator.pool.pool import Pool
-
-POOL_OPERATORS = frozenset({"pool-admin", "pool-operator"})
-VM_POWER_ADMINS = POOL_OPERATORS | {"vm-power-admin"}
-VM_ADMINS = VM_POWER_ADMINS | {"vm-admin"}
-
-POOL_ADMINS = frozenset({"pool-admin"})
-READERS = VM_ADMINS | {"vm-operator", "read-only"}
 
 
 @dataclass
@@ -60,19 +54,19 @@ class Unauthorised(BadRequest):
 
 @asynccontextmanager
 async def admitted(
-    pool: Pool, host: Host, exchange: Exchange, name: str, label: str, roles: frozenset[str] = VM_ADMINS
+    pool: Pool, host: Host, exchange: Exchange, name: str, label: str
 ) -> AsyncIterator[Transfer]:
     """Check the caller, then hold a task for the length of the block.
 
-    ``name`` is the handler's (``get_export``), ``label`` that of a task it makes itself. A failure in the
-    block fails the task and becomes ``BadRequest``; a task of the server's own is gone afterwards.
+    ``name`` is the handler's in ``pool.permissions``, ``label`` that of a task it makes itself. A failure in
+    the block fails the task and becomes ``BadRequest``; a task of the server's own is gone afterwards.
     """
     session, temporary = await _session(pool, host, exchange, name)
     try:
         given = _parameter(exchange, "task_id")
         if given is not None and pool.db.find("task", given) is None:
             raise BadRequest(500, f"HANDLE_INVALID: [ task; {given} ]")
-        _check_role(pool, session, name, given, roles)
+        _check_role(pool, session, name, given)
         task = given or pool.tasks.create(label, "", host.ref)
         transfer = Transfer(pool, host, exchange, session, task)
         try:
@@ -138,14 +132,18 @@ async def _session(pool: Pool, host: Host, exchange: Exchange, name: str) -> tup
         raise Unauthorised(name) from None
 
 
-def _check_role(pool: Pool, session: str, name: str, task: str | None, roles: frozenset[str]) -> None:
-    if pool.db.row("session", session)["is_local_superuser"]:
-        return
-    if pool.sessions.use(session) not in roles:
-        permission = f"http/{name}"
-        failure = XapiFailure("RBAC_PERMISSION_DENIED", permission, "No permission in user session")
-        pool.tasks.fail(task or NULL_REF, failure)
+def _check_role(pool: Pool, session: str, name: str, task: str | None) -> None:
+    refusal = refusal_of(pool, session, name)
+    if refusal is not None:
+        pool.tasks.fail(task or NULL_REF, refusal)
         raise BadRequest(403)
+
+
+def refusal_of(pool: Pool, session: str, handler: str) -> XapiFailure | None:
+    """``RBAC_PERMISSION_DENIED`` when the session's role may not use a handler of ``pool.permissions``."""
+    if pool.db.row("session", session)["is_local_superuser"] or may_use(pool.sessions.use(session), handler):
+        return None
+    return XapiFailure("RBAC_PERMISSION_DENIED", f"http/{handler}", "No permission in user session")
 
 
 def _parameter(exchange: Exchange, name: str) -> str | None:

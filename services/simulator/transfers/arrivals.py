@@ -15,7 +15,7 @@ from services.simulator.http.exchange import Exchange
 from services.simulator.pool import domains, gpus
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Guest, Pool
-from services.simulator.transfers.access import VM_POWER_ADMINS, Transfer, admitted
+from services.simulator.transfers.access import Transfer, admitted
 from services.simulator.wire.datetimes import DateTime
 
 SNAPSHOTS, MEMORY, MESSAGES = "/services/SM", "/services/xenops", "/messages"
@@ -107,7 +107,7 @@ class Arrivals:
 
     async def snapshots(self, exchange: Exchange) -> None:
         """PUT /services/SM"""
-        async with self._admitted(exchange, "update_snapshot_info") as transfer:
+        async with self._admitted(exchange, "put_services_sm", "update_snapshot_info") as transfer:
             for told in await _document(transfer, _SNAPSHOTS):
                 snapshot, original = (self._pool.db.row("VDI", ref) for ref in (told.vdi, told.snapshot_of))
                 about = {"snapshot_of": original.ref, "snapshot_time": DateTime(told.time)}
@@ -116,7 +116,7 @@ class Arrivals:
 
     async def memory(self, exchange: Exchange) -> None:
         """PUT /services/xenops?vm=&host=: the VM runs here from now on. Raises what a start would."""
-        async with self._admitted(exchange, "VM.receive_memory") as transfer:
+        async with self._admitted(exchange, "put_services_xenops", "VM.receive_memory") as transfer:
             told = await _document(transfer, _MEMORY)
             vm = self._pool.db.row("VM", transfer.query.get("vm", ""))
             host = self._pool.db.row("host", transfer.query.get("host", ""))
@@ -125,7 +125,7 @@ class Arrivals:
 
     async def messages(self, exchange: Exchange) -> None:
         """PUT /messages?uuid=: what was told of a VM that is here now (xapi: xapi_message.ml ``handler``)."""
-        async with self._admitted(exchange, "put_messages") as transfer:
+        async with self._admitted(exchange, "put_messages", "put_messages") as transfer:
             told = await _document(transfer, _MESSAGES)
             vm = self._pool.db.by_uuid("VM", transfer.query.get("uuid", ""))
             for each in told:
@@ -147,8 +147,8 @@ class Arrivals:
         await domains.started(pool, vm.ref, host, told.power_state)
         pool.db.set("VM", vm.ref, "last_boot_CPU_flags", flags)
 
-    def _admitted(self, exchange: Exchange, label: str) -> AbstractAsyncContextManager[Transfer]:
-        return admitted(self._pool, self._host, exchange, "put_services", label, VM_POWER_ADMINS)
+    def _admitted(self, exchange: Exchange, name: str, label: str) -> AbstractAsyncContextManager[Transfer]:
+        return admitted(self._pool, self._host, exchange, name, label)
 
 
 async def _document(transfer: Transfer, form: TypeAdapter[T]) -> T:

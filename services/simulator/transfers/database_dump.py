@@ -9,10 +9,9 @@ from services.simulator.failure import XapiFailure
 from services.simulator.http.exchange import Exchange
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
-from services.simulator.transfers.access import POOL_ADMINS, admitted
+from services.simulator.transfers.access import admitted
 from services.simulator.transfers.stream import PIECE, send
 
-SCHEMA_MAJOR, SCHEMA_MINOR = 5, 759
 NOT_DUMPED = frozenset({"session", "task", "message", "event"})
 """They do not outlive the toolstack, or are kept elsewhere."""
 
@@ -25,9 +24,8 @@ class DatabaseDump:
         self._host = host
 
     async def handle(self, exchange: Exchange) -> None:
-        name = "get_pool_xml_db_sync"
-        label, roles = "Database dump", POOL_ADMINS
-        async with admitted(self._pool, self._host, exchange, name, label, roles) as transfer:
+        name, label = "get_pool_xml_db_sync", "Database dump"
+        async with admitted(self._pool, self._host, exchange, name, label) as transfer:
             if self._host is not self._pool.coordinator:
                 raise XapiFailure("HOST_IS_SLAVE", self._pool.coordinator.address)
             dump = "".join(_dump(self._pool.db)).encode()
@@ -39,8 +37,8 @@ class DatabaseDump:
 def _dump(db: Database) -> Iterator[str]:
     yield '<?xml version="1.0" encoding="UTF-8"?>\n<database><manifest>'
     pairs = {
-        "schema_major_vsn": SCHEMA_MAJOR,
-        "schema_minor_vsn": SCHEMA_MINOR,
+        "schema_major_vsn": db.model.schema[0],
+        "schema_minor_vsn": db.model.schema[1],
         "generation_count": db.generation,
     }
     for key, value in pairs.items():

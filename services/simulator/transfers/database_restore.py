@@ -15,8 +15,8 @@ from services.simulator.model.schema import Model
 from services.simulator.pool.database_image import DatabaseImage
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
-from services.simulator.transfers.access import POOL_ADMINS, Transfer, admitted
-from services.simulator.transfers.database_dump import NOT_DUMPED, SCHEMA_MAJOR, SCHEMA_MINOR
+from services.simulator.transfers.access import Transfer, admitted
+from services.simulator.transfers.database_dump import NOT_DUMPED
 from services.simulator.transfers.stream import received
 
 LIMIT = 256 * 1024 * 1024
@@ -32,7 +32,7 @@ class DatabaseRestore:
 
     async def handle(self, exchange: Exchange) -> None:
         name, label = "put_pool_xml_db_sync", "Restore database backup"
-        async with admitted(self._pool, self._host, exchange, name, label, POOL_ADMINS) as transfer:
+        async with admitted(self._pool, self._host, exchange, name, label) as transfer:
             if exchange.head.content_length is None:
                 await exchange.bare_status(400)
                 return
@@ -65,7 +65,7 @@ def _read(model: Model, text: bytes) -> DatabaseImage:
         raise internal_error(f'Db_xml.Unmarshall_error("Unexpected tag: {root.tag}")')
     manifest = {pair.get("key"): pair.get("value") for pair in root.iterfind("manifest/pair")}
     schema = [manifest.get("schema_major_vsn"), manifest.get("schema_minor_vsn")]
-    if schema != [str(SCHEMA_MAJOR), str(SCHEMA_MINOR)]:
+    if schema != [str(number) for number in model.schema]:
         raise XapiFailure("RESTORE_INCOMPATIBLE_VERSION")
     rows: dict[str, dict[str, dict[str, Any]]] = {}
     for table in root.iterfind("table"):

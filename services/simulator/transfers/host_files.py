@@ -10,7 +10,7 @@ from services.simulator.failure import XapiFailure
 from services.simulator.http.exchange import Exchange
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
-from services.simulator.transfers.access import POOL_ADMINS, READERS, Transfer, admitted
+from services.simulator.transfers.access import Transfer, admitted
 from services.simulator.transfers.stream import PIECE, received, send
 
 _OPEN = [("Connection", "keep-alive"), ("Cache-Control", "no-cache, no-store")]
@@ -28,7 +28,7 @@ class HostBackup:
 
     async def handle(self, exchange: Exchange) -> None:
         name, label = "get_host_backup", "Host backup"
-        async with admitted(self._pool, self._host, exchange, name, label, POOL_ADMINS) as transfer:
+        async with admitted(self._pool, self._host, exchange, name, label) as transfer:
             await exchange.begin(_OPEN)
             archive = await disk_work(_archive, self._files())
             for start in range(0, len(archive), PIECE):
@@ -63,7 +63,7 @@ class AuditLog:
         self._host = host
 
     async def handle(self, exchange: Exchange) -> None:
-        async with admitted(self._pool, self._host, exchange, "get_audit_log", "Audit log", READERS):
+        async with admitted(self._pool, self._host, exchange, "get_audit_log", "Audit log"):
             await exchange.begin([*_OPEN, ("content-type", "text/plain")])
 
 
@@ -76,7 +76,7 @@ class HostRestore:
 
     async def handle(self, exchange: Exchange) -> None:
         name, label = "put_host_restore", "Host restore"
-        async with admitted(self._pool, self._host, exchange, name, label, POOL_ADMINS) as transfer:
+        async with admitted(self._pool, self._host, exchange, name, label) as transfer:
             await exchange.begin(_OPEN)
             staged = self._pool.data_dir / f"backup-partition-{self._host.name}.tar"
             await self._receive(transfer, staged)

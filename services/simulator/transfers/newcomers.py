@@ -10,7 +10,7 @@ from services.simulator.http.exchange import Exchange
 from services.simulator.pool import membership
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
-from services.simulator.transfers.access import POOL_OPERATORS, Transfer, admitted
+from services.simulator.transfers.access import Transfer, admitted
 
 MEMBER, HELLO = "/services/member", "/services/hello"
 _LIMIT = 64 * 1024 * 1024
@@ -42,7 +42,7 @@ class Newcomers:
             await exchange.reply(b"", "application/json")
 
     def _admitted(self, exchange: Exchange, label: str) -> AbstractAsyncContextManager[Transfer]:
-        return admitted(self._pool, self._host, exchange, "put_services", label, POOL_OPERATORS)
+        return admitted(self._pool, self._host, exchange, "put_member", label)
 
 
 async def _document(transfer: Transfer, form: type[T]) -> T:

@@ -14,7 +14,7 @@ from services.simulator.pool import metrics
 from services.simulator.pool.host import Host
 from services.simulator.pool.metrics import ARCHIVES, STEP_S, Owner
 from services.simulator.pool.pool import Pool
-from services.simulator.transfers.access import READERS, admitted
+from services.simulator.transfers.access import admitted
 
 FUNCTIONS = ("AVERAGE", "MIN", "MAX")
 Answer = Callable[[Exchange], Awaitable[None]]
@@ -52,13 +52,11 @@ class Figures:
         self._host = host
 
     async def updates(self, exchange: Exchange) -> None:
-        async with admitted(
-            self._pool, self._host, exchange, "rrd_updates", "RRD updates", READERS
-        ) as transfer:
+        async with admitted(self._pool, self._host, exchange, "rrd_updates", "RRD updates") as transfer:
             query = transfer.query
             functions = [query["cf"].upper()] if "cf" in query else list(FUNCTIONS)
             rows = Rows.since(_number(query, "start"), self._now(), _number(query, "interval", 0))
-            owners = self._owners(query.get("vm_uuid"), with_host=transfer.asks("host"))
+            owners = self._owners(query, with_host=transfer.asks("host"))
             columns = [(function, owner) for owner in owners for function in functions]
             legend = [
                 f"{function}:{owner.kind}:{owner.uuid}:{metric.name}"
@@ -74,7 +72,7 @@ class Figures:
 
     async def of_host(self, exchange: Exchange) -> None:
         row = self._pool.db.row("host", self._host.ref)
-        await self._database(exchange, "get_host_rrd", lambda query: metrics.of_host(self._pool, row))
+        await self._database(exchange, "host_rrd", lambda query: metrics.of_host(self._pool, row))
 
     async def of_vm(self, exchange: Exchange) -> None:
         def owner(query: dict[str, str]) -> Owner:
@@ -83,7 +81,7 @@ class Figures:
                 raise BadRequest(500, "Not_found")
             return metrics.of_vm(self._pool, vm)
 
-        await self._database(exchange, "get_vm_rrd", owner)
+        await self._database(exchange, "vm_rrd", owner)
 
     async def of_sr(self, exchange: Exchange) -> None:
         def owner(query: dict[str, str]) -> Owner:
@@ -92,20 +90,25 @@ class Figures:
                 raise BadRequest(404)
             return metrics.of_sr(self._pool, sr)
 
-        await self._database(exchange, "get_sr_rrd", owner)
+        await self._database(exchange, "sr_rrd", owner)
 
     async def _database(
         self, exchange: Exchange, name: str, owner: Callable[[dict[str, str]], Owner]
     ) -> None:
-        async with admitted(self._pool, self._host, exchange, name, "RRD", READERS) as transfer:
+        async with admitted(self._pool, self._host, exchange, name, "RRD") as transfer:
             text = "".join(_database_xml(owner(transfer.query), self._now()))
             await exchange.reply(text.encode(), "text/xml")
 
-    def _owners(self, vm_uuid: str | None, *, with_host: bool) -> list[Owner]:
-        host = self._pool.db.row("host", self._host.ref)
-        vms = [self._pool.db.row("VM", vm) for vm in host["resident_VMs"]]
-        owners = [metrics.of_vm(self._pool, vm) for vm in vms if vm_uuid in (None, vm["uuid"])]
-        return [*owners, metrics.of_host(self._pool, host)] if with_host else owners
+    def _owners(self, query: dict[str, str], *, with_host: bool) -> list[Owner]:
+        """All VMs and no SRs, unless the query names one, ``all`` or ``none``."""
+        pool, db = self._pool, self._pool.db
+        host = db.row("host", self._host.ref)
+        vm_uuid, sr_uuid = query.get("vm_uuid", query.get("uuid", "all")), query.get("sr_uuid", "none")
+        vms = [db.row("VM", vm) for vm in host["resident_VMs"]]
+        srs = [db.row("SR", db.row("PBD", pbd)["SR"]) for pbd in host["PBDs"]]
+        owners = [metrics.of_vm(pool, vm) for vm in vms if vm_uuid in ("all", vm["uuid"])]
+        owners += [metrics.of_sr(pool, sr) for sr in srs if sr_uuid in ("all", sr["uuid"])]
+        return [*owners, metrics.of_host(pool, host)] if with_host else owners
 
     def _now(self) -> int:
         return int(self._pool.clock.now().timestamp())

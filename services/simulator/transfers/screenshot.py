@@ -7,10 +7,9 @@ from services.simulator.failure import XapiFailure, internal_error
 from services.simulator.http.exchange import Exchange
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
-from services.simulator.transfers.access import VM_ADMINS, admitted, found
+from services.simulator.transfers.access import admitted, found, refusal_of
 from services.simulator.transfers.stream import send
 
-VM_OPERATORS = VM_ADMINS | {"vm-operator"}
 WIDTH, HEIGHT = 720, 400
 _DC_CODES = ("00", "010", "011", "100", "101", "110", "1110", "11110", "111110")
 """Code of a difference of so many bits (ITU-T T.81, table K.3)."""
@@ -27,9 +26,12 @@ class Screenshot:
 
     async def handle(self, exchange: Exchange) -> None:
         name, label = "get_vncsnapshot", "VNC snapshot"
-        async with admitted(self._pool, self._host, exchange, name, label, VM_OPERATORS) as transfer:
+        async with admitted(self._pool, self._host, exchange, name, label) as transfer:
             given = transfer.query.get("ref") or transfer.query.get("uuid")
             vm = self._pool.db.row("VM", found(self._pool, "VM", given))
+            refusal = refusal_of(self._pool, transfer.session, "get_vncsnapshot/host_console")
+            if vm["is_control_domain"] and refusal is not None:
+                raise refusal
             if vm["power_state"] != "Running":
                 raise internal_error("Console.Failure")
             if vm["resident_on"] != self._host.ref:

@@ -32,6 +32,23 @@ async def test_updates_have_a_column_for_every_figure_and_the_newest_row_first(w
     assert {len(row["values"]) for row in updates["data"]} == {updates["meta"]["columns"]} == {len(legend)}
 
 
+async def test_updates_are_of_who_is_named(web: Web, sdk: Sdk) -> None:  # noqa: F811
+    """xapi: ocaml/xcp-rrdd/bin/rrdd/rrdd_http_handler.ml ``get_host_stats``."""
+    vm = await sdk.call("VM.get_uuid", await only_vm(sdk))
+    srs = [each["uuid"] for each in (await sdk.call("SR.get_all_records")).values()]
+    start = str(int(time.time()) - 60)
+
+    async def owners(**query: str) -> set[str]:
+        answer = await get(web, "/rrd_updates", start=start, cf="AVERAGE", json="true", **query)
+        return {":".join(name.split(":")[1:3]) for name in answer.json()["meta"]["legend"]}
+
+    assert f"vm:{vm}" in await owners()
+    assert {name.partition(":")[0] for name in await owners()} == {"vm"}
+    assert await owners(vm_uuid=vm) == await owners(uuid=vm) == {f"vm:{vm}"}
+    assert await owners(vm_uuid="none", sr_uuid=srs[0]) == {f"sr:{srs[0]}"}
+    assert await owners(vm_uuid="none", sr_uuid="all") == {f"sr:{uuid}" for uuid in srs}
+
+
 async def test_older_figures_are_coarser_and_xml_says_the_same(web: Web) -> None:  # noqa: F811
     start = str(int(time.time()) - 3600)
     answer = await get(web, "/rrd_updates", start=start, cf="MAX")

@@ -94,6 +94,28 @@ async def test_a_dump_that_does_not_fit_is_refused_and_changes_nothing(
     assert await only_vm(sdk)
 
 
+async def test_a_dump_of_another_release_is_refused(tmp_path: Path) -> None:
+    """xapi: ocaml/xapi/pool_db_backup.ml ``version_check``."""
+    dumps = {}
+    versions = {"8.0": "5.400", "8.2": "5.602", "23.1.0": "5.759", "24.19.0": "", "26.17.0": ""}
+    for version, known in versions.items():
+        async with running(describe(tmp_path / version, version=version, vms=[])) as simulation:
+            sdk = await Sdk(simulation).log_in()
+            web = Web(simulation, sdk)
+            dump, _ = await web.send("GET", DUMP, {})
+            dumps[version] = dump.content
+            schema = (await sdk.call("host.get_software_version", simulation.pool.coordinator.ref))[
+                "db_schema"
+            ]
+            assert known in ("", schema)
+            for other, content in dumps.items():
+                _, task = await web.send("PUT", DUMP, {"dry_run": "true"}, content)
+                wrong = [] if other == version else ["RESTORE_INCOMPATIBLE_VERSION"]
+                assert task["error_info"] == wrong, f"{other} on {version}"
+            await web.client.aclose()
+            sdk.close()
+
+
 async def test_a_host_backup_is_a_tar_that_the_same_host_takes_back(
     web: Web,  # noqa: F811
     sdk: Sdk,

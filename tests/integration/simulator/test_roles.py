@@ -59,15 +59,27 @@ CALLS = {
     "pool-admin": ("network.add_purpose", "host.call_plugin"),
 }
 HANDLERS = {
-    ("GET", "/vm_rrd"): "read-only",
-    ("GET", "/vncsnapshot"): "vm-operator",
-    ("GET", "/export"): "vm-admin",
-    ("GET", "/export_metadata"): "vm-admin",
-    ("GET", "/export_raw_vdi"): "vm-admin",
-    ("PUT", "/import_raw_vdi"): "vm-admin",
-    ("GET", "/host_backup"): "pool-admin",
-    ("GET", "/pool/xmldbdump"): "pool-admin",
+    ("GET", "/host_rrd"): ("host_rrd", "read-only"),
+    ("GET", "/vm_rrd"): ("vm_rrd", "read-only"),
+    ("GET", "/sr_rrd"): ("sr_rrd", "read-only"),
+    ("GET", "/rrd_updates"): ("rrd_updates", "read-only"),
+    ("GET", "/audit_log"): ("get_audit_log", "read-only"),
+    ("GET", "/vncsnapshot"): ("get_vncsnapshot", "vm-operator"),
+    ("GET", "/export"): ("get_export", "vm-admin"),
+    ("GET", "/export_metadata"): ("get_export_metadata", "vm-admin"),
+    ("GET", "/export_raw_vdi"): ("get_export_raw_vdi", "vm-admin"),
+    ("PUT", "/import"): ("put_import", "vm-admin"),
+    ("PUT", "/import_metadata"): ("put_import_metadata", "vm-admin"),
+    ("PUT", "/import_raw_vdi"): ("put_import_raw_vdi", "vm-admin"),
+    ("PUT", "/messages"): ("put_messages", "vm-power-admin"),
+    ("PUT", "/services/SM"): ("put_services_sm", "vm-power-admin"),
+    ("PUT", "/services/xenops"): ("put_services_xenops", "vm-power-admin"),
+    ("GET", "/host_backup"): ("get_host_backup", "pool-admin"),
+    ("PUT", "/host_restore"): ("put_host_restore", "pool-admin"),
+    ("GET", "/pool/xmldbdump"): ("get_pool_xml_db_sync", "pool-admin"),
+    ("PUT", "/pool/xmldbdump"): ("put_pool_xml_db_sync", "pool-admin"),
 }
+"""Name and least role of every handler that has one in xapi (ocaml/idl/datamodel.ml ``http_actions``)."""
 _NOTHING = {
     Kind.REF: "OpaqueRef:NULL",
     Kind.STRING: "",
@@ -112,27 +124,72 @@ async def test_a_call_takes_its_role_or_a_higher_one(simulation: Simulation) -> 
         sdk.close()
 
 
-async def test_a_handler_takes_its_role_or_a_higher_one(simulation: Simulation) -> None:
-    root = await Sdk(simulation).log_in()
-    (vm,) = await root.call("VM.get_by_name_label", "web")
-    uuid = await root.call("VM.get_uuid", vm)
+async def test_a_handler_takes_its_role_or_a_higher_one_and_the_session_says_so(
+    simulation: Simulation,
+) -> None:
+    """A probe without a body: whoever may come in is told that it is no archive, or is given nothing."""
     address = f"https://127.0.0.11:{simulation.pool.description.https_port}"
     context = ssl._create_unverified_context()
     limits = httpx.Limits(max_keepalive_connections=0)  # /host_backup says keep-alive and closes
     async with httpx.AsyncClient(verify=context, limits=limits) as client:
         for rank, role in enumerate(ROLES):
             sdk = await Sdk(simulation).log_in(role, "pw")
-            for (method, path), least in HANDLERS.items():
+            (vm,) = await sdk.call("VM.get_by_name_label", "web")
+            uuid = await sdk.call("VM.get_uuid", vm)
+            told = await sdk.call("session.get_rbac_permissions", sdk.session.handle)
+            for (method, path), (name, least) in HANDLERS.items():
                 task = await sdk.call("task.create", path, "")
                 query = {"session_id": sdk.session.handle, "task_id": task, "ref": vm, "uuid": uuid}
-                response = await client.request(method, f"{address}{path}", params=query)
+                async with client.stream(method, f"{address}{path}", params=query) as response:
+                    status = response.status_code
                 allowed = rank >= ROLES.index(least)
-                assert (response.status_code != 403) == allowed, f"{path} as {role}: {response.status_code}"
+                seen = (status != 403, f"http/{name}" in told)
+                assert seen == (allowed, allowed), f"{path} as {role}: {status}"
                 if not allowed:
-                    assert (await sdk.call("task.get_error_info", task))[0] == "RBAC_PERMISSION_DENIED"
+                    denied = ["RBAC_PERMISSION_DENIED", f"http/{name}", "No permission in user session"]
+                    assert await sdk.call("task.get_error_info", task) == denied
                     assert await sdk.call("task.get_status", task) == "failure"
             sdk.close()
-    root.close()
+
+
+async def test_only_pool_administrators_see_the_screen_of_a_control_domain(simulation: Simulation) -> None:
+    (dom0,) = [row.ref for row in simulation.pool.db.rows("VM") if row["is_control_domain"]]
+    address = f"https://127.0.0.11:{simulation.pool.description.https_port}/vncsnapshot"
+    async with httpx.AsyncClient(verify=ssl._create_unverified_context()) as client:
+        for role, refused in (("pool-operator", True), ("pool-admin", False)):
+            sdk = await Sdk(simulation).log_in(role, "pw")
+            task = await sdk.call("task.create", "screen", "")
+            query = {"session_id": sdk.session.handle, "task_id": task, "ref": dom0}
+            response = await client.get(address, params=query)
+            wrong = "http/get_vncsnapshot/host_console"
+            denied = ["RBAC_PERMISSION_DENIED", wrong, "No permission in user session"] if refused else []
+            assert await sdk.call("task.get_error_info", task) == denied
+            assert (wrong in await sdk.call("session.get_rbac_permissions", sdk.session.handle)) != refused
+            assert (response.headers["content-type"] == "image/jpeg") != refused
+            sdk.close()
+
+
+async def test_some_keys_take_another_role_than_their_map(simulation: Simulation) -> None:
+    """xapi: ocaml/idl/datamodel.ml ``map_keys_roles``."""
+    operator = await Sdk(simulation).log_in("vm-operator", "pw")
+    admin = await Sdk(simulation).log_in("vm-admin", "pw")
+    (vm,) = await operator.call("VM.get_by_name_label", "web")
+    (pool,) = await operator.call("pool.get_all")
+    await operator.call("VM.add_to_other_config", vm, "XenCenter.CustomFields.owner", "me")
+    await operator.call("VM.remove_from_other_config", vm, "XenCenter.CustomFields.owner")
+    await operator.call("pool.add_to_other_config", pool, "EMPTY_FOLDERS", "/a")
+    for sdk, method, ref, key, permission in (
+        (operator, "VM.add_to_other_config", vm, "mine", "vm.add_to_other_config"),
+        (operator, "VM.add_to_other_config", vm, "EMPTY_FOLDERS", "vm.add_to_other_config"),
+        (admin, "VM.add_to_other_config", vm, "pci", "vm.add_to_other_config/key:pci"),
+        (admin, "pool.add_to_other_config", pool, "mine", "pool.add_to_other_config"),
+    ):
+        denied = ["RBAC_PERMISSION_DENIED", permission, "No permission in user session"]
+        assert await sdk.refused(method, ref, key, "v") == denied
+    told = await operator.call("session.get_rbac_permissions", operator.session.handle)
+    assert "vm.add_to_other_config/key:xencenter.customfields.*" in told
+    for sdk in (operator, admin):
+        sdk.close()
 
 
 async def test_a_task_of_somebody_else_takes_a_pool_operator(simulation: Simulation) -> None:

@@ -151,6 +151,21 @@ def test_calls_come_and_go_with_releases(call: str, first: str, last: str) -> No
     assert (offering[0], offering[-1]) == (first, last)
 
 
+@pytest.mark.parametrize(
+    ("version", "counts"),
+    [
+        ("8.0", {"VM.snapshot": 2, "host.disable": 1, "host.evacuate": 1, "tunnel.create": 2}),
+        ("8.2", {"VM.snapshot": 2, "host.disable": 1, "host.evacuate": 1, "tunnel.create": 2}),
+        ("23.1.0", {"VM.snapshot": 3, "host.disable": 1, "host.evacuate": 2, "tunnel.create": 3}),
+        ("24.19.0", {"VM.snapshot": 3, "host.disable": 1, "host.evacuate": 3, "tunnel.create": 3}),
+        ("26.17.0", {"VM.snapshot": 3, "host.disable": 2, "host.evacuate": 3, "tunnel.create": 3}),
+    ],
+)
+def test_calls_got_parameters_later(version: str, counts: dict[str, int]) -> None:
+    messages = load_model(version).messages
+    assert {name: len(messages[name].params) for name in counts} == counts
+
+
 async def test_a_third_argument_of_snapshot_is_too_many_before_21_4(tmp_path: Path) -> None:
     async with pool_of("8.2", tmp_path) as (_, sdk):
         (vm,) = await sdk.call("VM.get_by_name_label", "web")

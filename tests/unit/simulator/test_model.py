@@ -14,6 +14,11 @@ def test_releases_with_names_are_older_than_those_with_numbers() -> None:
     assert release("rio") < release("stockholm") < release("1.257.0") < release("22.26.0") < release("23.1.0")
 
 
+@pytest.mark.parametrize("version", ["24.19", "26.17"])
+def test_a_release_of_two_numbers_is_the_first_of_those_with_three(version: str) -> None:
+    assert load_model(version) == load_model(f"{version}.0")
+
+
 def test_a_message_is_absent_before_it_is_published_and_known_after_it_is_removed() -> None:
     transitions = [("published", "george"), ("removed", "quebec")]
     assert presence(transitions, release("rio")) is Presence.ABSENT

@@ -68,7 +68,6 @@ async def vlan_create(call: Call, tagged: str, tag: int, network: str) -> str:
         ipv6_configuration_mode="None",
     )
     db.set("VLAN", vlan, "untagged_PIF", untagged)
-    db.set("PIF", tagged, "VLAN_slave_of", [vlan, *pif["VLAN_slave_of"]])
     return vlan
 
 
@@ -89,8 +88,6 @@ async def vlan_destroy(call: Call, ref: str) -> None:
     """With its PIF."""
     db = call.db
     vlan = db.row("VLAN", ref)
-    tagged = db.row("PIF", vlan["tagged_PIF"])
-    db.set("PIF", tagged.ref, "VLAN_slave_of", [other for other in tagged["VLAN_slave_of"] if other != ref])
     if db.find("PIF", vlan["untagged_PIF"]) is not None:
         db.delete("PIF", vlan["untagged_PIF"])
     db.delete("VLAN", ref)
@@ -146,7 +143,7 @@ async def bond_create(
     if len({pif["host"] for pif in pifs}) > 1:
         raise XapiFailure("PIF_CANNOT_BOND_CROSS_HOST")
     first = next((pif for pif in pifs if pif["management"]), pifs[0])
-    bond = call.pool.create("Bond", slaves=members, mode=mode, properties=properties, primary_slave=first.ref)
+    bond = call.pool.create("Bond", mode=mode, properties=properties, primary_slave=first.ref)
     kept = (
         "host",
         "MTU",
@@ -168,7 +165,6 @@ async def bond_create(
         VLAN=-1,
         network=network,
         metrics=metrics,
-        bond_master_of=[bond],
         currently_attached=True,
         primary_address_type=first["primary_address_type"],
         ipv6_configuration_mode="None",

@@ -42,10 +42,24 @@ RELATIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("PGPU", "GPU_group"): ("GPU_group", "PGPUs"),
     ("PGPU", "host"): ("host", "PGPUs"),
     ("PCI", "host"): ("host", "PCIs"),
+    ("PUSB", "host"): ("host", "PUSBs"),
+    ("PIF", "bond_slave_of"): ("Bond", "slaves"),
+    ("Bond", "master"): ("PIF", "bond_master_of"),
+    ("VLAN", "tagged_PIF"): ("PIF", "VLAN_slave_of"),
+    ("network_sriov", "physical_PIF"): ("PIF", "sriov_physical_PIF_of"),
+    ("network_sriov", "logical_PIF"): ("PIF", "sriov_logical_PIF_of"),
+    ("Cluster_host", "cluster"): ("Cluster", "cluster_hosts"),
+    ("host_patch", "host"): ("host", "patches"),
+    ("host_patch", "pool_patch"): ("pool_patch", "host_patches"),
+    ("Feature", "host"): ("host", "features"),
+    ("Driver_variant", "driver"): ("Host_driver", "variants"),
+    ("VM", "protection_policy"): ("VMPP", "VMs"),
+    ("VDI", "metadata_of_pool"): ("pool", "metadata_VDIs"),
+    ("SR", "introduced_by"): ("DR_task", "introduced_SRs"),
     ("session", "parent"): ("session", "tasks"),
 }
-"""(class, reference field) to (class, set field). The last one never holds anything: no session has a
-parent here.
+"""(class, reference field) to (class, set field): all that are not sets on both sides. The last one never
+holds anything: no session has a parent here.
 """
 
 MIRRORED = frozenset(RELATIONS.values())

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from services.simulator.pool import allowed_operations
-from services.simulator.pool.description import DiskDescription, VmDescription
+from services.simulator.pool.description import (
+    DiskDescription,
+    HostDescription,
+    NetworkDescription,
+    VmDescription,
+)
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
 
@@ -24,6 +29,13 @@ RELATIONS = (
     ("host", "PBDs", "PBD", "host"),
     ("host", "PIFs", "PIF", "host"),
     ("host", "resident_VMs", "VM", "resident_on"),
+    ("host", "host_CPUs", "host_cpu", "host"),
+    ("host", "certificates", "Certificate", "host"),
+    ("host", "PUSBs", "PUSB", "host"),
+    ("USB_group", "PUSBs", "PUSB", "USB_group"),
+    ("PIF", "VLAN_slave_of", "VLAN", "tagged_PIF"),
+    ("PIF", "bond_master_of", "Bond", "master"),
+    ("Bond", "slaves", "PIF", "bond_slave_of"),
     ("network", "VIFs", "VIF", "network"),
     ("network", "PIFs", "PIF", "network"),
     ("task", "subtasks", "task", "subtask_of"),
@@ -37,10 +49,18 @@ RULED = ("VM", "VDI", "VBD", "VIF", "SR")
 
 @pytest.fixture
 async def simulation(tmp_path: Path) -> AsyncIterator[Simulation]:
-    """Two hosts; ``web`` runs on the first with two disks."""
+    """Two hosts on two networks, a USB device; ``web`` runs on the first host with two disks."""
     disks = [DiskDescription(size_bytes=8 * MIB), DiskDescription(size_bytes=4 * MIB)]
     vms = [VmDescription(name="web", host="host-1", disks=disks)]
-    async with running(describe(tmp_path / "pool", 2, vms=vms)) as simulation:
+    hosts = [
+        HostDescription(name=f"host-{n}", address=f"127.0.0.1{n}", cpus=1, usb_devices=["Key"] * (n == 1))
+        for n in (1, 2)
+    ]
+    networks = [
+        NetworkDescription(name="Pool-wide network", purpose=["nbd"]),
+        NetworkDescription(name="More"),
+    ]
+    async with running(describe(tmp_path / "pool", hosts, vms=vms, networks=networks)) as simulation:
         yield simulation
 
 
@@ -179,3 +199,23 @@ async def test_records_agree_while_devices_come_and_go(sdk: Sdk, simulation: Sim
     await watched.call("VBD.eject", drive)
     await watched.call("VDI.destroy", disk)
     await watched.call("SR.scan", sr)
+
+
+async def test_records_agree_while_interfaces_are_divided_and_joined(
+    sdk: Sdk, simulation: Simulation
+) -> None:
+    watched = Watched(sdk, simulation)
+    records = (await sdk.call("host.get_all_records")).values()
+    assert {host["name_label"]: len(host["PUSBs"]) for host in records} == {"host-1": 1, "host-2": 0}
+    (last,) = await sdk.call("host.get_by_name_label", "host-2")
+    pifs = await sdk.call("host.get_PIFs", last)
+    networks = [await watched.call("network.create", {"name_label": n, "other_config": {}}) for n in "ab"]
+    (plain,) = [pif for pif in pifs if not await sdk.call("PIF.get_management", pif)]
+    vlan = await watched.call("VLAN.create", plain, "7", networks[0])
+    assert await sdk.call("PIF.get_VLAN_slave_of", plain) == [vlan]
+    await watched.call("VLAN.destroy", vlan)
+    bond = await watched.call("Bond.create", networks[1], pifs, "", "balance-slb", {})
+    master = await sdk.call("Bond.get_master", bond)
+    assert await sdk.call("PIF.get_bond_master_of", master) == [bond]
+    assert set(await sdk.call("Bond.get_slaves", bond)) == set(pifs)
+    await watched.call("Bond.destroy", bond)

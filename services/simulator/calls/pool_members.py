@@ -23,7 +23,8 @@ async def check_homogeneous_auth(call: Call, pool: str) -> None:
 async def set_https_only(call: Call, pool: str, value: bool) -> None:
     """Every host closes its plain port to newcomers, or opens it again."""
     call.db.row("pool", pool)
-    for host in call.db.rows("host"):
+    for host in call.pool.hosts.values():
+        await host.insist_on_https(value)
         call.db.set("host", host.ref, "https_only", value)
 
 

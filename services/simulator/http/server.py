@@ -66,6 +66,12 @@ class HttpServer:
             reuse_address=True,
         )
 
+    def rest(self) -> None:
+        """Take no newcomers until it is started again; connections that are open go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
     def cut(self) -> int:
         """Reset every connection at once; their number."""
         cut = list(self._connections.items())
@@ -77,21 +83,21 @@ class HttpServer:
 
     async def kill(self) -> None:
         """Stop listening and reset every connection."""
-        if self._server is None:
-            return
         server, self._server = self._server, None
-        server.close()
+        if server is not None:
+            server.close()
         tasks = [task for task in self._connections.values() if task not in (None, asyncio.current_task())]
         self.cut()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
+        if server is not None:
+            await server.wait_closed()
 
     async def restart(self) -> None:
-        """Reset every connection and listen again where it listened."""
-        if self._server is not None:
-            address, port = self._server.sockets[0].getsockname()[:2]
-            await self.kill()
-            await self.start(address, port)
+        """Reset every connection and listen again where it listened, if it did."""
+        where = None if self._server is None else self._server.sockets[0].getsockname()[:2]
+        await self.kill()
+        if where is not None:
+            await self.start(*where)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections[writer] = asyncio.current_task()

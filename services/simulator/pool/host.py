@@ -55,6 +55,8 @@ class Host:
         self.alive = False
         self.emergency = False
         self.unknown = False
+        self.https_only = False
+        self._http_port: int | None = None
         self.sched_gran = "cpu"
         self.link = Link()
         self.nbd_sent_bytes = 0
@@ -69,17 +71,30 @@ class Host:
         context = self.certificate.server_context()
         self.https = HttpServer(handler, context)
         self.http = None if ports.http_port is None else HttpServer(handler, None)
+        self._http_port = ports.http_port
         self.nbd = nbd(door, self.certificate.server_context())
         try:
             await self.https.start(self.address, ports.https_port)
-            if self.http is not None and ports.http_port is not None:
-                await self.http.start(self.address, ports.http_port)
+            if not self.https_only:
+                await self._open_plain_port()
             await self.nbd.start(self.address, ports.nbd_port)
         except OSError:
             await self.power_off()
             raise
         self.alive = True
         self.emergency = False
+
+    async def insist_on_https(self, insists: bool) -> None:
+        """Close the port without TLS to newcomers, or open it again; raises ``OSError`` when it is taken."""
+        self.https_only, changed = insists, insists != self.https_only
+        if changed and insists and self.http is not None:
+            self.http.rest()
+        elif changed and not insists:
+            await self._open_plain_port()
+
+    async def _open_plain_port(self) -> None:
+        if self.http is not None and self._http_port is not None:
+            await self.http.start(self.address, self._http_port)
 
     def replace_certificate(self, certificate: HostCertificate) -> None:
         """Connections made from now on see it."""

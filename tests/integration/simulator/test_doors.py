@@ -11,7 +11,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from services.simulator.pool.description import DiskDescription, StorageDescription, VmDescription
 from services.simulator.pool.simulation import Simulation
@@ -51,6 +54,48 @@ async def test_the_port_without_tls_speaks_the_same(simulation: Simulation) -> N
     assert answer["Value"] == [simulation.pool.db.only("pool").ref]
 
 
+async def test_the_port_without_tls_closes_to_newcomers_when_the_pool_insists_on_tls(
+    two_hosts: Simulation,
+) -> None:
+    sdk = await Sdk(two_hosts).log_in()
+    (pool,) = await sdk.call("pool.get_all")
+    port = two_hosts.pool.description.http_port
+    hosts = ("127.0.0.11", "127.0.0.12")
+    reader, writer = await asyncio.open_connection(hosts[0], port)
+    await sdk.call("pool.set_https_only", pool, True)
+    assert await sdk.call("host.get_all_records_where", 'field "https_only"="false"') == {}
+    for address in hosts:
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(address, port)
+    writer.write(b"OPTIONS / HTTP/1.1\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    writer.close()
+    await two_hosts.pool.failures.kill(two_hosts.pool.host_named("host-2"))
+    await two_hosts.pool.failures.revive(two_hosts.pool.host_named("host-2"))
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(hosts[1], port)
+    await sdk.call("pool.set_https_only", pool, False)
+    for address in hosts:
+        _, writer = await asyncio.open_connection(address, port)
+        writer.close()
+    sdk.close()
+
+
+@pytest.mark.parametrize(("version", "with_address"), [("8.2", False), ("22.5.0", False), ("22.6.0", True)])
+async def test_certificates_are_of_addresses_from_22_6_on(
+    tmp_path: Path, version: str, with_address: bool
+) -> None:
+    async with running(describe(tmp_path / "pool", version=version, vms=[])) as simulation:
+        certificate = x509.load_pem_x509_certificate(simulation.pool.coordinator.certificate.pem.encode())
+        (common,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+        told = (common.value, names.get_values_for_type(x509.DNSName), addresses)
+        assert told == (
+            ("127.0.0.11", ["host-1"], ["127.0.0.11"]) if with_address else ("host-1", ["host-1"], [])
+        )
+
+
 async def test_every_host_has_a_certificate_of_its_own_signed_by_itself(two_hosts: Simulation) -> None:
     sdk = await Sdk(two_hosts).log_in()
     port = two_hosts.pool.description.https_port
@@ -80,6 +125,21 @@ async def test_a_supporter_sends_every_call_of_a_session_to_the_coordinator(two_
     answer = await asyncio.to_thread(asked_of_the_supporter, "OpaqueRef:unknown")
     assert answer == {"Status": "Failure", "ErrorDescription": ["SESSION_INVALID", "OpaqueRef:unknown"]}
     sdk.close()
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_a_supporter_vouches_for_the_coordinators_certificate_when_it_is_asked_to(
+    two_hosts: Simulation, asked: bool
+) -> None:
+    """xapi: ocaml/xapi/api_server.ml ``create_thumbprint_header``."""
+    address = f"https://127.0.0.12:{two_hosts.pool.description.https_port}/jsonrpc"
+    question = {"jsonrpc": "2.0", "method": "session.login_with_password", "params": ["a", "b"], "id": 1}
+    headers = {"x-xenapi-request-host-certificate-thumbprint": "sha-256"} if asked else {}
+    async with httpx.AsyncClient(verify=ssl._create_unverified_context()) as client:
+        answer = await client.post(address, json=question, headers=headers)
+    assert answer.json()["error"] == {"code": 1, "message": "HOST_IS_SLAVE", "data": ["127.0.0.11"]}
+    shown = answer.headers.get("x-xenapi-response-host-certificate-thumbprint")
+    assert shown == (two_hosts.pool.coordinator.certificate.fingerprint if asked else None)
 
 
 @pytest.mark.parametrize("how", ["query", "cookie", "basic"])

@@ -1,5 +1,6 @@
 """Roles, idle sessions, crowds of them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -74,6 +75,19 @@ async def test_a_session_that_is_idle_for_a_day_is_gone(sessions: Sessions, cloc
     await clock.advance((IDLE_LIMIT + timedelta(seconds=2)).total_seconds())
     with pytest.raises(XapiFailure, match="SESSION_INVALID"):
         sessions.use(ref)
+
+
+async def test_a_wrong_password_is_refused_after_a_pause(clock: FakeClock) -> None:
+    database = Database(load_model("23.1.0"))
+    sessions = Sessions(database, clock, RandomIds(), [User("root", "pw")], refusal_delay_s=2.0)
+    trying = asyncio.create_task(sessions.log_in("host", "root", "guess", ""))
+    await clock.until_sleeping()
+    await clock.advance(1.9)
+    assert not trying.done()
+    await clock.advance(0.2)
+    with pytest.raises(XapiFailure) as refused:
+        await trying
+    assert refused.value.description == ["SESSION_AUTHENTICATION_FAILED", "root", "Authentication failure"]
 
 
 async def test_the_oldest_session_of_an_originator_makes_room(sessions: Sessions, clock: FakeClock) -> None:

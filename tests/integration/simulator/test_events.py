@@ -5,6 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from services.simulator.pool import registrations
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import Sdk, describe, running
 from tests.support.waiting import PATIENCE_S
@@ -125,6 +128,18 @@ async def test_the_old_way_tells_every_change_in_order(sdk: Sdk) -> None:
     told = await sdk.call("event.next")
     assert [event["operation"] for event in told] == ["add", "mod", "del"]
     assert [event["id"] for event in told] == ["0", "1", "2"]
+
+
+async def test_the_old_way_says_when_more_was_left_unread_than_is_kept(
+    sdk: Sdk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registrations, "QUEUE_LIMIT", 3)
+    await sdk.call("event.register", ["network"])
+    for number in range(4):
+        last = await made(sdk, f"n{number}")
+    assert await sdk.refused("event.next") == ["EVENTS_LOST"]
+    told = [(event["operation"], event["ref"]) for event in await sdk.call("event.next")]
+    assert told == [("add", last)]
 
 
 async def test_thousands_of_vms_are_told_quickly(tmp_path: Path) -> None:

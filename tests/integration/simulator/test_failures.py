@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from services.simulator.pool.description import DiskDescription, VmDescription
+from services.simulator.pool import failures
+from services.simulator.pool.description import DiskDescription, StorageDescription, VmDescription
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
 from tests.support.waiting import until
@@ -84,6 +87,26 @@ async def test_without_ha_a_dead_supporter_leaves_its_vms_running_on_paper(three
     sdk.close()
 
 
+async def test_without_ha_a_silent_host_counts_as_dead_after_ten_minutes(
+    three_hosts: Simulation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing else happens: its VMs are an administrator's to reset (xapi: db_gc.ml)."""
+    assert failures.ASSUMED_DEAD_S == 600
+    monkeypatch.setattr(failures, "ASSUMED_DEAD_S", 0.0)
+    sdk = await logged_in(three_hosts)
+    dead = three_hosts.pool.host_named("host-3")
+    (vm,) = await sdk.call("VM.get_by_name_label", "web")
+    assert await sdk.refused("VM.power_state_reset", vm) == ["HOST_IS_LIVE", dead.ref]
+    await three_hosts.pool.failures.kill(dead)
+    await three_hosts.pool.settled()
+    assert not await live(sdk, dead.ref)
+    record = await vm_record(sdk)
+    assert (record["power_state"], record["resident_on"]) == ("Running", dead.ref)
+    await sdk.call("VM.power_state_reset", vm)
+    assert (await vm_record(sdk))["power_state"] == "Halted"
+    sdk.close()
+
+
 async def test_a_declared_dead_host_gives_up_its_vms_and_may_come_back(three_hosts: Simulation) -> None:
     sdk = await logged_in(three_hosts)
     host = three_hosts.pool.host_named("host-3")
@@ -116,6 +139,39 @@ async def test_with_ha_protected_vms_start_elsewhere(tmp_path: Path) -> None:
         sdk.close()
 
 
+async def test_with_ha_vms_restart_in_their_order_and_failures_are_told(tmp_path: Path) -> None:
+    def vm(name: str, priority: Any, storage: str = "Shared") -> VmDescription:
+        disks = [DiskDescription(size_bytes=2 * MIB, storage=storage)]
+        return VmDescription(name=name, host="host-2", disks=disks, ha_restart_priority=priority)
+
+    vms = [vm("any", "best-effort"), vm("late", "restart"), vm("early", "restart"), vm("left", "")]
+    vms += [vm("bound", "restart", "Local"), vm("loose", "best-effort", "Local")]
+    storage = [StorageDescription(name="Shared"), StorageDescription(name="Local", type="ext", host="host-2")]
+    description = describe(tmp_path / "p", 2, vms=vms, storage=storage, ha_enabled=True)
+    async with running(description) as simulation:
+        sdk = await logged_in(simulation)
+        refs = {each.name: (await sdk.call("VM.get_by_name_label", each.name))[0] for each in vms}
+        await sdk.call("VM.set_order", refs["late"], "2")
+        await sdk.call("VM.set_order", refs["early"], "1")
+        dead = simulation.pool.host_named("host-2")
+        await simulation.pool.failures.kill(dead)
+        states = {name: await sdk.call("VM.get_power_state", ref) for name, ref in refs.items()}
+        up = {name for name, state in states.items() if state == "Running"}
+        assert (up, set(states.values())) == ({"any", "late", "early"}, {"Running", "Halted"})
+        domains = {name: int(await sdk.call("VM.get_domid", refs[name])) for name in up}
+        assert sorted(domains, key=domains.__getitem__) == ["early", "late", "any"]
+        await simulation.pool.failures.revive(dead)
+        told = (await sdk.call("message.get_all_records")).values()
+        about = {(each["name"], each["priority"], each["cls"]) for each in told if "HA_" in each["name"]}
+        assert about == {
+            ("HA_HOST_FAILED", "3", "Host"),
+            ("HA_PROTECTED_VM_RESTART_FAILED", "2", "VM"),
+            ("HA_HOST_WAS_FENCED", "4", "Host"),
+        }
+        assert sum(each["name"] == "HA_PROTECTED_VM_RESTART_FAILED" for each in told) == 1
+        sdk.close()
+
+
 async def test_with_ha_a_new_coordinator_is_elected_and_sessions_are_gone(tmp_path: Path) -> None:
     description = describe(tmp_path / "p", 3, vms=[web_on("host-3")], ha_enabled=True)
     async with running(description) as simulation:
@@ -138,6 +194,12 @@ async def test_without_ha_supporters_of_a_dead_coordinator_answer_only_emergenci
     await three_hosts.pool.failures.kill(three_hosts.pool.coordinator)
     sdk = Sdk(three_hosts, 2)
     assert await sdk.login_refused() == ["HOST_STILL_BOOTING"]
+    for marker in ({}, {"jsonrpc": "2.0"}):  # both are answered in the form of 1.0
+        question = marker | {"method": "pool.get_all", "params": ["OpaqueRef:any"], "id": 7}
+        async with httpx.AsyncClient(verify=ssl._create_unverified_context()) as client:
+            address = f"https://127.0.0.12:{three_hosts.pool.description.https_port}/jsonrpc"
+            answer = (await client.post(address, json=question)).json()
+        assert answer == {"result": None, "error": ["HOST_STILL_BOOTING"], "id": 0}
     local = await asyncio.to_thread(
         unwrapped, sdk, "session.slave_local_login_with_password", "root", "xenroot"
     )

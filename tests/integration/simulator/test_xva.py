@@ -1,7 +1,9 @@
 """XVA: out of one pool, into it again, and what a real toolstack once exported."""
 
+import asyncio
 import os
 import tarfile
+from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
 
@@ -42,6 +44,42 @@ async def test_a_vm_travels_as_an_xva(web: Web, sdk: Sdk, compression: str) -> N
     image, _ = await web.send("GET", "/export_raw_vdi", {"vdi": await disk_of(sdk, twin)})
     assert image.content == content
     assert await sdk.call("VM.get_current_operations", twin) == {}
+
+
+async def test_a_vm_that_is_being_imported_is_found_by_the_task_of_its_import(
+    web: Web,  # noqa: F811
+    sdk: Sdk,
+) -> None:
+    """Replication finds its copy so, before the import has ended."""
+    vm, _ = await filled_vm(web, sdk)
+    archive = await export(web, vm)
+    seen = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield archive[: len(archive) // 2]
+        await seen.wait()
+        yield archive[len(archive) // 2 :]
+
+    task = await sdk.call("task.create", "import", "")
+    query = {"session_id": sdk.session.handle, "task_id": task}
+    headers = {"Content-Length": str(len(archive))}
+    sending = asyncio.create_task(
+        web.client.put(f"{web.address}/import/", params=query, content=body(), headers=headers)
+    )
+    token, found = "", ""
+    while not found:
+        batch = await sdk.call("event.from", ["vm"], token, 10.0)
+        token = batch["token"]
+        records = {event["ref"]: event.get("snapshot", {}) for event in batch["events"]}
+        found = next((ref for ref, vm in records.items() if task in vm.get("current_operations", {})), "")
+    assert records[found]["current_operations"] == {task: "import"}
+    assert records[found]["other_config"]["import_task"] == task
+    about = await sdk.call("task.get_record", task)
+    assert (about["status"], about["other_config"]["object_creation"]) == ("pending", "complete")
+    seen.set()
+    assert (await sending).status_code == 200
+    assert (await sdk.wait_for_task(task))["status"] == "success"
+    assert await sdk.call("VM.get_current_operations", found) == {}
 
 
 async def test_chunks_of_zeroes_are_left_out_but_the_first_and_the_last(web: Web, sdk: Sdk) -> None:  # noqa: F811

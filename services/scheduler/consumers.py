@@ -16,7 +16,7 @@ from services.scheduler.app.transfers import Transfers
 from services.scheduler.ports import Work
 from services.scheduler.wire.names import id_in
 from services.scheduler.wire.run import progress_from_proto
-from services.scheduler.wire.times import failure_from_proto
+from services.scheduler.wire.times import failure_from_proto, notice_from_proto
 
 
 class Consumers:
@@ -57,7 +57,10 @@ class Consumers:
     async def _failed(self, tx: Transaction, event: events_pb2.TransferFailed, meta: Meta) -> None:
         failure = failure_from_proto(event.failure)
         transfer_id = _id(event.transfer)
-        await self._transfers.failed(self._work_on(tx), transfer_id, failure, retryable=event.retryable)
+        notices = tuple(notice_from_proto(notice) for notice in event.notices)
+        await self._transfers.failed(
+            self._work_on(tx), transfer_id, failure, retryable=event.retryable, notices=notices
+        )
 
     async def _cancelled(self, tx: Transaction, event: events_pb2.TransferCancelled, meta: Meta) -> None:
         await self._transfers.cancelled(self._work_on(tx), _id(event.transfer))

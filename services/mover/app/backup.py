@@ -73,6 +73,7 @@ class BackupRunner:
             opened = await self._open(transfer, spec, asked, registration, cancel)
             options, unknown = _compressing(self._options(spec.connections or DEFAULT_CONNECTIONS), spec)
             remarks = [*opened.notices, *_unreadable(known), *unknown]
+            board.keep(remarks)
             while True:
                 job = BackupJob(
                     repository=repository,

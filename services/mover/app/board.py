@@ -21,6 +21,7 @@ class Board:
         self._disks: dict[str, tuple[int, int, int]] = {}
         self._stored = 0
         self._facts: list[Fact] = []
+        self._own: Sequence[Remark] = ()
         self._remarks: Callable[[], Sequence[Remark]] = tuple
 
     def doing(self, activity: str) -> None:
@@ -60,6 +61,14 @@ class Board:
     def remarks(self) -> Sequence[Remark]:
         """What its repository's store told since it began."""
         return self._remarks()
+
+    def keep(self, remarks: Sequence[Remark]) -> None:
+        """The list into which the transfer goes on writing its own remarks."""
+        self._own = remarks
+
+    def all_remarks(self) -> tuple[Remark, ...]:
+        """The transfer's own and its store's, each once."""
+        return tuple(dict.fromkeys((*self._own, *self._remarks())))
 
     @property
     def facts(self) -> tuple[Fact, ...]:

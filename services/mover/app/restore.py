@@ -84,6 +84,7 @@ class RestoreRunner:
             with _damage_told(board, registration, spec.point_id):
                 readable = await in_thread(cancel, prepared, repository, spec.point_id)
                 work = _Work(repository, readable, board, cancel)
+                board.keep(work.remarks)
                 board.doing("making the disks")
                 made = True
                 target = await self._prepare(transfer, spec, work)

@@ -130,7 +130,8 @@ class Worker:
                 return
             failure = _failure(error)
             await work.transfers.put(transfer.failed(failure, self._clock.now()))
-            await work.tell(TransferFailed(transfer_id, failure, isinstance(error, RETRYABLE)))
+            retryable = isinstance(error, RETRYABLE)
+            await work.tell(TransferFailed(transfer_id, failure, retryable, board.all_remarks()))
 
     @asynccontextmanager
     async def _watching(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from services.mover.domain.capture import Failure
+from services.mover.domain.capture import Failure, Remark
 from services.mover.domain.point import Damage, Point
 from services.mover.domain.transfer import Coverage, Progress, Result, Spec
 
@@ -41,11 +41,12 @@ class TransferFinished:
 
 @dataclass(frozen=True, slots=True)
 class TransferFailed:
-    """``retryable`` says whether the same request may succeed later."""
+    """``retryable`` says whether the same request may succeed later, ``notices`` what was remarked before."""
 
     transfer_id: str
     failure: Failure
     retryable: bool
+    notices: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

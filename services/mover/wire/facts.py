@@ -5,7 +5,7 @@ from xenkeep.mover.v1 import events_pb2, work_pb2
 
 from services.mover.domain import facts
 from services.mover.domain.names import repository_name, transfer_name
-from services.mover.wire.capture import failure_to_proto
+from services.mover.wire.capture import failure_to_proto, remark_to_proto
 from services.mover.wire.point import damage_to_proto, point_to_proto
 from services.mover.wire.spec import spec_to_proto
 from services.mover.wire.transfer import coverage_to_proto, progress_to_proto, result_to_proto
@@ -38,7 +38,10 @@ def fact_to_proto(fact: facts.Fact, site: str) -> tuple[Message, str]:
         case facts.TransferFailed():
             name = transfer_name(fact.transfer_id)
             failed = events_pb2.TransferFailed(
-                transfer=name, failure=failure_to_proto(fact.failure), retryable=fact.retryable
+                transfer=name,
+                failure=failure_to_proto(fact.failure),
+                retryable=fact.retryable,
+                notices=map(remark_to_proto, fact.notices),
             )
             return failed, name
         case facts.TransferCancelled():

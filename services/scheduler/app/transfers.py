@@ -7,7 +7,7 @@ from services.chassis.clock import Clock
 from services.scheduler.app.record import record
 from services.scheduler.domain import task as tasks
 from services.scheduler.domain.hindrance import HINDRANCES, hindered
-from services.scheduler.domain.notes import Failure
+from services.scheduler.domain.notes import Failure, Notice
 from services.scheduler.domain.run import Run, patience_of, with_task
 from services.scheduler.domain.task import Progress, Task
 from services.scheduler.ports import Work
@@ -40,13 +40,23 @@ class Transfers:
         now = self._clock.now()
         await self._move(work, transfer_id, lambda _, task: tasks.finished(task, transfer_id, result, now))
 
-    async def failed(self, work: Work, transfer_id: str, failure: Failure, *, retryable: bool) -> None:
+    async def failed(
+        self,
+        work: Work,
+        transfer_id: str,
+        failure: Failure,
+        *,
+        retryable: bool,
+        notices: tuple[Notice, ...] = (),
+    ) -> None:
+        """``notices`` are what the mover noticed before it gave up."""
         now = self._clock.now()
 
         def move(run: Run, task: Task) -> Task:
             if retryable and failure.reason in HINDRANCES and not task.cancel_requested:
                 return hindered(task, transfer_id, failure, patience_of(run), now)
             rule = run.terms.retry
+            task = tasks.noted(task, transfer_id, notices)
             return tasks.failed(task, transfer_id, failure, retryable=retryable, rule=rule, now=now)
 
         await self._move(work, transfer_id, move)

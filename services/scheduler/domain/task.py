@@ -143,6 +143,13 @@ def _all_done(progress: Progress | None) -> Progress | None:
     return replace(progress, done_bytes=progress.total_bytes or progress.done_bytes) if progress else None
 
 
+def noted(task: Task, transfer_id: str, notices: tuple[Notice, ...]) -> Task:
+    """A person is told these, too, each once however many tries met it."""
+    if not task.hears_of(transfer_id):
+        return task
+    return replace(task, notices=tuple(dict.fromkeys((*task.notices, *notices))))
+
+
 def failed(
     task: Task, transfer_id: str, failure: Failure, *, retryable: bool, rule: RetryRule, now: datetime
 ) -> Task:

@@ -21,6 +21,10 @@ def notice_to_proto(notice: Notice) -> capture_pb2.Notice:
     return capture_pb2.Notice(code=notice.code, message=notice.message)
 
 
+def notice_from_proto(notice: capture_pb2.Notice) -> Notice:
+    return Notice(notice.code, notice.message)
+
+
 def failure_to_proto(failure: Failure | None) -> capture_pb2.Failure | None:
     if failure is None:
         return None

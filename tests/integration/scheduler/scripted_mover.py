@@ -75,7 +75,7 @@ async def hang(mover: ScriptedMover, work: work_pb2.TransferRequested) -> None:
 
 
 def fail_first(retryable: bool) -> Script:
-    """The first transfer fails, the others succeed."""
+    """The first transfer fails after a host hung up, the others succeed."""
     failed: set[str] = set()
 
     async def script(mover: ScriptedMover, work: work_pb2.TransferRequested) -> None:
@@ -83,7 +83,10 @@ def fail_first(retryable: bool) -> Script:
             return await succeed(mover, work)
         failed.add(work.transfer_id)
         failure = capture_pb2.Failure(kind="Unavailable", reason="HOST_GONE", message="The host is gone.")
-        event = events_pb2.TransferFailed(transfer=transfer(work), failure=failure, retryable=retryable)
+        lost = capture_pb2.Notice(code="NBD_CONNECTION_LOST", message="host-1 hung up.")
+        event = events_pb2.TransferFailed(
+            transfer=transfer(work), failure=failure, retryable=retryable, notices=[lost]
+        )
         await mover.publish(event, f"{transfer(work)}-failed")
         return None
 

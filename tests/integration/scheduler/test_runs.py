@@ -117,7 +117,7 @@ async def test_a_policy_is_made_run_and_retried_by_its_rule(nats_server: NatsSer
         created = await runs.CreateRun(run_pb2.CreateRunRequest(spec=spec), timeout=PATIENCE_S)
         run = (await watched(runs, created.name))[-1]
         assert (run.state, run.tasks[0].attempt) == (run_pb2.Run.STATE_SUCCEEDED, 2)
-        assert [notice.code for notice in run.tasks[0].notices] == ["TRY_FAILED"]
+        assert [notice.code for notice in run.tasks[0].notices] == ["NBD_CONNECTION_LOST", "TRY_FAILED"]
         assert len({work.transfer_id for work in stack.mover.received}) == 2
         assert {work.spec.backup.policy for work in stack.mover.received} == {"nightly"}
 

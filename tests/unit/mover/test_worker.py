@@ -13,7 +13,7 @@ from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation
 from services.mover.app.transfers import Transfers
 from services.mover.app.worker import Worker
-from services.mover.domain.capture import Failure
+from services.mover.domain.capture import Failure, Remark
 from services.mover.domain.facts import (
     DamageFound,
     TransferCancelled,
@@ -99,6 +99,24 @@ async def test_a_failure_is_recorded_with_its_way_out(error: XenkeepError, retry
     failure = Failure(error.kind, error.reason, error.message, error.hint)
     assert (State.FAILED, failure) == ((await desk.transfer()).state, (await desk.transfer()).failure)
     assert (DamageFound("r", "main", ()), TransferFailed("t-1", failure, retryable)) == desk.books.facts[1:]
+
+
+async def test_a_failure_tells_what_was_remarked_before_it_each_once() -> None:
+    lost = Remark("NBD_CONNECTION_LOST", "host-1 hung up.")
+    again = Remark("STORE_REWRITE", "It is written again.")
+
+    async def fail(board: Board, _cancel: Cancellation) -> Outcome:
+        board.hear(lambda: [again])
+        own: list[Remark] = []
+        board.keep(own)
+        own += [lost, lost]
+        raise Unavailable("Away.", reason="AWAY")
+
+    desk = Desk(fail)
+    await desk.handle()
+    fact = desk.books.facts[-1]
+    assert isinstance(fact, TransferFailed)
+    assert (lost, again) == fact.notices
 
 
 async def test_a_defect_ends_the_transfer_without_telling_its_inside() -> None:

@@ -14,7 +14,7 @@ from services.chassis.errors import (
 )
 from services.scheduler.app.moves import Moves
 from services.scheduler.domain.facts import RunEnded, RunStarted, TaskEnded, TransferUnwanted
-from services.scheduler.domain.notes import Failure
+from services.scheduler.domain.notes import Failure, Notice
 from services.scheduler.domain.policy import RetryRule, Selector
 from services.scheduler.domain.run import (
     BackupRun,
@@ -179,6 +179,24 @@ async def test_a_retryable_failure_is_tried_again_after_the_delay_with_a_new_tra
     await world.finish(second)
     assert world.run(run.run_id).state is RunState.SUCCEEDED
     assert [notice.code for notice in world.run(run.run_id).tasks[0].notices] == ["TRY_FAILED"]
+
+
+async def test_what_a_mover_noticed_before_it_failed_is_on_the_task_each_once() -> None:
+    world = World(vm("a"))
+    await world.policy(retry=RetryRule(1, timedelta(minutes=5)))
+    run = await world.starting.create(PolicyRun("nightly"), "")
+    await world.settle()
+    lost = Notice("NBD_CONNECTION_LOST", "host-1 hung up.")
+    failure = Failure("Unavailable", "HOST_GONE", "The host is gone.")
+    async with world.ledger.writing() as work:
+        await world.transfers.failed(work, world.wanted()[0], failure, retryable=True, notices=(lost,))
+    await world.clock.advance(300)
+    await world.dispatching.round()
+    async with world.ledger.writing() as work:
+        await world.transfers.failed(work, world.wanted()[1], failure, retryable=True, notices=(lost,))
+    task = world.run(run.run_id).tasks[0]
+    assert task.state is TaskState.FAILED
+    assert [notice.code for notice in task.notices] == ["NBD_CONNECTION_LOST", "TRY_FAILED"]
 
 
 async def test_cancelling_ends_queued_tasks_at_once_and_running_ones_when_the_mover_has_stopped() -> None:

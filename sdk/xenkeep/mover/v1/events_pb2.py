@@ -27,7 +27,7 @@ from xenkeep.common.v1 import point_pb2 as xenkeep_dot_common_dot_v1_dot_point__
 from xenkeep.mover.v1 import transfer_pb2 as xenkeep_dot_mover_dot_v1_dot_transfer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dxenkeep/mover/v1/events.proto\x12\x10xenkeep.mover.v1\x1a\x1fxenkeep/common/v1/capture.proto\x1a\x1dxenkeep/common/v1/point.proto\x1a\x1fxenkeep/mover/v1/transfer.proto\"T\n\x0fRepositoryAdded\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\x12\x0c\n\x04site\x18\x03 \x01(\t\"4\n\x0fTransferStarted\x12\x10\n\x08transfer\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"T\n\x12TransferProgressed\x12\x10\n\x08transfer\x18\x01 \x01(\t\x12,\n\x08progress\x18\x02 \x01(\x0b\x32\x1a.xenkeep.mover.v1.Progress\"V\n\x10TransferFinished\x12\x10\n\x08transfer\x18\x01 \x01(\t\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32 .xenkeep.mover.v1.TransferResult\"b\n\x0eTransferFailed\x12\x10\n\x08transfer\x18\x01 \x01(\t\x12+\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1a.xenkeep.common.v1.Failure\x12\x11\n\tretryable\x18\x03 \x01(\x08\"%\n\x11TransferCancelled\x12\x10\n\x08transfer\x18\x01 \x01(\t\"Z\n\x0ePointCommitted\x12\'\n\x05point\x18\x01 \x01(\x0b\x32\x18.xenkeep.common.v1.Point\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\"j\n\x0cPointExpired\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\x12\x10\n\x08point_id\x18\x03 \x01(\t\x12\x13\n\x0brecoverable\x18\x04 \x01(\x08\"Z\n\x0ePointUndeleted\x12\'\n\x05point\x18\x01 \x01(\x0b\x32\x18.xenkeep.common.v1.Point\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\"m\n\x0b\x44\x61mageFound\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\x12)\n\x07\x64\x61mages\x18\x03 \x03(\x0b\x32\x18.xenkeep.mover.v1.Damage\"\xbb\x01\n\x12RepositoryVerified\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x08\x12\x17\n\x0fsound_point_ids\x18\x04 \x03(\t\x12\x19\n\x11\x64\x61maged_point_ids\x18\x05 \x03(\t\x12.\n\x06sample\x18\x06 \x01(\x0b\x32\x1e.xenkeep.mover.v1.SampleResultb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dxenkeep/mover/v1/events.proto\x12\x10xenkeep.mover.v1\x1a\x1fxenkeep/common/v1/capture.proto\x1a\x1dxenkeep/common/v1/point.proto\x1a\x1fxenkeep/mover/v1/transfer.proto\"T\n\x0fRepositoryAdded\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\x12\x0c\n\x04site\x18\x03 \x01(\t\"4\n\x0fTransferStarted\x12\x10\n\x08transfer\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\"T\n\x12TransferProgressed\x12\x10\n\x08transfer\x18\x01 \x01(\t\x12,\n\x08progress\x18\x02 \x01(\x0b\x32\x1a.xenkeep.mover.v1.Progress\"V\n\x10TransferFinished\x12\x10\n\x08transfer\x18\x01 \x01(\t\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32 .xenkeep.mover.v1.TransferResult\"\x8e\x01\n\x0eTransferFailed\x12\x10\n\x08transfer\x18\x01 \x01(\t\x12+\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1a.xenkeep.common.v1.Failure\x12\x11\n\tretryable\x18\x03 \x01(\x08\x12*\n\x07notices\x18\x04 \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\"%\n\x11TransferCancelled\x12\x10\n\x08transfer\x18\x01 \x01(\t\"Z\n\x0ePointCommitted\x12\'\n\x05point\x18\x01 \x01(\x0b\x32\x18.xenkeep.common.v1.Point\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\"j\n\x0cPointExpired\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\x12\x10\n\x08point_id\x18\x03 \x01(\t\x12\x13\n\x0brecoverable\x18\x04 \x01(\x08\"Z\n\x0ePointUndeleted\x12\'\n\x05point\x18\x01 \x01(\x0b\x32\x18.xenkeep.common.v1.Point\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\"m\n\x0b\x44\x61mageFound\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\x12)\n\x07\x64\x61mages\x18\x03 \x03(\x0b\x32\x18.xenkeep.mover.v1.Damage\"\xbb\x01\n\x12RepositoryVerified\x12\x12\n\nrepository\x18\x01 \x01(\t\x12\x1f\n\x17repository_display_name\x18\x02 \x01(\t\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x08\x12\x17\n\x0fsound_point_ids\x18\x04 \x03(\t\x12\x19\n\x11\x64\x61maged_point_ids\x18\x05 \x03(\t\x12.\n\x06sample\x18\x06 \x01(\x0b\x32\x1e.xenkeep.mover.v1.SampleResultb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,18 +42,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSFERPROGRESSED']._serialized_end=372
   _globals['_TRANSFERFINISHED']._serialized_start=374
   _globals['_TRANSFERFINISHED']._serialized_end=460
-  _globals['_TRANSFERFAILED']._serialized_start=462
-  _globals['_TRANSFERFAILED']._serialized_end=560
-  _globals['_TRANSFERCANCELLED']._serialized_start=562
-  _globals['_TRANSFERCANCELLED']._serialized_end=599
-  _globals['_POINTCOMMITTED']._serialized_start=601
-  _globals['_POINTCOMMITTED']._serialized_end=691
-  _globals['_POINTEXPIRED']._serialized_start=693
-  _globals['_POINTEXPIRED']._serialized_end=799
-  _globals['_POINTUNDELETED']._serialized_start=801
-  _globals['_POINTUNDELETED']._serialized_end=891
-  _globals['_DAMAGEFOUND']._serialized_start=893
-  _globals['_DAMAGEFOUND']._serialized_end=1002
-  _globals['_REPOSITORYVERIFIED']._serialized_start=1005
-  _globals['_REPOSITORYVERIFIED']._serialized_end=1192
+  _globals['_TRANSFERFAILED']._serialized_start=463
+  _globals['_TRANSFERFAILED']._serialized_end=605
+  _globals['_TRANSFERCANCELLED']._serialized_start=607
+  _globals['_TRANSFERCANCELLED']._serialized_end=644
+  _globals['_POINTCOMMITTED']._serialized_start=646
+  _globals['_POINTCOMMITTED']._serialized_end=736
+  _globals['_POINTEXPIRED']._serialized_start=738
+  _globals['_POINTEXPIRED']._serialized_end=844
+  _globals['_POINTUNDELETED']._serialized_start=846
+  _globals['_POINTUNDELETED']._serialized_end=936
+  _globals['_DAMAGEFOUND']._serialized_start=938
+  _globals['_DAMAGEFOUND']._serialized_end=1047
+  _globals['_REPOSITORYVERIFIED']._serialized_start=1050
+  _globals['_REPOSITORYVERIFIED']._serialized_end=1237
 # @@protoc_insertion_point(module_scope)

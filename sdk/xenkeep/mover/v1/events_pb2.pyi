@@ -142,6 +142,7 @@ class TransferFailed(_message.Message):
     TRANSFER_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     RETRYABLE_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     transfer: _builtins.str
     """`transfers/{transfer}`."""
     retryable: _builtins.bool
@@ -150,16 +151,21 @@ class TransferFailed(_message.Message):
     def failure(self) -> _capture_pb2.Failure:
         """Why."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
+        """What was noticed before: downgrades, retries, hosts that were lost."""
+
     def __init__(
         self,
         *,
         transfer: _builtins.str = ...,
         failure: _capture_pb2.Failure | None = ...,
         retryable: _builtins.bool = ...,
+        notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "retryable", b"retryable", "transfer", b"transfer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "notices", b"notices", "retryable", b"retryable", "transfer", b"transfer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

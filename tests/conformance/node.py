@@ -106,7 +106,11 @@ def obey(pool: RunningPool, order: dict[str, Any]) -> None:
         ),
         "forget": lambda: pool.control.ForgetDeletions(pb.ForgetDeletionsRequest(class_name=order["forget"])),
         "cut": lambda: pool.control.CutConnections(
-            pb.CutConnectionsRequest(host=order["cut"], kind=pb.CutConnectionsRequest.KIND_NBD)
+            pb.CutConnectionsRequest(
+                host=order["cut"],
+                kind=pb.CutConnectionsRequest.KIND_NBD,
+                after_bytes=order.get("after", 0),
+            )
         ),
         "kill": lambda: pool.control.KillHost(pb.KillHostRequest(host=order["kill"])),
         "shutdown": lambda: pool.control.SetShutdown(

@@ -1,7 +1,7 @@
 """What an NBD server needs from the simulator's core, and what the core may do to it.
 
 `nbd.server.NbdServer(door, ssl_context)` serves one host: `await start(address, port)`, `await close()`,
-`kill()` (every connection is reset at once), `cut_next_after(byte_count)`, `.port`, `.connections`.
+`kill()` (every connection is reset at once), `cut_after(byte_count)`, `.port`, `.connections`.
 `nbd.guest.GuestDisk(disk, socket_path)` is a guest's writable view of one disk.
 """
 

@@ -2,6 +2,7 @@
 // standard input.
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
+import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import NbdClient from '@vates/nbd-client'
 import MultiNbdClient from '@vates/nbd-client/multi.mjs'
@@ -10,10 +11,12 @@ import { check, done, input, order } from './talk.mjs'
 
 const MIB = 1024 * 1024
 const BLOCK = 2 * MIB
+const REPLY = 16 // the head of a reply
 const QUICK = { waitBeforeReconnect: 50, connectTimeout: 10000 }
 console.warn = () => {}
 
 const settings = await input()
+const HOST = new URL(settings.url).hostname
 const xapi = createClient({
   allowUnauthorized: true,
   auth: { user: 'root', password: settings.password },
@@ -109,6 +112,25 @@ await check('a name that is none is refused', async () => {
     const client = new NbdClient({ ...infos[0], exportname }, QUICK)
     await assert.rejects(client.connect())
   }
+})
+
+// Between two replies: one that is cut in the middle is forgotten by this client, which waits for it for ever.
+await check('a connection that is cut is made again, and whatever was asked for comes', async () => {
+  const info = infos.find(each => each.address === HOST)
+  const { connect } = Socket.prototype
+  let connections = 0
+  Socket.prototype.connect = function (...args) {
+    connections += args[0] === info.port ? 1 : 0
+    return connect.apply(this, args)
+  }
+  const client = new MultiNbdClient([info], { nbdConcurrency: 2, ...QUICK })
+  await client.connect()
+  await order({ cut: 'host-1', after: 3 * (REPLY + BLOCK) })
+  assert.equal(sha256(await readAll(client, size)), sha256(whole))
+  await client.disconnect()
+  Socket.prototype.connect = connect
+  assert.equal(connections, 3)
+  await noneLeft(disk)
 })
 
 await check('a host that is dead is left out, the others serve', async () => {

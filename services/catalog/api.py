@@ -1,8 +1,10 @@
 """RestorePointService."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from xenkeep.catalog.v1 import catalog_pb2, catalog_pb2_grpc
+from xenkeep.common.v1 import capture_pb2
 
 from services.catalog.app.finding import Finding
 from services.catalog.app.syncing import Syncing
@@ -34,11 +36,13 @@ class RestorePointApi(catalog_pb2_grpc.RestorePointServiceServicer):
             moment, point_id = parts_of(request.page_token, 2)
             before = (moment_of(moment), point_id)
         wanted = Filter(request.asset, request.repository.removeprefix("repositories/"))
-        page = await self._finding.page(wanted, before, size + 1)
+        listed = await self._finding.page(wanted, before, size + 1)
+        page = listed.found
         last = page[size - 1].point if len(page) > size else None
         return catalog_pb2.ListRestorePointsResponse(
             restore_points=[restore_point_to_proto(each) for each in page[:size]],
             next_page_token=token_of(last.snapshot_time.isoformat(), last.point_id) if last else "",
+            notices=_notices(listed.lacking),
         )
 
     async def ListAssets(
@@ -49,11 +53,13 @@ class RestorePointApi(catalog_pb2_grpc.RestorePointServiceServicer):
         if request.page_token:
             name, asset_id = parts_of(request.page_token, 2)
             after = (name, asset_id)
-        page = await self._finding.assets(after, size + 1)
+        listed = await self._finding.assets(after, size + 1)
+        page = listed.found
         last = page[size - 1].asset if len(page) > size else None
         return catalog_pb2.ListAssetsResponse(
             assets=[asset_to_proto(each) for each in page[:size]],
             next_page_token=token_of(last.display_name, last.asset_id) if last else "",
+            notices=_notices(listed.lacking),
         )
 
     async def SyncRepository(
@@ -63,3 +69,7 @@ class RestorePointApi(catalog_pb2_grpc.RestorePointServiceServicer):
         return catalog_pb2.SyncRepositoryResponse(
             point_count=outcome.points, added_count=outcome.added, removed_count=outcome.removed
         )
+
+
+def _notices(lacking: Iterable[tuple[str, str]]) -> list[capture_pb2.Notice]:
+    return [capture_pb2.Notice(code=reason, message=sentence) for reason, sentence in lacking]

@@ -56,6 +56,11 @@ def show_all(
         console.print(table(columns, map(row, items)))
 
 
+def complain(notice: capture_pb2.Notice) -> None:
+    """Where a script that reads the output is not disturbed."""
+    complaints.print(printable(f"Notice: {notice.message}"))
+
+
 def show_data(data: object) -> None:
     """Print plain data as JSON."""
     typer.echo(json.dumps(data, indent=2))

@@ -11,6 +11,7 @@ from xenkeep.cli import point_export
 from xenkeep.cli.output import (
     Json,
     as_data,
+    complain,
     console,
     details,
     last_part,
@@ -39,7 +40,7 @@ def list_(
     """List restore points, newest first."""
     with client() as xenkeep:
         show_all(
-            xenkeep.restore_points.list(vm, repository),
+            xenkeep.restore_points.list(vm, repository, complain),
             ("POINT", "VM", "TAKEN", "LEVEL", "CONSISTENCY", "SIZE", "STORED", "STATE", "REPOSITORY"),
             lambda each: (
                 short(each.name),

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-
-import structlog
+from typing import Generic, TypeVar
 
 from services.catalog.domain.point import Filter, ProtectedAsset, RestorePoint
 from services.catalog.ports import News, Shelf
@@ -13,9 +13,18 @@ from services.chassis.errors import FailedPrecondition, NotFound, Unavailable
 SHORT_ID = re.compile(r"[0-9a-fA-F-]{8,36}")
 
 
+_PERHAPS_LESS = "What happened last may be missing from this list."
 HEARING_S = 12.0
 """Longer than an event takes to come again that a killed process held, shorter than who asks waits."""
-_log = structlog.get_logger("xenkeep.catalog")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """``lacking`` are reasons, each with a sentence, for which something may be missing."""
+
+    found: Sequence[T]
+    lacking: tuple[tuple[str, str], ...] = ()
 
 
 class Finding:
@@ -41,6 +50,12 @@ class Finding:
                 )
             found = await self._known(reference)
         if found is None:
+            for reason, sentence in await self._unread():
+                raise Unavailable(
+                    f"Restore point {reference} is not known yet. {sentence}",
+                    reason=reason,
+                    hint="Ask again in a moment; see that the movers answer (`xenkeep status`).",
+                )
             raise NotFound(
                 f"There is no restore point {reference}.",
                 reason="RESTORE_POINT_NOT_FOUND",
@@ -65,23 +80,41 @@ class Finding:
 
     async def page(
         self, wanted: Filter, before: tuple[datetime, str] | None, size: int
-    ) -> Sequence[RestorePoint]:
+    ) -> Listed[RestorePoint]:
         """Newest first, those after ``before``; without the bus what is known."""
-        if before is None:
-            await self._hear()
+        lacking = await self._lacking() if before is None else ()
         async with self._shelf.reading() as work:
-            return await work.points.page(wanted, before, size)
+            return Listed(await work.points.page(wanted, before, size), lacking)
 
-    async def assets(self, after: tuple[str, str] | None, size: int) -> Sequence[ProtectedAsset]:
+    async def assets(self, after: tuple[str, str] | None, size: int) -> Listed[ProtectedAsset]:
         """By name, those after ``after``; without the bus what is known."""
-        if after is None:
-            await self._hear()
+        lacking = await self._lacking() if after is None else ()
         async with self._shelf.reading() as work:
-            return await work.points.assets(after, size)
+            return Listed(await work.points.assets(after, size), lacking)
 
-    async def _hear(self) -> None:
+    async def _lacking(self) -> tuple[tuple[str, str], ...]:
+        """Waits for what was told before now."""
+        behind: tuple[tuple[str, str], ...] = ()
         try:
             if not await self._news.caught_up(HEARING_S):
-                _log.warning("listing what is known; there are events left to read")
+                left = f"{_PERHAPS_LESS} The catalog has events left to read; ask again in a moment."
+                behind = (("CATALOG_BEHIND", left),)
         except Unavailable as error:
-            _log.warning("listing what is known", reason=error.reason, detail=str(error))
+            behind = ((error.reason, f"{_PERHAPS_LESS} {error.message}"),)
+        return behind + await self._unread()
+
+    async def _unread(self) -> tuple[tuple[str, str], ...]:
+        """Repositories whose points are still to be read."""
+        async with self._shelf.reading() as work:
+            wishes = await work.wishes.open()
+        return tuple(
+            (
+                "REPOSITORY_UNREAD",
+                f"{_named(wish.repository_id)} not been read yet. {wish.activity}".strip(),
+            )
+            for wish in wishes
+        )
+
+
+def _named(repository_id: str) -> str:
+    return f"Repository {repository_id} has" if repository_id else "The repositories have"

@@ -143,7 +143,11 @@ async def test_a_catalog_whose_database_is_deleted_comes_back_by_itself(stack: S
     stack.since = datetime.now(UTC)
     await stack.process.start()
     async with stack.stub() as stub:
-        assert await names(stub) == []
+        unread = await stub.ListRestorePoints(catalog_pb2.ListRestorePointsRequest(), **READY)
+        assert ([], {"REPOSITORY_UNREAD"}) == (
+            list(unread.restore_points),
+            {notice.code for notice in unread.notices},
+        )
         stack.mover.trouble = None
         assert sorted(await stack.heard(3)) == ["Added 1", "Added 2", "Damaged 2"]
         assert await names(stub) == [TWO, ONE]

@@ -8,6 +8,7 @@ from services.catalog.adapters.memory_shelf import MemoryShelf
 from services.catalog.app.finding import Finding
 from services.catalog.app.projection import Projection
 from services.catalog.domain.point import Filter
+from services.catalog.ports import Wish
 from services.chassis.errors import Unavailable
 from tests.unit.catalog.fakes import Heard, at, point
 
@@ -34,7 +35,7 @@ async def test_a_list_has_the_point_that_is_on_its_way_and_so_have_assets() -> N
 
         listed = await (finding.page(Filter(), None, 10) if question == "page" else finding.assets(None, 10))
 
-        assert 1 == len(listed), question
+        assert (1, ()) == (len(listed.found), listed.lacking), question
 
 
 async def test_while_events_are_left_to_read_nobody_says_that_a_point_is_not_there() -> None:
@@ -46,11 +47,28 @@ async def test_while_events_are_left_to_read_nobody_says_that_a_point_is_not_the
     assert ("CATALOG_BEHIND", "BUS_UNAVAILABLE") == (behind.value.reason, away.value.reason)
 
 
-async def test_without_the_bus_what_is_known_is_listed() -> None:
+async def test_without_the_bus_what_is_known_is_listed_and_said_to_be_perhaps_less() -> None:
     shelf = MemoryShelf()
     await commit(shelf)
 
-    for heard in (Heard(away=True), Heard(behind=True)):
+    for heard, reason in ((Heard(away=True), "BUS_UNAVAILABLE"), (Heard(behind=True), "CATALOG_BEHIND")):
         finding = Finding(shelf, heard)
-        assert 1 == len(await finding.page(Filter(), None, 10)) == len(await finding.assets(None, 10))
+        for listed in (await finding.page(Filter(), None, 10), await finding.assets(None, 10)):
+            assert 1 == len(listed.found)
+            assert [reason] == [each for each, _ in listed.lacking]
         assert P == (await finding.get(P)).point.point_id
+
+
+async def test_until_a_repository_is_read_nobody_says_that_a_point_is_not_there() -> None:
+    shelf = MemoryShelf()
+    async with shelf.writing() as work:
+        await work.wishes.put(Wish("repository-1", at(0), activity="The movers are away."))
+    finding = Finding(shelf, Heard())
+
+    with pytest.raises(
+        Unavailable, match=r"repository-1 has not been read yet\. The movers are away\."
+    ) as unread:
+        await finding.get(P)
+    assert "REPOSITORY_UNREAD" == unread.value.reason
+    for listed in (await finding.page(Filter(), None, 10), await finding.assets(None, 10)):
+        assert ["REPOSITORY_UNREAD"] == [reason for reason, _ in listed.lacking]

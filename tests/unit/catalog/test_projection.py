@@ -112,7 +112,7 @@ async def test_points_of_an_asset_are_found_under_any_name_it_had() -> None:
         await PROJECTION.committed(work, point("q", asset="a2", name="db"), "main", at(0))
     finding = Finding(shelf, Heard())
     for asset in ("web", "www", "a1"):
-        found = await finding.page(Filter(asset=asset), None, 10)
+        found = (await finding.page(Filter(asset=asset), None, 10)).found
         assert [each.point.point_id for each in found] == ["p2", "p1", "p0"]
-    assets = await finding.assets(None, 10)
+    assets = (await finding.assets(None, 10)).found
     assert [(each.asset.display_name, each.point_count) for each in assets] == [("db", 1), ("www", 3)]

@@ -23,36 +23,37 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from xenkeep.common.v1 import capture_pb2 as xenkeep_dot_common_dot_v1_dot_capture__pb2
 from xenkeep.common.v1 import point_pb2 as xenkeep_dot_common_dot_v1_dot_point__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n xenkeep/catalog/v1/catalog.proto\x12\x12xenkeep.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dxenkeep/common/v1/point.proto\"\xad\x02\n\x0cRestorePoint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05point\x18\x02 \x01(\x0b\x32\x18.xenkeep.common.v1.Point\x12\x1f\n\x17repository_display_name\x18\x03 \x01(\t\x12\x35\n\x05state\x18\x04 \x01(\x0e\x32&.xenkeep.catalog.v1.RestorePoint.State\x12\x15\n\rstate_message\x18\x05 \x01(\t\x12/\n\x0bverify_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_AVAILABLE\x10\x01\x12\x11\n\rSTATE_DAMAGED\x10\x02\"\x88\x01\n\x0eProtectedAsset\x12\'\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x18.xenkeep.common.v1.Asset\x12\x13\n\x0bpoint_count\x18\x02 \x01(\x05\x12\x38\n\x14newest_snapshot_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\x16GetRestorePointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"d\n\x18ListRestorePointsRequest\x12\r\n\x05\x61sset\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"n\n\x19ListRestorePointsResponse\x12\x38\n\x0erestore_points\x18\x01 \x03(\x0b\x32 .xenkeep.catalog.v1.RestorePoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"a\n\x12ListAssetsResponse\x12\x32\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\".xenkeep.catalog.v1.ProtectedAsset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"+\n\x15SyncRepositoryRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"Y\n\x16SyncRepositoryResponse\x12\x13\n\x0bpoint_count\x18\x01 \x01(\x05\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x02 \x01(\x05\x12\x15\n\rremoved_count\x18\x03 \x01(\x05\x32\xae\x03\n\x13RestorePointService\x12_\n\x0fGetRestorePoint\x12*.xenkeep.catalog.v1.GetRestorePointRequest\x1a .xenkeep.catalog.v1.RestorePoint\x12p\n\x11ListRestorePoints\x12,.xenkeep.catalog.v1.ListRestorePointsRequest\x1a-.xenkeep.catalog.v1.ListRestorePointsResponse\x12[\n\nListAssets\x12%.xenkeep.catalog.v1.ListAssetsRequest\x1a&.xenkeep.catalog.v1.ListAssetsResponse\x12g\n\x0eSyncRepository\x12).xenkeep.catalog.v1.SyncRepositoryRequest\x1a*.xenkeep.catalog.v1.SyncRepositoryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n xenkeep/catalog/v1/catalog.proto\x12\x12xenkeep.catalog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\x1a\x1dxenkeep/common/v1/point.proto\"\xad\x02\n\x0cRestorePoint\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05point\x18\x02 \x01(\x0b\x32\x18.xenkeep.common.v1.Point\x12\x1f\n\x17repository_display_name\x18\x03 \x01(\t\x12\x35\n\x05state\x18\x04 \x01(\x0e\x32&.xenkeep.catalog.v1.RestorePoint.State\x12\x15\n\rstate_message\x18\x05 \x01(\t\x12/\n\x0bverify_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_AVAILABLE\x10\x01\x12\x11\n\rSTATE_DAMAGED\x10\x02\"\x88\x01\n\x0eProtectedAsset\x12\'\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x18.xenkeep.common.v1.Asset\x12\x13\n\x0bpoint_count\x18\x02 \x01(\x05\x12\x38\n\x14newest_snapshot_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\x16GetRestorePointRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"d\n\x18ListRestorePointsRequest\x12\r\n\x05\x61sset\x18\x01 \x01(\t\x12\x12\n\nrepository\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x9a\x01\n\x19ListRestorePointsResponse\x12\x38\n\x0erestore_points\x18\x01 \x03(\x0b\x32 .xenkeep.catalog.v1.RestorePoint\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12*\n\x07notices\x18\x03 \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\":\n\x11ListAssetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x8d\x01\n\x12ListAssetsResponse\x12\x32\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\".xenkeep.catalog.v1.ProtectedAsset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12*\n\x07notices\x18\x03 \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\"+\n\x15SyncRepositoryRequest\x12\x12\n\nrepository\x18\x01 \x01(\t\"Y\n\x16SyncRepositoryResponse\x12\x13\n\x0bpoint_count\x18\x01 \x01(\x05\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x02 \x01(\x05\x12\x15\n\rremoved_count\x18\x03 \x01(\x05\x32\xae\x03\n\x13RestorePointService\x12_\n\x0fGetRestorePoint\x12*.xenkeep.catalog.v1.GetRestorePointRequest\x1a .xenkeep.catalog.v1.RestorePoint\x12p\n\x11ListRestorePoints\x12,.xenkeep.catalog.v1.ListRestorePointsRequest\x1a-.xenkeep.catalog.v1.ListRestorePointsResponse\x12[\n\nListAssets\x12%.xenkeep.catalog.v1.ListAssetsRequest\x1a&.xenkeep.catalog.v1.ListAssetsResponse\x12g\n\x0eSyncRepository\x12).xenkeep.catalog.v1.SyncRepositoryRequest\x1a*.xenkeep.catalog.v1.SyncRepositoryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'xenkeep.catalog.v1.catalog_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESTOREPOINT']._serialized_start=121
-  _globals['_RESTOREPOINT']._serialized_end=422
-  _globals['_RESTOREPOINT_STATE']._serialized_start=352
-  _globals['_RESTOREPOINT_STATE']._serialized_end=422
-  _globals['_PROTECTEDASSET']._serialized_start=425
-  _globals['_PROTECTEDASSET']._serialized_end=561
-  _globals['_GETRESTOREPOINTREQUEST']._serialized_start=563
-  _globals['_GETRESTOREPOINTREQUEST']._serialized_end=601
-  _globals['_LISTRESTOREPOINTSREQUEST']._serialized_start=603
-  _globals['_LISTRESTOREPOINTSREQUEST']._serialized_end=703
-  _globals['_LISTRESTOREPOINTSRESPONSE']._serialized_start=705
-  _globals['_LISTRESTOREPOINTSRESPONSE']._serialized_end=815
-  _globals['_LISTASSETSREQUEST']._serialized_start=817
-  _globals['_LISTASSETSREQUEST']._serialized_end=875
-  _globals['_LISTASSETSRESPONSE']._serialized_start=877
-  _globals['_LISTASSETSRESPONSE']._serialized_end=974
-  _globals['_SYNCREPOSITORYREQUEST']._serialized_start=976
-  _globals['_SYNCREPOSITORYREQUEST']._serialized_end=1019
-  _globals['_SYNCREPOSITORYRESPONSE']._serialized_start=1021
-  _globals['_SYNCREPOSITORYRESPONSE']._serialized_end=1110
-  _globals['_RESTOREPOINTSERVICE']._serialized_start=1113
-  _globals['_RESTOREPOINTSERVICE']._serialized_end=1543
+  _globals['_RESTOREPOINT']._serialized_start=154
+  _globals['_RESTOREPOINT']._serialized_end=455
+  _globals['_RESTOREPOINT_STATE']._serialized_start=385
+  _globals['_RESTOREPOINT_STATE']._serialized_end=455
+  _globals['_PROTECTEDASSET']._serialized_start=458
+  _globals['_PROTECTEDASSET']._serialized_end=594
+  _globals['_GETRESTOREPOINTREQUEST']._serialized_start=596
+  _globals['_GETRESTOREPOINTREQUEST']._serialized_end=634
+  _globals['_LISTRESTOREPOINTSREQUEST']._serialized_start=636
+  _globals['_LISTRESTOREPOINTSREQUEST']._serialized_end=736
+  _globals['_LISTRESTOREPOINTSRESPONSE']._serialized_start=739
+  _globals['_LISTRESTOREPOINTSRESPONSE']._serialized_end=893
+  _globals['_LISTASSETSREQUEST']._serialized_start=895
+  _globals['_LISTASSETSREQUEST']._serialized_end=953
+  _globals['_LISTASSETSRESPONSE']._serialized_start=956
+  _globals['_LISTASSETSRESPONSE']._serialized_end=1097
+  _globals['_SYNCREPOSITORYREQUEST']._serialized_start=1099
+  _globals['_SYNCREPOSITORYREQUEST']._serialized_end=1142
+  _globals['_SYNCREPOSITORYRESPONSE']._serialized_start=1144
+  _globals['_SYNCREPOSITORYRESPONSE']._serialized_end=1233
+  _globals['_RESTOREPOINTSERVICE']._serialized_start=1236
+  _globals['_RESTOREPOINTSERVICE']._serialized_end=1666
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from xenkeep.common.v1 import capture_pb2 as _capture_pb2
 from xenkeep.common.v1 import point_pb2 as _point_pb2
 import builtins as _builtins
 import sys
@@ -188,21 +189,27 @@ class ListRestorePointsResponse(_message.Message):
 
     RESTORE_POINTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
     def restore_points(self) -> _containers.RepeatedCompositeFieldContainer[Global___RestorePoint]:
         """The restore points."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
+        """Why something may be missing: events not read yet, repositories not read yet; empty when nothing is."""
+
     def __init__(
         self,
         *,
         restore_points: _abc.Iterable[Global___RestorePoint] | None = ...,
         next_page_token: _builtins.str = ...,
+        notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "restore_points", b"restore_points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "notices", b"notices", "restore_points", b"restore_points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -242,21 +249,27 @@ class ListAssetsResponse(_message.Message):
 
     ASSETS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
     def assets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProtectedAsset]:
         """The assets."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
+        """Why something may be missing: events not read yet, repositories not read yet; empty when nothing is."""
+
     def __init__(
         self,
         *,
         assets: _abc.Iterable[Global___ProtectedAsset] | None = ...,
         next_page_token: _builtins.str = ...,
+        notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assets", b"assets", "next_page_token", b"next_page_token", "notices", b"notices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -4,10 +4,11 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from services.chassis.clock import Clock
 from services.chassis.errors import Aborted, InvalidInput, ResourceExhausted, Unavailable
 from services.mover.domain.replica import ARRIVED_WRONG
 
@@ -135,8 +136,9 @@ class Token:
 class Arrivals:
     """Those of one mover. Safe from any thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder = folder
+        self._clock = clock
         self._lock = threading.Lock()
         self._tokens: dict[tuple[str, bytes], Token] = {}
 
@@ -156,13 +158,14 @@ class Arrivals:
         """It is stored for good: whoever stored it may have died before it was forgotten here."""
         self._file(repository_id, sha256).unlink(missing_ok=True)
 
-    def sweep(self, now_seconds: float) -> int:
-        """Remove what nobody went on with for a week; how many. ``now_seconds`` is Unix time."""
-        swept = 0
+    def sweep(self) -> int:
+        """Remove what nobody went on with for a week; how many."""
+        swept, before = 0, self._clock.now().timestamp() - KEPT_SECONDS
         for file in self._folder.glob("*/*"):
-            if now_seconds - file.stat().st_mtime > KEPT_SECONDS:
-                file.unlink(missing_ok=True)
-                swept += 1
+            with suppress(FileNotFoundError):  # its object became whole meanwhile
+                if file.stat().st_mtime < before:
+                    file.unlink()
+                    swept += 1
         return swept
 
     def _file(self, repository_id: str, sha256: bytes) -> Path:

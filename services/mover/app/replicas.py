@@ -44,6 +44,7 @@ class Replicas:
         """
         store = await self._store(repository_id)
         await asyncio.to_thread(store.sweep)
+        await asyncio.to_thread(self._arrivals.sweep)
         return await asyncio.to_thread(store.free_bytes) or 0
 
     async def objects(self, repository_id: str, prefix: str) -> AsyncIterator[Sequence[StoredObject]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from services.chassis.clock import SystemClock
 from services.chassis.errors import Unavailable
 from services.mover.adapters.stores import Stores
 from services.mover.app.arrivals import Arrival, Arrivals
@@ -47,7 +48,7 @@ class Mortal:
 
 class _MortalArrivals(Arrivals):
     def __init__(self, folder: Path, mortal: Mortal) -> None:
-        super().__init__(folder)
+        super().__init__(folder, SystemClock())
         self._mortal = mortal
 
     def begin(self, repository_id: str, size: int, sha256: bytes) -> Arrival:

@@ -35,7 +35,9 @@ class ReplicaSite:
     @asynccontextmanager
     async def serving(self, where: bool = True) -> AsyncIterator[str]:
         """Its address."""
-        replicas = Replicas(Stores(), self.copies.as_uri() if where else None, Arrivals(self.arriving))
+        replicas = Replicas(
+            Stores(), self.copies.as_uri() if where else None, Arrivals(self.arriving, SystemClock())
+        )
         tls = tls_for(self.folder.parent / "pki", "mover")
         services = [(add_ReplicaServiceServicer_to_server, ReplicaApi(replicas), {"mover"})]
         async with RpcServer(self._listen, tls, services) as server:

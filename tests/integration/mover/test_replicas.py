@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -187,3 +189,19 @@ async def test_rates_hold_within_a_pack(sending: SendingSite, keeping: ReplicaSi
         await sending.copy(address, RateLimits((RateLimit(0, 0, MIB),)))
         assert loop.time() - began > 1.5
     require_whole(sending, keeping)
+
+
+async def test_what_nobody_went_on_with_for_a_week_is_gone_when_the_next_copy_begins(
+    sending: SendingSite, keeping: ReplicaSite
+) -> None:
+    folder = keeping.arriving / ("0" * 32)
+    folder.mkdir(parents=True)
+    old, young = folder / "old", folder / "young"
+    for file, days in ((old, 8), (young, 6)):
+        file.write_bytes(b"half")
+        moment = time.time() - days * 86400
+        os.utime(file, (moment, moment))
+    sending.back_up("a", MIB, 1)
+    async with keeping.serving() as address:
+        await sending.copy(address)
+    assert (False, True) == (old.exists(), young.exists())

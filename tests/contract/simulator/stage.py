@@ -214,7 +214,7 @@ async def _new_session(stage: Stage) -> str:
 
 async def _follow(stage: Stage, exchange: dict[str, Any]) -> None:
     """A task that was over when it was recorded must be over here too."""
-    if _status(exchange["response"].get("summary")) in (None, "pending"):
+    if _status(exchange["response"].get("summary")) in (None, "pending") and not _tells_result(exchange):
         return
     pool = stage.simulation.pool
     ours = [stage.names.get(name) for name in IDENTITY.findall(exchange["request"].get("body", ""))]
@@ -240,6 +240,12 @@ async def _over(pool: Pool, tasks: Callable[[], Iterable[Row]]) -> None:
                 await changed.wait()
     finally:
         forget()
+
+
+def _tells_result(exchange: dict[str, Any]) -> bool:
+    """Whether a later exchange needs what the recorded task made, even if its content is a stand-in's."""
+    made = exchange["response"].get("made", [])
+    return not isinstance(made, str) and any("result" in path for _, path in made)
 
 
 def _status(summary: Any) -> Any:

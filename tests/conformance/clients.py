@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conformance import ansible_modules, curl, golden, nbd_tools, node, releases, sdk
+from tests.conformance import ansible_modules, curl, golden, golden_releases, nbd_tools, node, releases, sdk
 from tests.conformance.report import Skip, Tally
 
 CLIENTS: dict[str, Callable[[Tally, Path, Path], None]] = {
@@ -14,6 +14,7 @@ CLIENTS: dict[str, Callable[[Tally, Path, Path], None]] = {
     "nbd-tools": nbd_tools.run,
     "curl": curl.run,
     "releases": releases.run,
+    "golden-releases": golden_releases.run,
     "ansible": ansible_modules.run,
 }
 """Each is called with its tally, a directory of its own that is empty, and where tools are installed."""

@@ -155,10 +155,9 @@ class XapiDisks:
         )
 
     async def release(self, vdi_ref: str, vdi: Record) -> None:
-        """Takes our tags off a disk."""
-        config = xapi_tags.untagged(vdi["other_config"])
-        if config != vdi["other_config"]:
-            await self._session.call("VDI.set_other_config", vdi_ref, config)
+        """Takes our tags off a disk: it is somebody's from now on."""
+        for key in xapi_tags.to_take_off(vdi["other_config"]):
+            await self._session.call("VDI.remove_from_other_config", vdi_ref, key)
 
     async def _own(self, ref: str, vdi: Record) -> MadeDisk:
         config = {**vdi["other_config"], xapi_tags.OBJECT: vdi["uuid"]}

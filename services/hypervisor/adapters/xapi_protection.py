@@ -3,10 +3,14 @@
 An import over a VM destroys its devices first and the VM then (xapi: ocaml/xapi/import.ml ``Replace``); with
 ``destroy`` blocked it fails half-way. So the block is lifted for the import, noted on the VM until then, and
 put back when the import fails or the restore is aborted. The VM that replaces it has its own from the point.
+
+The VM is somebody's, and they may change it meanwhile: single keys are added and removed, whole maps are
+never written. A block that somebody sets again stays theirs.
 """
 
 from services.hypervisor.adapters import xapi_tags
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
+from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 
 _OPERATION = "destroy"
@@ -20,23 +24,30 @@ class XapiProtection:
         self._objects = objects
 
     async def lift(self, vm_id: str, target_id: str) -> None:
-        """Lets an import replace a VM, if it is there."""
+        """Lets an import replace a VM, if it is there. The note is there before the block goes."""
         ref = await self._objects.ref("VM", vm_id)
         vm = await self._objects.record("VM", ref) if ref else None
         if ref is None or vm is None or _OPERATION not in vm["blocked_operations"]:
             return
         noted = f"{target_id} {vm['blocked_operations'][_OPERATION]}"
-        config = {**vm["other_config"], xapi_tags.UNPROTECTED: noted}
-        await self._session.call("VM.set_other_config", ref, config)
+        there = vm["other_config"].get(xapi_tags.UNPROTECTED, noted)
+        if there != noted:  # of an earlier restore, or another reason
+            await self._session.call("VM.remove_from_other_config", ref, xapi_tags.UNPROTECTED)
+        await self._unless_there("VM.add_to_other_config", ref, xapi_tags.UNPROTECTED, noted)
         await self._session.call("VM.remove_from_blocked_operations", ref, _OPERATION)
 
     async def put_back(self, vms: dict[str, Record], target_id: str) -> None:
         """Protects those of the VMs (by reference) again that a restore did not replace."""
         for ref, vm in vms.items():
-            config = dict(vm["other_config"])
-            owner, _, why = config.pop(xapi_tags.UNPROTECTED, "").partition(" ")
+            owner, _, why = vm["other_config"].get(xapi_tags.UNPROTECTED, "").partition(" ")
             if owner != target_id:
                 continue
-            blocked = {_OPERATION: why, **vm["blocked_operations"]}
-            await self._session.call("VM.set_blocked_operations", ref, blocked)
-            await self._session.call("VM.set_other_config", ref, config)
+            await self._unless_there("VM.add_to_blocked_operations", ref, _OPERATION, why)
+            await self._session.call("VM.remove_from_other_config", ref, xapi_tags.UNPROTECTED)
+
+    async def _unless_there(self, method: str, ref: str, key: str, text: str) -> None:
+        try:
+            await self._session.call(method, ref, key, text)
+        except XapiFailure as failure:
+            if failure.code != "MAP_DUPLICATE_KEY":  # an answer that was lost, or somebody was faster
+                raise

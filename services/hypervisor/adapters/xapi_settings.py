@@ -19,7 +19,7 @@ from services.hypervisor.adapters.xapi_session import XapiSession
 
 _OURS = "Xenkeep is backing this VM up"
 """How the text of a block begins that was ours when the archive was made."""
-_COMPARED = (
+COMPARED = (
     "name_description",
     "tags",
     "blocked_operations",
@@ -56,7 +56,7 @@ class XapiSettings:
             vm = await self._objects.record("VM", ref) if ref else None
             if ref is None or vm is None:
                 raise XapiFailure("UUID_INVALID", ["VM", vm_id])
-            for field in _COMPARED:
+            for field in COMPARED:
                 if field in wanted and (told := await self._set(ref, vm, field, wanted[field])):
                     wrong.append(told)
             if appliance_id and vm["appliance"] == NULL:

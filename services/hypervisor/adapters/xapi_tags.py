@@ -73,6 +73,13 @@ def id_if_own(record: Record, installation: str) -> str:
     return source_of(record) or target_of(record) or holder_of(record)
 
 
+def to_take_off(other_config: dict[str, str]) -> list[str]:
+    """Our keys, in the order in which they are removed one by one: an object that was made for a restore is
+    found by its target until the last is gone."""
+    ours = [key for key in other_config if key.startswith(_OURS)]
+    return sorted(ours, key=lambda key: (key == TARGET, key))
+
+
 def tagged(other_config: dict[str, str], tags: dict[str, str]) -> dict[str, str]:
     """``other_config`` with exactly these tags of ours."""
     return {**untagged(other_config), **tags}

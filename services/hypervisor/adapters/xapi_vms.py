@@ -145,9 +145,8 @@ class XapiVms:
             for vdi_ref, vdi in [*disks, image] if image else disks:
                 if xapi_tags.target_of(vdi) == target_id:
                     await self._disks.release(vdi_ref, vdi)
-            config = xapi_tags.untagged(vm["other_config"])
-            if config != vm["other_config"]:
-                await self._session.call("VM.set_other_config", ref, config)
+            for key in xapi_tags.to_take_off(vm["other_config"]):
+                await self._session.call("VM.remove_from_other_config", ref, key)
 
     async def start_vm(self, vm_id: str) -> None:
         """See ports.Restores."""

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from services.hypervisor.adapters.xapi_rights import NEEDED, missing_rights
+from services.hypervisor.adapters.xapi_settings import COMPARED
 
 ROOT = Path(__file__).parents[3]
 ADAPTERS = ROOT / "services/hypervisor/adapters"
@@ -19,6 +20,8 @@ OTHERWISE = {
     "vm.snapshot_with_quiesce": "releases from 8.1 on do not have it, and it takes what a snapshot takes",
 }
 """Permissions that are not asked for, and why."""
+SETTINGS = {f"vm.set_{field}".lower() for field in COMPARED}
+"""Called by the names of fields; what could not be set is told, but that a VM is not protected any more."""
 
 
 def _roles(permission: str) -> list[str]:
@@ -49,6 +52,8 @@ def _called() -> set[str]:
 def test_every_call_that_needs_a_right_is_asked_for() -> None:
     called = _called()
     assert {"vm.snapshot", "vdi.create", "vm.start_on"} <= called
+    assert "vm.set_blocked_operations" in SETTINGS
+    called |= {"vm.set_blocked_operations"}
     assert set() == called - set(NEEDED) - set(OTHERWISE)
     assert {name for name in NEEDED if "/" not in name} == called - set(OTHERWISE)
 

@@ -19,6 +19,7 @@ from services.chassis.serve import Base, serve
 from services.hypervisor.adapters.https_hooks import HttpsHooks
 from services.hypervisor.adapters.no_agents import NoAgents
 from services.hypervisor.adapters.sql_groups import SqlGroups
+from services.hypervisor.adapters.sql_hindered import SqlHindered
 from services.hypervisor.adapters.sql_interventions import SqlInterventions
 from services.hypervisor.adapters.sql_pools import SqlPools
 from services.hypervisor.adapters.sql_sources import SqlSources
@@ -62,7 +63,7 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
     pool_store = SqlPools(database, sealer)
     pools = Pools(pool_store, gateway, base.clock, bell.ring, stirred.ring)
     shares = Shares(source_store, CONNECTIONS_PER_HOST - base.config.nbd_spare, base.clock)
-    care = Care(pools, pool_store, shares, _care_limits(base.config), base.clock, stirred)
+    care = Care(pools, SqlHindered(database), shares, _care_limits(base.config), base.clock, stirred)
     hooks = HttpsHooks(base.clock, base.config.hook_ca)
     agents = NoAgents()
     captures = Captures(SqlInterventions(database, sealer), hooks, agents, passed)

@@ -14,6 +14,7 @@ from services.chassis.sql import Database
 from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.adapters.no_agents import NoAgents
 from services.hypervisor.adapters.sql_groups import SqlGroups
+from services.hypervisor.adapters.sql_hindered import SqlHindered
 from services.hypervisor.adapters.sql_interventions import SqlInterventions
 from services.hypervisor.adapters.sql_pools import SqlPools
 from services.hypervisor.adapters.sql_sources import SqlSources
@@ -163,7 +164,7 @@ async def house(
             agents = agents or NoAgents()
             captures = Captures(SqlInterventions(database, sealer), hooks or NoHooks(), agents, passed)
             shares = Shares(source_store, 12, clock)
-            care = Care(pools, pool_store, shares, CareLimits(), clock, stirred)
+            care = Care(pools, SqlHindered(database), shares, CareLimits(), clock, stirred)
             sources = Sources(source_store, SqlGroups(database), captures, care, pools, clock, passed)
             targets = Targets(target_store, pools, clock, passed)
             janitor = Janitor(pools, sources, targets, source_store, target_store, clock, bell)

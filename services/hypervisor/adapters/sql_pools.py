@@ -9,7 +9,7 @@ from services.chassis.errors import NotFound
 from services.chassis.sealing import Sealer
 from services.chassis.sql import Database, Transaction
 from services.hypervisor.adapters.documents import Documents
-from services.hypervisor.adapters.tables import POOLS, VMS
+from services.hypervisor.adapters.tables import HINDERED, POOLS, VMS
 from services.hypervisor.domain.events import PoolEvent
 from services.hypervisor.domain.names import pool_name
 from services.hypervisor.domain.pool import Picture, Pool
@@ -52,15 +52,11 @@ class SqlPools:
                 await _apply(tx, pool.pool_id, changes)
             await _publish(tx, pool, events)
 
-    async def tell(self, pool: Pool, events: Sequence[PoolEvent]) -> None:
-        """See ports.PoolStore."""
-        async with self._database.begin() as tx:
-            await _publish(tx, pool, events)
-
     async def remove(self, pool: Pool, events: Sequence[PoolEvent] = ()) -> None:
         """See ports.PoolStore."""
         async with self._database.begin() as tx:
-            await tx.execute(delete(VMS).where(VMS.c.pool_id == pool.pool_id))
+            for table in (VMS, HINDERED):
+                await tx.execute(delete(table).where(table.c.pool_id == pool.pool_id))
             await tx.execute(delete(POOLS).where(POOLS.c.pool_id == pool.pool_id))
             await _publish(tx, pool, events)
 

@@ -22,6 +22,15 @@ VMS = Table(
     Column("document", Text, nullable=False),
 )
 
+HINDERED = Table(
+    "hindered",
+    _METADATA,
+    # Until their snapshot is possible, or their pool is removed.
+    Column("pool_id", String(36), primary_key=True),
+    Column("vm_id", String(36), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
 GROUPS = Table(
     "groups",
     _METADATA,

@@ -1,10 +1,9 @@
 """Regard for the pool: a snapshot it cannot bear now is refused, and it is told when it can.
 
-Which VMs were refused is known in memory only: after a restart of this service the scheduler, which tries
-again by itself from time to time, is told of them anew.
+Which VMs were refused is stored with what is told of them: after a crash they are looked at as soon as their
+pool answers again.
 """
 
-from collections import defaultdict
 from collections.abc import Collection
 from typing import Protocol
 
@@ -12,13 +11,14 @@ import structlog
 
 from services.chassis.clock import Clock
 from services.chassis.errors import NotFound, ResourceExhausted, XenkeepError
+from services.hypervisor.app.pool_watch import PoolWatch
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.shares import Endpoints, Shares
-from services.hypervisor.domain.care import CareLimits, Hindrance, hindrance
+from services.hypervisor.domain.care import CareLimits, Hindered, Hindrance, hindrance
 from services.hypervisor.domain.events import SnapshotHindered, SnapshotPossible
 from services.hypervisor.domain.source import Source
 from services.hypervisor.ports.pool import PoolConnection
-from services.hypervisor.ports.stores import PoolStore
+from services.hypervisor.ports.stores import HinderedStore
 
 SETTLE_S = 1.0
 """Pools tell of their storage often while they coalesce: it is looked at no more than so often."""
@@ -35,7 +35,7 @@ _log = structlog.get_logger()
 
 
 class Wake(Protocol):
-    """What rings when a pool's storage moved or a source was closed (``app.janitor.Bell``)."""
+    """What rings when a pool answers, its storage moved or a source was closed (``app.janitor.Bell``)."""
 
     def ring(self, pool_id: str) -> None: ...
 
@@ -48,7 +48,7 @@ class Care:
     """Refuses, and looks again whenever ``bell`` rings."""
 
     def __init__(
-        self, pools: Pools, store: PoolStore, shares: Shares, limits: CareLimits, clock: Clock, bell: Wake
+        self, pools: Pools, store: HinderedStore, shares: Shares, limits: CareLimits, clock: Clock, bell: Wake
     ) -> None:
         self._pools = pools
         self._store = store
@@ -56,19 +56,20 @@ class Care:
         self._limits = limits
         self._clock = clock
         self._bell = bell
-        self._hindered: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
 
     async def assert_possible(
         self, connection: PoolConnection, source: Source, left_out: Collection[str]
     ) -> None:
         """Raises ResourceExhausted DISK_CHAIN_LONG, SR_COALESCING, SR_SPACE_LOW, NBD_CONNECTIONS_SPENT."""
         found = await self._hindrance(connection, source.pool_id, source.vm_id, left_out, source.source_id)
+        watch = self._pools.find(source.pool_id)
         if found is None:
-            self._hindered[source.pool_id].pop(source.vm_id, None)
+            if source.vm_id in {each.vm_id for each in await self._store.of(source.pool_id)}:
+                await self._store.forget(watch.pool, source.vm_id)
             return
-        if source.vm_id not in self._hindered[source.pool_id]:
-            await self._tell(source.pool_id, source.vm_id, found)
-        self._hindered[source.pool_id][source.vm_id] = frozenset(left_out)
+        vm = watch.picture.vms.get(source.vm_id)
+        told = (SnapshotHindered(vm, found.reason, found.message),) if vm else ()
+        await self._store.note(watch.pool, Hindered(source.vm_id, tuple(sorted(left_out))), told)
         raise ResourceExhausted(found.message, reason=found.reason, hint=found.hint)
 
     async def share(self, source: Source, wanted: int, endpoints: Endpoints) -> Endpoints:
@@ -87,23 +88,33 @@ class Care:
             await self._clock.sleep(max(SETTLE_S, took_s * REST))
             began = self._clock.monotonic()
             for pool_id in self._bell.pools():
-                await self.look(pool_id)
+                try:
+                    await self.look(pool_id)
+                except XenkeepError as error:  # our own store is away: what is kept there is not lost
+                    _log.warning("hindered VMs not looked at", pool=pool_id, reason=error.reason)
+                    self._bell.ring(pool_id)
             took_s = self._clock.monotonic() - began
 
     async def look(self, pool_id: str) -> None:
         """Tells of each VM whose hindrance is over."""
-        for vm_id, left_out in list(self._hindered[pool_id].items()):
-            try:
-                connection = self._pools.connection(pool_id)
-                if await self._hindrance(connection, pool_id, vm_id, left_out, ""):
-                    continue
-            except NotFound:
-                pass  # the next try says that it is gone
-            except XenkeepError as error:
-                _log.warning("a hindered VM could not be looked at", vm=vm_id, reason=error.reason)
-                continue
-            del self._hindered[pool_id][vm_id]
-            await self._tell(pool_id, vm_id, None)
+        try:
+            watch = self._pools.find(pool_id)
+        except NotFound:
+            return  # removed, and what was kept of it
+        for hindered in await self._store.of(pool_id):
+            if await self._is_over(watch, hindered):
+                vm = watch.picture.vms.get(hindered.vm_id)
+                await self._store.forget(watch.pool, hindered.vm_id, (SnapshotPossible(vm),) if vm else ())
+
+    async def _is_over(self, watch: PoolWatch, hindered: Hindered) -> bool:
+        pool_id, vm_id = watch.pool.pool_id, hindered.vm_id
+        try:
+            return not await self._hindrance(watch.connection, pool_id, vm_id, hindered.left_out, "")
+        except NotFound:
+            return True  # the next try says that it is gone
+        except XenkeepError as error:
+            _log.warning("a hindered VM could not be looked at", vm=vm_id, reason=error.reason)
+            return False
 
     async def _hindrance(
         self,
@@ -118,11 +129,3 @@ class Care:
             return found
         hosts = await connection.reading_hosts()
         return None if await self._shares.room_left(pool_id, source_id, hosts) else _NO_ROOM
-
-    async def _tell(self, pool_id: str, vm_id: str, found: Hindrance | None) -> None:
-        watch = self._pools.find(pool_id)
-        vm = watch.picture.vms.get(vm_id)
-        if vm is None:
-            return
-        hindered = SnapshotHindered(vm, found.reason, found.message) if found else None
-        await self._store.tell(watch.pool, (hindered or SnapshotPossible(vm),))

@@ -76,6 +76,7 @@ class PoolWatch:
             await self._learn(picture, members)
             if first:
                 self._connected(self.pool.pool_id)
+                self._stirred(self.pool.pool_id)
             first = False
 
     async def _members(self, picture: Picture) -> tuple[Member, ...]:

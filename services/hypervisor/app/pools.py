@@ -23,7 +23,7 @@ FIRST_LOOK_S = 15.0
 
 class Pools:
     """Every pool of ours. ``async with`` watches them. ``connected`` is told when one (again) answers,
-    ``stirred`` when its storage changed."""
+    ``stirred`` then, too, and when its storage changed."""
 
     def __init__(
         self,

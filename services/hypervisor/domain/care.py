@@ -63,6 +63,14 @@ class Hindrance:
     hint: str
 
 
+@dataclass(frozen=True)
+class Hindered:
+    """A VM whose snapshot was refused. ``left_out`` are the UUIDs of the disks it would have been without."""
+
+    vm_id: str
+    left_out: tuple[str, ...] = ()
+
+
 def snapshot_cost(thick: bool, virtual_bytes: int) -> int:
     """The most a snapshot of a disk takes at once, in bytes.
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.chassis.config import Secret
+from services.hypervisor.domain.care import Hindered
 from services.hypervisor.domain.events import PoolEvent
 from services.hypervisor.domain.group import Group
 from services.hypervisor.domain.intervention import Intervention
@@ -28,10 +29,6 @@ class PoolStore(Protocol):
         nothing when the pool has been removed meanwhile."""
         ...
 
-    async def tell(self, pool: Pool, events: Sequence[PoolEvent]) -> None:
-        """Publishes events that change nothing we know."""
-        ...
-
     async def remove(self, pool: Pool, events: Sequence[PoolEvent] = ()) -> None: ...
 
     async def all(self) -> tuple[Pool, ...]: ...
@@ -42,6 +39,22 @@ class PoolStore(Protocol):
 
     async def picture(self, pool: Pool) -> Picture:
         """What was last known of the pool."""
+        ...
+
+
+class HinderedStore(Protocol):
+    """VMs whose snapshot was refused. A pool that is removed takes its own along."""
+
+    async def of(self, pool_id: str) -> tuple[Hindered, ...]:
+        """All of the pool, by VM."""
+        ...
+
+    async def note(self, pool: Pool, hindered: Hindered, events: Sequence[PoolEvent]) -> None:
+        """Stores it; publishes the events if nothing was known of the VM."""
+        ...
+
+    async def forget(self, pool: Pool, vm_id: str, events: Sequence[PoolEvent] = ()) -> None:
+        """Publishes the events if there was something to forget."""
         ...
 
 

@@ -155,6 +155,52 @@ async def test_images_that_are_not_coalesced_make_the_next_snapshot_wait(lab: La
     await lab.close(again.name, committed=False)
 
 
+async def test_a_chain_that_is_too_long_makes_the_next_snapshot_wait_until_it_is_shorter(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XENKEEP_LONGEST_CHAIN", "3")
+    await lab.process.stop()
+    await lab.restarted()
+    web = await lab.vm("web")
+    [ref] = await lab.session_call("VM.get_by_name_label", "web")
+    taken = []
+    for number in range(3):
+        for disk in web.disks:
+            await lab.guest_writes(disk.disk_id, 0, bytes([number + 1]) * 4096)
+        taken.append(await lab.session_call("VM.snapshot", ref, f"somebody's {number}"))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await lab.open(web)
+    assert "stands on 3 images; a snapshot is taken below 3." in (refused.value.details() or "")
+    told = await lab.event(events_pb2.SnapshotHindered)
+    assert "DISK_CHAIN_LONG" == told.reason
+    for snapshot in taken:
+        drives = [
+            await lab.session_call("VBD.get_record", each)
+            for each in await lab.session_call("VM.get_VBDs", snapshot)
+        ]
+        await lab.session_call("VM.destroy", snapshot)
+        for drive in drives:
+            if drive["type"] == "Disk":
+                await lab.session_call("VDI.destroy", drive["VDI"])
+    await lab.event(events_pb2.SnapshotPossible)
+    again = await lab.open(web)
+    await lab.close(again.name, committed=False)
+
+
+async def test_killed_while_a_vm_waits_the_next_process_tells_when_it_may_go_on(lab: Lab) -> None:
+    web = await lab.vm("web")
+    await _resized(lab, 1)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await lab.open(web)
+    await lab.event(events_pb2.SnapshotHindered)
+    await lab.process.kill()
+    await _resized(lab, TIB)
+    await lab.restarted()
+    possible = await lab.event(events_pb2.SnapshotPossible)
+    assert web.name == possible.vm
+    assert 1 == len([event for event in lab.events if isinstance(event, events_pb2.SnapshotHindered)])
+
+
 async def _stalled(lab: Lab, stalled: bool) -> None:
     request = simulator_pb2.StallCoalescingRequest(storage="Shared storage", stalled=stalled)
     await lab.simulator.StallCoalescing(request)

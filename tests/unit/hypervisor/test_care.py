@@ -15,6 +15,7 @@ from services.chassis.ids import RandomIds
 from services.chassis.tables import OUTBOX
 from services.hypervisor.adapters.memory_objects import MemoryVm
 from services.hypervisor.adapters.memory_pool import MemoryPool
+from services.hypervisor.adapters.tables import HINDERED
 from services.hypervisor.app.shares import HELD_FOR
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.care import (
@@ -29,6 +30,7 @@ from services.hypervisor.domain.source import SourceState
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
 from tests.support.hypervisor_house import POOL_ID, House, house
+from tests.support.waiting import until
 from tests.unit.hypervisor.made import vm as inventory_vm
 
 GIB = 1 << 30
@@ -96,12 +98,12 @@ async def inside(pool: MemoryPool, vm: MemoryVm, tmp_path: Path) -> AsyncIterato
         yield made
 
 
-async def _told(pool: MemoryPool, inside: House, vm_id: str) -> None:
+async def _told(pool: MemoryPool, inside: House, vm_id: str, storage_changes: int = 1) -> None:
     """The inventory knows the VM."""
     watch = inside.pools.find(POOL_ID)
     watch.looked.clear()
-    seen = replace(pool.picture(), vms={vm_id: inventory_vm(vm_id, pool_id=POOL_ID)}, storage_changes=1)
-    await pool.pictures.put(seen)
+    vms = {vm_id: inventory_vm(vm_id, pool_id=POOL_ID)}
+    await pool.pictures.put(replace(pool.picture(), vms=vms, storage_changes=storage_changes))
     await watch.looked.wait()
 
 
@@ -154,6 +156,71 @@ async def test_that_it_is_possible_is_told_as_soon_as_the_pool_tells_of_its_stor
     looking.cancel()
     await asyncio.gather(looking, return_exceptions=True)
     await _open(inside, vm)
+
+
+async def _asked_and_refused(inside: House, vm: MemoryVm) -> None:
+    with pytest.raises(ResourceExhausted):
+        await _open(inside, vm)
+
+
+async def test_the_next_process_knows_who_waits_and_tells_when_it_is_over(
+    pool: MemoryPool, vm: MemoryVm, tmp_path: Path
+) -> None:
+    pool.facts[vm.vm_id] = FULL
+    async with house(tmp_path, pool) as before:
+        await _told(pool, before, vm.vm_id)
+        await _asked_and_refused(before, vm)
+    pool.facts[vm.vm_id] = NOTHING
+    async with house(tmp_path, pool) as inside:
+        looking = asyncio.create_task(inside.care.run())
+        await _told(pool, inside, vm.vm_id, storage_changes=0)  # that the pool answers is enough
+
+        async def told() -> bool:
+            return "SnapshotPossible" in await _published(inside)
+
+        await until(told)
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        assert ["SnapshotHindered", "SnapshotPossible"] == [
+            each for each in await _published(inside) if each.startswith("Snapshot")
+        ]
+        await inside.care.look(POOL_ID)
+        assert 1 == (await _published(inside)).count("SnapshotPossible")
+
+
+async def test_the_next_process_does_not_tell_again_what_was_told(
+    pool: MemoryPool, vm: MemoryVm, tmp_path: Path
+) -> None:
+    pool.facts[vm.vm_id] = FULL
+    for _ in range(2):
+        async with house(tmp_path, pool) as inside:
+            await _told(pool, inside, vm.vm_id)
+            await _asked_and_refused(inside, vm)
+    async with house(tmp_path, pool) as inside:
+        assert 1 == (await _published(inside)).count("SnapshotHindered")
+
+
+async def test_a_vm_that_was_snapshotted_after_all_waits_no_longer(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    pool.facts[vm.vm_id] = FULL
+    await _asked_and_refused(inside, vm)
+    pool.facts[vm.vm_id] = NOTHING
+    await _open(inside, vm)
+    await inside.care.look(POOL_ID)
+    assert "SnapshotPossible" not in await _published(inside)
+
+
+async def test_a_pool_that_is_removed_takes_those_who_wait_along(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    pool.facts[vm.vm_id] = FULL
+    await _asked_and_refused(inside, vm)
+    await inside.pools.remove(POOL_ID)
+    async with inside.database.read() as reader:
+        assert [] == list((await reader.execute(select(HINDERED))).all())
+    await inside.care.look(POOL_ID)
+    assert "SnapshotPossible" not in await _published(inside)
 
 
 async def test_a_snapshot_that_exists_already_is_not_refused(

@@ -105,6 +105,7 @@ class MemoryObjects:
         self.appliances: set[str] = set()
         self.gpu_types: set[str] = set()
         self.own_disks: dict[str, dict[str, str]] = {}
+        self.own_images: dict[str, str] = {}
 
     def add_disk(self, name: str, size_bytes: int = 1024 * 1024) -> MemoryDisk:
         """A disk of somebody's."""
@@ -119,10 +120,10 @@ class MemoryObjects:
         self.vms[vm.vm_id] = vm
         return vm
 
-    def take_own_snapshot(self, vm: MemoryVm, name: str) -> OwnSnapshot:
-        """As somebody takes one; its disks are in ``own_disks`` by device."""
+    def take_own_snapshot(self, vm: MemoryVm, name: str, *, memory: bool = False) -> OwnSnapshot:
+        """As somebody takes one; its disks are in ``own_disks`` by device, its image in ``own_images``."""
         parent = vm.own_snapshots[-1].snapshot_id if vm.own_snapshots else ""
-        taken = OwnSnapshot(self._ids.new(), name, "", self._clock.now(), parent, with_memory=False)
+        taken = OwnSnapshot(self._ids.new(), name, "", self._clock.now(), parent, with_memory=memory)
         copies = {}
         for device, disk_id in vm.disks.items():
             disk = self.disks[disk_id]
@@ -130,6 +131,9 @@ class MemoryObjects:
             self.disks[copy.disk_id] = copy
             copies[device] = copy.disk_id
         self.own_disks[taken.snapshot_id] = copies
+        if memory:
+            image = self.own_images[taken.snapshot_id] = self.add_disk("Suspend image").disk_id
+            self.disks[image].blocks = {0: vm.vm_id.encode()}
         vm.own_snapshots = (*vm.own_snapshots, taken)
         return taken
 

@@ -9,10 +9,12 @@ from services.chassis.errors import (
 )
 from services.hypervisor.adapters.memory_objects import BLOCK_BYTES, MemoryDisk, MemoryObjects, MemoryVm
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
-from services.hypervisor.domain.memory import IMPOSSIBLE
+from services.hypervisor.domain.memory import IMPOSSIBLE, Cpu
 from services.hypervisor.domain.surroundings import Surroundings
 from services.hypervisor.domain.tracking import Tracking, TrackingOutcome
 from services.hypervisor.ports.snapshots import Snapshot, SnapshotDisk, SuspendImage, VmDisk, VmShape
+
+_CPU = Cpu("GenuineIntel", "")
 
 
 class MemorySnapshots(MemoryObjects):
@@ -117,7 +119,9 @@ class MemorySnapshots(MemoryObjects):
         if disks is None:
             return None
         told = tuple(self._vm_disk(device, self.disks[disk]) for device, disk in disks.items())
-        return VmShape("", told, (ConfiguredInterface("0", "02:00:00:00:00:aa"),))
+        image = self.disks.get(self.own_images.get(snapshot_id, ""))
+        memory = SuspendImage(image.disk_id, image.sr_id, image.size_bytes, _CPU) if image else None
+        return VmShape("", told, (ConfiguredInterface("0", "02:00:00:00:00:aa"),), memory)
 
     def archived_snapshots(self, archive: bytes) -> frozenset[str]:
         return frozenset(json.loads(archive)["own_snapshots"])

@@ -26,12 +26,15 @@ def rewritten(
     archive: bytes, keep: Collection[str], name: str, tags: dict[str, str], memory: str = ""
 ) -> bytes:
     """The archive with only the VDIs ``keep`` (UUIDs), the VM called ``name`` ("" leaves its name), tagged.
-    With ``memory`` the VM is suspended, its image being a VDI of that UUID.
+    With ``memory`` the VM is suspended, its image being a VDI of that UUID: a new one, as of a snapshot the
+    archive may tell of what its image was, and of a VM that ran it does not.
 
     Raises InvalidInput VM_CONFIGURATION_INVALID for an archive the pool cannot have made.
     """
     told = Archive(archive)
-    dropped = [each for each in told.of("VDI") if each.text("uuid") not in keep]
+    dropped = [
+        each for each in told.of("VDI") if each.text("uuid") not in keep or each.text("uuid") == memory
+    ]
     image = _add_image(told, memory) if memory else NULL
     ids = {each.id for each in dropped}
     without_disk = [each for each in told.of("VBD") if each.text("VDI") in ids]
@@ -71,7 +74,7 @@ def for_another(archive: bytes, *, keys: bool) -> bytes:
 
 
 def _add_image(told: Archive, uuid: str) -> str:
-    """Adds the suspend image, made after a disk of the VM: of a VM that ran the pool exports none. Its id."""
+    """Adds the suspend image, made after a disk of the VM. Its id."""
     disks = {each.text("VDI") for each in told.of("VBD") if each.text("type") == "Disk"}
     model = next((each for each in told.of("VDI") if each.id in disks), None)
     if model is None:

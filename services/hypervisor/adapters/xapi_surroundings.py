@@ -1,13 +1,13 @@
 """What belongs to a VM and is not in its metadata export (see ports.Snapshots)."""
 
-from services.hypervisor.adapters import xapi_image_formats, xapi_tags
+from services.hypervisor.adapters import xapi_checkpoints, xapi_image_formats, xapi_tags
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import NULL, Record, XapiObjects
 from services.hypervisor.adapters.xapi_records import device_order
 from services.hypervisor.adapters.xapi_times import moment
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.surroundings import OwnSnapshot, Surroundings
-from services.hypervisor.ports.snapshots import VmDisk, VmShape
+from services.hypervisor.ports.snapshots import SuspendImage, VmDisk, VmShape
 
 
 class XapiSurroundings:
@@ -43,11 +43,22 @@ class XapiSurroundings:
                 return None
             disks = [await self._disk(vbd, vdi) for vbd, _, vdi in await self._objects.disks_of(vm)]
             vifs = [await self._objects.record("VIF", each) for each in vm["VIFs"]]
+            memory = await self._memory(vm)
         return VmShape(
             display_name=vm["name_label"],
             disks=tuple(sorted(disks, key=lambda disk: device_order(disk.configured.device))),
             interfaces=tuple(ConfiguredInterface(vif["device"], vif["MAC"]) for vif in vifs if vif),
+            memory=memory,
         )
+
+    async def _memory(self, vm: Record) -> SuspendImage | None:
+        found = await xapi_checkpoints.image(self._objects, vm)
+        if found is None or found[1]["missing"]:
+            return None
+        _, vdi = found
+        sr = await self._objects.fields("SR", vdi["SR"], ["uuid"])
+        size = int(vdi["virtual_size"])
+        return SuspendImage(vdi["uuid"], sr["uuid"] if sr else "", size, xapi_checkpoints.cpu(vm))
 
     async def _disk(self, vbd: Record, vdi: Record) -> VmDisk:
         sr = await self._objects.fields("SR", vdi["SR"], ("uuid", "name_label"))

@@ -5,6 +5,7 @@ was ever written, or all of it.
 from dataclasses import dataclass
 
 from services.hypervisor.domain import differences, memory, tracking
+from services.hypervisor.domain.configuration import ConfiguredDisk
 from services.hypervisor.domain.differences import Layers, WithoutTracking
 from services.hypervisor.domain.extents import changed_extents
 from services.hypervisor.domain.notice import Notice
@@ -106,6 +107,21 @@ async def _since(
     if isinstance(told, bytes):
         return _Since(None, told, base.size_bytes)
     return _Since(tracking.refused(told))
+
+
+def memory_disk(image: SuspendImage) -> ConfiguredDisk:
+    """The suspend image as a disk of the point."""
+    return ConfiguredDisk(image.snapshot_disk_id, memory.DEVICE, "Memory", "", (), image.sr_id)
+
+
+async def memory_of(
+    connection: PoolConnection, vm_id: str, image: SuspendImage | None
+) -> memory.Memory | None:
+    """What a restore has to know before it puts the memory back."""
+    if image is None:
+        return None
+    guest = await connection.guest(vm_id)
+    return memory.Memory(image.snapshot_disk_id, image.cpu, guest.domain_controller_hint)
 
 
 async def plan_memory(connection: PoolConnection, image: SuspendImage) -> Planned:

@@ -3,24 +3,22 @@
 Repeated after a crash it finds the snapshot by its name and tag and goes on.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 from services.hypervisor.app import own_snapshots
 from services.hypervisor.app.captures import Captures
-from services.hypervisor.app.disk_plans import plan, plan_memory
+from services.hypervisor.app.disk_plans import memory_disk, memory_of, plan, plan_memory
 from services.hypervisor.app.own_snapshots import Saved
 from services.hypervisor.app.preparing import Preparing
 from services.hypervisor.app.steps import Passed
-from services.hypervisor.domain import memory
 from services.hypervisor.domain.capture import Hook, OwnSnapshots
-from services.hypervisor.domain.configuration import Configuration, ConfiguredDisk, pack
+from services.hypervisor.domain.configuration import Configuration, pack
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import MissingDisk, Source, SourceState
 from services.hypervisor.domain.source_rules import snapshot_gone
 from services.hypervisor.domain.surroundings import described_only
 from services.hypervisor.ports.pool import PoolConnection
-from services.hypervisor.ports.snapshots import Snapshot, SuspendImage, VmShape
+from services.hypervisor.ports.snapshots import Snapshot, VmShape
 from services.hypervisor.ports.stores import SourceStore
 
 
@@ -47,15 +45,16 @@ class Opening:
         own = Saved(surroundings.snapshots)
         if saves:
             own = await own_snapshots.saved(connection, source, surroundings.snapshots, archive)
+        images = [taken.snapshot.memory] if taken.snapshot.memory is not None else []
         configuration = Configuration(
             pool_id=source.pool_id,
             vm_id=source.vm_id,
             vm_display_name=shape.display_name,
-            disks=(*(disk.configured for disk in shape.disks), *_memory_disk(taken.snapshot.memory)),
+            disks=(*(disk.configured for disk in shape.disks), *map(memory_disk, images)),
             interfaces=shape.interfaces,
             archive=archive,
             appliance_id=surroundings.appliance_id,
-            memory=await _memory(connection, source.vm_id, taken.snapshot.memory),
+            memory=await memory_of(connection, source.vm_id, taken.snapshot.memory),
             own_snapshots=own.configured,
         )
         self._passed("open:configuration")
@@ -65,8 +64,7 @@ class Opening:
         plans = [
             await plan(connection, source, shape, prepared.outcomes, disk) for disk in taken.snapshot.disks
         ]
-        if taken.snapshot.memory is not None:
-            plans.append(await plan_memory(connection, taken.snapshot.memory))
+        plans += [await plan_memory(connection, image) for image in images]
         plans += own.plans
         bitmaps = {each.disk.disk_id: each.bitmap for each in plans if each.bitmap is not None}
         missing = _missing(shape, taken.snapshot, choice.left_out)
@@ -92,20 +90,6 @@ class Opening:
         await self._store.open(opened, pack(configuration), bitmaps)
         self._passed("open:stored")
         return opened
-
-
-def _memory_disk(image: SuspendImage | None) -> Iterator[ConfiguredDisk]:
-    """The suspend image as a disk of the point."""
-    if image is not None:
-        yield ConfiguredDisk(image.snapshot_disk_id, memory.DEVICE, "Memory", "", (), image.sr_id)
-
-
-async def _memory(connection: PoolConnection, vm_id: str, image: SuspendImage | None) -> memory.Memory | None:
-    """What a restore has to know before it puts the memory back."""
-    if image is None:
-        return None
-    guest = await connection.guest(vm_id)
-    return memory.Memory(image.snapshot_disk_id, image.cpu, guest.domain_controller_hint)
 
 
 def _missing(shape: VmShape, snapshot: Snapshot, excluded: frozenset[str]) -> tuple[MissingDisk, ...]:

@@ -7,7 +7,7 @@ while it is read fails the backup; the next one is without it.
 from dataclasses import dataclass, replace
 
 from services.chassis.errors import FailedPrecondition, InvalidInput
-from services.hypervisor.app.disk_plans import Planned, live_bases, read_whole
+from services.hypervisor.app.disk_plans import Planned, live_bases, memory_disk, memory_of, read_whole
 from services.hypervisor.app.preparing import candidate
 from services.hypervisor.domain import tracking
 from services.hypervisor.domain.configuration import Configuration, ConfiguredDisk, SavedSnapshot
@@ -46,16 +46,22 @@ async def saved(
         if obstacle := next((disk for disk in disks if disk.obstacle), None):
             done = _described_only(done, each, obstacle)
             continue
+        whole = len(disks) == len(shape.disks)  # memory goes with all of them only
+        image = shape.memory if whole else None
+        sizes = {_placed(each, disk.configured): disk.size_bytes for disk in disks}
+        if image is not None:
+            sizes[_placed(each, memory_disk(image))] = image.size_bytes
         configured = SavedSnapshot(
             snapshot_id=each.snapshot_id,
             display_name=each.display_name,
-            disks=tuple(_placed(each, disk.configured) for disk in disks),
+            disks=tuple(sizes),
             interfaces=shape.interfaces,
+            memory=await memory_of(connection, source.vm_id, image),
         )
-        plans = [await _plan(connection, source, each, disk) for disk in disks]
+        plans = [await _plan(connection, source, each, disk, size) for disk, size in sizes.items()]
         done = replace(
             done,
-            described=(*done.described, replace(each, saved=True)),
+            described=(*done.described, replace(each, saved=True, memory_saved=image is not None)),
             configured=(*done.configured, configured),
             plans=(*done.plans, *plans),
         )
@@ -81,11 +87,11 @@ def chosen(connection: PoolConnection, configured: Configuration, placement: Pla
             return replace(
                 configured,
                 vm_display_name=each.display_name,
-                disks=each.disks,
+                disks=tuple(_at_its_place(each, disk) for disk in each.disks),
                 interfaces=each.interfaces,
                 archive=connection.part_of(configured.archive, wanted),
                 appliance_id="",
-                memory=None,
+                memory=each.memory,
             )
     names = ", ".join(f"{each.display_name!r} ({each.snapshot_id})" for each in configured.own_snapshots)
     raise FailedPrecondition(
@@ -115,26 +121,31 @@ def _placed(snapshot: OwnSnapshot, disk: ConfiguredDisk) -> ConfiguredDisk:
     return replace(disk, device=f"snapshot-{snapshot.snapshot_id}-{disk.device}")
 
 
-async def _plan(connection: PoolConnection, source: Source, snapshot: OwnSnapshot, disk: VmDisk) -> Planned:
+def _at_its_place(snapshot: SavedSnapshot, disk: ConfiguredDisk) -> ConfiguredDisk:
+    return replace(disk, device=disk.device.removeprefix(f"snapshot-{snapshot.snapshot_id}-"))
+
+
+async def _plan(
+    connection: PoolConnection, source: Source, snapshot: OwnSnapshot, disk: ConfiguredDisk, size_bytes: int
+) -> Planned:
     """Read once: later points take it over."""
-    configured = _placed(snapshot, disk.configured)
-    base = next((each.tracking_ref for each in source.bases if each.disk_id == configured.disk_id), "")
-    known = base == unchanging(configured.disk_id)
+    base = next((each.tracking_ref for each in source.bases if each.disk_id == disk.disk_id), "")
+    known = base == unchanging(disk.disk_id)
     full = None if known else tracking.no_base(source.asked, others_have_bases=bool(live_bases(source)))
-    reads = not known and disk.size_bytes > 0
-    allocated = await connection.allocated_blocks(configured.disk_id) if reads else ""
+    reads = not known and size_bytes > 0
+    allocated = await connection.allocated_blocks(disk.disk_id) if reads else ""
     allocation = allocated if isinstance(allocated, bytes) else None
     planned = SourceDisk(
-        disk_id=configured.disk_id,
-        snapshot_disk_id=configured.disk_id,
-        device=configured.device,
-        display_name=f"{configured.display_name} ({snapshot.display_name})",
-        size_bytes=disk.size_bytes,
+        disk_id=disk.disk_id,
+        snapshot_disk_id=disk.disk_id,
+        device=disk.device,
+        display_name=f"{disk.display_name} ({snapshot.display_name})",
+        size_bytes=size_bytes,
         tracked=False,
         full_reason=full.reason if full else FullReason.UNSPECIFIED,
         full_reason_message=full.message if full else "",
-        base_size_bytes=disk.size_bytes if known else 0,
-        changed_bytes=0 if known else disk.size_bytes,
+        base_size_bytes=size_bytes if known else 0,
+        changed_bytes=0 if known else size_bytes,
         allocation_known=allocation is not None,
         base_tracking_ref=base if known else "",
         kind=DiskKind.OWN_SNAPSHOT,

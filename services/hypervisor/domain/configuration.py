@@ -41,12 +41,14 @@ class ConfiguredInterface:
 
 @dataclass(frozen=True)
 class SavedSnapshot:
-    """A snapshot somebody took of the VM, with its disks in the point."""
+    """A snapshot somebody took of the VM, with its disks in the point. ``memory`` is there if its suspend
+    image is among them."""
 
     snapshot_id: str
     display_name: str
     disks: tuple[ConfiguredDisk, ...]
     interfaces: tuple[ConfiguredInterface, ...]
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,7 @@ def _own_snapshot(told: Any) -> SavedSnapshot:
         display_name=_text(told["display_name"]),
         disks=tuple(map(_disk, told["disks"])),
         interfaces=tuple(map(_interface, told["interfaces"])),
+        memory=_memory(told.get("memory")),
     )
 
 

@@ -12,7 +12,7 @@ _NAMED = 5
 @dataclass(frozen=True)
 class OwnSnapshot:
     """A snapshot somebody took; ``parent_id`` is empty for the first. ``saved``: the point has its
-    disks."""
+    disks, ``memory_saved``: its memory too."""
 
     snapshot_id: str
     display_name: str
@@ -21,6 +21,7 @@ class OwnSnapshot:
     parent_id: str
     with_memory: bool
     saved: bool = False
+    memory_saved: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ def _described(snapshots: tuple[OwnSnapshot, ...]) -> tuple[Notice, ...]:
 
 def _without_memory(snapshots: tuple[OwnSnapshot, ...]) -> Iterator[Notice]:
     for each in snapshots:
-        if each.saved and each.with_memory:
-            told = f"Of the VM's own snapshot {each.display_name!r} the disks are saved, the memory is not."
+        if each.saved and each.with_memory and not each.memory_saved:
+            told = (
+                f"Of the VM's own snapshot {each.display_name!r} the disks are saved, the memory is not: its "
+                "image cannot be read, or rules leave disks out. A VM that is made of it starts anew."
+            )
             yield Notice("SNAPSHOT_MEMORY_NOT_SAVED", told)

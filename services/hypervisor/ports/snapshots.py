@@ -26,12 +26,24 @@ class VmDisk:
 
 
 @dataclass(frozen=True)
+class SuspendImage:
+    """The memory in a snapshot: a disk that is read like the others."""
+
+    snapshot_disk_id: str
+    sr_id: str
+    size_bytes: int
+    cpu: Cpu
+
+
+@dataclass(frozen=True)
 class VmShape:
-    """What a backup source needs to know of a VM before its snapshot; disks by device, no CDs."""
+    """What a backup source needs to know of a VM before its snapshot; disks by device, no CDs. ``memory`` is
+    that of a snapshot somebody took with it, if it can be read."""
 
     display_name: str
     disks: tuple[VmDisk, ...]
     interfaces: tuple[ConfiguredInterface, ...]
+    memory: SuspendImage | None = None
 
 
 @dataclass(frozen=True)
@@ -41,16 +53,6 @@ class SnapshotDisk:
     snapshot_disk_id: str
     device: str
     facts: TrackedDisk
-
-
-@dataclass(frozen=True)
-class SuspendImage:
-    """The memory in a snapshot: a disk that is read like the others."""
-
-    snapshot_disk_id: str
-    sr_id: str
-    size_bytes: int
-    cpu: Cpu
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,8 @@ class Snapshots(Protocol):
         ...
 
     async def snapshot_shape(self, snapshot_id: str) -> VmShape | None:
-        """The disks and interfaces of a snapshot somebody took, or None when it is gone. Its disks have an
-        obstacle if their data cannot be read."""
+        """The disks, interfaces and memory of a snapshot somebody took, or None when it is gone. Its disks
+        have an obstacle if their data cannot be read."""
         ...
 
     def archived_snapshots(self, archive: bytes) -> frozenset[str]:

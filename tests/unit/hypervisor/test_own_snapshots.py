@@ -1,5 +1,6 @@
 """Snapshots that somebody took of a VM: described, or saved with it and restored as VMs of their own."""
 
+import json
 import uuid
 from dataclasses import replace
 
@@ -13,9 +14,9 @@ from services.hypervisor.domain.capture import Options, OwnSnapshots
 from services.hypervisor.domain.configuration import pack, unpack
 from services.hypervisor.domain.disk_rules import DiskRules
 from services.hypervisor.domain.source import Base, DiskKind, Source
-from services.hypervisor.domain.target import Mode, Placement, Target, TargetDisk
+from services.hypervisor.domain.target import Mode, Placement, RestoredMemory, Target, TargetDisk
 from services.hypervisor.domain.tracking import FullReason
-from services.hypervisor.domain.vm import Method
+from services.hypervisor.domain.vm import Method, PowerState
 from tests.support.hypervisor_house import POOL_ID
 from tests.unit.hypervisor.scenes import Scene, codes
 from tests.unit.hypervisor.test_metadata import RECORDED
@@ -105,10 +106,65 @@ async def test_one_that_cannot_be_read_is_described_and_told(scene: Scene) -> No
     assert [False, True] == [each.saved for each in source.vm_snapshots]
 
 
-async def test_memory_in_one_is_told_to_be_left(scene: Scene) -> None:
-    scene.pool.take_own_snapshot(scene.vm, "asleep")
-    scene.vm.own_snapshots = (replace(scene.vm.own_snapshots[0], with_memory=True),)
-    assert ["SNAPSHOT_MEMORY_NOT_SAVED"] == codes(await scene.open(Method.NORMAL, SAVE))
+async def test_memory_in_one_is_saved_once_and_a_vm_made_of_it_is_suspended(scene: Scene) -> None:
+    taken = scene.pool.take_own_snapshot(scene.vm, "asleep", memory=True)
+    image = scene.pool.own_images[taken.snapshot_id]
+    point = await scene.readable(Method.NORMAL, SAVE)
+    assert ([*scene.pool.own_disks[taken.snapshot_id].values(), image], []) == (
+        _own(point.source),
+        codes(point.source),
+    )
+    await scene.close(point.source)
+    configured = unpack(point.configuration)
+    assert configured == unpack(pack(configured))
+    [saved] = configured.own_snapshots
+    assert saved.memory is not None
+    assert (image, None) == (saved.memory.disk_id, configured.memory)
+    done = await _restored(scene, point, replace(NEW, own_snapshot_id=taken.snapshot_id))
+    made = scene.pool.vms[done.vm_id]
+    assert (PowerState.SUSPENDED, ["MEMORY_OF_THE_ORIGINAL"]) == (
+        made.power_state,
+        [notice.code for notice in done.notices],
+    )
+    assert {made.image} | set(made.disks.values()) == {disk.new_disk_id for disk in done.disks}
+    alone = await _restored(scene, point, NEW)
+    assert (PowerState.HALTED, 2) == (scene.pool.vms[alone.vm_id].power_state, len(alone.disks))
+
+
+async def test_memory_that_no_host_can_resume_is_refused_of_a_snapshot_too(scene: Scene) -> None:
+    taken = scene.pool.take_own_snapshot(scene.vm, "asleep", memory=True)
+    point = await scene.readable(Method.NORMAL, SAVE)
+    await scene.close(point.source)
+    wanted = replace(NEW, own_snapshot_id=taken.snapshot_id)
+    scene.pool.cpus = (replace(scene.pool.cpus[0], vendor="AuthenticAMD"),)
+    with pytest.raises(FailedPrecondition) as refused:
+        await _restored(scene, point, wanted)
+    assert "MEMORY_NOT_RESUMABLE" == refused.value.reason
+    done = await _restored(scene, point, replace(wanted, memory=RestoredMemory.WITHOUT))
+    assert PowerState.HALTED is scene.pool.vms[done.vm_id].power_state
+
+
+async def test_memory_that_cannot_be_saved_is_told_and_the_disks_are(scene: Scene) -> None:
+    taken = scene.pool.take_own_snapshot(scene.vm, "asleep", memory=True)
+    left_out = replace(SAVE, disks=DiskRules(exclude=("device:1",)))
+    source = await scene.open(Method.NORMAL, left_out)
+    assert ["SNAPSHOT_MEMORY_NOT_SAVED"] == [code for code in codes(source) if code.startswith("SNAPSHOT")]
+    del scene.pool.disks[scene.pool.own_images[taken.snapshot_id]]
+    source = await scene.open(Method.NORMAL, SAVE)
+    assert (["SNAPSHOT_MEMORY_NOT_SAVED"], 2) == (codes(source), len(_own(source)))
+    assert "'asleep'" in source.notices[0].message
+
+
+async def test_points_that_were_made_before_memory_was_saved_are_read(scene: Scene) -> None:
+    scene.pool.take_own_snapshot(scene.vm, "before", memory=True)
+    point = await scene.readable(Method.NORMAL, SAVE)
+    head, rest = point.configuration[:9], point.configuration[9:]
+    length = int.from_bytes(head[5:], "little")
+    header = json.loads(rest[:length])
+    del header["own_snapshots"][0]["memory"]
+    text = json.dumps(header).encode()
+    older = head[:5] + len(text).to_bytes(4, "little") + text + rest[length:]
+    assert [None] == [each.memory for each in unpack(older).own_snapshots]
 
 
 async def test_disks_that_rules_leave_out_are_left_out_of_snapshots_too(scene: Scene) -> None:

@@ -361,7 +361,7 @@ class CaptureOptions(_message.Message):
         OWN_SNAPSHOTS_DESCRIBE: CaptureOptions._OwnSnapshots.ValueType  # 1
         """Name, time and parent of each; a notice says that their data is not in the point."""
         OWN_SNAPSHOTS_SAVE: CaptureOptions._OwnSnapshots.ValueType  # 2
-        """Their disks, too: read once, since they do not change, and then taken over from point to point while the snapshot exists. Their memory is not."""
+        """Their disks, too: read once, since they do not change, and then taken over from point to point while the snapshot exists. Their memory, too, where it can be read; a notice tells where not."""
 
     class OwnSnapshots(_OwnSnapshots, metaclass=_OwnSnapshotsEnumTypeWrapper):
         """What a point holds of a VM's own snapshots."""
@@ -371,7 +371,7 @@ class CaptureOptions(_message.Message):
     OWN_SNAPSHOTS_DESCRIBE: CaptureOptions.OwnSnapshots.ValueType  # 1
     """Name, time and parent of each; a notice says that their data is not in the point."""
     OWN_SNAPSHOTS_SAVE: CaptureOptions.OwnSnapshots.ValueType  # 2
-    """Their disks, too: read once, since they do not change, and then taken over from point to point while the snapshot exists. Their memory is not."""
+    """Their disks, too: read once, since they do not change, and then taken over from point to point while the snapshot exists. Their memory, too, where it can be read; a notice tells where not."""
 
     OFFLINE_FIELD_NUMBER: _builtins.int
     QUIESCE_FIELD_NUMBER: _builtins.int

@@ -1,5 +1,6 @@
 """A pool that cannot bear a snapshot now makes a VM wait, with the reason, and be skipped at last."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from xenkeep.scheduler.v1 import run_pb2
 from xenkeep.simulator.v1 import simulator_pb2, simulator_pb2_grpc
 
 from tests.support.stack import MIB, REPOSITORY, Stack
+from tests.support.waiting import until_true
 
 TIB = 1 << 40
 HASTY = b"""
@@ -65,6 +67,38 @@ def test_a_vm_is_skipped_when_its_policys_patience_ends(stack: Stack, resize: Re
     assert (run_pb2.Task.STATE_SKIPPED, "SR_SPACE_LOW") == (task.state, task.failure.reason)
     assert (run_pb2.Run.STATE_FAILED, "ALL_SKIPPED") == (run.state, run.failure.reason)
     stack.wait_until_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ("tasks_per_sr", "1 tasks on VMs with disks on its storage repository are under way"),
+        ("tasks_per_host", "1 tasks on VMs of its host are under way"),
+    ],
+)
+def test_what_a_policy_allows_at_once_of_a_storage_repository_or_a_host_is_kept_to(
+    stack: Stack, tmp_path: Path, limit: str, told: str
+) -> None:
+    _move(stack, "web", "host1")
+    file = tmp_path / "limited.yaml"
+    file.write_text(f"name: limited\nrepository: main\nvms: [web, db]\nlimits: {{{limit}: 1}}\n")
+    stack.ok("policy", "apply", file)
+    stack.control.limit(MIB)
+    run = stack.data("run", "start", "limited")["name"]
+    waiting = stack.watch(run, lambda now: any(told in task.activity for task in now.tasks))
+    stack.control.limit(0)
+    done = stack.watch(run)
+
+    assert [run_pb2.Task.STATE_QUEUED] == [task.state for task in waiting.tasks if told in task.activity]
+    assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
+
+
+def _move(stack: Stack, vm: str, host: str) -> None:
+    """Returns when Xenkeep knows."""
+    (ref,) = stack.xapi("VM.get_by_name_label", vm)
+    (target,) = stack.xapi("host.get_by_name_label", host)
+    stack.xapi("VM.pool_migrate", ref, target, {"live": "true"})
+    asyncio.run(until_true(lambda: stack.client.vms.get(vm).host_display_name == host))
 
 
 def test_a_vm_that_migrates_in_the_middle_is_backed_up_whole(stack: Stack) -> None:

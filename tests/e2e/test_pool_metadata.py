@@ -2,6 +2,7 @@
 
 import json
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,8 @@ def test_it_is_exported_into_files_of_their_owner_alone(stack: Stack, point: str
     told = json.loads(description.read_text())
     names = {sr["name_label"] for sr in told["SR"]}
     assert {"Shared storage", "Plain storage"} <= names
+    assert "Pool-wide network" in {network["name_label"] for network in told["network"]}
+    assert told["PIF"] and told["PBD"]
     assert ["host0", "host1", "host2"] == sorted(host["name_label"] for host in told["host"])
     assert "would take it back" in stack.ok("pool", "check-database", "Lab", dump)
     _, error = stack.refused("point", "export", point, "--to", out)
@@ -72,7 +75,12 @@ def test_a_policy_saves_all_pools_with_their_hosts(stack: Stack, tmp_path: Path)
     assert "pool metadata" in stack.ok("policy", "list")
     (task,) = stack.data("run", "start", "pools", "--wait")["tasks"]
     names = [each["name"] for each in task["result"]["point"]["streams"]]
-    assert 3 == len([name for name in names if name.startswith("host-")])
+    hosts = {f"host-{host['uuid']}.tar" for host in stack.records("host").values()}
+    assert hosts == {name for name in names if name.startswith("host-")}
+    stack.ok("point", "export", task["result"]["point"]["point_id"], "--to", tmp_path / "out")
+    for name in hosts:
+        with tarfile.open(tmp_path / "out" / name) as files:
+            assert files.getnames()
 
 
 def test_the_repository_alone_gives_it_back(stack: Stack, point: str, tmp_path: Path) -> None:

@@ -110,8 +110,9 @@ class XapiBases:
         return await self._objects.record("VDI", ref) if ref else None
 
     async def _parents(self, vdi: Record) -> tuple[str, ...]:
-        """Of VHDs only: to compare QCOW2 images the pool would read all of both before it says a word
-        (xapi: python3/libexec/qcow2-to-stdout.py).
+        """Of VHDs only: to compare QCOW2 images the pool reads all that both have before it says a word
+        (xapi: python3/libexec/qcow2-to-stdout.py; releases that read the tables of both skip only what one of
+        them alone has).
         """
         parents: list[str] = []
         below: Record | None = vdi

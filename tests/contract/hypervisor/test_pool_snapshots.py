@@ -119,6 +119,8 @@ async def test_keeping_tracking_keeps_the_newest_alone_and_no_data(world: World)
         assert await world.pool.tracked_disk(disk.snapshot_disk_id) is None
     for disk in second.disks:
         assert disk.facts == await world.pool.tracked_disk(disk.snapshot_disk_id)
+        layers = await world.pool.layers(disk.snapshot_disk_id)
+        assert layers is not None and not layers.has_data
     assert not await world.has_vm(second.snapshot_vm_id)
     assert other not in (await world.pool.leftovers()).source_ids
 

@@ -13,6 +13,7 @@ from tests.support.waiting import PATIENCE_S
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 OFFLINE, QUIESCED = capture_pb2.METHOD_OFFLINE, capture_pb2.METHOD_QUIESCED
+MEMORY = capture_pb2.METHOD_MEMORY
 BEFORE = capture_pb2.CaptureHook.MOMENT_BEFORE_SNAPSHOT
 AFTER = capture_pb2.CaptureHook.MOMENT_AFTER_SNAPSHOT
 
@@ -90,6 +91,23 @@ async def test_an_excluded_disk_is_neither_backed_up_nor_restored_and_that_is_to
     await shared_lab.targets.AbortRestoreTarget(given_up, timeout=PATIENCE_S)
 
 
+async def test_rules_name_disks_by_place_tag_storage_and_size_and_no_disk_is_renamed(shared_lab: Lab) -> None:
+    vm = await shared_lab.new_vm(running=False)
+    scratch = await shared_lab.session_call("VDI.get_by_uuid", vm.disks[1].disk_id)
+    await shared_lab.session_call("VDI.set_tags", scratch, ["scratch"])
+    names = [disk.display_name for disk in vm.disks]
+    for rules, kept in (
+        (capture_pb2.DiskRules(include=["device:1"]), ["1"]),
+        (capture_pb2.DiskRules(exclude=["tag:scratch"]), ["0"]),
+        (capture_pb2.DiskRules(include=["sr:Shared storage"], exclude=["device:0"]), ["1"]),
+        (capture_pb2.DiskRules(exclude=[f"larger-than:{vm.disks[0].size_bytes}"]), ["0", "1"]),
+    ):
+        source = await shared_lab.open(vm, options=capture_pb2.CaptureOptions(disks=rules))
+        assert kept == [disk.device for disk in source.disks], rules
+        await shared_lab.close(source.name, committed=False)
+    assert names == [disk.display_name for disk in (await shared_lab.vm(vm.name)).disks]
+
+
 async def test_the_next_backup_tells_what_it_builds_on(shared_lab: Lab) -> None:
     vm = await shared_lab.new_vm(running=False)
     first = await shared_lab.backed_up(vm)
@@ -137,6 +155,30 @@ async def test_memory_is_a_disk_of_the_source_and_the_vm_runs_on(shared_lab: Lab
     await shared_lab.close(source.name, committed=True)
 
 
+async def test_the_memory_of_a_domain_controller_is_taken_only_if_the_policy_allows_it(
+    shared_lab: Lab,
+) -> None:
+    vm = await shared_lab.new_vm()
+    ref = await shared_lab.session_call("VM.get_by_uuid", vm.name.rpartition("/")[2])
+    await shared_lab.session_call("VM.add_tags", ref, "domain-controller")
+    now = await shared_lab.vm_with(vm.name, lambda now: bool(now.guest.domain_controller_hint))
+    [memory] = [each for each in now.method_checks if each.method == MEMORY]
+    assert (False, "memory.domain_controllers") == (memory.usable, memory.usable_with)
+    assert "domain-controller" in memory.obstacle
+    assert "MEMORY_IMPOSSIBLE" == await _refused(shared_lab, vm, MEMORY, capture_pb2.CaptureOptions())
+    prefer = capture_pb2.MemoryOptions(requirement=capture_pb2.MemoryOptions.REQUIREMENT_PREFER)
+    source = await shared_lab.open(vm, method=MEMORY, options=capture_pb2.CaptureOptions(memory=prefer))
+    assert (capture_pb2.CONSISTENCY_CRASH, ["MEMORY_DOWNGRADED"]) == (
+        source.consistency,
+        [notice.code for notice in source.notices],
+    )
+    await shared_lab.close(source.name, committed=False)
+    allowed = capture_pb2.MemoryOptions(domain_controllers=True)
+    source = await shared_lab.open(vm, method=MEMORY, options=capture_pb2.CaptureOptions(memory=allowed))
+    assert capture_pb2.CONSISTENCY_MEMORY == source.consistency
+    await shared_lab.close(source.name, committed=False)
+
+
 async def test_hooks_surround_the_snapshot_and_their_secrets_are_told_nobody(shared_lab: Lab) -> None:
     vm = await shared_lab.new_vm()
     async with hook_server(shared_lab.nats.tls("hooks")) as server:
@@ -166,6 +208,14 @@ async def test_a_vm_lists_the_methods_that_are_possible_now(shared_lab: Lab) -> 
     with_memory = [*able, capture_pb2.METHOD_MEMORY]
     now = await shared_lab.vm_with(running.name, lambda now: len(now.methods) > 2)
     assert with_memory == list(now.methods)
+    assert ("Debian GNU/Linux 12 (bookworm)", True) == (now.guest.os_name, now.guest.agent)
+    told = {check.method: check for check in now.method_checks}
+    assert (capture_pb2.CONSISTENCY_CRASH, capture_pb2.CONSISTENCY_POWERED_OFF) == (
+        told[capture_pb2.METHOD_NORMAL].consistency,
+        told[OFFLINE].consistency,
+    )
+    assert not told[QUIESCED].usable
+    assert "agent" in told[QUIESCED].obstacle
     ref = await shared_lab.session_call("VM.get_by_uuid", running.name.rpartition("/")[2])
     await shared_lab.session_call("VM.add_to_blocked_operations", ref, "clean_shutdown", "by order")
     await shared_lab.vm_with(running.name, lambda now: OFFLINE not in now.methods)

@@ -198,11 +198,46 @@ async def _committed(lab: Lab, target: restore_target_pb2.RestoreTarget) -> rest
     return await lab.targets.CommitRestoreTarget(request, timeout=PATIENCE_S)
 
 
+async def _spoiled(lab: Lab, vm_id: str) -> None:
+    """What somebody changed since, by mistake."""
+    ref = await lab.session_call("VM.get_by_uuid", vm_id)
+    for field, value in {
+        "name_description": "lost",
+        "tags": [],
+        "VCPUs_params": {},
+        "actions_after_crash": "destroy",
+        "HVM_boot_params": {"order": "n"},
+        "xenstore_data": {},
+        "start_delay": "0",
+        "ha_restart_priority": "",
+        "NVRAM": {},
+    }.items():
+        await lab.session_call(f"VM.set_{field}", ref, value)
+    for kind in ("VIF", "VTPM", "VGPU"):
+        for device in await lab.session_call(f"VM.get_{kind}s", ref):
+            await lab.session_call(f"{kind}.destroy", device)
+
+
+SPOILED = {
+    "name_description",
+    "tags",
+    "xenstore_data",
+    "ha_restart_priority",
+    "NVRAM",
+    "VIFs",
+    "VTPMs",
+    "VGPUs",
+}
+
+
 async def test_over_the_original_every_field_comes_back_but_those_that_must_not(shared_lab: Lab) -> None:
     vm = await rich_vm(shared_lab, "rich")
     vm_id = vm.name.rpartition("/")[2]
     before = await told(shared_lab, vm_id)
-    done = await restored(shared_lab, vm, mode=Placement.MODE_ORIGINAL)
+    point = await _backed_up(shared_lab, vm)
+    await _spoiled(shared_lab, vm_id)
+    assert different(before, await told(shared_lab, vm_id)) >= SPOILED
+    done = await restored(shared_lab, point, mode=Placement.MODE_ORIGINAL)
     assert [] == list(done.notices)
     after = await told(shared_lab, vm_id)
     for kind in ("VBDs", "VIFs"):

@@ -82,9 +82,9 @@ def test_what_a_policy_allows_at_once_of_a_storage_repository_or_a_host_is_kept_
     _move(stack, "web", "host1")
     file = tmp_path / "limited.yaml"
     file.write_text(f"name: limited\nrepository: main\nvms: [web, db]\nlimits: {{{limit}: 1}}\n")
-    stack.ok("policy", "apply", file)
+    stack.ok("policy", "apply", file, "--replace")
     stack.control.limit(MIB)
-    run = stack.data("run", "start", "limited")["name"]
+    run = stack.data("run", "start", "limited", "--full")["name"]
     waiting = stack.watch(run, lambda now: any(told in task.activity for task in now.tasks))
     stack.control.limit(0)
     done = stack.watch(run)

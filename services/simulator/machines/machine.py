@@ -113,7 +113,7 @@ class Machine:
             if not await self._within(ACKNOWLEDGED_IN_S, self._acknowledged, self._over, cancelled):
                 raise XapiFailure("VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT", vm_ref)
             if not await self._within(STOPPED_IN_S, self._over, cancelled):
-                raise XapiFailure("VM_SHUTDOWN_TIMEOUT", vm_ref, str(STOPPED_IN_S))
+                raise XapiFailure("VM_SHUTDOWN_TIMEOUT", vm_ref, f"{STOPPED_IN_S:.0f}.")
         finally:
             self._ordered = False
 

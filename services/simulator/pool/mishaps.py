@@ -8,6 +8,9 @@ from services.chassis.clock import Clock
 from services.simulator.failure import XapiFailure
 from services.simulator.pool.either import either
 
+PATIENCE_S = 1200.0
+"""How long a guest may take to stop (xapi: ocaml/xapi/xapi_globs.ml ``domain_shutdown_total_timeout``)."""
+
 
 class HalfMade(XapiFailure):
     """A snapshot broke off; the disks that it made are left for others to find."""
@@ -60,12 +63,13 @@ class Mishaps:
     async def shut_down(self, vm_ref: str, vm: str, cancelled: asyncio.Event) -> None:
         """As long as the guest takes to stop, or until ``cancelled``.
 
-        Raises ``VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT`` when it will not.
+        Raises ``VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT`` when it will not, ``VM_SHUTDOWN_TIMEOUT`` when it takes
+        too long.
         """
         began = self._clock.monotonic()
         while True:
             shutdown, reset = self._shutdowns.get(vm, Shutdown()), self._reset
-            left = began + shutdown.delay_s - self._clock.monotonic()
+            left = began + min(shutdown.delay_s, PATIENCE_S) - self._clock.monotonic()
             if left <= 0:
                 break
             with suppress(TimeoutError):  # nothing came in between
@@ -74,3 +78,5 @@ class Mishaps:
                 return
         if shutdown.refused:
             raise XapiFailure("VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT", vm_ref)
+        if shutdown.delay_s > PATIENCE_S:
+            raise XapiFailure("VM_SHUTDOWN_TIMEOUT", vm_ref, f"{PATIENCE_S:.0f}.")

@@ -4,22 +4,22 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.simulator.calls.motion_rules import REQUIRED
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import domains, vdi_rules
+from services.simulator.pool import domains, gpus, vdi_rules
 from services.simulator.pool.remote_pool import RemotePool
 
 Map = dict[str, str]
-_REQUIRED = ("VDI_SNAPSHOT", "VDI_MIRROR")
-"""What the storage managers at both ends must be able to do."""
+_ASKED_FOR = ("SR", "PBD", "SM", "network", "GPU_group")
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What a client asks for: ``disks`` to SRs and ``networks`` by VIF, both there; image ``formats`` by disk
-    where it has a wish.
+    """What a client asks for: ``disks`` to SRs, ``networks`` by VIF and groups by virtual GPU, all there;
+    image ``formats`` by disk where it has a wish.
     """
 
     dest: Map
@@ -27,6 +27,7 @@ class Wish:
     networks: Map
     options: Map
     formats: Map = field(default_factory=dict)
+    gpus: Map = field(default_factory=dict)
 
     @property
     def copy(self) -> bool:
@@ -50,7 +51,7 @@ class There:
     def ask(cls, remote: RemotePool, host: str) -> "There":
         """Blocks. Raises what the other pool answers."""
         (pool,) = remote.call("pool.get_all_records").values()
-        records = {name: remote.call(f"{name}.get_all_records") for name in ("SR", "PBD", "SM", "network")}
+        records = {name: remote.call(f"{name}.get_all_records") for name in _ASKED_FOR}
         free = remote.call("host.compute_free_memory", host)
         return cls(pool, remote.call("host.get_record", host), int(free), records)
 
@@ -74,6 +75,7 @@ class Emigration:
     receiver: RemotePool
     disks: Map
     networks: Map
+    gpus: Map
     formats: Map
     copy: bool
 
@@ -96,7 +98,9 @@ async def plan(call: Call, vm: Row, wish: Wish) -> Emigration:
         _check_disk(call, vm, vdi, sr, host, there)
     networks = _networks(call, _with_snapshots(call, vm, wish), wish, there)
     receiver = RemotePool(wish.dest["SM"], session)
-    return Emigration(vm, host, remote, receiver, disks, networks, wish.formats, wish.copy)
+    return Emigration(
+        vm, host, remote, receiver, disks, networks, _groups(call, vm, wish, there), wish.formats, wish.copy
+    )
 
 
 def _with_snapshots(call: Call, vm: Row, wish: Wish) -> list[Row]:
@@ -165,8 +169,8 @@ def _check_disk(call: Call, vm: Row, ref: str, sr: str, host: str, there: There)
     if vdi["on_boot"] == "reset":
         raise XapiFailure("VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION", ref)
     for place, features in ((vdi["SR"], vdi_rules.sm_features(call.db, vdi["SR"])), (sr, there.features(sr))):
-        if not set(_REQUIRED) <= set(features):
-            raise XapiFailure("SR_DOES_NOT_SUPPORT_MIGRATION", place, ", ".join(_REQUIRED))
+        if not set(REQUIRED) <= set(features):
+            raise XapiFailure("SR_DOES_NOT_SUPPORT_MIGRATION", place, ", ".join(REQUIRED))
     if not there.sees(host, sr):
         raise XapiFailure("VM_REQUIRES_SR", vm.ref, sr)
     if vdi["cbt_enabled"]:
@@ -186,3 +190,17 @@ def _networks(call: Call, vms: list[Row], wish: Wish, there: There) -> Map:
             raise XapiFailure("VIF_NOT_IN_MAP", vif.ref)
         chosen[vif.ref] = target
     return chosen
+
+
+def _groups(call: Call, vm: Row, wish: Wish, there: There) -> Map:
+    """GPU groups there. Raises ``HANDLE_INVALID``, and ``VM_REQUIRES_GPU`` for one without processors that is
+    to take what runs (xapi: xapi_pgpu_helpers.ml ``assert_destination_has_pgpu_compatible_with_vm``).
+    """
+    groups = there.records["GPU_group"]
+    for vgpu, group in wish.gpus.items():
+        if group not in groups:
+            raise XapiFailure("HANDLE_INVALID", "GPU_group", group)
+        shared = gpus.is_shared(call.db, call.db.row("VGPU", vgpu))
+        if vm["power_state"] != "Halted" and shared and not groups[group]["PGPUs"]:
+            raise XapiFailure("VM_REQUIRES_GPU", vm.ref, group)
+    return wish.gpus

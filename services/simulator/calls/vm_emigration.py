@@ -1,8 +1,8 @@
 """VM.migrate_send to another pool: the VM is gone here and is there (xapi: ocaml/xapi/xapi_vm_migrate.ml).
 
-Disks go first, under new uuids; then the records, as an export that says in ``maps_to`` what each disk and
-network is over there; last the memory of a running VM. Until then nothing changes here, and what was made
-there is taken away again; when this toolstack dies meanwhile, it stays there, as with xapi.
+Disks go first, under new uuids; then the records, as an export that says in ``maps_to`` what each disk,
+network and GPU group is over there; last the memory of a running VM. Until then nothing changes here, and
+what was made there is taken away again; when this toolstack dies meanwhile, it stays there, as with xapi.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ from typing import Any
 from services.simulator.calls import emigration_rules
 from services.simulator.calls import vdi as vdi_calls
 from services.simulator.calls.emigration_rules import Emigration, Wish
+from services.simulator.calls.storage_motion import mirroring
 from services.simulator.calls.vdi_copies import copied_fields
-from services.simulator.calls.vdi_migration import mirroring
 from services.simulator.calls.vm import destroy_record
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
@@ -116,7 +116,7 @@ def _watcher(call: Call, before: int, total: int) -> Iterator[Callable[[int], No
 async def _send_records(call: Call, plan: Emigration, disks: Map, *, dry_run: bool) -> list[str]:
     """References of the VMs that were made; none by a dry run."""
     scope = ova.Scope(snapshots=not plan.copy, power_state=True)
-    with _mapped(call, "VDI", disks), _mapped(call, "VIF", plan.networks):
+    with _mapped(call, "VDI", disks), _mapped(call, "VIF", plan.networks), _mapped(call, "VGPU", plan.gpus):
         text = ova.write(call.pool, [plan.vm], scope).text
     body = tar.header("ova.xml", len(text)) + tar.padded(text) + tar.END
     query = {"live": "true", "restore": str(not plan.copy).lower(), "dry_run": str(dry_run).lower()}

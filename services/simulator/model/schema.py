@@ -113,6 +113,13 @@ class Model:
         return self.release >= (25, 27)
 
     @property
+    def minds_tracking_of_what_stays(self) -> bool:
+        """Whether a VM's disk goes nowhere while changes of any other of its disks are tracked (xapi:
+        ocaml/xapi/xapi_vm_migrate.ml ``assert_can_migrate``, until xapi-project/xen-api#6405 of April 2025).
+        """
+        return self.release < (25, 15)
+
+    @property
     def has_xxhash(self) -> bool:
         """Whether exported chunks have XXH64 checksums and not SHA-1 (xapi: ocaml/xapi/stream_vdi.ml, since
         8.1).

@@ -115,6 +115,21 @@ def _refusal(db: Database, vm: Row, vgpu: Row) -> XapiFailure:
     return XapiFailure("VM_REQUIRES_VGPU", vm.ref, vgpu["GPU_group"], vgpu["type"])
 
 
+def check_chosen(db: Database, vm: Row, groups: Mapping[str, str]) -> None:
+    """Groups that somebody names for virtual GPUs of a VM that runs; within a pool they keep those they have.
+    Raises ``HANDLE_INVALID``, ``VM_REQUIRES_GPU`` for NVIDIA's in a group without processors (xapi:
+    ``assert_destination_has_pgpu_compatible_with_vm``).
+    """
+    for vgpu, group in groups.items():
+        if is_shared(db, db.row("VGPU", vgpu)) and not db.row("GPU_group", group)["PGPUs"]:
+            raise XapiFailure("VM_REQUIRES_GPU", vm.ref, group)
+
+
+def is_shared(db: Database, vgpu: Row) -> bool:
+    """NVIDIA's way of sharing, which alone can move while it is in use."""
+    return bool(db.row("VGPU_type", vgpu["type"])["implementation"] == "nvidia")
+
+
 def fits(db: Database, host: str, vm: Row) -> bool:
     """Whether ``check`` has nothing to say."""
     try:
@@ -156,8 +171,7 @@ def movable(db: Database, vgpus: Iterable[Row]) -> bool:
 
 def _is_movable(db: Database, vgpu: Row) -> bool:
     pgpu = db.find("PGPU", vgpu["resident_on"])
-    nvidia = db.row("VGPU_type", vgpu["type"])["implementation"] == "nvidia"
-    return nvidia and pgpu is not None and bool(pgpu["compatibility_metadata"])
+    return is_shared(db, vgpu) and pgpu is not None and bool(pgpu["compatibility_metadata"])
 
 
 def _able(db: Database, host: str, vgpu: Row, planned: Mapping[str, str]) -> list[str]:

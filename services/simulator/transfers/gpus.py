@@ -5,6 +5,9 @@ from services.simulator.failure import XapiFailure, ocaml_failure
 from services.simulator.pool.pool import Pool
 from services.simulator.transfers.ova import Exported
 
+MAPS_TO = "maps_to"
+"""What a migration from another pool says that its disks, networks and GPU groups are here (xapi:
+constants.ml)."""
 _TYPE_FIELDS = ("vendor_name", "model_name", "implementation", "identifier")
 _TYPE_NUMBERS = ("framebuffer_size", "max_heads", "max_resolution_x", "max_resolution_y")
 
@@ -35,11 +38,13 @@ class RestoredGpus:
         """``vms`` are the references of what was made, by the ids in the export."""
         for vgpu in self._of("VGPU"):
             record = vgpu.record
-            values = {"device": record["device"], "other_config": dict(record["other_config"])}
+            config = {key: value for key, value in record["other_config"].items() if key != MAPS_TO}
+            values = {"device": record["device"], "other_config": config}
             if self._keep_uuids and self._pool.db.tables["VGPU"].by_uuid(record["uuid"]) is None:
                 values["uuid"] = record["uuid"]
-            group, type_ = self._objects[record["GPU_group"]], self._objects[record["type"]]
-            references = {"GPU_group": self._group(group), "type": self._type(type_)}
+            mapped = self._pool.db.find("GPU_group", record["other_config"].get(MAPS_TO, ""))
+            group = mapped.ref if mapped is not None else self._group(self._objects[record["GPU_group"]])
+            references = {"GPU_group": group, "type": self._type(self._objects[record["type"]])}
             self._pool.create("VGPU", VM=vms[record["VM"]], **values, **references)
 
     def _of(self, cls: str) -> list[Exported]:

@@ -9,6 +9,7 @@ from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import backup_source_pb2, events_pb2
 from xenkeep.simulator.v1 import simulator_pb2
 
+from tests.faults.hypervisor.pool_view import gone
 from tests.support.hypervisor import PATIENCE_S, Lab, bases
 
 BLOCKED = capture_pb2.CaptureOptions(
@@ -106,20 +107,36 @@ async def test_a_vm_that_migrates_during_its_backup_is_read_on(lab: Lab) -> None
     await lab.close(again.name, committed=False)
 
 
-async def test_a_disk_that_moves_to_other_storage_during_its_backup_is_full_next_time(lab: Lab) -> None:
+async def test_a_tracked_disk_stays_where_it_is_during_its_backup_and_is_full_after_it_moved(
+    lab: Lab,
+) -> None:
     web = await lab.vm("web")
     source = await lab.backed_up(web)
-    disk = web.disks[0].disk_id
     during = await lab.open(web, bases(source))
-    await lab.session_call("VDI.disable_cbt", await lab.session_call("VDI.get_by_uuid", disk))
+    disk = web.disks[0].disk_id
+    refs = [await lab.session_call("VDI.get_by_uuid", each.disk_id) for each in web.disks]
+    assert ["VDI_CBT_ENABLED", refs[0]] == await _not_moved(lab, refs[0])
+    for ref in refs:
+        await lab.session_call("VDI.disable_cbt", ref)
+    assert ["VDI_CBT_ENABLED"] == (await _not_moved(lab, refs[0]))[:1], "the snapshot is tracked"
+    await lab.close(during.name, committed=True)
     request = simulator_pb2.MigrateDiskRequest(disk_id=disk, storage="Plain storage")
     moved = (await lab.simulator.MigrateDisk(request)).disk_id
-    assert await _shared(lab, during.name)
-    await lab.close(during.name, committed=True)
     again = await lab.open(await lab.vm("web"), bases(during))
     reasons = {each.disk_id: each.full_reason for each in again.disks}
     assert capture_pb2.FULL_REASON_DISK_REPLACED == reasons[moved]
     await lab.close(again.name, committed=False)
+    old = await lab.session_call("VDI.get_by_uuid", during.disks[0].tracking_ref)
+    await lab.process.kill()
+    await lab.restarted()
+    await gone(lab, "VDI", old)
+
+
+async def _not_moved(lab: Lab, disk: str) -> list[str]:
+    [sr] = await lab.session_call("SR.get_by_name_label", "Plain storage")
+    with pytest.raises(XenAPI.Failure) as refused:
+        await lab.session_call("VDI.pool_migrate", disk, sr, {})
+    return list(refused.value.details)
 
 
 async def test_what_a_snapshot_that_failed_half_way_left_is_named_and_not_touched(lab: Lab) -> None:

@@ -212,7 +212,7 @@ async def test_a_disk_moves_while_its_vm_runs(control: Any, sdk: Sdk, simulation
     assert moved_uuid == answer.disk_id
     (two,) = await sdk.call("SR.get_by_name_label", "two")
     assert await sdk.call("VDI.get_SR", moved) == two
-    assert await sdk.call("VDI.get_snapshot_of", snapshot) == moved
+    assert await sdk.call("VDI.get_snapshot_of", snapshot) == ref, "a disk that is gone"
     (vbd,) = await sdk.call("VDI.get_VBDs", moved)
     assert await sdk.call("VBD.get_currently_attached", vbd)
     assert await sdk.refused("VDI.get_record", ref) == ["HANDLE_INVALID", "VDI", ref]

@@ -17,7 +17,7 @@ from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
 from tests.integration.simulator.test_memory_images import made
 from tests.integration.simulator.test_transfers import Web, web  # noqa: F401 - a fixture
-from tests.integration.simulator.test_vm_life import only_vm, snapshot
+from tests.integration.simulator.test_vm_life import disk_of, only_vm, snapshot
 
 NULL = "OpaqueRef:NULL"
 THIRD = GpuTypeDescription(name="Third", capacity=3, together_with=["Third"])
@@ -300,3 +300,50 @@ async def test_every_release_has_them(tmp_path: Path, version: str) -> None:
         assert refused == ([["VGPU_TYPE_NOT_COMPATIBLE", half]] * 2 if several else only_one)
         await sdk.run("VM.start", vm, False, False)
         sdk.close()
+
+
+async def test_a_group_that_is_named_for_a_gpu_has_processors_or_the_vm_stays(sdk: Sdk) -> None:
+    vm, full = await only_vm(sdk), await group(sdk)
+    vgpu = await with_gpu(sdk, vm)
+    await sdk.run("VM.start", vm, False, False)
+    empty = await sdk.call("GPU_group.create", "empty", "", {})
+    (network, *_) = await sdk.call("network.get_all")
+    dest = await sdk.call("host.migrate_receive", await sdk.call("VM.get_resident_on", vm), network, {})
+    disk = await disk_of(sdk, vm)
+    asked = [vm, dest, True, {disk: await sdk.call("VDI.get_SR", disk)}, {}, {}]
+    for wrong, failure in ((empty, ["VM_REQUIRES_GPU", vm]), (NULL, ["HANDLE_INVALID", "GPU_group"])):
+        assert await sdk.refused("VM.assert_can_migrate", *asked, {vgpu: wrong}) == [*failure, wrong]
+    await sdk.call("VM.assert_can_migrate", *asked, {vgpu: full})
+
+
+async def test_a_gpu_goes_into_the_group_of_another_pool_that_is_named(tmp_path: Path) -> None:
+    told, licensed = {"driver": "1"}, {"restrict_vgpu_migration": "false"}
+    here = describe(
+        tmp_path / "here",
+        hosts=hosts([gpu(compatibility_metadata=told)]),
+        vms=halted(),
+        restrictions=licensed,
+    )
+    gpus = [gpu(compatibility_metadata=told), gpu("10de/1111", compatibility_metadata=told)]
+    other = HostDescription(name="other-1", address="127.0.0.31", cpus=1, gpus=gpus)
+    away = describe(tmp_path / "there", hosts=[other], vms=[], restrictions=licensed)
+    async with running(here) as first, running(away) as second:
+        sdk, far = await Sdk(first).log_in(), await Sdk(second, host=21).log_in()
+        vm = await only_vm(sdk)
+        vgpu = await with_gpu(sdk, vm)
+        await sdk.run("VM.start", vm, False, False)
+        records = await far.call("GPU_group.get_all_records")
+        groups = {record["GPU_types"][0]: ref for ref, record in records.items()}
+        (network, *_), (host,) = await far.call("network.get_all"), await far.call("host.get_all")
+        srs = (await far.call("SR.get_all_records")).items()
+        (sr, *_) = [ref for ref, record in srs if record["content_type"] != "iso"]
+        dest = await far.call("host.migrate_receive", host, network, {})
+        networks = {vif: network for vif in await sdk.call("VM.get_VIFs", vm)}
+        asked = [vm, dest, True, {await disk_of(sdk, vm): sr}, networks, {}]
+        failure = await sdk.refused("VM.migrate_send", *asked, {vgpu: sr})
+        assert failure == ["HANDLE_INVALID", "GPU_group", sr]
+        await sdk.run("VM.migrate_send", *asked, {vgpu: groups["10de/1111"]})
+        (made,) = (await far.call("VGPU.get_all_records")).values()
+        assert (made["GPU_group"], made["other_config"]) == (groups["10de/1111"], {"a": "b"})
+        for each in (sdk, far):
+            each.close()

@@ -1,11 +1,13 @@
 """A pool that cannot bear a snapshot now makes a VM wait, with the reason, and be skipped at last."""
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
 import pytest
+import XenAPI
 from xenkeep.scheduler.v1 import run_pb2
 from xenkeep.simulator.v1 import simulator_pb2, simulator_pb2_grpc
 
@@ -35,6 +37,23 @@ def resize(stack: Stack) -> Iterator[Resize]:
 
         yield resized
         resized(TIB)
+
+
+@pytest.fixture
+def untracked(stack: Stack) -> Iterator[str]:
+    """A VM that runs and whose changed blocks the pool's licence does not let be tracked."""
+    with grpc.insecure_channel(f"unix:{stack.pool.socket}") as channel:
+        simulator = simulator_pb2_grpc.SimulatorServiceStub(channel)
+        restriction = simulator_pb2.SetRestrictionRequest(name="restrict_cbt", restricted=True)
+        simulator.SetRestriction(restriction)
+        [spare] = stack.xapi("VM.get_by_name_label", "spare")
+        vm = stack.xapi("VM.clone", spare, "a disk that moves")
+        stack.xapi("VM.start", vm, False, False)
+        stack.wait_until_listed("a disk that moves")
+        uuid = str(stack.xapi("VM.get_uuid", vm))
+        stack.guest_writes(stack.disks(uuid)[0], 0, os.urandom(8 * MIB))
+        yield uuid
+        simulator.SetRestriction(simulator_pb2.SetRestrictionRequest(name="restrict_cbt", restricted=False))
 
 
 def test_a_vm_waits_for_space_says_so_and_goes_on_when_the_pool_has_it(stack: Stack, resize: Resize) -> None:
@@ -117,3 +136,31 @@ def test_a_vm_that_migrates_in_the_middle_is_backed_up_whole(stack: Stack) -> No
     point = done.tasks[0].result.point.point_id
     restored = stack.data("restore", point, "--name", "after the migration", "--wait")["tasks"][0]
     assert before == stack.hashes(restored["result"]["vm"])
+
+
+def test_a_disk_that_moves_to_other_storage_in_the_middle_is_backed_up_whole(
+    stack: Stack, untracked: str
+) -> None:
+    [disk] = stack.disks(untracked)
+    before = stack.hashes(untracked)
+    stack.control.limit(MIB)
+    run = stack.client.runs.backup([untracked], REPOSITORY, full=True)
+    stack.watch(run.name, lambda now: any(task.progress.read_bytes for task in now.tasks))
+    [sr] = stack.xapi("SR.get_by_name_label", "Plain storage")
+    ref = stack.xapi("VDI.get_by_uuid", disk)
+    with pytest.raises(XenAPI.Failure, match="VDI_IN_USE"):
+        stack.xapi("VDI.pool_migrate", ref, sr, {})
+    stack.control.limit(0)
+
+    done = stack.watch(run.name)
+
+    assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
+    point = done.tasks[0].result.point.point_id
+    restored = stack.data("restore", point, "--name", "after the disk moved", "--wait")["tasks"][0]
+    assert before == stack.hashes(restored["result"]["vm"])
+    stack.xapi("VDI.destroy", ref)  # the pool left it where it was, without a VM
+    stack.wait_until_nothing_is_left()
+    again = stack.backup(untracked)
+    assert ["FULL_REASON_DISK_REPLACED"] == [
+        each["full_reason"] for each in again["result"]["point"]["disks"]
+    ]

@@ -11,12 +11,13 @@ from services.hypervisor.domain.care import SnapshotFacts
 
 class MemoryCare(MemoryObjects):
     """``facts`` by VM; a VM without any is fit for a snapshot. ``blocks`` are (VM, operation) -> source, with
-    a name that is no UUID for somebody else's."""
+    a name that is no UUID for somebody else's. ``moving`` are VMs whose disks are being moved."""
 
     def __init__(self, clock: Clock, ids: IdSource) -> None:
         super().__init__(clock, ids)
         self.facts: dict[str, SnapshotFacts] = {}
         self.blocks: dict[tuple[str, str], str] = {}
+        self.moving: set[str] = set()
 
     async def snapshot_facts(self, vm_id: str, leave_out: Collection[str]) -> SnapshotFacts:
         if vm_id not in self.vms:
@@ -32,6 +33,9 @@ class MemoryCare(MemoryObjects):
 
     async def allow_migrations(self, vm_id: str, source_id: str) -> None:
         self.blocks = {key: by for key, by in self.blocks.items() if (key[0], by) != (vm_id, source_id)}
+
+    async def moves_disks(self, vm_id: str) -> bool:
+        return vm_id in self.moving
 
     async def migration_blocks(self) -> frozenset[tuple[str, str]]:
         return frozenset((vm_id, by) for (vm_id, _), by in self.blocks.items() if by.count("-") == 4)

@@ -137,6 +137,21 @@ class MemoryObjects:
         vm.own_snapshots = (*vm.own_snapshots, taken)
         return taken
 
+    def move_disk(self, disk_id: str) -> str:
+        """As a pool moves it to other storage: it and what snapshots of VMs show of it become other disks,
+        which bear no marks of ours."""
+        shows = [vm.disks for vm in self.vms.values()] + list(self.own_disks.values())
+        shown = {disk for disks in shows for disk in disks.values()}
+        moving = [each for each in self.disks.values() if disk_id in (each.disk_id, each.snapshot_of)]
+        places = {each.disk_id: self._ids.new() for each in moving if each.disk_id in shown}
+        for old, new in places.items():
+            disk = replace(self.disks.pop(old), disk_id=new, sr_id="sr-2", source_id="", lineage=None)
+            disk.snapshot_of = places.get(disk.snapshot_of, disk.snapshot_of)
+            self.disks[new] = disk
+        for disks in shows:
+            disks |= {device: places.get(disk, disk) for device, disk in disks.items()}
+        return places[disk_id]
+
     def _resume(self, vm: MemoryVm) -> None:
         self.disks.pop(vm.image, None)
         vm.power_state, vm.image = PowerState.RUNNING, ""

@@ -9,7 +9,7 @@ from services.chassis.errors import (
 )
 from services.hypervisor.adapters.memory_objects import BLOCK_BYTES, MemoryDisk, MemoryObjects, MemoryVm
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
-from services.hypervisor.domain.memory import IMPOSSIBLE, Cpu
+from services.hypervisor.domain.memory import DEVICE, IMPOSSIBLE, Cpu
 from services.hypervisor.domain.surroundings import Surroundings
 from services.hypervisor.domain.tracking import Tracking, TrackingOutcome
 from services.hypervisor.ports.snapshots import Snapshot, SnapshotDisk, SuspendImage, VmDisk, VmShape
@@ -94,6 +94,15 @@ class MemorySnapshots(MemoryObjects):
             memory=self._memory(snapshot),
         )
 
+    async def find_disks(self, source_id: str) -> dict[str, str]:
+        shown: dict[str, str] = {}
+        for snapshot in [vm for vm in self.vms.values() if vm.source_id == source_id]:
+            shown |= snapshot.disks | {DEVICE: snapshot.image}
+        found = {device: disk_id for device, disk_id in shown.items() if disk_id in self.disks}
+        for disk_id in found.values():
+            self.disks[disk_id].source_id = source_id
+        return found
+
     async def export_configuration(self, vm_id: str, *, own_snapshots: bool = False) -> bytes:
         vm = self._vm(vm_id)
         told = {
@@ -131,14 +140,23 @@ class MemorySnapshots(MemoryObjects):
         return Surroundings(vm.appliance_id, vm.own_snapshots) if vm else Surroundings()
 
     async def remove_snapshot(
-        self, source_id: str, keep_tracking: bool, lineage: str = "", with_data: Collection[str] = ()
+        self,
+        source_id: str,
+        keep_tracking: bool,
+        lineage: str = "",
+        with_data: Collection[str] = (),
+        disk_ids: Collection[str] = (),
     ) -> None:
         for vm in [each for each in self.vms.values() if each.source_id == source_id]:
+            for disk_id in (*vm.disks.values(), vm.image):
+                if disk_id in self.disks:
+                    self.disks[disk_id].source_id = source_id
             del self.vms[vm.vm_id]
-        lives = set()
+        lives, used = set(), {disk for vm in self.vms.values() for disk in vm.disks.values()}
         for disk in [each for each in self.disks.values() if each.source_id == source_id]:
             lives.add(disk.snapshot_of)
-            if keep_tracking and (disk.tracked or disk.disk_id in with_data):
+            keep = keep_tracking and disk.snapshot_of in used
+            if keep and (disk.tracked or disk.disk_id in with_data):
                 disk.data_kept, disk.lineage = not disk.tracked, lineage
             else:
                 del self.disks[disk.disk_id]

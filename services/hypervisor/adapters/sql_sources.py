@@ -1,8 +1,10 @@
 """Backup sources in SQL."""
 
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import delete, insert, select, update
 
@@ -12,9 +14,11 @@ from services.chassis.sql import Database, Transaction
 from services.hypervisor.adapters.documents import Documents
 from services.hypervisor.adapters.sealed_bytes import seal, unseal
 from services.hypervisor.adapters.tables import BITMAPS, SOURCES
+from services.hypervisor.domain.motion import followed
 from services.hypervisor.domain.source import Source, SourceState
 
 _SOURCES = Documents(Source)
+T = TypeVar("T")
 
 
 class SqlSources:
@@ -67,6 +71,15 @@ class SqlSources:
             source = await _get(tx, source_id)
             if source is not None and source.state is SourceState.OPEN:
                 await _save(tx, replace(source, share=share, share_time=now))
+
+    async def follow(self, source_id: str, places: Mapping[str, str]) -> Source:
+        """See ports.SourceStore."""
+        async with self._database.begin() as tx:
+            source = _there(await _get(tx, source_id), source_id)
+            if source.state is SourceState.OPEN:
+                source = followed(source, places)
+                await _save(tx, source)
+        return source
 
     async def close(self, source: Source) -> None:
         """See ports.SourceStore."""
@@ -128,7 +141,7 @@ def _values(source: Source) -> dict[str, str]:
     return {"state": source.state.value, "document": _SOURCES.text(source)}
 
 
-def _there(data: bytes | None, source_id: str) -> bytes:
+def _there(data: T | None, source_id: str) -> T:
     if data is None:
         raise NotFound(
             f"Backup source {source_id} is not open.",

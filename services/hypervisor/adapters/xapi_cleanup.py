@@ -27,10 +27,16 @@ class XapiCleanup:
         self._protection = protection
 
     async def remove_snapshot(
-        self, source_id: str, keep_tracking: bool, lineage: str, with_data: Collection[str]
+        self,
+        source_id: str,
+        keep_tracking: bool,
+        lineage: str,
+        with_data: Collection[str],
+        disk_ids: Collection[str],
     ) -> None:
         """See ports.Snapshots. A snapshot that bears the name it was given leads to all of it, so that
-        closing costs the same in a pool of any size; without one everything is searched for our marks."""
+        closing costs the same in a pool of any size; without one everything is searched for our marks. A pool
+        that could not finish moving its disks leaves it without them."""
         with translating(f"removing the snapshot of backup {source_id}"):
             for ref in await holders(self._objects, source_id):
                 # The pool waits for a snapshot of it that is being taken: it is found below.
@@ -41,6 +47,8 @@ class XapiCleanup:
             if not mine:
                 mine, disks = await self._searched(source_id)
             disks |= await self._disks_through(mine)
+            others = set(disk_ids) - {vdi["uuid"] for vdi in disks.values()}
+            disks |= await self._left_alone(source_id, others)
             for ref in mine:  # first, because its VBDs keep the disks' data alive
                 await self._objects.destroy_vm(ref)
             for ref, vdi in disks.items():
@@ -71,6 +79,16 @@ class XapiCleanup:
             image = await xapi_checkpoints.image(self._objects, vm)
             if image is not None and image[1]["is_a_snapshot"]:
                 disks[image[0]] = image[1]
+        return disks
+
+    async def _left_alone(self, source_id: str, disk_ids: Collection[str]) -> dict[str, Record]:
+        """Those of the disks that are there and bear our mark."""
+        disks: dict[str, Record] = {}
+        for disk_id in disk_ids:
+            ref = await self._objects.ref("VDI", disk_id)
+            vdi = await self._objects.record("VDI", ref) if ref else None
+            if ref is not None and vdi is not None and xapi_tags.source_of(vdi) == source_id:
+                disks[ref] = vdi
         return disks
 
     async def leftovers(self) -> Leftovers:
@@ -136,9 +154,16 @@ class XapiCleanup:
             return
         if await self._objects.used_by_others(vdi, tuple(snapshots)):
             _log.warning("snapshot disk kept, a VM uses it", disk=vdi["uuid"])
+        elif lineage is not None and not await self._is_in_use(vdi["snapshot_of"]):
+            await self._objects.destroy_disk(ref)  # the VM's disk was moved or replaced meanwhile
         elif lineage is not None and vdi["cbt_enabled"]:
             await self._bases.reduce(ref, vdi, lineage)
         elif lineage is not None and with_data:
             await self._bases.keep(ref, vdi, lineage)
         else:
             await self._objects.destroy_disk(ref)
+
+    async def _is_in_use(self, disk: str) -> bool:
+        """Whether a VM has a disk (a reference)."""
+        vdi = await self._objects.record("VDI", disk)
+        return vdi is not None and await self._objects.used_by_others(vdi)

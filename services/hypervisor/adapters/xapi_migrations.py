@@ -51,6 +51,13 @@ class XapiMigrations:
             if mine:
                 await self._objects.renew_allowed_operations(ref)
 
+    async def moves_disks(self, vm_id: str) -> bool:
+        """See ports.care.Migrations."""
+        with translating(f"asking whether VM {vm_id} is being migrated"):
+            ref = await self._objects.ref("VM", vm_id)
+            vm = await self._objects.fields("VM", ref, ["current_operations"]) if ref else None
+        return vm is not None and "migrate_send" in vm["current_operations"].values()
+
     async def migration_blocks(self) -> frozenset[tuple[str, str]]:
         """See ports.care.Migrations."""
         with translating("looking for blocked migrations"):

@@ -92,6 +92,9 @@ class XapiPool:
     async def allow_migrations(self, vm_id: str, source_id: str) -> None:
         await self._migrations.allow_migrations(vm_id, source_id)
 
+    async def moves_disks(self, vm_id: str) -> bool:
+        return await self._migrations.moves_disks(vm_id)
+
     async def migration_blocks(self) -> frozenset[tuple[str, str]]:
         return await self._migrations.migration_blocks()
 
@@ -113,6 +116,9 @@ class XapiPool:
         memory: bool = False,
     ) -> Snapshot:
         return await self._snapshots.take_snapshot(vm_id, source_id, leave_out, quiesce, memory)
+
+    async def find_disks(self, source_id: str) -> dict[str, str]:
+        return await self._snapshots.find_disks(source_id)
 
     async def guest(self, vm_id: str) -> Guest:
         return await self._power.guest_of(await self._snapshots.protectable_vm(vm_id))
@@ -160,9 +166,14 @@ class XapiPool:
         return await self._allocation.differing_blocks(base_disk_id, snapshot_disk_id)
 
     async def remove_snapshot(
-        self, source_id: str, keep_tracking: bool, lineage: str = "", with_data: Collection[str] = ()
+        self,
+        source_id: str,
+        keep_tracking: bool,
+        lineage: str = "",
+        with_data: Collection[str] = (),
+        disk_ids: Collection[str] = (),
     ) -> None:
-        await self._cleanup.remove_snapshot(source_id, keep_tracking, lineage, with_data)
+        await self._cleanup.remove_snapshot(source_id, keep_tracking, lineage, with_data, disk_ids)
 
     async def choose_sr(self, wanted: str, original_sr_id: str) -> str:
         return await self._disks.choose_sr(wanted, original_sr_id)

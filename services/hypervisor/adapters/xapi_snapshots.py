@@ -18,6 +18,7 @@ from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.adapters.xapi_template_holders import XapiTemplateHolders
 from services.hypervisor.adapters.xapi_times import moment
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
+from services.hypervisor.domain.memory import DEVICE
 from services.hypervisor.domain.tracking import TrackedDisk, Tracking, TrackingOutcome
 from services.hypervisor.domain.vm import PowerState
 from services.hypervisor.ports.snapshots import Snapshot, SnapshotDisk, SuspendImage, VmDisk, VmShape
@@ -135,6 +136,17 @@ class XapiSnapshots:
             quiesced=info.get("disk-snapshot-type") == "quiesced",
             memory=image,
         )
+
+    async def find_disks(self, source_id: str) -> dict[str, str]:
+        """See ports.Snapshots (xapi: xapi_vm_migrate.ml ``intra_pool_vdi_remap``)."""
+        with translating(f"looking for the disks of the snapshot of backup {source_id}"):
+            ref = await self._find(source_id)
+            snapshot = await self._objects.record("VM", ref) if ref else None
+            if ref is None or snapshot is None:
+                return {}
+            image = await self._suspend_image(source_id, snapshot)
+            found = {disk.device: disk.snapshot_disk_id for disk in await self._tag(source_id, ref, snapshot)}
+        return found | ({DEVICE: image.snapshot_disk_id} if image else {})
 
     async def export_configuration(self, vm_id: str, own_snapshots: bool) -> bytes:
         """See ports.Snapshots."""

@@ -148,7 +148,9 @@ class Janitor:
         if source is None:
             await connection.remove_snapshot(source_id, keep_tracking=False)
         else:
-            await connection.remove_snapshot(source_id, source.committed, source.lineage, source.kept_disks)
+            await connection.remove_snapshot(
+                source_id, source.committed, source.lineage, source.kept_disks, source.snapshot_disks
+            )
 
     async def _allow_migrations(self, pool_id: str, connection: PoolConnection) -> None:
         """Removes blocks of sources that are closed or unknown, and those a restored VM brought along."""

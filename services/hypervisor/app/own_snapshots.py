@@ -14,7 +14,7 @@ from services.hypervisor.domain.configuration import Configuration, ConfiguredDi
 from services.hypervisor.domain.disk_rules import choose
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import DiskKind, Source, SourceDisk, unchanging
-from services.hypervisor.domain.surroundings import OwnSnapshot
+from services.hypervisor.domain.surroundings import OwnSnapshot, own_device
 from services.hypervisor.domain.target import Mode, Placement, TargetDisk
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.ports.pool import PoolConnection
@@ -118,11 +118,11 @@ def _described_only(done: Saved, snapshot: OwnSnapshot, disk: VmDisk) -> Saved:
 
 
 def _placed(snapshot: OwnSnapshot, disk: ConfiguredDisk) -> ConfiguredDisk:
-    return replace(disk, device=f"snapshot-{snapshot.snapshot_id}-{disk.device}")
+    return replace(disk, device=own_device(snapshot.snapshot_id, disk.device))
 
 
 def _at_its_place(snapshot: SavedSnapshot, disk: ConfiguredDisk) -> ConfiguredDisk:
-    return replace(disk, device=disk.device.removeprefix(f"snapshot-{snapshot.snapshot_id}-"))
+    return replace(disk, device=disk.device.removeprefix(own_device(snapshot.snapshot_id, "")))
 
 
 async def _plan(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.chassis.errors import NotFound, Unavailable
+from services.hypervisor.app.following import Following
 from services.hypervisor.domain.extents import Extent, changed_extents
 from services.hypervisor.domain.source import Source
 from services.hypervisor.domain.source_rules import snapshot_gone
@@ -26,11 +27,14 @@ class Readables:
 
     def __init__(self, store: SourceStore) -> None:
         self._store = store
+        self._following = Following(store)
 
     async def readable(self, connection: PoolConnection, source: Source) -> Readable:
         """Raises FailedPrecondition SNAPSHOT_GONE, Unavailable NBD_NOWHERE."""
-        snapshots = tuple(disk.snapshot_disk_id for disk in source.disks)
-        endpoints = await connection.nbd_endpoints(snapshots)
+        endpoints = await _endpoints(connection, source)
+        if not all(endpoints[disk.snapshot_disk_id] for disk in source.disks):
+            source = await self._following.follow(connection, source)
+            endpoints = await _endpoints(connection, source)
         for disk in source.disks:
             if endpoints.get(disk.snapshot_disk_id) or source.options.skips_failed_disks:
                 continue
@@ -63,3 +67,8 @@ class Readables:
         bitmap = await self._store.bitmap(source.source_id, disk_id)
         known = disk.base_size_bytes if disk.incremental else disk.size_bytes
         return changed_extents(bitmap, disk.size_bytes, known)
+
+
+async def _endpoints(connection: PoolConnection, source: Source) -> dict[str, tuple[NbdEndpoint, ...]]:
+    """By snapshot's disk."""
+    return await connection.nbd_endpoints(tuple(disk.snapshot_disk_id for disk in source.disks))

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
+import structlog
+
 from services.chassis.clock import Clock
 from services.chassis.errors import InvalidInput, NotFound, XenkeepError
 from services.hypervisor.app.captures import HOOK_FAILED, Captures
@@ -29,6 +31,8 @@ from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
 from services.hypervisor.ports.pool import PoolConnection
 from services.hypervisor.ports.stores import GroupStore, SourceStore
+
+_log = structlog.get_logger()
 
 
 class Sources:
@@ -118,7 +122,10 @@ class Sources:
         return await self._readables.extents(source, disk_id)
 
     async def close(self, pool_id: str, source_id: str, committed: bool) -> None:
-        """Safe to repeat; what was said first about ``committed`` holds."""
+        """Safe to repeat; what was said first about ``committed`` holds.
+
+        A pool that is copying the snapshot's disks to other storage would leave copies that nobody can tell
+        are ours: until that has ended the source is CLOSING, and the janitor goes on."""
         await self._ongoing.join(f"close {source_id}", lambda: self._close(pool_id, source_id, committed))
 
     async def _close(self, pool_id: str, source_id: str, committed: bool) -> None:
@@ -132,7 +139,12 @@ class Sources:
                 self._passed("close:recorded")
             connection = self._pools.connection(pool_id)
             failed = await self._settled(connection, source)
-            await connection.remove_snapshot(source_id, source.committed, source.lineage, source.kept_disks)
+            if await connection.moves_disks(source.vm_id):
+                _log.warning("the VM's disks are being moved, its snapshot waits", source=source_id)
+                return
+            await connection.remove_snapshot(
+                source_id, source.committed, source.lineage, source.kept_disks, source.snapshot_disks
+            )
             self._passed("close:removed")
             if failed is not None:
                 raise failed

@@ -139,6 +139,13 @@ class Source:
         """UUIDs of the snapshots that stay with their data."""
         return frozenset(disk.snapshot_disk_id for disk in self.disks if disk.kept)
 
+    @property
+    def snapshot_disks(self) -> frozenset[str]:
+        """UUIDs of the disks of its snapshot, memory included; not those of the VM's own snapshots."""
+        return frozenset(
+            disk.snapshot_disk_id for disk in self.disks if disk.kind is not DiskKind.OWN_SNAPSHOT
+        )
+
 
 def unchanging(disk_id: str) -> str:
     """What a point notes of a disk of a VM's own snapshot: the next one has nothing to read of it."""

@@ -32,6 +32,11 @@ class Surroundings:
     snapshots: tuple[OwnSnapshot, ...] = ()
 
 
+def own_device(snapshot_id: str, device: str) -> str:
+    """Where a disk of a VM's own snapshot is among the disks of a point."""
+    return f"snapshot-{snapshot_id}-{device}"
+
+
 def described_only(snapshots: tuple[OwnSnapshot, ...]) -> tuple[Notice, ...]:
     """That the data of a VM's own snapshots is not in the point, or of some only their disks."""
     described = tuple(each for each in snapshots if not each.saved)

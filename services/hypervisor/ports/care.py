@@ -30,6 +30,11 @@ class Migrations(Protocol):
         """Takes the blocks of that source off; a VM that is gone has none."""
         ...
 
+    async def moves_disks(self, vm_id: str) -> bool:
+        """Whether disks of the VM are being moved to other storage, or to another pool; of a VM that is gone
+        none are."""
+        ...
+
     async def migration_blocks(self) -> frozenset[tuple[str, str]]:
         """(VM, backup source) of every block this installation has in the pool."""
         ...

@@ -102,6 +102,11 @@ class Snapshots(Protocol):
         """
         ...
 
+    async def find_disks(self, source_id: str) -> dict[str, str]:
+        """The disks of a snapshot of ours as it has them now: their UUIDs by device, its memory's too; none
+        when it is gone. They are marked as ours again, because a pool that moves them makes them anew."""
+        ...
+
     async def export_configuration(self, vm_id: str, *, own_snapshots: bool = False) -> bytes:
         """The pool's metadata export of the VM, with its snapshots only if they are asked for."""
         ...
@@ -120,10 +125,16 @@ class Snapshots(Protocol):
         ...
 
     async def remove_snapshot(
-        self, source_id: str, keep_tracking: bool, lineage: str = "", with_data: Collection[str] = ()
+        self,
+        source_id: str,
+        keep_tracking: bool,
+        lineage: str = "",
+        with_data: Collection[str] = (),
+        disk_ids: Collection[str] = (),
     ) -> None:
-        """Removes everything tagged with ``source_id``. With ``keep_tracking``, disks of the snapshot stay as
-        what the next incremental of ``lineage`` starts from: tracked ones are reduced to their tracking data,
-        those in ``with_data`` (UUIDs) stay whole. What was kept before for the same disks and lineage goes,
-        and the oldest of other lineages when there are more than a disk may have."""
+        """Removes everything tagged with ``source_id``; ``disk_ids`` are disks its snapshot may have lost
+        sight of. With ``keep_tracking``, they stay as what the next incremental of ``lineage`` starts from,
+        if a VM has the live disk still: tracked ones are reduced to their tracking data, those in
+        ``with_data`` (UUIDs) stay whole. What was kept before for the same disks and lineage goes, and the
+        oldest of other lineages when there are more than a disk may have."""
         ...

@@ -95,3 +95,29 @@ async def test_what_was_kept_goes_when_it_is_old(world: World) -> None:
     assert (disk.facts.disk_id,) == await world.pool.remove_stale(EVER, later)
     assert not await world.exists(disk.snapshot_disk_id)
     assert await world.pool.layers(disk.snapshot_disk_id) is None
+
+
+async def test_the_disks_of_a_snapshot_are_found_where_the_pool_moved_them(world: World) -> None:
+    vm_id, source = await world.new_vm(), _id()
+    disks = [disk.configured.disk_id for disk in (await world.pool.shape(vm_id)).disks]
+    taken = [disk.snapshot_disk_id for disk in (await world.pool.take_snapshot(vm_id, source, ())).disks]
+    assert dict(zip("01", taken, strict=True)) == await world.pool.find_disks(source)
+    moved = await world.move(disks[0])
+    found = await world.pool.find_disks(source)
+    assert [False, True] == [found[device] in taken for device in "01"]
+    assert await world.pool.tracked_disk(taken[0]) is None
+    facts = await world.pool.tracked_disk(found["0"])
+    assert facts is not None
+    assert moved == facts.disk_id
+    assert source in (await world.pool.leftovers()).own_ids
+    await world.pool.remove_snapshot(source, True, "one", taken, taken)
+    assert [False, True] == [await world.exists(found[device]) for device in "01"]
+    assert {} == await world.pool.find_disks(source)
+
+
+async def test_nothing_is_kept_of_a_disk_that_no_vm_has_any_more(world: World) -> None:
+    vm_id, source = await world.new_vm(), _id()
+    taken = [disk.snapshot_disk_id for disk in (await world.pool.take_snapshot(vm_id, source, ())).disks]
+    await world.remove_vm(vm_id)
+    await world.pool.remove_snapshot(source, True, "one", taken, taken)
+    assert [False, False] == [await world.exists(disk) for disk in taken]

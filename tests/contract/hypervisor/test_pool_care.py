@@ -74,3 +74,8 @@ async def test_snapshots_lengthen_a_chain_until_it_is_coalesced(simulated: Simul
         await pool.remove_snapshot(source, keep_tracking=False)
     await until(coalesced)
     await pool.close()
+
+
+async def test_the_disks_of_a_vm_at_rest_and_of_one_that_is_gone_are_not_moving(world: World) -> None:
+    assert not await world.pool.moves_disks(await world.new_vm())
+    assert not await world.pool.moves_disks(str(uuid.uuid4()))

@@ -25,6 +25,10 @@ class World(Protocol):
         """UUID of a halted VM with two disks of 16 MiB and one interface."""
         ...
 
+    async def move(self, disk_id: str) -> str:
+        """Has the pool move a disk that is not tracked to other storage; its UUID there."""
+        ...
+
     async def make_template(self, vm_id: str) -> None: ...
 
     async def is_template(self, vm_id: str) -> bool: ...
@@ -69,6 +73,9 @@ class MemoryWorld:
     async def new_vm(self) -> str:
         disks = [self.pool.add_disk(f"disk {number}", 16 * 1024 * 1024) for number in range(2)]
         return self.pool.add_vm("vm", *disks).vm_id
+
+    async def move(self, disk_id: str) -> str:
+        return self.pool.move_disk(disk_id)
 
     async def make_template(self, vm_id: str) -> None:
         self.pool.vms[vm_id].template = True
@@ -118,6 +125,11 @@ class SimulatedWorld:
         [template] = self._call("VM.get_by_name_label", "web")
         ref = self._call("VM.clone", template, f"vm {uuid.uuid4()}")
         return str(self._call("VM.get_uuid", ref))
+
+    async def move(self, disk_id: str) -> str:
+        [sr] = self._call("SR.get_by_name_label", "Plain storage")
+        moved = self._call("VDI.pool_migrate", self._call("VDI.get_by_uuid", disk_id), sr, {})
+        return str(self._call("VDI.get_uuid", moved))
 
     async def make_template(self, vm_id: str) -> None:
         self._call("VM.set_is_a_template", self._call("VM.get_by_uuid", vm_id), True)

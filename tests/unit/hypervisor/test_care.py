@@ -271,6 +271,21 @@ async def test_migrations_are_blocked_until_the_source_is_closed_and_others_bloc
     assert pool.blocks == {(vm.vm_id, "pool_migrate"): "somebody"}
 
 
+async def test_a_snapshot_is_not_removed_while_the_pool_copies_its_disks_elsewhere(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    id = await _open(inside, vm)
+    pool.moving.add(vm.vm_id)
+    await inside.sources.close(POOL_ID, id, True)
+    assert [id] == [each.source_id for each in pool.vms.values() if each.source_id]
+    await inside.janitor.clean(POOL_ID, search=True)
+    assert [SourceState.CLOSING] == [each.state for each in await inside.source_store.unfinished(POOL_ID)]
+    pool.moving.clear()
+    await inside.janitor.clean(POOL_ID, search=False)
+    assert () == await inside.source_store.unfinished(POOL_ID)
+    assert [""] == [each.source_id for each in pool.vms.values()]
+
+
 async def test_nothing_is_blocked_unless_the_policy_says_so(
     inside: House, pool: MemoryPool, vm: MemoryVm
 ) -> None:

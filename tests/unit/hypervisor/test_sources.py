@@ -14,9 +14,9 @@ from services.chassis.ids import RandomIds
 from services.hypervisor.adapters.memory_objects import MemoryVm
 from services.hypervisor.adapters.memory_pool import MemoryPool
 from services.hypervisor.app.readables import Readable
-from services.hypervisor.domain.capture import Options
+from services.hypervisor.domain.capture import Options, OwnSnapshots
 from services.hypervisor.domain.pool import PoolState
-from services.hypervisor.domain.source import Base
+from services.hypervisor.domain.source import Base, DiskKind
 from services.hypervisor.domain.tracking import FullReason, Tracking
 from services.hypervisor.domain.vm import Method
 from tests.support.hypervisor_house import POOL_ID, House, house
@@ -159,3 +159,43 @@ async def test_without_the_sealing_key_the_pool_waits_for_its_password(
         [watch] = again.pools.all()
         assert PoolState.UNAUTHENTICATED is watch.pool.state
         assert "sealing" in watch.pool.state_message
+
+
+async def test_a_snapshot_whose_disk_moved_is_read_on_there_and_told_once(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    pool.tracking = Tracking.UNSUPPORTED
+    source = (await _open(inside, vm)).source
+    assert [True, True] == [disk.kept for disk in source.disks]
+    pool.move_disk(vm.disks["0"])
+    for _ in range(2):
+        readable = await inside.sources.get(POOL_ID, source.source_id, 4)
+        assert all(readable.endpoints[disk.disk_id] for disk in source.disks)
+        codes = [notice.code for notice in readable.source.notices]
+        assert 1 == codes.count("SNAPSHOT_MOVED")
+        assert [False, True] == [disk.kept for disk in readable.source.disks]
+        assert ["", source.disks[1].tracking_ref] == [disk.tracking_ref for disk in readable.source.disks]
+    await inside.sources.close(POOL_ID, source.source_id, committed=True)
+    assert {*vm.disks.values(), source.disks[1].snapshot_disk_id} == pool.disks.keys()
+
+
+async def test_a_vms_own_snapshot_is_followed_too(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:
+    pool.take_own_snapshot(vm, "before")
+    source = (await _open(inside, vm, options=Options(own_snapshots=OwnSnapshots.SAVE))).source
+    pool.move_disk(vm.disks["1"])
+    readable = await inside.sources.get(POOL_ID, source.source_id, 4)
+    assert all(readable.endpoints[disk.disk_id] for disk in source.disks)
+    moved = [notice for notice in readable.source.notices if notice.code == "SNAPSHOT_MOVED"]
+    assert 2 == len(moved)
+    assert [disk.tracking_ref for disk in source.disks if disk.kind is DiskKind.OWN_SNAPSHOT] == [
+        disk.tracking_ref for disk in readable.source.disks if disk.kind is DiskKind.OWN_SNAPSHOT
+    ]
+
+
+async def test_a_snapshot_that_is_nowhere_is_gone(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:
+    source = (await _open(inside, vm)).source
+    del pool.disks[source.disks[0].snapshot_disk_id]
+    del pool.vms[source.snapshot_vm_id]
+    with pytest.raises(FailedPrecondition) as told:
+        await inside.sources.get(POOL_ID, source.source_id, 4)
+    assert "SNAPSHOT_GONE" == told.value.reason

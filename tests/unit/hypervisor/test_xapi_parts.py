@@ -1,11 +1,16 @@
 """Parts of the XenAPI adapters that need no pool."""
 
+from typing import cast
+
 import pytest
 
 from services.chassis.errors import XenkeepError
 from services.hypervisor.adapters import xapi_tags
 from services.hypervisor.adapters.xapi_errors import CODES, translated
+from services.hypervisor.adapters.xapi_migrations import XapiMigrations
+from services.hypervisor.adapters.xapi_objects import XapiObjects
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
+from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.adapters.xapi_tasks import values
 
 
@@ -57,3 +62,25 @@ def test_a_copy_of_what_was_made_for_a_restore_is_not_ours() -> None:
     assert "t" == xapi_tags.target_of(_record(is_a_snapshot=False, other_config=config))
     assert "" == xapi_tags.target_of(_record(is_a_snapshot=False, other_config=config, uuid="copy"))
     assert "" == xapi_tags.target_of(_record(other_config=config))
+
+
+class _Objects:
+    """As ``XapiObjects``: a VM with an operation under way."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    async def ref(self, kind: str, uuid: str) -> str:
+        return f"OpaqueRef:{uuid}"
+
+    async def fields(self, kind: str, ref: str, names: list[str]) -> dict[str, dict[str, str]]:
+        return {name: {"OpaqueRef:task": self._operation} for name in names}
+
+
+@pytest.mark.parametrize(("operation", "moves"), [("migrate_send", True), ("pool_migrate", False)])
+async def test_disks_move_while_a_vm_is_sent_and_not_while_it_only_changes_its_host(
+    operation: str, moves: bool
+) -> None:
+    objects = cast(XapiObjects, _Objects(operation))
+    migrations = XapiMigrations(cast(XapiSession, None), objects, "installation")
+    assert moves is await migrations.moves_disks("vm")

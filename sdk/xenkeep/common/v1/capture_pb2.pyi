@@ -450,7 +450,9 @@ class CareOptions(_message.Message):
         MIGRATION_UNSPECIFIED: CareOptions._Migration.ValueType  # 0
         """Not chosen: FOLLOW."""
         MIGRATION_FOLLOW: CareOptions._Migration.ValueType  # 1
-        """They go on: the snapshot is read through whichever hosts see it."""
+        """They go on: the snapshot is read through whichever hosts see it, and where the pool has moved its disks. A
+        pool does not finish moving a disk whose snapshot is read at that moment.
+        """
         MIGRATION_BLOCK: CareOptions._Migration.ValueType  # 2
         """They are blocked in the pool from the snapshot until the source is closed."""
 
@@ -460,7 +462,9 @@ class CareOptions(_message.Message):
     MIGRATION_UNSPECIFIED: CareOptions.Migration.ValueType  # 0
     """Not chosen: FOLLOW."""
     MIGRATION_FOLLOW: CareOptions.Migration.ValueType  # 1
-    """They go on: the snapshot is read through whichever hosts see it."""
+    """They go on: the snapshot is read through whichever hosts see it, and where the pool has moved its disks. A
+    pool does not finish moving a disk whose snapshot is read at that moment.
+    """
     MIGRATION_BLOCK: CareOptions.Migration.ValueType  # 2
     """They are blocked in the pool from the snapshot until the source is closed."""
 

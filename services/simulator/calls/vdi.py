@@ -102,6 +102,7 @@ async def resize(call: Call, ref: str, size: int) -> None:
     vdi = db.row("VDI", ref)
     repository = call.pool.repository(vdi["SR"])
     async with vdi_operation(call, ref, "resize"):
+        await domains.lose_tracking(call.pool, vdi, "resize")
         await disk_work(repository.resize, vdi["uuid"], size)
     await call.pool.disks[vdi["SR"]].follow()
 

@@ -43,6 +43,11 @@ class Command:
         return getattr(pb, f"{self.method}Request")(**given)
 
 
+def _moment(text: str) -> int:
+    """Raises ``ValueError``."""
+    return pb.LoseChangedBlockTrackingRequest.Moment.Value(f"MOMENT_{text.upper()}")
+
+
 HOST = Argument("host", "uuid or name of the host")
 VM = Argument("vm", "uuid or name of the VM")
 DISK = Argument("disk_id", "uuid of the disk")
@@ -63,7 +68,8 @@ COMMANDS = (
     Command("replace-certificate", "ReplaceCertificate", "a host gets a new certificate", [HOST]),
     Command("expire-sessions", "ExpireSessions", "everybody was idle for too long"),
     Command("hash-disk", "HashDisk", "SHA-256 of a disk", [DISK]),
-    Command("lose-cbt", "LoseChangedBlockTracking", "a disk's changed blocks are forgotten", [DISK]),
+    Command("lose-cbt", "LoseChangedBlockTracking", "a disk's changed blocks are forgotten",
+            [DISK, Argument("moment", "not now but at its next snapshot or resize", _moment, optional=True)]),
     Command("attach-guest", "AttachGuest", "serve a running VM's disk on a socket, writable",
             [DISK, Argument("socket_path", "the socket to make", lambda text: str(Path(text).absolute()))]),
     Command("detach-guest", "DetachGuest", "take a disk from its guest", [DISK]),

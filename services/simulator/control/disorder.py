@@ -22,6 +22,11 @@ from services.simulator.pool.vm_rules import CANNOT_SUSPEND
 from services.simulator.pool.workload import DEFAULT_WRITE_SIZE, Workload, run
 from services.simulator.storage.errors import OutOfRange
 
+_MOMENTS = {
+    pb.LoseChangedBlockTrackingRequest.MOMENT_SNAPSHOT: "snapshot",
+    pb.LoseChangedBlockTrackingRequest.MOMENT_RESIZE: "resize",
+}
+
 
 class DisorderApi(SimulatorServiceServicer):
     """Hosts, VMs and storage go by uuid or name, disks by uuid."""
@@ -62,8 +67,11 @@ class DisorderApi(SimulatorServiceServicer):
         if not vdi["cbt_enabled"]:
             text = f"changed blocks of disk {request.disk_id} are not tracked"
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
-        await disk_work(self._pool.repositories[vdi["SR"]].disable_cbt, request.disk_id)
-        domains.tell_of_lost_tracking(self._pool, vdi)
+        if request.moment in _MOMENTS:
+            self._pool.mishaps.lose_tracking(vdi["uuid"], _MOMENTS[request.moment])
+        else:
+            await disk_work(self._pool.repositories[vdi["SR"]].disable_cbt, request.disk_id)
+            domains.tell_of_lost_tracking(self._pool, vdi)
         return pb.LoseChangedBlockTrackingResponse()
 
     async def FailSnapshot(

@@ -132,11 +132,23 @@ async def attach(pool: Pool, vbd_ref: str) -> None:
         tell_of_lost_tracking(pool, vdi)
 
 
-def tell_of_lost_tracking(pool: Pool, vdi: Row) -> None:
+_LOST_AT = {"snapshot": "VDI_CBT_SNAPSHOT_FAILED", "resize": "VDI_CBT_RESIZE_FAILED"}
+"""Messages about a log that was lost in the course of something else (sm: libs/sm/VDI.py
+``_disable_cbt_on_error``)."""
+
+
+async def lose_tracking(pool: Pool, vdi: Row, moment: str) -> None:
+    """Drop the disk's log if that was ordered for this ``moment``: ``snapshot`` or ``resize``."""
+    if vdi["cbt_enabled"] and pool.mishaps.loses_tracking(vdi["uuid"], moment):
+        await disk_work(pool.repository(vdi["SR"]).disable_cbt, vdi["uuid"])
+        tell_of_lost_tracking(pool, vdi, _LOST_AT[moment])
+
+
+def tell_of_lost_tracking(pool: Pool, vdi: Row, message: str = "VDI_CBT_METADATA_INCONSISTENT") -> None:
     """The disk's log of changed blocks is gone."""
     pool.db.set("VDI", vdi.ref, "cbt_enabled", False)
-    body = f"Changed block tracking has been disabled: the log of VDI {vdi['uuid']} is inconsistent"
-    pool.messages.create("VDI_CBT_METADATA_INCONSISTENT", "VDI", vdi["uuid"], body)
+    body = f"Changed block tracking has been disabled: the log of VDI {vdi['uuid']} is not usable"
+    pool.messages.create(message, "VDI", vdi["uuid"], body)
 
 
 def written_by_guest(pool: Pool, vdi: Row) -> bool:

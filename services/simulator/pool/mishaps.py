@@ -1,4 +1,4 @@
-"""What shall go wrong with a VM, as ordered by the control API."""
+"""What shall go wrong with a VM or a disk, as ordered by the control API."""
 
 import asyncio
 from contextlib import suppress
@@ -25,13 +25,14 @@ class Shutdown:
 
 
 class Mishaps:
-    """By the VM's uuid."""
+    """By the VM's or the disk's uuid."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._snapshots: dict[str, int] = {}
         self._never_suspended: set[str] = set()
         self._shutdowns: dict[str, Shutdown] = {}
+        self._untracked: dict[str, str] = {}
         self._reset = asyncio.Event()
 
     def fail_snapshot(self, vm: str, after_disks: int) -> None:
@@ -59,6 +60,17 @@ class Mishaps:
             del self._snapshots[vm]
             sentence = f"The VDI is not available [opterr=broken off after {disks_made} disks]"
             raise HalfMade("SR_BACKEND_FAILURE_46", "", sentence, "")
+
+    def lose_tracking(self, disk: str, moment: str) -> None:
+        """The log of a disk's changed blocks is lost at its next ``snapshot`` or ``resize``; once."""
+        self._untracked[disk] = moment
+
+    def loses_tracking(self, disk: str, moment: str) -> bool:
+        """Whether it is lost now; asked once for every moment."""
+        lost = self._untracked.get(disk) == moment
+        if lost:
+            del self._untracked[disk]
+        return lost
 
     async def shut_down(self, vm_ref: str, vm: str, cancelled: asyncio.Event) -> None:
         """As long as the guest takes to stop, or until ``cancelled``.

@@ -61,10 +61,20 @@ async def test_tracking_that_was_off_or_was_lost_is_told(shared_lab: Lab) -> Non
     assert "switched on again" in told["0"][1]
 
 
-async def test_changes_the_pool_has_lost_are_told_in_its_words(shared_lab: Lab) -> None:
+@pytest.mark.parametrize(
+    "moment",
+    [
+        simulator_pb2.LoseChangedBlockTrackingRequest.MOMENT_UNSPECIFIED,
+        simulator_pb2.LoseChangedBlockTrackingRequest.MOMENT_SNAPSHOT,
+    ],
+)
+async def test_changes_the_pool_has_lost_are_told_in_its_words(
+    shared_lab: Lab, moment: simulator_pb2.LoseChangedBlockTrackingRequest.Moment.ValueType
+) -> None:
+    """Before, or by the very snapshot that is to be backed up."""
     vm = await shared_lab.new_vm(running=False)
     first = bases(await shared_lab.backed_up(vm))
-    lost = simulator_pb2.LoseChangedBlockTrackingRequest(disk_id=vm.disks[1].disk_id)
+    lost = simulator_pb2.LoseChangedBlockTrackingRequest(disk_id=vm.disks[1].disk_id, moment=moment)
     await shared_lab.simulator.LoseChangedBlockTracking(lost)
     told = await _reasons(shared_lab, vm, first)
     assert ("UNSPECIFIED", "TRACKING_LOST") == (told["0"][0], told["1"][0])

@@ -87,6 +87,38 @@ async def test_tracking_of_changed_blocks_is_lost_on_command(control: Any, sdk: 
     assert failure[0] == "SR_BACKEND_FAILURE_460"
 
 
+async def test_tracking_is_lost_by_a_snapshot_or_a_resize_that_succeeds(control: Any, sdk: Sdk) -> None:
+    """sm: libs/sm/VDI.py ``_cbt_snapshot``, ``_disable_cbt_on_error``."""
+    ref, uuid = await first_disk(sdk)
+    await sdk.call("VM.hard_shutdown", await the_vm(sdk))
+    for moment, call, message in (
+        (
+            pb.LoseChangedBlockTrackingRequest.MOMENT_SNAPSHOT,
+            ("VDI.snapshot", ref),
+            "VDI_CBT_SNAPSHOT_FAILED",
+        ),
+        (
+            pb.LoseChangedBlockTrackingRequest.MOMENT_RESIZE,
+            ("VDI.resize", ref, str(8 * MIB)),
+            "VDI_CBT_RESIZE_FAILED",
+        ),
+    ):
+        await sdk.call("VDI.enable_cbt", ref)
+        base = await sdk.call("VDI.snapshot", ref)
+        await control.LoseChangedBlockTracking(
+            pb.LoseChangedBlockTrackingRequest(disk_id=uuid, moment=moment)
+        )
+        assert await sdk.call("VDI.get_cbt_enabled", ref), "not before its moment"
+        made = await sdk.call(*call)
+        assert not await sdk.call("VDI.get_cbt_enabled", ref)
+        told = (await sdk.call("message.get_all_records")).values()
+        assert [each["priority"] for each in told if each["name"] == message] == ["3"]
+        later = made or await sdk.call("VDI.snapshot", ref)
+        assert not await sdk.call("VDI.get_cbt_enabled", later)
+        failure = await sdk.refused("VDI.list_changed_blocks", base, later)
+        assert failure[0] == "SR_BACKEND_FAILURE_460"
+
+
 async def test_a_snapshot_breaks_off_half_way_and_leaves_a_disk(control: Any, sdk: Sdk) -> None:
     vm = await the_vm(sdk)
     await control.FailSnapshot(pb.FailSnapshotRequest(vm="web", after_disks=1))

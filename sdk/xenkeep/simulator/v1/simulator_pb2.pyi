@@ -757,17 +757,44 @@ class LoseChangedBlockTrackingRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    class _Moment:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _MomentEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[LoseChangedBlockTrackingRequest._Moment.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        MOMENT_UNSPECIFIED: LoseChangedBlockTrackingRequest._Moment.ValueType  # 0
+        """Not chosen: at once, as after a crash of the host."""
+        MOMENT_SNAPSHOT: LoseChangedBlockTrackingRequest._Moment.ValueType  # 1
+        """When the disk's next snapshot is taken, which succeeds and is not tracked either."""
+        MOMENT_RESIZE: LoseChangedBlockTrackingRequest._Moment.ValueType  # 2
+        """When the disk grows next, which succeeds."""
+
+    class Moment(_Moment, metaclass=_MomentEnumTypeWrapper):
+        """Moments at which a storage manager may fail to track."""
+
+    MOMENT_UNSPECIFIED: LoseChangedBlockTrackingRequest.Moment.ValueType  # 0
+    """Not chosen: at once, as after a crash of the host."""
+    MOMENT_SNAPSHOT: LoseChangedBlockTrackingRequest.Moment.ValueType  # 1
+    """When the disk's next snapshot is taken, which succeeds and is not tracked either."""
+    MOMENT_RESIZE: LoseChangedBlockTrackingRequest.Moment.ValueType  # 2
+    """When the disk grows next, which succeeds."""
+
     DISK_ID_FIELD_NUMBER: _builtins.int
+    MOMENT_FIELD_NUMBER: _builtins.int
     disk_id: _builtins.str
     """UUID of the disk."""
+    moment: Global___LoseChangedBlockTrackingRequest.Moment.ValueType
+    """When it is lost."""
     def __init__(
         self,
         *,
         disk_id: _builtins.str = ...,
+        moment: Global___LoseChangedBlockTrackingRequest.Moment.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "moment", b"moment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,6 +11,7 @@ from typing import Final
 from services.chassis.clock import Clock
 from services.chassis.errors import Aborted, InvalidInput, ResourceExhausted, Unavailable
 from services.mover.domain.replica import ARRIVED_WRONG
+from services.mover.repository.lending import room_to_read
 
 IN_MEMORY_BYTES: Final = 1 << 20
 """Objects up to this size are not worth a file: they begin anew."""
@@ -54,21 +55,17 @@ class Arrival:
         self._written += len(data)
         return self.durable
 
-    def content(self) -> bytes:
-        """All of it, read back. Raises Unavailable, and forgets it, when it is not what was announced."""
-        with self._token.held():
-            data = bytes(self._memory)
-            if self._file is not None:
-                with _told(self._file):
-                    data = self._file.read_bytes()
-            if len(data) == self._size and hashlib.sha256(data).digest() == self._sha256:
-                return data
-            self._forget()
-            raise Unavailable(
-                "What arrived is not what was announced; it is forgotten.",
-                reason=ARRIVED_WRONG,
-                hint="Send it again; if this goes on, look for faulty memory or a faulty disk on the way.",
-            )
+    @contextmanager
+    def content(self) -> Iterator[memoryview]:
+        """All of it, read back; gone when the block is left.
+
+        Raises Unavailable, and forgets it, when it is not what was announced.
+        """
+        with room_to_read(self._size) as room:
+            with self._token.held():
+                data = self._read(room)
+                self._require_announced(data)
+            yield data
 
     def forget(self) -> None:
         """It is stored for good, or will never be."""
@@ -82,6 +79,26 @@ class Arrival:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
+
+    def _read(self, room: memoryview) -> memoryview:
+        """As much as is there, of ``size`` at most."""
+        if self._file is None:
+            return memoryview(bytes(self._memory))
+        have = 0
+        with _told(self._file), self._file.open("rb", buffering=0) as file:
+            while have < self._size and (count := file.readinto(room[have : self._size])):
+                have += count
+        return room[:have]
+
+    def _require_announced(self, data: memoryview) -> None:
+        if hashlib.sha256(data).digest() == self._sha256:
+            return
+        self._forget()
+        raise Unavailable(
+            "What arrived is not what was announced; it is forgotten.",
+            reason=ARRIVED_WRONG,
+            hint="Send it again; if this goes on, look for faulty memory or a faulty disk on the way.",
+        )
 
     def _forget(self) -> None:
         self._memory.clear()

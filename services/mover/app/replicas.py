@@ -164,10 +164,10 @@ def _is_there(store: Store, what: Announced) -> bool:
 
 
 def _keep(store: Store, what: Announced, arrival: Arrival) -> Outcome:
-    data = arrival.content()
     try:
-        require_whole(what.name, data, what.sha256, bytes.fromhex(what.repository_id))
-        put_same(store, what.name, [data])
+        with arrival.content() as data:
+            require_whole(what.name, data, what.sha256, bytes.fromhex(what.repository_id))
+            put_same(store, what.name, [data])
     except (DataLoss, AlreadyExists):
         arrival.forget()
         raise

@@ -72,7 +72,9 @@ class LockTrial:
 class TellingStore(Protocol):
     """A store that knows more of itself than objects."""
 
-    def facts(self) -> StoreFacts: ...
+    def facts(self) -> StoreFacts | None:
+        """None: it does not, after all."""
+        ...
 
 
 @runtime_checkable
@@ -138,8 +140,8 @@ def probe(
     finally:
         for left in (name, folder + "big"):
             _remove(store, left)
-    if isinstance(store, TellingStore):
-        facts = store.facts()
+    facts = store.facts() if isinstance(store, TellingStore) else None
+    if facts is not None:
         _told(facts, report)
         _locks(store, folder + "locked", facts, report, now, pause)
     return report
@@ -265,6 +267,8 @@ def _locks(
         )
         report.add("default-lock", Verdict.LIMITED, text)
     if not isinstance(store, LockTryingStore):
+        text = "The bucket says that it locks objects. Whether it does was not tried: that takes deletions."
+        report.add("object-lock", Verdict.LIMITED, text)
         return
     until = (now() + (facts.clock_ahead or timedelta())).replace(microsecond=0) + _TRIAL
     trial = store.try_lock(name, until)

@@ -34,14 +34,15 @@ class Loans:
 
     @contextmanager
     def lend(self, length: int) -> Iterator[memoryview]:
-        """``length`` bytes that hold whatever they held before; they are somebody else's after the block."""
+        """``length`` bytes that hold whatever they held before; they are somebody else's after the block.
+
+        After an exception they are nobody's: what it interrupted, in another thread, may still look at them.
+        """
         with self._lock:
             buffer = self._spare.pop() if self._spare and length <= self._length else None
         if buffer is None:
             buffer = mmap(-1, max(self._length, length))
-        try:
-            yield memoryview(buffer)[:length]
-        finally:
-            with self._lock:
-                if len(self._spare) < self._most and len(buffer) == self._length:
-                    self._spare.append(buffer)
+        yield memoryview(buffer)[:length]
+        with self._lock:
+            if len(self._spare) < self._most and len(buffer) == self._length:
+                self._spare.append(buffer)

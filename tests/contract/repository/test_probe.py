@@ -120,7 +120,7 @@ def test_what_cannot_be_deleted_or_has_another_time_is_told() -> None:
     report = probe(Keeping(), os.urandom)
     assert report.usable
     limited = {check for check, verdict in verdicts(report).items() if verdict is Verdict.LIMITED}
-    assert {"delete", "clock", "versioning"} == limited
+    assert {"delete", "clock", "versioning", "object-lock"} == limited
     assert any("differ by 7200 s" in finding.message for finding in report.findings)
 
 

@@ -4,14 +4,23 @@ import os
 import random
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime, timedelta
 from mmap import mmap
 from pathlib import Path
 
 import pytest
 
+from services.chassis.clock import SystemClock
 from services.chassis.errors import AlreadyExists, DataLoss, NotFound
+from services.mover.adapters.pace import Pace
+from services.mover.adapters.paced_store import PacedStore
+from services.mover.domain.rates import UNLIMITED
 from services.mover.repository import DirectoryStore, MemoryStore, Store
+from services.mover.repository.probe import StoreFacts
 from services.mover.repository.store import LendingStore
+from services.mover.repository.stores.append_only import AppendOnlyStore
+from services.mover.repository.stores.forwarding import ForwardingStore
 from tests.faults.repository.faulty_store import FaultyStore
 from tests.support.seaweed import Seaweed
 
@@ -20,6 +29,9 @@ MAKERS: dict[str, Callable[[Path], Store]] = {
     "directory": lambda path: DirectoryStore(path / "store", create=True),
     "memory": lambda path: MemoryStore(),
     "faulty": lambda path: FaultyStore(MemoryStore()),
+    "paced": lambda path: PacedStore(
+        DirectoryStore(path / "store", create=True), Pace(UNLIMITED, SystemClock(), threading.Event())
+    ),
 }
 
 
@@ -81,8 +93,8 @@ def test_a_name_is_taken_once(store: Store) -> None:
     assert store.get("points/p1") == b"first"
 
 
-def test_what_is_lent_is_what_would_be_got(tmp_path: Path) -> None:
-    store = DirectoryStore(tmp_path)
+@pytest.mark.parametrize("store", [*(each for each in sorted(MAKERS) if each != "memory"), S3], indirect=True)
+def test_what_is_lent_is_what_would_be_got(store: Store) -> None:
     assert isinstance(store, LendingStore)
     content = random.Random(1).randbytes((9 << 20) + 777)
     store.put("packs/large", [content])
@@ -90,10 +102,56 @@ def test_what_is_lent_is_what_would_be_got(tmp_path: Path) -> None:
         with store.lend("packs/large", offset, length) as one, store.lend("packs/large", 5, 4096) as other:
             assert content[offset : offset + length] == one
             assert content[5:4101] == other
-    with pytest.raises(DataLoss, match="shorter"), store.lend("packs/large", 9 << 20, 778):
-        pass
+    for offset, length in ((0, len(content) + 1), (9 << 20, 778)):
+        with pytest.raises(DataLoss, match="shorter"), store.lend("packs/large", offset, length):
+            pass
     with pytest.raises(NotFound), store.lend("packs/none", 0, 1):
         pass
+
+
+class _Lockable(MemoryStore):
+    """Can lock objects, lends, and tells of itself."""
+
+    lock_period = timedelta(days=1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.locked: dict[str, datetime] = {}
+
+    def locked_until(self, name: str) -> datetime | None:
+        return self.locked.get(name)
+
+    def extend_lock(self, name: str, until: datetime) -> None:
+        self.locked[name] = until
+
+    def facts(self) -> StoreFacts:
+        return StoreFacts(versioned=True, object_lock=True, clock_ahead=None)
+
+    def lend(self, name: str, offset: int, length: int) -> AbstractContextManager[memoryview]:
+        return nullcontext(memoryview(b"lent"))
+
+
+@pytest.mark.parametrize(
+    "decorated",
+    [
+        AppendOnlyStore,
+        FaultyStore,
+        lambda inner: PacedStore(inner, Pace(UNLIMITED, SystemClock(), threading.Event())),
+    ],
+)
+def test_whatever_stands_before_a_store_passes_on_what_that_can_do(
+    decorated: Callable[[Store], ForwardingStore],
+) -> None:
+    able, plain = decorated(_Lockable()), decorated(MemoryStore())
+    assert (able.lock_period, plain.lock_period) == (timedelta(days=1), None)
+    until = datetime(2026, 1, 1, tzinfo=UTC)
+    for store in (able, plain):
+        store.put("x", [b"abcdef"])
+        store.extend_lock("x", until)
+    assert (able.locked_until("x"), plain.locked_until("x")) == (until, None)
+    assert (able.facts(), plain.facts()) == (StoreFacts(True, True, None), None)
+    with able.lend("x", 1, 2) as lent, plain.lend("x", 1, 2) as got:
+        assert (lent, got) == (b"lent", b"bc")
 
 
 @pytest.mark.parametrize("verb", ["get", "size", "delete"])

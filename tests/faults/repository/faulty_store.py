@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 
-from services.mover.repository.store import Store, StoredObject
+from services.mover.repository.store import LendingStore, Store, StoredObject
+from services.mover.repository.stores.forwarding import ForwardingStore
 from services.mover.repository.types import Bytes
 
 
@@ -11,10 +13,11 @@ class Crash(BaseException):
     """The process died here: nothing after this line happened, and no later call does anything."""
 
 
-class FaultyStore:
-    """Decorates a store. Every mutating call is two steps: before it, and after it but before its answer.
+class FaultyStore(ForwardingStore):
+    """Every mutating call is two steps: before it, and after it but before its answer.
 
     ``crash_at`` is the step at which the process dies; ``fault(verb, name)`` may raise in place of a call.
+    What is lent is a ``get``.
     """
 
     def __init__(
@@ -24,49 +27,47 @@ class FaultyStore:
         crash_at: int | None = None,
         fault: Callable[[str, str], None] | None = None,
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._crash_at = crash_at
         self._fault = fault
         self._lock = threading.Lock()
         self._dead = False
         self.steps: list[str] = []
 
-    @property
-    def location(self) -> str:
-        return self._inner.location
-
     def put(self, name: str, parts: Sequence[Bytes]) -> None:
         self._step(f"put {name}", "put", name)
-        self._inner.put(name, parts)
+        super().put(name, parts)
         self._step(f"done put {name}")
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         self._live("get", name)
-        return self._inner.get(name, offset, length)
+        return super().get(name, offset, length)
+
+    def lend(self, name: str, offset: int, length: int) -> AbstractContextManager[memoryview]:
+        if isinstance(self._inner, LendingStore):
+            self._live("get", name)
+        return super().lend(name, offset, length)
 
     def size(self, name: str) -> int:
         self._live("size", name)
-        return self._inner.size(name)
+        return super().size(name)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         self._live("list", prefix)
-        return self._inner.list(prefix)
+        return super().list(prefix)
 
     def delete(self, name: str) -> None:
         self._step(f"delete {name}", "delete", name)
-        self._inner.delete(name)
+        super().delete(name)
         self._step(f"done delete {name}")
 
     def sweep(self) -> int:
         self._live("sweep", "")
-        return self._inner.sweep()
+        return super().sweep()
 
     def settle(self, prefix: str) -> None:
         self._live("settle", prefix)
-        self._inner.settle(prefix)
-
-    def free_bytes(self) -> int | None:
-        return self._inner.free_bytes()
+        super().settle(prefix)
 
     def _live(self, verb: str, name: str) -> None:
         if self._dead:

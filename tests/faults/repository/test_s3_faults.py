@@ -95,6 +95,10 @@ def test_a_body_that_is_cut_or_changed_on_its_way_is_read_again(
     proxy.first(1, fault, "GET")
     assert noise(100_000) == world.store.get("x")
     assert 1 == len(world.notices)
+    proxy.first(1, fault, "GET")
+    with world.store.lend("x", 0, 100_000) as lent:
+        assert lent == noise(100_000)
+    assert 2 == len(world.notices)
 
 
 @pytest.mark.scenario(13)
@@ -104,6 +108,10 @@ def test_a_range_is_the_one_asked_for(world: World, proxy: FaultyProxy, fault: s
     proxy.first(1, fault, "GET")
     assert b"3456" == world.store.get("x", 3, 4)
     assert 1 == len(world.notices)
+    proxy.first(1, fault, "GET")
+    with world.store.lend("x", 3, 4) as lent:
+        assert lent == b"3456"
+    assert 2 == len(world.notices)
 
 
 @pytest.mark.scenario(12)

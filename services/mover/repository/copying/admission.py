@@ -28,6 +28,7 @@ from services.mover.repository.format.names import (
 )
 from services.mover.repository.format.pack import FOOTER_BYTES, HEADER_BYTES, PackFooter, PackHeader
 from services.mover.repository.format.slot import parse_slot
+from services.mover.repository.types import Bytes
 
 _SHA256_DIGITS: Final = 64
 _LEASE_DIGITS: Final = 8
@@ -67,7 +68,7 @@ def require_size(name: str, size: int) -> None:
         )
 
 
-def require_whole(name: str, data: bytes, sha256: bytes, repository_id: bytes) -> None:
+def require_whole(name: str, data: Bytes, sha256: bytes, repository_id: bytes) -> None:
     """Raises DataLoss when the bytes are not an object of this name of the repository; needs no key.
 
     ``sha256`` is that of ``data``.
@@ -76,27 +77,37 @@ def require_whole(name: str, data: bytes, sha256: bytes, repository_id: bytes) -
     kind = kind_of(name)
     if kind in (PACKS, INDEX) and sha256.hex() != name.rpartition("/")[2]:
         raise damaged(name, "its content is not what its name says")
-    if kind == POINTS and looks_like_revocation(data):
-        raise damaged(name, "it is a revocation, which is no point")
-    if kind == EPOCHS:
-        decode_epoch_object(data, name)
-    elif kind == LEASES:
-        parsed = parse_numbered(name, LEASES, _LEASE_DIGITS)
-        if parsed is None or decode_lease(data, name).point_id != parsed[0]:
-            raise damaged(name, "it is the lease of another point")
-    elif kind != FEATURES and _owner(kind, name, data) != repository_id:
+    owner = _owner_of_pack(name, data) if kind == PACKS else _owner(kind, name, bytes(data))
+    if owner not in (None, repository_id):
         raise damaged(name, "it belongs to another repository")
 
 
-def _owner(kind: str, name: str, data: bytes) -> bytes:
-    """Id of the repository an object says it belongs to, once it is seen to be of its kind."""
-    if kind == PACKS:
-        parsed = parse_pack_name(name)
-        header = PackHeader.decode(data[:HEADER_BYTES], name)
-        PackFooter.decode(data[-FOOTER_BYTES:], len(data), name)
-        if parsed is None or parsed[0] != header.kind:
-            raise damaged(name, "it is a pack of another kind")
-        return header.repository_id
+def _owner_of_pack(name: str, data: Bytes) -> bytes:
+    parsed = parse_pack_name(name)
+    header = PackHeader.decode(bytes(data[:HEADER_BYTES]), name)
+    PackFooter.decode(bytes(data[-FOOTER_BYTES:]), len(data), name)
+    if parsed is None or parsed[0] != header.kind:
+        raise damaged(name, "it is a pack of another kind")
+    return header.repository_id
+
+
+def _owner(kind: str, name: str, data: bytes) -> bytes | None:
+    """Id of the repository an object that is no pack says it belongs to, once it is seen to be of its kind.
+
+    None when such an object does not say.
+    """
+    if kind == FEATURES:
+        return None
+    if kind == EPOCHS:
+        decode_epoch_object(data, name)
+        return None
+    if kind == LEASES:
+        parsed = parse_numbered(name, LEASES, _LEASE_DIGITS)
+        if parsed is None or decode_lease(data, name).point_id != parsed[0]:
+            raise damaged(name, "it is the lease of another point")
+        return None
+    if kind == POINTS and looks_like_revocation(data):
+        raise damaged(name, "it is a revocation, which is no point")
     if kind in (INDEX, POINTS):
         return parse_envelope(data, "index" if kind == INDEX else "point", name).repository_id
     if kind == KEYS:

@@ -1,7 +1,8 @@
 """Sending packs to the target, and listing them in its index."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import Final
 
@@ -14,6 +15,7 @@ from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import index_packs, records_of
 from services.mover.repository.packreader import check_hash
 from services.mover.repository.parallel import for_each
+from services.mover.repository.store import StoredObject, borrowed
 
 _INDEXED_TOGETHER: Final = 64
 """Packs a segment lists: about 2 GiB are found again by asking for each when a copy was killed."""
@@ -60,12 +62,12 @@ class Shipper:
             self._target.store.settle(pack.name)  # whoever sent it may have died before it was durable
             self._count(pack, found=True)
             return
-        data = self._read(pack)
-        try:
-            self._target.store.put(pack.name, [data])
-        except AlreadyExists:
-            if not self._is_there(pack):
-                raise
+        with self._read(pack) as data:
+            try:
+                self._target.store.put(pack.name, [data])
+            except AlreadyExists:
+                if not self._is_there(pack):
+                    raise
         self._count(pack, found=False)
 
     def _is_there(self, pack: PackInfo) -> bool:
@@ -79,18 +81,21 @@ class Shipper:
             )
         return True
 
-    def _read(self, pack: PackInfo) -> bytes:
-        try:
-            data = self._source.store.get(pack.name)
-            check_hash(pack.name, data)
-            if len(data) != pack.size:
-                raise damaged(pack.name, "it has not the size the index says")
-        except DataLoss as error:
-            self._source.quarantine(error)
-            raise Refused(pack, error.message) from error
-        except NotFound as error:
-            raise Refused(pack, f"{pack.name} is gone.") from error
-        return data
+    @contextmanager
+    def _read(self, pack: PackInfo) -> Iterator[memoryview]:
+        """All of a pack, as it is named; gone when the block is left."""
+        with ExitStack() as reading:
+            try:
+                data = reading.enter_context(borrowed(self._source.store, StoredObject(pack.name, pack.size)))
+                check_hash(pack.name, data)
+                if len(data) != pack.size:
+                    raise damaged(pack.name, "it has not the size the index says")
+            except DataLoss as error:
+                self._source.quarantine(error)
+                raise Refused(pack, error.message) from error
+            except NotFound as error:
+                raise Refused(pack, f"{pack.name} is gone.") from error
+            yield data
 
     def _list(self, packs: Sequence[PackInfo]) -> None:
         """A pack may be in the index by now, listed by somebody else: twice does no harm."""

@@ -12,24 +12,20 @@ from pathlib import Path
 
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, Unavailable
 from services.mover.repository.format.damaged import unreadable
-from services.mover.repository.format.header import DEFAULT_PACK_BYTES
 from services.mover.repository.format.names import HEADER
-from services.mover.repository.scratch import Loans
-from services.mover.repository.store import MOST_LENT, StoredObject, require_possible
+from services.mover.repository.lending import room_to_read
+from services.mover.repository.store import StoredObject, require_possible
 from services.mover.repository.stores.os_errors import translated
 from services.mover.repository.stores.past_cache import (
     WORTH_IT,
     read_past_cache,
     read_past_cache_into,
-    room_for,
     write_past_cache,
 )
 from services.mover.repository.types import Bytes, Entropy
 
 _TEMPORARY = ".tmp-"
 _ATTEMPTS = 3
-_ranges = Loans(room_for(MOST_LENT), spare=4)
-_packs = Loans(room_for(DEFAULT_PACK_BYTES), spare=2)
 
 
 class DirectoryStore:
@@ -97,8 +93,7 @@ class DirectoryStore:
     def lend(self, name: str, offset: int, length: int) -> Iterator[memoryview]:
         """See ``LendingStore``."""
         require_possible(name, length)
-        loans = _ranges if length <= MOST_LENT else _packs
-        with loans.lend(room_for(length)) as room:
+        with room_to_read(length) as room:
             with self._reading(name) as descriptor:
                 data = _read_into(descriptor, offset, length, room)
             _require_all(name, data, length)

@@ -16,14 +16,12 @@ from services.chassis.errors import (
     FailedPrecondition,
     NotFound,
     PermissionDenied,
-    Unavailable,
 )
 from services.mover.repository.format.names import HEADER, KEYS
 from services.mover.repository.probe import LockTrial, StoreFacts
-from services.mover.repository.store import StoredObject, require_possible
+from services.mover.repository.store import StoredObject
 from services.mover.repository.stores import s3_lock
-from services.mover.repository.stores.s3_errors import status_of
-from services.mover.repository.stores.s3_requests import S3Requests
+from services.mover.repository.stores.s3_reads import S3Reads
 from services.mover.repository.types import Bytes
 
 _PROBE = ".probe-"
@@ -31,7 +29,7 @@ _WRITER = "xenkeep-put"
 _ABANDONED = timedelta(days=1)
 
 
-class S3Store(S3Requests):
+class S3Store(S3Reads):
     """One object per object, created by ``If-None-Match: *`` (RFC 9110, 13.1.2) and nothing else.
 
     Every request may be repeated: a put whose answer was lost finds its own mark in the object's metadata.
@@ -55,24 +53,6 @@ class S3Store(S3Requests):
     def put(self, name: str, parts: Sequence[Bytes]) -> None:
         self._prove()
         self._create(name, b"".join(parts))
-
-    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        if length == 0 or (length is None and offset and offset >= self.size(name)):
-            if offset > self.size(name):
-                raise _short(name)
-            return b""
-        if length is None and not offset:
-            return self._try("read", name, lambda s3: self._read(s3, name, {"ChecksumMode": "ENABLED"}, None))
-        end = "" if length is None else str(offset + length - 1)
-        data = self._try(
-            "read", name, lambda s3: self._read(s3, name, {"Range": f"bytes={offset}-{end}"}, offset)
-        )
-        if length is not None and len(data) != length:
-            raise _short(name)
-        return data
-
-    def size(self, name: str) -> int:
-        return int(self._head(name)["ContentLength"])
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         for key, size, _ in self._keys(prefix):
@@ -229,9 +209,6 @@ class S3Store(S3Requests):
                 metadata={"object": name},
             )
 
-    def _head(self, name: str) -> dict[str, Any]:
-        return self._try("find", name, lambda s3: dict(s3.head_object(**self._at(name))))
-
     def _delete(self, name: str, version: str | None = None) -> None:
         exactly = {"VersionId": version} if version else {}
         self._try("delete", name, lambda s3: s3.delete_object(**self._at(name), **exactly))
@@ -256,38 +233,8 @@ class S3Store(S3Requests):
             )
         return bool(ours)
 
-    def _read(self, s3: Any, name: str, how: dict[str, str], offset: int | None) -> bytes:
-        """Raises Unavailable for an answer to another question, BotoCoreError for a cut one."""
-        try:
-            answer = s3.get_object(**self._at(name), **how)
-        except ClientError as error:
-            if status_of(error) == 416:
-                raise _short(name) from error
-            raise
-        try:
-            require_possible(name, int(answer["ContentLength"]))
-        except DataLoss:
-            answer["Body"].close()
-            raise
-        data: bytes = answer["Body"].read()
-        if offset is None:
-            return data
-        start = str(answer.get("ContentRange", "")).removeprefix("bytes ").partition("-")[0]
-        if start != str(offset):
-            raise Unavailable(
-                f"The store answered with another part of {name} than was asked for.",
-                reason="STORE_WRONG_RANGE",
-                hint="Check the S3 server and what is between.",
-                metadata={"object": name},
-            )
-        return data
-
     def _mark(self) -> str:
         return self._entropy(16).hex()
-
-
-def _short(name: str) -> DataLoss:
-    return DataLoss(f"{name} is shorter than expected.", reason="OBJECT_SHORT", metadata={"object": name})
 
 
 def _overwrites(location: str) -> FailedPrecondition:

@@ -1,6 +1,10 @@
-"""What is read of a disk when its changes cannot be tracked, when it goes to two places, when it fails."""
+"""What is read of a disk when its changes cannot be tracked, when it goes to two places, when it fails.
+
+And how hard it is compressed.
+"""
 
 import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +116,30 @@ def _of_main(vdi: dict[str, Any]) -> bool:
     """What is kept for the other repository stays."""
     lineages = {key: value for key, value in vdi["other_config"].items() if key == "xenkeep:lineage"}
     return not lineages
+
+
+def test_the_same_data_takes_the_less_room_the_harder_a_policy_has_it_compressed(
+    stack: Stack, tmp_path: Path
+) -> None:
+    chance = random.Random(1)
+    words = [chance.randbytes(chance.randrange(3, 9)) for _ in range(4000)]
+    (disk, *_) = stack.disks("spare")
+    stack.guest_writes(disk, 0, b"".join(chance.choices(words, k=1 << 20))[: 4 * MIB])
+    stored = {}
+    for word, level in (("fast", -3), ("high", 6)):
+        stack.add_repository(word)
+        file = tmp_path / f"{word}.yaml"
+        file.write_text(f"name: {word}\nrepository: {word}\nvms: [spare]\ncompression: {word}\n")
+        stack.ok("policy", "apply", file)
+        assert ["Compression", word] in [
+            line.split() for line in stack.ok("policy", "show", word).splitlines()
+        ]
+        (task,) = stack.data("run", "start", word, "--wait")["tasks"]
+        point = task["result"]["point"]
+        assert level == point["compression_level"]
+        assert f"zstd {level}" in stack.ok("point", "show", point["point_id"])
+        stored[word] = int(point["stored_bytes"])
+    assert stored["high"] < 0.9 * stored["fast"]
 
 
 def test_a_disk_nobody_can_read_fails_the_backup_or_is_named_on_the_point(

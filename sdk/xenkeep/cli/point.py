@@ -185,6 +185,7 @@ def _render(found: catalog_pb2.RestorePoint) -> RenderableType:
             ("Size", _size(point, point.logical_bytes)),
             ("Read", _size(point, point.read_bytes)),
             ("Stored", _size(point, point.stored_bytes)),
+            ("Compression", f"zstd {point.compression_level}" if point.HasField("compression_level") else ""),
             ("Policy", point.policy),
             ("Verified", moment(found.verify_time)),
             *[

@@ -144,6 +144,7 @@ def _lines(policy: policy_pb2.Policy) -> list[tuple[str, str]]:
         ("Next run", "paused" if policy.paused else moment(policy.next_run_time)),
         ("Retries", f"{policy.retry.retries}{delay}"),
         ("At once", str(policy.limits.tasks_per_run or "")),
+        ("Compression", word(capture_pb2.Compression, policy.options.compression)),
         ("Pool care", _care(policy.options.care)),
         ("Made", moment(policy.create_time)),
     ]

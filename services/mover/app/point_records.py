@@ -35,6 +35,7 @@ from services.mover.repository import Notice as RecordedNotice
 
 WordT = TypeVar("WordT", bound=StrEnum)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MIN_ZSTD_LEVEL, _MAX_ZSTD_LEVEL = -(1 << 17), 22
 
 
 def rfc3339(moment: datetime) -> str:
@@ -136,6 +137,7 @@ def read_point(repository_id: str, point: RestorePoint) -> Point:
         missing_disks=tuple(map(_missing_disk, _mappings(document, "missing_disks"))),
         streams=streams,
         vm_snapshots=tuple(map(_vm_snapshot, _mappings(document, "vm_snapshots"))),
+        compression_level=_zstd_level(document.get("compression_level")),
     )
 
 
@@ -205,6 +207,13 @@ def _moment(text: str) -> datetime:
     except ValueError:
         return EPOCH
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _zstd_level(value: object) -> int | None:
+    """None for what no level can be (ZSTD_minCLevel, ZSTD_maxCLevel)."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if _MIN_ZSTD_LEVEL <= value <= _MAX_ZSTD_LEVEL else None
 
 
 def _whole(value: object) -> int:

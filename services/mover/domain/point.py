@@ -84,7 +84,7 @@ class PointStream:
 @dataclass(frozen=True, slots=True)
 class Point:
     """``base_point_id`` is empty for a full; ``run`` is ``runs/{run}``; ``group`` is None for a VM captured
-    alone."""
+    alone; ``compression_level`` is zstd's, None where the point does not say."""
 
     point_id: str
     repository_id: str
@@ -105,6 +105,7 @@ class Point:
     missing_disks: tuple[MissingDisk, ...] = ()
     vm_snapshots: tuple[VmSnapshot, ...] = ()
     streams: tuple[PointStream, ...] = ()
+    compression_level: int | None = None
 
     @property
     def logical_bytes(self) -> int:

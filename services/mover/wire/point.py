@@ -62,6 +62,7 @@ def point_to_proto(point: Point) -> point_pb2.Point:
         missing_disks=map(missing_to_proto, point.missing_disks),
         vm_snapshots=map(snapshot_to_proto, point.vm_snapshots),
         streams=[point_pb2.PointStream(name=each.name, size_bytes=each.size_bytes) for each in point.streams],
+        compression_level=point.compression_level,
     )
 
 
@@ -98,6 +99,7 @@ def point_from_proto(point: point_pb2.Point) -> Point:
         missing_disks=tuple(map(missing_from_proto, point.missing_disks)),
         vm_snapshots=tuple(map(snapshot_from_proto, point.vm_snapshots)),
         streams=tuple(PointStream(each.name, each.size_bytes) for each in point.streams),
+        compression_level=point.compression_level if point.HasField("compression_level") else None,
     )
 
 

@@ -26,25 +26,25 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from xenkeep.common.v1 import capture_pb2 as xenkeep_dot_common_dot_v1_dot_capture__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dxenkeep/common/v1/point.proto\x12\x11xenkeep.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\"\xe0\x05\n\x05Point\x12\x10\n\x08point_id\x18\x01 \x01(\t\x12\x15\n\rrepository_id\x18\x02 \x01(\t\x12\'\n\x05\x61sset\x18\x03 \x01(\x0b\x32\x18.xenkeep.common.v1.Asset\x12\x31\n\rsnapshot_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63ommit_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06method\x18\x06 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\'\n\x05level\x18\x07 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x33\n\x0b\x63onsistency\x18\x08 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x15\n\rbase_point_id\x18\t \x01(\t\x12+\n\x05\x64isks\x18\n \x03(\x0b\x32\x1c.xenkeep.common.v1.PointDisk\x12\x15\n\rlogical_bytes\x18\x0b \x01(\x04\x12\x12\n\nread_bytes\x18\x0c \x01(\x04\x12\x14\n\x0cstored_bytes\x18\r \x01(\x04\x12*\n\x07notices\x18\x0e \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\x12\x0e\n\x06policy\x18\x0f \x01(\t\x12\x0b\n\x03run\x18\x10 \x01(\t\x12-\n\x05group\x18\x11 \x01(\x0b\x32\x1e.xenkeep.common.v1.GroupMoment\x12\x35\n\rmissing_disks\x18\x12 \x03(\x0b\x32\x1e.xenkeep.common.v1.MissingDisk\x12\x33\n\x0cvm_snapshots\x18\x13 \x03(\x0b\x32\x1d.xenkeep.common.v1.VmSnapshot\x12/\n\x07streams\x18\x14 \x03(\x0b\x32\x1e.xenkeep.common.v1.PointStream\"/\n\x0bPointStream\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\"\xb6\x01\n\nVmSnapshot\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x31\n\rsnapshot_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tparent_id\x18\x05 \x01(\t\x12\x13\n\x0bwith_memory\x18\x06 \x01(\x08\x12\r\n\x05saved\x18\x07 \x01(\x08\"U\n\x0bMissingDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\x87\x01\n\x05\x41sset\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07pool_id\x18\x03 \x01(\t\x12\x19\n\x11pool_display_name\x18\x04 \x01(\t\x12*\n\x04kind\x18\x05 \x01(\x0e\x32\x1c.xenkeep.common.v1.AssetKind\"\xb5\x02\n\tPointDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\'\n\x05level\x18\x05 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x32\n\x0b\x66ull_reason\x18\x06 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\x12\x12\n\nread_bytes\x18\x07 \x01(\x04\x12\x15\n\rchanged_bytes\x18\x08 \x01(\x04\x12\x14\n\x0ctracking_ref\x18\t \x01(\t\x12\x14\n\x0c\x63ontent_root\x18\n \x01(\t\x12)\n\x04kind\x18\x0b \x01(\x0e\x32\x1b.xenkeep.common.v1.DiskKind*O\n\tAssetKind\x12\x1a\n\x16\x41SSET_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rASSET_KIND_VM\x10\x01\x12\x13\n\x0f\x41SSET_KIND_POOL\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dxenkeep/common/v1/point.proto\x12\x11xenkeep.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\"\x96\x06\n\x05Point\x12\x10\n\x08point_id\x18\x01 \x01(\t\x12\x15\n\rrepository_id\x18\x02 \x01(\t\x12\'\n\x05\x61sset\x18\x03 \x01(\x0b\x32\x18.xenkeep.common.v1.Asset\x12\x31\n\rsnapshot_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63ommit_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06method\x18\x06 \x01(\x0e\x32\x19.xenkeep.common.v1.Method\x12\'\n\x05level\x18\x07 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x33\n\x0b\x63onsistency\x18\x08 \x01(\x0e\x32\x1e.xenkeep.common.v1.Consistency\x12\x15\n\rbase_point_id\x18\t \x01(\t\x12+\n\x05\x64isks\x18\n \x03(\x0b\x32\x1c.xenkeep.common.v1.PointDisk\x12\x15\n\rlogical_bytes\x18\x0b \x01(\x04\x12\x12\n\nread_bytes\x18\x0c \x01(\x04\x12\x14\n\x0cstored_bytes\x18\r \x01(\x04\x12*\n\x07notices\x18\x0e \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\x12\x0e\n\x06policy\x18\x0f \x01(\t\x12\x0b\n\x03run\x18\x10 \x01(\t\x12-\n\x05group\x18\x11 \x01(\x0b\x32\x1e.xenkeep.common.v1.GroupMoment\x12\x35\n\rmissing_disks\x18\x12 \x03(\x0b\x32\x1e.xenkeep.common.v1.MissingDisk\x12\x33\n\x0cvm_snapshots\x18\x13 \x03(\x0b\x32\x1d.xenkeep.common.v1.VmSnapshot\x12/\n\x07streams\x18\x14 \x03(\x0b\x32\x1e.xenkeep.common.v1.PointStream\x12\x1e\n\x11\x63ompression_level\x18\x15 \x01(\x11H\x00\x88\x01\x01\x42\x14\n\x12_compression_level\"/\n\x0bPointStream\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\"\xb6\x01\n\nVmSnapshot\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x31\n\rsnapshot_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tparent_id\x18\x05 \x01(\t\x12\x13\n\x0bwith_memory\x18\x06 \x01(\x08\x12\r\n\x05saved\x18\x07 \x01(\x08\"U\n\x0bMissingDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"\x87\x01\n\x05\x41sset\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07pool_id\x18\x03 \x01(\t\x12\x19\n\x11pool_display_name\x18\x04 \x01(\t\x12*\n\x04kind\x18\x05 \x01(\x0e\x32\x1c.xenkeep.common.v1.AssetKind\"\xb5\x02\n\tPointDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\'\n\x05level\x18\x05 \x01(\x0e\x32\x18.xenkeep.common.v1.Level\x12\x32\n\x0b\x66ull_reason\x18\x06 \x01(\x0e\x32\x1d.xenkeep.common.v1.FullReason\x12\x12\n\nread_bytes\x18\x07 \x01(\x04\x12\x15\n\rchanged_bytes\x18\x08 \x01(\x04\x12\x14\n\x0ctracking_ref\x18\t \x01(\t\x12\x14\n\x0c\x63ontent_root\x18\n \x01(\t\x12)\n\x04kind\x18\x0b \x01(\x0e\x32\x1b.xenkeep.common.v1.DiskKind*O\n\tAssetKind\x12\x1a\n\x16\x41SSET_KIND_UNSPECIFIED\x10\x00\x12\x11\n\rASSET_KIND_VM\x10\x01\x12\x13\n\x0f\x41SSET_KIND_POOL\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'xenkeep.common.v1.point_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ASSETKIND']._serialized_start=1628
-  _globals['_ASSETKIND']._serialized_end=1707
+  _globals['_ASSETKIND']._serialized_start=1682
+  _globals['_ASSETKIND']._serialized_end=1761
   _globals['_POINT']._serialized_start=119
-  _globals['_POINT']._serialized_end=855
-  _globals['_POINTSTREAM']._serialized_start=857
-  _globals['_POINTSTREAM']._serialized_end=904
-  _globals['_VMSNAPSHOT']._serialized_start=907
-  _globals['_VMSNAPSHOT']._serialized_end=1089
-  _globals['_MISSINGDISK']._serialized_start=1091
-  _globals['_MISSINGDISK']._serialized_end=1176
-  _globals['_ASSET']._serialized_start=1179
-  _globals['_ASSET']._serialized_end=1314
-  _globals['_POINTDISK']._serialized_start=1317
-  _globals['_POINTDISK']._serialized_end=1626
+  _globals['_POINT']._serialized_end=909
+  _globals['_POINTSTREAM']._serialized_start=911
+  _globals['_POINTSTREAM']._serialized_end=958
+  _globals['_VMSNAPSHOT']._serialized_start=961
+  _globals['_VMSNAPSHOT']._serialized_end=1143
+  _globals['_MISSINGDISK']._serialized_start=1145
+  _globals['_MISSINGDISK']._serialized_end=1230
+  _globals['_ASSET']._serialized_start=1233
+  _globals['_ASSET']._serialized_end=1368
+  _globals['_POINTDISK']._serialized_start=1371
+  _globals['_POINTDISK']._serialized_end=1680
 # @@protoc_insertion_point(module_scope)

@@ -71,6 +71,7 @@ class Point(_message.Message):
     MISSING_DISKS_FIELD_NUMBER: _builtins.int
     VM_SNAPSHOTS_FIELD_NUMBER: _builtins.int
     STREAMS_FIELD_NUMBER: _builtins.int
+    COMPRESSION_LEVEL_FIELD_NUMBER: _builtins.int
     point_id: _builtins.str
     """Identity of the point, a UUID."""
     repository_id: _builtins.str
@@ -93,6 +94,8 @@ class Point(_message.Message):
     """The policy's name, empty for a backup by hand."""
     run: _builtins.str
     """The run that made it, `runs/{run}`."""
+    compression_level: _builtins.int
+    """The level of zstd its data was compressed with, as far as it was not in the repository before; unset when the point does not say."""
     @_builtins.property
     def asset(self) -> Global___Asset:
         """What was backed up."""
@@ -152,12 +155,15 @@ class Point(_message.Message):
         missing_disks: _abc.Iterable[Global___MissingDisk] | None = ...,
         vm_snapshots: _abc.Iterable[Global___VmSnapshot] | None = ...,
         streams: _abc.Iterable[Global___PointStream] | None = ...,
+        compression_level: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "commit_time", b"commit_time", "group", b"group", "snapshot_time", b"snapshot_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_compression_level", b"_compression_level", "asset", b"asset", "commit_time", b"commit_time", "compression_level", b"compression_level", "group", b"group", "snapshot_time", b"snapshot_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asset", b"asset", "base_point_id", b"base_point_id", "commit_time", b"commit_time", "consistency", b"consistency", "disks", b"disks", "group", b"group", "level", b"level", "logical_bytes", b"logical_bytes", "method", b"method", "missing_disks", b"missing_disks", "notices", b"notices", "point_id", b"point_id", "policy", b"policy", "read_bytes", b"read_bytes", "repository_id", b"repository_id", "run", b"run", "snapshot_time", b"snapshot_time", "stored_bytes", b"stored_bytes", "streams", b"streams", "vm_snapshots", b"vm_snapshots"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compression_level", b"_compression_level", "asset", b"asset", "base_point_id", b"base_point_id", "commit_time", b"commit_time", "compression_level", b"compression_level", "consistency", b"consistency", "disks", b"disks", "group", b"group", "level", b"level", "logical_bytes", b"logical_bytes", "method", b"method", "missing_disks", b"missing_disks", "notices", b"notices", "point_id", b"point_id", "policy", b"policy", "read_bytes", b"read_bytes", "repository_id", b"repository_id", "run", b"run", "snapshot_time", b"snapshot_time", "stored_bytes", b"stored_bytes", "streams", b"streams", "vm_snapshots", b"vm_snapshots"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__compression_level: _TypeAlias = _typing.Literal["compression_level"]  # noqa: Y015
+    _WhichOneofArgType__compression_level: _TypeAlias = _typing.Literal["_compression_level", b"_compression_level"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__compression_level) -> _WhichOneofReturnType__compression_level | None: ...
 
 Global___Point: _TypeAlias = Point  # noqa: Y015
 

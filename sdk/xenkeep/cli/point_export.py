@@ -1,12 +1,12 @@
 """``xenkeep point export``: what a restore point holds beside disks becomes files."""
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from xenkeep.catalog.v1 import catalog_pb2
 from xenkeep.cli.output import last_part
+from xenkeep.cli.whole_file import whole_file
 from xenkeep.client import Client
 from xenkeep.errors import Error
 
@@ -58,32 +58,19 @@ def _claim(directory: Path) -> None:
                 "Give a new or empty directory.",
             )
     except OSError as error:
-        raise _unwritable(directory, error) from None
+        raise Error(
+            "InvalidInput",
+            "DIRECTORY_UNWRITABLE",
+            f"{directory} cannot be written: {error.strerror}.",
+            "Give a directory that can be written and has room.",
+        ) from None
 
 
 def _write(path: Path, pieces: Iterator[bytes], size_bytes: int) -> None:
-    """Killed between, only a file that ends in .partial is there."""
-    partial = path.with_name(path.name + ".partial")
     written = 0
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-        with os.fdopen(os.open(partial, flags, 0o600), "wb") as file:
-            for piece in pieces:
-                written += file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
+    with whole_file(path) as file:
+        for piece in pieces:
+            written += file.write(piece)
         if written != size_bytes:
             text = f"{path.name} has {written} bytes instead of {size_bytes}."
             raise Error("DataLoss", "STREAM_INCOMPLETE", text, "Verify the repository.")
-        os.replace(partial, path)
-    except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> Error:
-    return Error(
-        "InvalidInput",
-        "DIRECTORY_UNWRITABLE",
-        f"{path} cannot be written: {error.strerror}.",
-        "Give a directory that can be written and has room.",
-    )

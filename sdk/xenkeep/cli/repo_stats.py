@@ -1,18 +1,17 @@
 """``xenkeep repo stats``."""
 
 import csv
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated
 
 import typer
 
 from xenkeep.cli.output import Json, as_data, complaints, console, details, show_data, size, table
 from xenkeep.cli.session import client
-from xenkeep.errors import Error
+from xenkeep.cli.whole_file import whole_file
 from xenkeep.mover.v1 import repository_pb2
 
 COLUMNS = (
@@ -125,27 +124,12 @@ def _lines(total: repository_pb2.RepositoryStatistics) -> list[tuple[str, str]]:
 
 
 def _write(path: Path, found: _Statistics) -> None:
-    """Whole or not at all: an older file stays until the new one is complete."""
-    try:
-        with NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", newline="", delete=False
-        ) as file:
-            try:
-                rows = csv.writer(file)
-                rows.writerow(COLUMNS)
-                rows.writerows(_rows(found))
-                file.close()
-                os.replace(file.name, path)
-            except BaseException:
-                Path(file.name).unlink()
-                raise
-    except OSError as error:
-        raise Error(
-            "InvalidInput",
-            "FILE_NOT_WRITTEN",
-            f"{path} cannot be written: {error.strerror}.",
-            "Name a file in a directory that may be written.",
-        ) from None
+    with whole_file(path) as file:
+        text = TextIOWrapper(file, encoding="utf-8", newline="")
+        rows = csv.writer(text)
+        rows.writerow(COLUMNS)
+        rows.writerows(_rows(found))
+        text.detach()
 
 
 def _rows(found: _Statistics) -> Iterator[Sequence[str | int]]:

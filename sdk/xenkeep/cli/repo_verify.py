@@ -62,6 +62,7 @@ def _verdict(result: transfer_pb2.TransferResult) -> list[tuple[str, str]]:
     for damage in result.damages:
         points = ", ".join(point[:8] for point in damage.point_ids) or "none"
         lines.append(("Damaged", f"{damage.object}: {damage.message} Restore points: {points}."))
+    lines += [("Notice", notice.message) for notice in result.notices]
     return lines if result.damages else [*lines, ("Result", "no damage")]
 
 

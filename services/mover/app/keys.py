@@ -11,7 +11,8 @@ from services.mover.domain.repository import Key
 from services.mover.ports.books import Books
 from services.mover.repository import EpochUse, Repository
 from services.mover.repository.format.slot import PASSPHRASE, RECOVERY, checked_passphrase
-from services.mover.repository.probe import ProbeReport, probe
+from services.mover.repository.probe import probe
+from services.mover.repository.probing import ProbeReport
 
 LONGEST_LABEL = 100
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation, in_thread
 from services.mover.app.shelf import Shelf
+from services.mover.domain.capture import Remark
 from services.mover.domain.facts import DamageFound, Fact, RepositoryVerified
 from services.mover.domain.outcome import Outcome
 from services.mover.domain.point import Damage
@@ -46,6 +47,7 @@ class VerifyRunner:
             checked_objects=report.checked_objects,
             checked_bytes=report.checked_bytes,
             coverage=_coverage(report),
+            notices=tuple(Remark(code, text) for code, text in report.notices[:MOST_DAMAGES]),
         )
         return Outcome(result, tuple(_facts(registration, spec, report)))
 

@@ -38,13 +38,27 @@ class PackListing(ScratchDb):
         marks = ",".join("?" * len(packs))
         return dict(self.rows(f"SELECT sha256, size FROM packs WHERE sha256 IN ({marks})", packs))  # noqa: S608
 
-    def batches(self) -> Iterator[list[PackInfo]]:
-        """All of them, by name, a few hundred at a time; ``epoch`` and ``salt`` are not known."""
-        after = b""
-        query = "SELECT sha256, kind, size FROM packs WHERE sha256 > ? ORDER BY sha256 LIMIT ?"
-        while rows := self.rows(query, (after, _BATCH)):
+    def total(self) -> tuple[int, int]:
+        """How many there are, and their bytes."""
+        ((count, size),) = self.rows("SELECT count(*), coalesce(sum(size), 0) FROM packs")
+        return count, size
+
+    def batches(self, start: bytes = b"") -> Iterator[list[PackInfo]]:
+        """All from ``start`` on, by SHA-256, some hundred at a time; ``epoch`` and ``salt`` are not known."""
+        query = "SELECT sha256, kind, size FROM packs WHERE sha256 >= ? ORDER BY sha256 LIMIT ?"
+        while rows := self.rows(query, (start, _BATCH)):
             yield [PackInfo(sha256, _KIND_NAMES[kind], size, 0, b"") for sha256, kind, size in rows]
-            after = rows[-1][0]
+            start = rows[-1][0] + b"\0"
+
+    def around(self, start: bytes) -> Iterator[PackInfo]:
+        """All of them: from ``start`` on, and then those before it."""
+        for some in self.batches(start):
+            yield from some
+        for some in self.batches():
+            for pack in some:
+                if pack.sha256 >= start:
+                    return
+                yield pack
 
 
 def listed_packs(store: Store) -> PackListing:

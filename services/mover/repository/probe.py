@@ -2,10 +2,7 @@
 
 import time as system_time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
-from typing import Protocol, runtime_checkable
 
 from services.chassis.errors import (
     AlreadyExists,
@@ -15,7 +12,9 @@ from services.chassis.errors import (
     PermissionDenied,
     XenkeepError,
 )
-from services.mover.repository.store import LockingStore, Store
+from services.mover.repository.format.names import HEADER, POINTS
+from services.mover.repository.probing import LockTryingStore, ProbeReport, StoreFacts, TellingStore, Verdict
+from services.mover.repository.store import HidingStore, LockingStore, Store
 from services.mover.repository.types import Entropy
 
 _FOLDER = "probe/"
@@ -23,86 +22,6 @@ _ABANDONED_S = 3600
 _BIG_BYTES = 8 << 20
 _CLOCK = timedelta(minutes=1)
 _TRIAL = timedelta(seconds=4)
-
-
-class Verdict(StrEnum):
-    """How a check ended: as it must be, with something to bear in mind, unfit."""
-
-    GOOD = "good"
-    LIMITED = "limited"
-    BAD = "bad"
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeFinding:
-    """One check and what its outcome means."""
-
-    check: str
-    verdict: Verdict
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoreFacts:
-    """What a store says of itself; ``clock_ahead`` of this machine's.
-
-    ``locks_everything``: whatever is put is locked, asked or not.
-    """
-
-    versioned: bool
-    object_lock: bool
-    clock_ahead: timedelta | None
-    locks_everything: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LockTrial:
-    """What happened to an object that was to be locked for a moment."""
-
-    locked: bool
-    refuses_deletion: bool
-    refuses_shortening: bool
-
-    @property
-    def held(self) -> bool:
-        return self.locked and self.refuses_deletion and self.refuses_shortening
-
-
-@runtime_checkable
-class TellingStore(Protocol):
-    """A store that knows more of itself than objects."""
-
-    def facts(self) -> StoreFacts | None:
-        """None: it does not, after all."""
-        ...
-
-
-@runtime_checkable
-class LockTryingStore(LockingStore, Protocol):
-    """A store whose locks can be tried."""
-
-    def try_lock(self, name: str, until: datetime) -> LockTrial:
-        """Put an empty object that is locked until then, and try to get around it."""
-        ...
-
-
-@dataclass(slots=True)
-class ProbeReport:
-    """Findings in the order they were made. Throughput in bytes a second, 0 when it was not measured."""
-
-    location: str
-    findings: list[ProbeFinding] = field(default_factory=list)
-    write_rate: float = 0.0
-    read_rate: float = 0.0
-    clock_ahead: timedelta | None = None
-
-    @property
-    def usable(self) -> bool:
-        """Whether a repository can be kept here."""
-        return all(finding.verdict is not Verdict.BAD for finding in self.findings)
-
-    def add(self, check: str, verdict: Verdict, message: str) -> None:
-        self.findings.append(ProbeFinding(check, verdict, message))
 
 
 def probe(
@@ -144,6 +63,8 @@ def probe(
     if facts is not None:
         _told(facts, report)
         _locks(store, folder + "locked", facts, report, now, pause)
+        if facts.versioned and isinstance(store, HidingStore):
+            _hidden(store, report)
     return report
 
 
@@ -287,6 +208,31 @@ def _locks(
         text = f"The bucket says that it locks objects, and an object that was locked {failed} all the same."
         report.add("object-lock", Verdict.BAD if wanted else Verdict.LIMITED, text)
     _remove(store, name)
+
+
+def _hidden(store: HidingStore, report: ProbeReport) -> None:
+    """Of the header and restore points alone: a verification looks for packs that are needed."""
+    try:
+        points = sum(1 for _ in store.hidden(POINTS))
+        headless = any(each.name == HEADER for each in store.hidden(HEADER))
+    except (PermissionDenied, FailedPrecondition) as error:
+        text = f"Whether somebody hides objects under delete markers is not known: {error.message}"
+        report.add("hidden", Verdict.LIMITED, text)
+        return
+    if headless:
+        text = (
+            "The header of a repository is hidden under a delete marker, and no Xenkeep deletes one: remove"
+            " the marker with the server's own tools, and find out who deletes here."
+        )
+        report.add("hidden", Verdict.BAD, text)
+    elif points:
+        text = (
+            f"{points} restore points are hidden under delete markers. Points deleted without lock= in the"
+            " URL look like this; if these were not, remove the markers with the server's own tools."
+        )
+        report.add("hidden", Verdict.LIMITED, text)
+    else:
+        report.add("hidden", Verdict.GOOD, "No restore point is hidden under a delete marker.")
 
 
 def _remove_abandoned(store: Store, now: int) -> None:

@@ -6,14 +6,15 @@ begins each sample where the last one ended has read every pack after a known nu
 
 import hashlib
 import math
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final
 
 from services.chassis.errors import InvalidInput
 from services.mover.repository.index import PackInfo
+from services.mover.repository.packlisting import PackListing
 
 _DIGITS: Final = 64
 
@@ -65,14 +66,14 @@ def is_start(text: str) -> bool:
     return len(text) == _DIGITS and set(text) <= set("0123456789abcdef")
 
 
-def picked(packs: Sequence[PackInfo], sample: Sample) -> tuple[list[PackInfo], str]:
+def picked(packs: PackListing, sample: Sample) -> tuple[Iterator[PackInfo], str]:
     """The packs of a sample, one at least if there are any, and where the next one begins."""
-    if not packs:
-        return [], sample.start
-    limits = [math.ceil(sample.share * len(packs))] if sample.share else []
+    count, _ = packs.total()
+    if not count:
+        return iter(()), sample.start
+    limits = [math.ceil(sample.share * count)] if sample.share else []
     limits += [sample.count] if sample.count else []
-    wanted = min(len(packs), *limits)
-    ordered = sorted(packs, key=lambda pack: pack.sha256)
-    first = bisect_left([pack.sha256 for pack in ordered], bytes.fromhex(sample.start))
-    around = ordered[first:] + ordered[:first]
-    return around[:wanted], around[wanted % len(around)].sha256.hex()
+    wanted = min(count, *limits)
+    start = bytes.fromhex(sample.start)
+    following = next(islice(packs.around(start), wanted % count, None))
+    return islice(packs.around(start), wanted), following.sha256.hex()

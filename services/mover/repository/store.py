@@ -107,6 +107,27 @@ class LockingStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class HiddenObject:
+    """An object that was deleted and is kept all the same, out of sight, ``since`` that time (UTC)."""
+
+    name: str
+    since: datetime
+
+
+@runtime_checkable
+class HidingStore(Protocol):
+    """A store in which what is deleted may only be hidden: by us, or by somebody who could do no more."""
+
+    def hidden(self, prefix: str) -> Iterator[HiddenObject]:
+        """Every hidden object whose name starts with ``prefix``; raises PermissionDenied."""
+        ...
+
+    def uncover(self, name: str) -> None:
+        """Let a hidden object be seen as it was; raises NotFound when it is not kept, PermissionDenied."""
+        ...
+
+
 MOST_LENT: Final = 8 << 20
 """Bytes of a range that is borrowed."""
 WORTH_BORROWING: Final = 256 << 10

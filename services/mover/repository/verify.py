@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 
 from services.chassis.errors import Cancelled, DataLoss, NotFound, PermissionDenied
 from services.mover.repository.context import Context, info_of
@@ -13,7 +14,6 @@ from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.envelope import parse_envelope
 from services.mover.repository.format.lease import looks_like_revocation
 from services.mover.repository.format.names import CHECKPOINTS, INDEX, PACKS, PLANS, POINTS, TRASH, point_name
-from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import records_of, sync_index
 from services.mover.repository.packlisting import PackListing
 from services.mover.repository.packreader import check_hash, damaged_blobs
@@ -23,6 +23,7 @@ from services.mover.repository.pointcheck import PointChecker
 from services.mover.repository.points import exists
 from services.mover.repository.sampling import Sample, Sampled, picked
 from services.mover.repository.store import Store, StoredObject, borrowed
+from services.mover.repository.uncovering import brought_back, note_hidden_points
 
 _KINDS = {POINTS: "point", TRASH: "point", CHECKPOINTS: "checkpoint", PLANS: "plan"}
 _EVERYWHERE = (PACKS, INDEX, *_KINDS)
@@ -50,6 +51,8 @@ class Verification:
     checked_objects: int
     checked_bytes: int
     sampled: Sampled | None = None
+    notices: tuple[tuple[str, str], ...] = ()
+    """Code and sentence of what was hidden."""
 
 
 @dataclass
@@ -59,6 +62,7 @@ class _Tally:
     problems: dict[str, str] = field(default_factory=dict)
     lost: set[tuple[bytes, bytes]] = field(default_factory=set)
     """(pack, blob) of copies that do not decode."""
+    notices: list[tuple[str, str]] = field(default_factory=list)
 
 
 def scrub(store: Store) -> Iterator[Finding]:
@@ -117,54 +121,71 @@ def verify(
 
         for prefix in _EVERYWHERE:
             if prefix == PACKS and sample is not None:
-                part, sampled = _sampled(context, sample, listed(prefix))
-                read.update(info.sha256 for stored in part if (info := info_of(stored.name)) is not None)
-                for_each(part, partial(check, prefix), workers)
+                check_all = partial(for_each, work=partial(check, prefix), workers=workers)
+                sampled, read = _read_sample(context, sample, listed(prefix), present, check_all)
             else:
                 for_each(listed(prefix), partial(check, prefix), workers)
-        _look_for_gone(context, tally, present)
+        _look_for_gone(context, tally, present, check)
         _quarantine(context, tally)
         _release(context, tally, lambda pack: bool(present.sizes([pack])) if sample is None else pack in read)
-    found = _judge_points(context, points, tally)
+    note_hidden_points(context, tally.notices)
+    found = replace(_judge_points(context, points, tally), notices=tuple(tally.notices))
     return found if sampled is None else replace(found, sound_points=(), sampled=sampled)
 
 
-def _sampled(
-    context: Context, sample: Sample, stored: Iterable[StoredObject]
-) -> tuple[list[StoredObject], Sampled]:
-    """What to read, and how much of all that is. Whatever is no pack is looked at anyway, to be named."""
-    packs: dict[str, PackInfo] = {}
-    also: list[StoredObject] = []
-    damaged = set(recorded_damage(context.store))
+def _read_sample(
+    context: Context,
+    sample: Sample,
+    stored: Iterator[StoredObject],
+    present: PackListing,
+    check_all: Callable[[Iterable[StoredObject]], None],
+) -> tuple[Sampled, set[bytes]]:
+    """How much was read, and which packs of those known to be damaged.
+
+    ``present`` has the packs of ``stored`` when that has been gone through. Whatever is no pack is looked at
+    anyway, to be named.
+    """
+    damaged, again, others = set(recorded_damage(context.store)), dict[bytes, StoredObject](), []
     for each in stored:
-        info = info_of(each.name, each.size)
-        if info is not None:
-            packs[each.name] = info
-        if info is None or info.sha256 in damaged:
-            also.append(each)
-    part, next_start = picked(list(packs.values()), sample)
-    chosen = {each.name: each for each in also}
-    chosen |= {pack.name: StoredObject(pack.name, pack.size) for pack in part}
-    read = [packs[name] for name in chosen if name in packs]
-    covered = Sampled(
-        len(read),
-        len(packs),
-        sum(pack.size for pack in read),
-        sum(pack.size for pack in packs.values()),
-        next_start,
-    )
-    return list(chosen.values()), covered
+        info = info_of(each.name)
+        if info is None:
+            others.append(each)
+        elif info.sha256 in damaged:
+            again[info.sha256] = each
+    part, next_start = picked(present, sample)
+    packs = size = 0
+
+    def chosen() -> Iterator[StoredObject]:
+        nonlocal packs, size
+        news = (StoredObject(pack.name, pack.size) for pack in part if pack.sha256 not in again)
+        for each in chain(again.values(), news):
+            packs, size = packs + 1, size + each.size
+            yield each
+
+    check_all(chain(others, chosen()))
+    return Sampled(packs, present.total()[0], size, present.total()[1], next_start), set(again)
 
 
-def _look_for_gone(context: Context, tally: _Tally, seen: PackListing) -> None:
-    """What is gone is damage, unless it was pruned or removed in the meantime, as its name is then too."""
+def _look_for_gone(
+    context: Context, tally: _Tally, seen: PackListing, check: Callable[[str, StoredObject], None]
+) -> None:
+    """What is gone is damage, unless it was pruned or removed in the meantime, as its name is then too.
+
+    What is only hidden is uncovered, and looked at.
+    """
     sync_index(context)
     plans = listed_plans(context)
     for batch in context.index.pack_batches():
         there = seen.sizes([indexed.pack.sha256 for indexed in batch])
         for pack in (indexed.pack for indexed in batch):
-            if not (pack.sha256 in there or plans.hides(pack.sha256) or exists(context, pack.name)):
-                tally.problems[pack.name] = f"{pack.name} is damaged: it is gone."
+            if pack.sha256 in there or plans.hides(pack.sha256) or exists(context, pack.name):
+                continue
+            if problem := brought_back(context, pack.name, tally.notices):
+                tally.problems[pack.name] = problem
+            else:
+                back = StoredObject(pack.name, context.store.size(pack.name))
+                seen.note([(pack.sha256, pack.kind, back.size)])
+                check(PACKS, back)
     for name in list(tally.problems):
         info = info_of(name)
         expected = (

@@ -7,7 +7,7 @@ from services.chassis.config import Secret
 from services.chassis.errors import InvalidInput
 from services.mover.domain.repository import Key
 from services.mover.repository import EpochUse
-from services.mover.repository.probe import ProbeReport
+from services.mover.repository.probing import ProbeReport
 
 _KINDS = {
     "passphrase": repository_pb2.RepositoryKey.KIND_PASSPHRASE,

@@ -9,7 +9,8 @@ import pytest
 
 from services.chassis.errors import PermissionDenied
 from services.mover.repository import DirectoryStore, MemoryStore, Store
-from services.mover.repository.probe import LockTrial, ProbeReport, StoreFacts, Verdict, probe
+from services.mover.repository.probe import probe
+from services.mover.repository.probing import LockTrial, ProbeReport, StoreFacts, Verdict
 from services.mover.repository.stores.s3 import S3Store
 from services.mover.repository.types import Bytes
 from tests.support.faulty_http import faulty_proxy

@@ -17,7 +17,7 @@ from services.mover.adapters.pace import Pace
 from services.mover.adapters.paced_store import PacedStore
 from services.mover.domain.rates import UNLIMITED
 from services.mover.repository import DirectoryStore, MemoryStore, Store
-from services.mover.repository.probe import StoreFacts
+from services.mover.repository.probing import StoreFacts
 from services.mover.repository.store import LendingStore
 from services.mover.repository.stores.append_only import AppendOnlyStore
 from services.mover.repository.stores.forwarding import ForwardingStore
@@ -151,7 +151,7 @@ def test_whatever_stands_before_a_store_passes_on_what_that_can_do(
     assert (able.locked_until("x"), plain.locked_until("x")) == (until, None)
     assert (able.facts(), plain.facts()) == (StoreFacts(True, True, None), None)
     with able.lend("x", 1, 2) as lent, plain.lend("x", 1, 2) as got:
-        assert (lent, got) == (b"lent", b"bc")
+        assert (bytes(lent), bytes(got)) == (b"lent", b"bc")
 
 
 @pytest.mark.parametrize("verb", ["get", "size", "delete"])

@@ -8,7 +8,8 @@ import pytest
 from services.chassis.errors import FailedPrecondition, PermissionDenied, XenkeepError
 from services.mover.adapters.stores import Stores
 from services.mover.repository import DirectoryStore, PruneOptions
-from services.mover.repository.probe import Verdict, probe
+from services.mover.repository.probe import probe
+from services.mover.repository.probing import Verdict
 from tests.support.seaweed import Seaweed
 from tests.unit.repository.world import (
     BLOCK,

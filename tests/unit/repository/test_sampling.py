@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from services.chassis.errors import InvalidInput
 from services.mover.repository import MemoryStore, Repository, Sample
 from services.mover.repository.format.names import PACKS
-from services.mover.repository.index import PackInfo
+from services.mover.repository.packlisting import PackListing
 from services.mover.repository.sampling import picked, start_at
 from tests.unit.repository.world import KIB, MIB, back_up, new_repository, noise
 
@@ -39,15 +39,18 @@ def packs(store: MemoryStore) -> list[str]:
 def test_samples_one_after_another_read_every_pack_once_around(
     count: int, share: float, most: int, start: int
 ) -> None:
-    there = [PackInfo(noise(32, seed), "data", 1, 1, b"") for seed in range(count)]
+    there = {noise(32, seed) for seed in range(count)}
     sample, seen = Sample(f"{start:064x}", share, most), list[bytes]()
-    first, _ = picked(there, sample)
-    for _ in range(-(-count // max(len(first), 1))):
-        part, following = picked(there, sample)
-        assert len(part) == len(first) and (not most or len(part) <= most)
-        seen += [pack.sha256 for pack in part]
-        sample = Sample(following, share, most)
-    assert set(seen) == {pack.sha256 for pack in there}
+    with PackListing() as listing:
+        listing.note((sha256, "data", 1) for sha256 in there)
+        first = list(picked(listing, sample)[0])
+        for _ in range(-(-count // max(len(first), 1))):
+            packs, following = picked(listing, sample)
+            part = list(packs)
+            assert len(part) == len(first) and (not most or len(part) <= most)
+            seen += [pack.sha256 for pack in part]
+            sample = Sample(following, share, most)
+    assert set(seen) == there
     assert len(set(seen[:count])) == count
 
 

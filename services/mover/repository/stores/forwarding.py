@@ -4,8 +4,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 
-from services.mover.repository.probe import StoreFacts, TellingStore
-from services.mover.repository.store import LendingStore, LockingStore, Store, StoredObject
+from services.chassis.errors import NotFound
+from services.mover.repository.probing import StoreFacts, TellingStore
+from services.mover.repository.store import (
+    HiddenObject,
+    HidingStore,
+    LendingStore,
+    LockingStore,
+    Store,
+    StoredObject,
+)
 from services.mover.repository.types import Bytes
 
 
@@ -51,6 +59,14 @@ class ForwardingStore:
 
     def free_bytes(self) -> int | None:
         return self._inner.free_bytes()
+
+    def hidden(self, prefix: str) -> Iterator[HiddenObject]:
+        return self._inner.hidden(prefix) if isinstance(self._inner, HidingStore) else iter(())
+
+    def uncover(self, name: str) -> None:
+        if not isinstance(self._inner, HidingStore):
+            raise NotFound(f"{name} is not hidden.", reason="OBJECT_MISSING", metadata={"object": name})
+        self._inner.uncover(name)
 
     def facts(self) -> StoreFacts | None:
         return self._inner.facts() if isinstance(self._inner, TellingStore) else None

@@ -18,9 +18,10 @@ from services.chassis.errors import (
     PermissionDenied,
 )
 from services.mover.repository.format.names import HEADER, KEYS
-from services.mover.repository.probe import LockTrial, StoreFacts
+from services.mover.repository.probing import LockTrial, StoreFacts
 from services.mover.repository.store import StoredObject
 from services.mover.repository.stores import s3_lock
+from services.mover.repository.stores.s3_hidden import S3Hidden
 from services.mover.repository.stores.s3_reads import S3Reads
 from services.mover.repository.types import Bytes
 
@@ -29,7 +30,7 @@ _WRITER = "xenkeep-put"
 _ABANDONED = timedelta(days=1)
 
 
-class S3Store(S3Reads):
+class S3Store(S3Reads, S3Hidden):
     """One object per object, created by ``If-None-Match: *`` (RFC 9110, 13.1.2) and nothing else.
 
     Every request may be repeated: a put whose answer was lost finds its own mark in the object's metadata.
@@ -93,7 +94,9 @@ class S3Store(S3Reads):
         found = self._try(
             "lock",
             name,
-            lambda s3: s3.put_object(**self._at(name), Body=b"", **s3_lock.with_put(until)),
+            lambda s3: s3.put_object(
+                **self._at(name), Body=b"", ChecksumSHA256=_checksum(b""), **s3_lock.with_put(until)
+            ),
         )
         return LockTrial(
             locked=self.locked_until(name) is not None,
@@ -192,7 +195,7 @@ class S3Store(S3Reads):
         return s3_lock.with_put(s3_lock.ahead(self.lock_period, self._now()))
 
     def _put_once(self, s3: Any, name: str, content: bytes, mark: str) -> None:
-        checksum = base64.b64encode(hashlib.sha256(content).digest()).decode()
+        checksum = _checksum(content)
         answer = s3.put_object(
             **self._at(name),
             Body=content,
@@ -235,6 +238,10 @@ class S3Store(S3Reads):
 
     def _mark(self) -> str:
         return self._entropy(16).hex()
+
+
+def _checksum(content: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
 def _overwrites(location: str) -> FailedPrecondition:

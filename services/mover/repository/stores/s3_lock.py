@@ -24,8 +24,16 @@ def is_kept(name: str, size: int) -> bool:
 
 
 def with_put(until: datetime) -> dict[str, Any]:
-    """The arguments of PutObject that lock what is put."""
-    return {"ObjectLockMode": _MODE, "ObjectLockRetainUntilDate": until}
+    """The arguments of PutObject that lock what is put, beside ``ChecksumSHA256``.
+
+    Amazon takes no such put that does not say how its checksum was made
+    (https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html).
+    """
+    return {
+        "ObjectLockMode": _MODE,
+        "ObjectLockRetainUntilDate": until,
+        "ChecksumAlgorithm": "SHA256",
+    }
 
 
 def retention(until: datetime) -> dict[str, Any]:

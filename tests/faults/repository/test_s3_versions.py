@@ -1,0 +1,195 @@
+"""A bucket that keeps versions, and a thief who can do no more than hide what is in it; and small pages."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.chassis.errors import NotFound, PermissionDenied, XenkeepError
+from services.mover.repository import PruneOptions
+from services.mover.repository.probe import probe
+from services.mover.repository.probing import ProbeFinding, Verdict
+from services.mover.repository.stores.append_only import AppendOnlyStore
+from services.mover.repository.stores.s3 import S3Store
+from tests.support.faulty_http import faulty_proxy
+from tests.support.moto import KEYS_A_PAGE, Moto
+from tests.support.moto import moto as moto
+from tests.unit.repository.world import (
+    BLOCK,
+    KIB,
+    MIB,
+    back_up,
+    new_repository,
+    noise,
+    overwritten,
+    reopen,
+    restored,
+)
+
+A = noise(2 * MIB, 1)
+NOW = PruneOptions(grace_seconds=0, patience_seconds=0, repack_below=0)
+
+
+@dataclass
+class Bucket:
+    """A store in a bucket of the test's own, and somebody else with the same credentials."""
+
+    name: str
+    store: S3Store
+    thief: Any
+    prefix: str = "here/"
+    told: list[str] = field(default_factory=list)
+
+    def hide(self, name: str, times: int = 1) -> None:
+        for _ in range(times):
+            self.thief.delete_object(Bucket=self.name, Key=self.prefix + name)
+
+    def names(self, prefix: str) -> list[str]:
+        return sorted(stored.name for stored in self.store.list(prefix))
+
+
+@pytest.fixture
+def bucket(moto: Moto, request: pytest.FixtureRequest) -> Iterator[Bucket]:
+    name = hashlib.sha256(request.node.name.encode()).hexdigest()[:32]
+    client = moto.client(name)
+    yield Bucket(name, moto.store(name), client)
+    client.close()
+
+
+@pytest.mark.scenario(14)
+def test_a_repository_whose_lists_come_a_few_keys_at_a_time_is_whole(bucket: Bucket, tmp_path: Path) -> None:
+    changed = overwritten(A, {BLOCK: noise(BLOCK, 2)})
+    with new_repository(bucket.store, tmp_path / "one", 256 * KIB, MIB) as repository:
+        for number in range(KEYS_A_PAGE + 2):
+            back_up(repository, f"p{number}", A if number else changed)
+        assert len(bucket.names("")) > 4 * KEYS_A_PAGE
+        repository.delete_point("p0", purge=True)
+        assert repository.prune(NOW).deleted_packs > 0
+    with reopen(bucket.store, tmp_path / "other") as repository:
+        assert [f"p{number}" for number in range(1, KEYS_A_PAGE + 2)] == repository.list_points()
+        assert restored(repository, "p1") == A
+        assert repository.verify(full=True).findings == ()
+
+
+@pytest.mark.scenario(35, 43)
+def test_packs_that_somebody_hides_are_uncovered_by_a_verification_which_says_so(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    with new_repository(bucket.store, tmp_path / "cache", 256 * KIB, MIB) as repository:
+        back_up(repository, "a", A)
+        packs = bucket.names("packs/")
+        assert len(packs) > KEYS_A_PAGE
+        for pack in packs:
+            bucket.hide(pack, times=2)
+        with pytest.raises(XenkeepError):
+            restored(repository, "a")
+        found = repository.verify(full=True)
+        assert found.findings == () and found.sound_points == ("a",)
+        assert ["OBJECT_UNCOVERED"] * len(packs) == [code for code, _ in found.notices]
+        assert all("hidden under a delete marker since 20" in text for _, text in found.notices)
+        assert restored(repository, "a") == A
+        assert () == repository.verify(full=True).notices
+        data = bucket.names("packs/data/")
+        back_up(repository, "b", A)
+        assert data == bucket.names("packs/data/"), "what is back is relied on"
+
+
+@pytest.mark.scenario(18, 35)
+def test_who_may_not_remove_markers_is_told_that_what_is_missing_is_hidden(
+    bucket: Bucket, moto: Moto, tmp_path: Path
+) -> None:
+    with new_repository(bucket.store, tmp_path / "cache", 256 * KIB, MIB) as repository:
+        back_up(repository, "a", A)
+    with faulty_proxy(moto.endpoint) as proxy:
+        store = moto.store(bucket.name, endpoint=proxy.endpoint)
+        with reopen(store, tmp_path / "cache") as repository:
+            (hidden, *_) = bucket.names("packs/data/")
+            bucket.hide(hidden)
+            proxy.fault = lambda method, _: (403, "AccessDenied") if method == "DELETE" else None
+            (finding,) = repository.verify(full=False).findings
+            assert hidden == finding.object and ("a",) == finding.points
+            assert "hidden under a delete marker since" in finding.problem
+            assert "Remove the marker" in finding.problem
+            proxy.fault = lambda _, path: (403, "AccessDenied") if "versions" in path else None
+            (finding,) = repository.verify(full=False).findings
+            assert "Whether it is only hidden is not known" in finding.problem
+            proxy.fault = lambda *_: None
+            assert repository.verify(full=False).findings == ()
+            assert restored(repository, "a") == A
+
+
+@pytest.mark.scenario(43)
+def test_restore_points_that_are_hidden_where_we_lock_are_told_and_not_uncovered(
+    bucket: Bucket, moto: Moto, tmp_path: Path
+) -> None:
+    store = moto.store(bucket.name, lock="1h")
+    with new_repository(store, tmp_path / "cache", 256 * KIB, MIB) as repository:
+        for number in range(5):
+            back_up(repository, f"p{number}", A)
+        assert () == repository.verify(full=False).notices
+        for number in range(4):
+            bucket.hide(f"points/p{number}")
+        ((code, text),) = repository.verify(full=False).notices
+        assert "POINTS_HIDDEN" == code
+        assert "p0, p1, p2 and 1 more" in text
+        assert ["p4"] == repository.list_points()
+        store.uncover("points/p0")
+        assert restored(repository, "p0") == A
+
+
+@pytest.mark.scenario(43)
+@pytest.mark.parametrize(
+    ("hidden", "verdict"),
+    [("", Verdict.GOOD), ("points/p", Verdict.LIMITED), ("xenkeep-repository.json", Verdict.BAD)],
+)
+def test_a_probe_tells_of_what_is_hidden(bucket: Bucket, hidden: str, verdict: Verdict) -> None:
+    for name in ("points/p", "points/q", "xenkeep-repository.json"):
+        bucket.store.put(name, [b"content"])
+    if hidden:
+        bucket.hide(hidden)
+    for store in (bucket.store, AppendOnlyStore(bucket.store)):
+        told = {each.check: each for each in probe(store, os.urandom).findings}
+        assert verdict == told["hidden"].verdict
+        assert _is_plain(told["hidden"], hidden)
+
+
+def _is_plain(finding: ProbeFinding, hidden: str) -> bool:
+    words = {"": "No restore point", "points/p": "1 restore points"}.get(hidden, "The header")
+    return finding.message.startswith(words)
+
+
+def test_what_is_hidden_is_found_whatever_page_it_is_on(bucket: Bucket) -> None:
+    names = [f"index/{number:02d}" for number in range(3 * KEYS_A_PAGE)]
+    for name in names:
+        bucket.store.put(name, [name.encode()])
+    hidden = names[1::2]
+    for name in hidden:
+        bucket.hide(name, times=KEYS_A_PAGE)
+    bucket.hide("index/none")
+    bucket.store.put(names[0] + "0", [b"begins as another does"])
+    assert hidden == [each.name for each in bucket.store.hidden("index/")]
+    for name in hidden:
+        with pytest.raises(NotFound):
+            bucket.store.get(name)
+        bucket.store.uncover(name)
+    assert [] == list(bucket.store.hidden("index/"))
+    assert {name: name.encode() for name in names} == {name: bucket.store.get(name) for name in names}
+    with pytest.raises(NotFound):
+        bucket.store.uncover("index/none")
+
+
+@pytest.mark.scenario(18)
+def test_whoever_may_not_list_versions_is_told_so(bucket: Bucket, moto: Moto) -> None:
+    bucket.store.put("points/p", [b"content"])
+    with faulty_proxy(moto.endpoint) as proxy:
+        proxy.fault = lambda _, path: (403, "AccessDenied") if "versions" in path else None
+        store = moto.store(bucket.name, endpoint=proxy.endpoint)
+        with pytest.raises(PermissionDenied):
+            next(store.hidden("points/"))
+        told = {each.check: each for each in probe(store, os.urandom).findings}
+    assert Verdict.LIMITED == told["hidden"].verdict
+    assert "is not known" in told["hidden"].message

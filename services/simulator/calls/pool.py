@@ -9,7 +9,7 @@ async def designate_new_master(call: Call, host: str) -> None:
     if call.db.only("pool")["ha_enabled"]:
         raise XapiFailure("HA_IS_ENABLED")
     heir = call.pool.hosts[call.db.row("host", host).ref]
-    if not heir.alive:
+    if not heir.heard:
         raise XapiFailure("HOST_OFFLINE", host)
     call.pool.background(call.pool.failures.designate(heir))
 

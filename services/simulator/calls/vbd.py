@@ -80,7 +80,7 @@ async def plug(call: Call, ref: str) -> None:
 
 async def unplug(call: Call, ref: str) -> None:
     """Raises ``VM_BAD_POWER_STATE``, ``DEVICE_ALREADY_DETACHED``, ``VBD_NOT_UNPLUGGABLE``,
-    ``VM_MISSING_PV_DRIVERS``."""
+    ``VM_MISSING_PV_DRIVERS``, ``CANNOT_CONTACT_HOST``."""
     vbd = call.db.row("VBD", ref)
     vm = _check_running(call, vbd)
     if not vbd["currently_attached"]:
@@ -137,6 +137,9 @@ def _check_running(call: Call, vbd: Row) -> Row:
     vm = call.db.row("VM", vbd["VM"])
     if vm["power_state"] != "Running":
         raise XapiFailure("VM_BAD_POWER_STATE", vm.ref, "running", vm["power_state"].lower())
+    host = call.pool.hosts.get(vm["resident_on"])
+    if host is not None and not host.heard:
+        raise XapiFailure("CANNOT_CONTACT_HOST", host.ref)
     return vm
 
 

@@ -28,12 +28,21 @@ class SimulatorApi(DisorderApi):
         return pb.GetStateResponse(hosts=hosts, version=self._pool.model.version)
 
     async def KillHost(self, request: pb.KillHostRequest, context: Context) -> pb.KillHostResponse:
-        await self._do(context, request.host, self._pool.failures.kill)
+        await self._do(context, request.host, self._pool.failures.kill, silently=request.silently)
         return pb.KillHostResponse()
 
     async def ReviveHost(self, request: pb.ReviveHostRequest, context: Context) -> pb.ReviveHostResponse:
         await self._do(context, request.host, self._pool.failures.revive)
         return pb.ReviveHostResponse()
+
+    async def SilenceHost(self, request: pb.SilenceHostRequest, context: Context) -> pb.SilenceHostResponse:
+        fall_silent = self._pool.failures.fall_silent
+        await self._do(context, request.host, fall_silent, to_its_pool=request.to_its_pool)
+        return pb.SilenceHostResponse()
+
+    async def HearHost(self, request: pb.HearHostRequest, context: Context) -> pb.HearHostResponse:
+        await self._do(context, request.host, self._pool.failures.hear)
+        return pb.HearHostResponse()
 
     async def DesignateCoordinator(
         self, request: pb.DesignateCoordinatorRequest, context: Context
@@ -138,12 +147,15 @@ class SimulatorApi(DisorderApi):
             vm_ids=[vm["uuid"] for vm in vms if not vm["is_control_domain"]],
             nbd_connections=host.nbd_connections,
             nbd_sent_bytes=host.nbd_sent_bytes,
+            silent=host.silence.fallen,
         )
 
-    async def _do(self, context: Context, name: str, action: Callable[[Host], Awaitable[None]]) -> None:
+    async def _do(
+        self, context: Context, name: str, action: Callable[..., Awaitable[None]], **how: bool
+    ) -> None:
         host = await named_host(self._pool, context, name)
         try:
-            await action(host)
+            await action(host, **how)
         except (XapiFailure, OSError) as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"host {name}: {error}")
 

@@ -54,8 +54,12 @@ DISK = Argument("disk_id", "uuid of the disk")
 STORAGE = Argument("storage", "uuid or name of the storage repository")
 COMMANDS = (
     Command("state", "GetState", "say what there is"),
-    Command("kill-host", "KillHost", "a host loses power", [HOST]),
+    Command("kill-host", "KillHost", "a host loses power",
+            [HOST, Argument("silently", "packets to it vanish; otherwise connections are reset", flag=True)]),
     Command("revive-host", "ReviveHost", "a dead host boots", [HOST]),
+    Command("silence-host", "SilenceHost", "packets from and to a host vanish, connections stall",
+            [HOST, Argument("to_its_pool", "the other hosts do not hear it either", flag=True)]),
+    Command("hear-host", "HearHost", "a silent host is heard again, connections go on", [HOST]),
     Command("designate", "DesignateCoordinator", "a host becomes coordinator", [HOST]),
     Command("seize", "SeizeCoordinator", "a host that lost its coordinator becomes it", [HOST]),
     Command("recover-supporters", "RecoverSupporters", "others that lost it follow the new one"),

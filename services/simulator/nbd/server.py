@@ -53,8 +53,13 @@ class NbdServer:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        for stream in self._connections.values():
-            stream.reset()
+        self._reset()
+
+    async def cut(self) -> None:
+        """Reset every connection, and wait until their exports are closed; it listens on."""
+        self._reset()
+        if self._connections:
+            await asyncio.wait(set(self._connections))
 
     async def close(self) -> None:
         """Kill, and wait until every export is closed."""
@@ -65,6 +70,10 @@ class NbdServer:
     def cut_after(self, byte_count: int) -> None:
         """Cut a connection when the server has sent that many more bytes, counted over all of them."""
         self._cut_after = byte_count
+
+    def _reset(self) -> None:
+        for stream in self._connections.values():
+            stream.reset()
 
     def _accept(self, stream: Stream) -> None:
         mode = self._door.mode()

@@ -138,7 +138,8 @@ class PoolDescription(_Part):
     there must be one host only, because all hosts of a pool share their ports. ``restrictions`` are
     features that a licence withholds (``restrict_cbt: "true"``). ``cpu_features`` of every processor, as xapi
     writes them. ``version`` is ``8.0``, ``8.1``, ``8.2``, or
-    that of xapi itself (``23.1.0``)."""
+    that of xapi itself (``23.1.0``). Without HA a host nobody hears counts as dead after
+    ``host_assumed_dead_s`` seconds (xapi_globs.ml ``host_assumed_dead_interval``)."""
 
     name: str = "simulated"
     version: str = "23.1.0"
@@ -156,6 +157,7 @@ class PoolDescription(_Part):
     restrictions: dict[str, Literal["true", "false"]] = {}
     cpu_features: str = Field("178bfbff-f6f83203-2c100800-00000121", pattern=r"^[0-9a-f]{8}(-[0-9a-f]{8})*$")
     ha_enabled: bool = False
+    host_assumed_dead_s: float = Field(600.0, gt=0)
     refusal_delay_s: float = 2.0
 
     @field_validator("version")

@@ -63,7 +63,7 @@ def possible_hosts(pool: Pool, vm: Row) -> list[str]:
     most free memory."""
     srs = {vdi["SR"] for _, vdi in disks_in_use(pool, vm)}
     hosts = [
-        host.ref for host in pool.hosts.values() if host.alive and pool.db.row("host", host.ref)["enabled"]
+        host.ref for host in pool.hosts.values() if host.heard and pool.db.row("host", host.ref)["enabled"]
     ]
     seeing = [host for host in hosts if all(sees(pool, host, sr) for sr in srs)]
     seeing = [host for host in seeing if gpus.fits(pool.db, host, vm)]
@@ -113,6 +113,12 @@ def check_exclusive(pool: Pool, vbd: Row, vdi: Row, among: Sequence[str] = ()) -
     others = [pool.db.row("VBD", ref) for ref in vdi["VBDs"] if ref != vbd.ref]
     present = [other for other in others if other["currently_attached"] or other.ref in among]
     if any("RW" in (other["mode"], vbd["mode"]) for other in present):
+        raise XapiFailure("VDI_IN_USE", vdi.ref)
+
+
+def check_unused(pool: Pool, vdi: Row) -> None:
+    """Raises ``VDI_IN_USE`` when the disk is attached anywhere, so that nobody else may write to it."""
+    if not vdi["sharable"] and any(pool.db.row("VBD", ref)["currently_attached"] for ref in vdi["VBDs"]):
         raise XapiFailure("VDI_IN_USE", vdi.ref)
 
 

@@ -9,8 +9,6 @@ from services.simulator.pool.disks import Disks
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
 
-ASSUMED_DEAD_S = 600.0
-"""Without HA a silent host counts as dead after this (xapi_globs.ml ``host_assumed_dead_interval``)."""
 _OUTSIDE_OF_DUMPS = frozenset({"session", "task", "message", "event"})
 FUSE_S = 1.0
 """From the order to reboot until it happens, so that the answer arrives (xapi_globs.ml: up to 30 s)."""
@@ -24,25 +22,65 @@ class Failures:
         self._pool = pool
         self._boot = boot
 
-    async def kill(self, host: Host) -> None:
+    async def kill(self, host: Host, *, silently: bool = False) -> None:
         """A host loses power. With HA the pool recovers by itself; without, nothing happens for ten minutes.
 
-        A dead coordinator without HA leaves its supporters in emergency mode.
+        A dead coordinator without HA leaves its supporters in emergency mode. ``silently``: packets to it
+        vanish from then on, where otherwise it is seen to be off. Raises ``OSError`` when that cannot be had.
         """
         if not host.alive:
             return
         led = host is self._pool.coordinator
-        await host.power_off()
+        await host.power_off(silently=silently)
         for vm in list(self._pool.db.row("host", host.ref)["resident_VMs"]):
             await domains.drop_guest(self._pool, self._pool.db.row("VM", vm))
         if self._pool.db.only("pool")["ha_enabled"]:
             await self._recover(host, led)
         elif led:
             await self._forget_everything()
-            for supporter in self._pool.hosts.values():
-                supporter.emergency = supporter.alive
+            self._lose_coordinator()
         else:
             self._pool.background(self._assume_dead(host))
+
+    async def fall_silent(self, host: Host, *, to_its_pool: bool) -> None:
+        """Packets between a host and everybody outside vanish; it does not notice. With ``to_its_pool`` those
+        between it and other hosts do too: with HA it then fences itself, without HA supporters lose a
+        coordinator in that way, which goes on, and a supporter counts as dead after ten minutes.
+
+        Raises ``OSError`` when it cannot be had, ``HOST_OFFLINE`` without power.
+        """
+        if not host.alive:
+            raise XapiFailure("HOST_OFFLINE", host.ref)
+        if to_its_pool and self._pool.db.only("pool")["ha_enabled"]:
+            await self.kill(host, silently=True)
+            return
+        await host.silence.fall()
+        if not to_its_pool or host.cut_off_under:
+            return
+        host.cut_off_under = self._pool.coordinator.ref
+        if host is self._pool.coordinator:
+            self._lose_coordinator()
+        else:
+            self._pool.background(self._assume_dead(host))
+
+    async def hear(self, host: Host) -> None:
+        """A silent host is heard again. Whoever was cut off while the leadership changed has to be recovered.
+
+        Raises ``HOST_OFFLINE`` without power: such a host has to boot.
+        """
+        if not host.alive:
+            raise XapiFailure("HOST_OFFLINE", host.ref)
+        host.silence.end()
+        if not host.cut_off_under:
+            return
+        followed, host.cut_off_under = host.cut_off_under, ""
+        coordinator = self._pool.coordinator
+        if host is coordinator:
+            self._find_coordinator()
+        else:
+            host.emergency = coordinator.ref != followed or not coordinator.heard
+        if not host.emergency:
+            self._set_live(host)
 
     async def revive(self, host: Host) -> None:
         """A dead host boots; the VMs that it ran are halted by now, whatever the database said."""
@@ -62,8 +100,7 @@ class Failures:
         if db.only("pool")["ha_enabled"]:
             self._tell("HA_HOST_WAS_FENCED", host, f"Server '{host.name}' has been fenced")
         if host is self._pool.coordinator:
-            for supporter in self._pool.hosts.values():
-                supporter.emergency = False
+            self._find_coordinator()
 
     async def restart_toolstack(self, host: Host) -> None:
         """Connections break; on the coordinator sessions and tasks are gone. NBD goes on."""
@@ -91,9 +128,10 @@ class Failures:
 
     def recover_supporters(self) -> list[str]:
         """Point supporters in emergency mode at the coordinator; their references."""
-        lost = [host for host in self._pool.hosts.values() if host.emergency]
+        lost = [host for host in self._pool.hosts.values() if host.emergency and host.heard]
         for host in lost:
             host.emergency = False
+            self._set_live(host)
         return [host.ref for host in lost]
 
     async def reboot(self, host: Host) -> None:
@@ -141,7 +179,7 @@ class Failures:
     async def _recover(self, host: Host, led: bool) -> None:
         db = self._pool.db
         if led:
-            heirs = [heir for heir in self._pool.hosts.values() if heir.alive]
+            heirs = [heir for heir in self._pool.hosts.values() if heir.heard]
             if not heirs:
                 await self._forget_everything()
                 return
@@ -188,10 +226,21 @@ class Failures:
                 db.set(cls, row.ref, "current_operations", {})
 
     async def _assume_dead(self, host: Host) -> None:
-        await self._pool.clock.sleep(ASSUMED_DEAD_S)
-        if not host.alive:
-            db = self._pool.db
-            db.set("host_metrics", db.row("host", host.ref)["metrics"], "live", False)
+        await self._pool.clock.sleep(self._pool.description.host_assumed_dead_s)
+        if not host.heard:
+            self._set_live(host, live=False)
+
+    def _lose_coordinator(self) -> None:
+        for host in self._pool.hosts.values():
+            host.emergency = host.alive and host is not self._pool.coordinator
+
+    def _find_coordinator(self) -> None:
+        for host in self._pool.hosts.values():
+            host.emergency = bool(host.cut_off_under)
+
+    def _set_live(self, host: Host, *, live: bool = True) -> None:
+        db = self._pool.db
+        db.set("host_metrics", db.row("host", host.ref)["metrics"], "live", live)
 
     def _tell(self, name: str, host: Host, body: str) -> None:
         self._pool.messages.create(name, "Host", host.uuid, body)

@@ -9,6 +9,7 @@ from services.simulator.nbd.ports import Door
 from services.simulator.pool.certificates import HostCertificate
 from services.simulator.pool.description import HostDescription, PoolDescription
 from services.simulator.pool.link import Link
+from services.simulator.pool.silence import Silence
 
 
 class NbdListener(Protocol):
@@ -30,6 +31,9 @@ class NbdListener(Protocol):
     async def close(self) -> None:
         """Stop listening; every export is closed when it returns."""
 
+    async def cut(self) -> None:
+        """Reset every connection; their exports are closed when it returns."""
+
     def kill(self) -> None:
         """Stop listening and reset every connection at once."""
 
@@ -42,7 +46,8 @@ NbdFactory = Callable[[Door, ssl.SSLContext], NbdListener]
 
 class Host:
     """``emergency`` means: it is a supporter that has lost its coordinator; ``unknown``: because that one
-    does not know it any more.
+    does not know it any more. ``cut_off_under`` is the
+    coordinator (a reference) of when its fellows stopped hearing it, and empty while they do.
     """
 
     def __init__(self, ref: str, uuid: str, machine: HostDescription, certificate: HostCertificate) -> None:
@@ -57,6 +62,8 @@ class Host:
         self.unknown = False
         self.https_only = False
         self._http_port: int | None = None
+        self.cut_off_under = ""
+        self.silence = Silence(machine.address)
         self.sched_gran = "cpu"
         self.link = Link()
         self.nbd_sent_bytes = 0
@@ -68,6 +75,8 @@ class Host:
         """Listen on the ports of the description. Raises ``OSError`` when one is taken; then nothing
         listens.
         """
+        self.silence.end(reset=True)
+        self.cut_off_under = ""
         context = self.certificate.server_context()
         self.https = HttpServer(handler, context)
         self.http = None if ports.http_port is None else HttpServer(handler, None)
@@ -103,8 +112,19 @@ class Host:
             if server is not None and server.ssl_context is not None:
                 server.ssl_context.load_cert_chain(certificate.path)
 
-    async def power_off(self) -> None:
-        """Every listener and every connection is gone at once."""
+    @property
+    def heard(self) -> bool:
+        """Whether other hosts hear it."""
+        return self.alive and not self.cut_off_under
+
+    async def power_off(self, *, silently: bool = False) -> None:
+        """Every listener and every connection is gone at once: refused and reset, or ``silently``. Raises
+        ``OSError`` when the kernel cannot do that.
+        """
+        if silently:
+            await self.silence.fall(listeners_die=True)
+        elif self.silence.fallen:
+            self.silence.end(reset=True)
         self.alive = False
         nbd, servers = self.nbd, [server for server in (self.https, self.http) if server is not None]
         self.https = self.http = self.nbd = None
@@ -122,6 +142,8 @@ class Host:
         for server in (self.https, self.http):
             if server is not None:
                 await server.restart()
+        if self.silence.fallen:
+            await self.silence.fall()
 
     def cut_http(self, after_bytes: int) -> int:
         """Reset the connections of the toolstack, now or after some more bytes of bodies; their number."""
@@ -139,9 +161,7 @@ class Host:
         if after_bytes:
             self.nbd.cut_after(after_bytes)
         else:
-            port = self.nbd.port
-            await self.nbd.close()
-            await self.nbd.start(self.address, port)
+            await self.nbd.cut()
         return count
 
     @property

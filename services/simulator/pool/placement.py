@@ -17,7 +17,7 @@ def check(pool: Pool, host: str, vm: Row) -> None:
 
 def check_host(pool: Pool, host: str) -> None:
     """Raises ``HOST_OFFLINE``, ``HOST_DISABLED``."""
-    if not pool.hosts[pool.db.row("host", host).ref].alive:
+    if not pool.hosts[pool.db.row("host", host).ref].heard:
         raise XapiFailure("HOST_OFFLINE", host)
     if not pool.db.row("host", host)["enabled"]:
         raise XapiFailure("HOST_DISABLED", host)

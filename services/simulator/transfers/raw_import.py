@@ -78,6 +78,7 @@ class RawImport:
         if vdi["type"] == "cbt_metadata":
             await transfer.exchange.late_bare_status(400)
             raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
+        domains.check_unused(self._pool, vdi)
         disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
         try:
             async with control_domain.plugged(self._pool, self._host.ref, ref, "RW"):

@@ -95,7 +95,11 @@ async def test_every_command_reaches_the_pool(tmp_path: Path, capsys: pytest.Cap
         assert "HA_NOT_ENABLED" in await tell("set-ha", code=1)
         await tell("restart-toolstack", "host-1")
         await tell("designate", "host-2")
-        await tell("kill-host", "host-1")
+        await tell("silence-host", "host-1", "--to_its_pool")
+        assert [True, False] == [host["silent"] for host in (await tell("state"))["hosts"]]
+        await tell("hear-host", "host-1")
+        await tell("kill-host", "host-1", "--silently")
+        assert "HOST_OFFLINE" in await tell("hear-host", "host-1", code=1)
         alive = {host["displayName"]: host["alive"] for host in (await tell("state"))["hosts"]}
         assert alive == {"host-1": False, "host-2": True}
         await tell("revive-host", "host-1")

@@ -34,6 +34,7 @@ class SimulatedHost(_message.Message):
     VM_IDS_FIELD_NUMBER: _builtins.int
     NBD_CONNECTIONS_FIELD_NUMBER: _builtins.int
     NBD_SENT_BYTES_FIELD_NUMBER: _builtins.int
+    SILENT_FIELD_NUMBER: _builtins.int
     host_id: _builtins.str
     """UUID."""
     display_name: _builtins.str
@@ -50,6 +51,8 @@ class SimulatedHost(_message.Message):
     """NBD connections that are open."""
     nbd_sent_bytes: _builtins.int
     """Bytes sent by NBD since it was made."""
+    silent: _builtins.bool
+    """Whether its packets vanish."""
     @_builtins.property
     def vm_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """UUIDs of the VMs that run on it."""
@@ -66,10 +69,11 @@ class SimulatedHost(_message.Message):
         vm_ids: _abc.Iterable[_builtins.str] | None = ...,
         nbd_connections: _builtins.int = ...,
         nbd_sent_bytes: _builtins.int = ...,
+        silent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "alive", b"alive", "coordinator", b"coordinator", "display_name", b"display_name", "host_id", b"host_id", "nbd_connections", b"nbd_connections", "nbd_sent_bytes", b"nbd_sent_bytes", "port", b"port", "vm_ids", b"vm_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "alive", b"alive", "coordinator", b"coordinator", "display_name", b"display_name", "host_id", b"host_id", "nbd_connections", b"nbd_connections", "nbd_sent_bytes", b"nbd_sent_bytes", "port", b"port", "silent", b"silent", "vm_ids", b"vm_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -127,16 +131,22 @@ class KillHostRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HOST_FIELD_NUMBER: _builtins.int
+    SILENTLY_FIELD_NUMBER: _builtins.int
     host: _builtins.str
     """UUID or name."""
+    silently: _builtins.bool
+    """Whether packets to it vanish from now on, as when power is cut; otherwise connections are reset and
+    refused, so that everybody notices at once.
+    """
     def __init__(
         self,
         *,
         host: _builtins.str = ...,
+        silently: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "silently", b"silently"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -197,6 +207,91 @@ class ReviveHostResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReviveHostResponse: _TypeAlias = ReviveHostResponse  # noqa: Y015
+
+@_typing.final
+class SilenceHostRequest(_message.Message):
+    """Request of SilenceHost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    TO_ITS_POOL_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """UUID or name."""
+    to_its_pool: _builtins.bool
+    """Whether the other hosts do not hear it either. With high availability it then switches itself off; without,
+    supporters of a silent coordinator lose it and may seize its place, and a silent supporter counts as dead
+    after a time. Hosts that are silenced in this way one after the other are one half of a split pool.
+    """
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        to_its_pool: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "to_its_pool", b"to_its_pool"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SilenceHostRequest: _TypeAlias = SilenceHostRequest  # noqa: Y015
+
+@_typing.final
+class SilenceHostResponse(_message.Message):
+    """Response of SilenceHost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SilenceHostResponse: _TypeAlias = SilenceHostResponse  # noqa: Y015
+
+@_typing.final
+class HearHostRequest(_message.Message):
+    """Request of HearHost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """UUID or name."""
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HearHostRequest: _TypeAlias = HearHostRequest  # noqa: Y015
+
+@_typing.final
+class HearHostResponse(_message.Message):
+    """Response of HearHost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HearHostResponse: _TypeAlias = HearHostResponse  # noqa: Y015
 
 @_typing.final
 class DesignateCoordinatorRequest(_message.Message):

@@ -50,6 +50,16 @@ class SimulatorServiceStub:
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReviveHostRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReviveHostResponse.FromString,
                 _registered_method=True)
+        self.SilenceHost = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/SilenceHost',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SilenceHostRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SilenceHostResponse.FromString,
+                _registered_method=True)
+        self.HearHost = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/HearHost',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HearHostRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HearHostResponse.FromString,
+                _registered_method=True)
         self.DesignateCoordinator = channel.unary_unary(
                 '/xenkeep.simulator.v1.SimulatorService/DesignateCoordinator',
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.DesignateCoordinatorRequest.SerializeToString,
@@ -202,6 +212,21 @@ class SimulatorServiceServicer:
 
     def ReviveHost(self, request, context):
         """A dead host boots.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SilenceHost(self, request, context):
+        """Packets from and to a host vanish, as in a split network: nobody is refused, no connection is reset, and
+        the host does not notice. Connections stall until it is heard again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def HearHost(self, request, context):
+        """A silent host is heard again: its connections go on where they stalled.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -410,6 +435,16 @@ def add_SimulatorServiceServicer_to_server(servicer, server):
                     servicer.ReviveHost,
                     request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReviveHostRequest.FromString,
                     response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReviveHostResponse.SerializeToString,
+            ),
+            'SilenceHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.SilenceHost,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SilenceHostRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SilenceHostResponse.SerializeToString,
+            ),
+            'HearHost': grpc.unary_unary_rpc_method_handler(
+                    servicer.HearHost,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HearHostRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HearHostResponse.SerializeToString,
             ),
             'DesignateCoordinator': grpc.unary_unary_rpc_method_handler(
                     servicer.DesignateCoordinator,
@@ -624,6 +659,60 @@ class SimulatorService:
             '/xenkeep.simulator.v1.SimulatorService/ReviveHost',
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReviveHostRequest.SerializeToString,
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.ReviveHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SilenceHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/SilenceHost',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SilenceHostRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SilenceHostResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HearHost(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/HearHost',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HearHostRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HearHostResponse.FromString,
             options,
             channel_credentials,
             insecure,

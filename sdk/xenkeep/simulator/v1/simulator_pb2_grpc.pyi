@@ -39,6 +39,12 @@ class SimulatorServiceStub:
     """A host loses power: its listeners and connections are gone at once."""
     ReviveHost: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.ReviveHostRequest, _simulator_pb2.ReviveHostResponse]
     """A dead host boots."""
+    SilenceHost: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SilenceHostRequest, _simulator_pb2.SilenceHostResponse]
+    """Packets from and to a host vanish, as in a split network: nobody is refused, no connection is reset, and
+    the host does not notice. Connections stall until it is heard again.
+    """
+    HearHost: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.HearHostRequest, _simulator_pb2.HearHostResponse]
+    """A silent host is heard again: its connections go on where they stalled."""
     DesignateCoordinator: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.DesignateCoordinatorRequest, _simulator_pb2.DesignateCoordinatorResponse]
     """Another host becomes coordinator, on request of an administrator."""
     SeizeCoordinator: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SeizeCoordinatorRequest, _simulator_pb2.SeizeCoordinatorResponse]
@@ -111,6 +117,12 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
     """A host loses power: its listeners and connections are gone at once."""
     ReviveHost: _aio.UnaryUnaryMultiCallable[_simulator_pb2.ReviveHostRequest, _simulator_pb2.ReviveHostResponse]  # type: ignore[assignment]
     """A dead host boots."""
+    SilenceHost: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SilenceHostRequest, _simulator_pb2.SilenceHostResponse]  # type: ignore[assignment]
+    """Packets from and to a host vanish, as in a split network: nobody is refused, no connection is reset, and
+    the host does not notice. Connections stall until it is heard again.
+    """
+    HearHost: _aio.UnaryUnaryMultiCallable[_simulator_pb2.HearHostRequest, _simulator_pb2.HearHostResponse]  # type: ignore[assignment]
+    """A silent host is heard again: its connections go on where they stalled."""
     DesignateCoordinator: _aio.UnaryUnaryMultiCallable[_simulator_pb2.DesignateCoordinatorRequest, _simulator_pb2.DesignateCoordinatorResponse]  # type: ignore[assignment]
     """Another host becomes coordinator, on request of an administrator."""
     SeizeCoordinator: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SeizeCoordinatorRequest, _simulator_pb2.SeizeCoordinatorResponse]  # type: ignore[assignment]
@@ -198,6 +210,24 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_pb2.ReviveHostResponse, _abc.Awaitable[_simulator_pb2.ReviveHostResponse]]:
         """A dead host boots."""
+
+    @_abc_1.abstractmethod
+    def SilenceHost(
+        self,
+        request: _simulator_pb2.SilenceHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.SilenceHostResponse, _abc.Awaitable[_simulator_pb2.SilenceHostResponse]]:
+        """Packets from and to a host vanish, as in a split network: nobody is refused, no connection is reset, and
+        the host does not notice. Connections stall until it is heard again.
+        """
+
+    @_abc_1.abstractmethod
+    def HearHost(
+        self,
+        request: _simulator_pb2.HearHostRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.HearHostResponse, _abc.Awaitable[_simulator_pb2.HearHostResponse]]:
+        """A silent host is heard again: its connections go on where they stalled."""
 
     @_abc_1.abstractmethod
     def DesignateCoordinator(

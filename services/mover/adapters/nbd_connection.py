@@ -24,6 +24,7 @@ from collections.abc import Iterable, Iterator
 from typing import Self
 
 from services.chassis.errors import DataLoss, XenkeepError
+from services.chassis.tcp import is_silent
 from services.mover.adapters import nbd_protocol as nbd
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
 from services.mover.adapters.nbd_handshake import NbdTimeouts, OpenExport, explained, open_export
@@ -135,10 +136,13 @@ class NbdConnection:
             if left and time.monotonic() > deadline:
                 raise TimeoutError
 
+    def _is_silent(self) -> bool:
+        return is_silent(self._socket, self._timeouts.silence)
+
     @contextlib.contextmanager
     def _failing(self, doing: str) -> Iterator[None]:
         try:
-            with explained(self.endpoint, doing, self._timeouts.reply):
+            with explained(self.endpoint, doing, self._timeouts.reply, self._is_silent):
                 yield
         except XenkeepError as error:
             self.failure = error

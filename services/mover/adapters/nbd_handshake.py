@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from services.chassis.errors import (
@@ -13,18 +13,25 @@ from services.chassis.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from services.chassis.tcp import dying_of_silence, is_silent, set_options
 from services.mover.adapters import nbd_protocol as nbd
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
 from services.mover.adapters.pinned_tls import pinned_tls
 
+HOST_SILENT = "NBD_HOST_SILENT"
+
 
 @dataclass(frozen=True, slots=True)
 class NbdTimeouts:
-    """In seconds. The handshake includes attaching the disk at the host; a reply includes all of its data."""
+    """In seconds. The handshake includes attaching the disk at the host; a reply includes all of its data.
+
+    ``silence`` is how long the host's kernel may acknowledge nothing: whoever merely reads slowly does.
+    """
 
     connect: float = 10.0
     handshake: float = 60.0
     reply: float = 60.0
+    silence: int = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,8 @@ def open_export(endpoint: NbdEndpoint, timeouts: NbdTimeouts, *, plaintext_allow
     Raises ``ResourceExhausted`` NBD_HOST_FULL when the host hangs up before its banner (it does so beyond 16
     connections, and when NBD was switched off), ``FailedPrecondition`` NBD_EXPORT_REFUSED when it hangs up on
     the export name, NBD_TLS_REFUSED, NBD_PROTOCOL_VIOLATION, ``Unauthenticated`` CERTIFICATE_MISMATCH,
-    ``Unavailable`` and ``DeadlineExceeded`` when it cannot be reached or stalls.
+    ``Unavailable`` (NBD_HOST_SILENT when nothing comes back) and ``DeadlineExceeded`` when it cannot be
+    reached or stalls.
     """
     if not endpoint.certificate_pem and not plaintext_allowed:
         raise InvalidInput(
@@ -74,6 +82,8 @@ class _Handshake:
         where = (self._endpoint.address, self._endpoint.port)
         try:
             connected = socket.create_connection(where, timeout=self._timeouts.connect)
+        except TimeoutError as error:
+            raise _silent(self._endpoint, "connecting") from error
         except (OSError, UnicodeError) as error:
             raise Unavailable(
                 f"No connection to the NBD server of {self._endpoint.peer}: {error}.",
@@ -81,7 +91,7 @@ class _Handshake:
                 metadata={"host": self._endpoint.host_id},
             ) from error
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        set_options(connected, dying_of_silence(self._timeouts.silence))
         self._deadline = time.monotonic() + self._timeouts.handshake
         return connected
 
@@ -140,6 +150,8 @@ class _Handshake:
                 piece = self._socket.recv(length - len(answer))
             except ConnectionResetError:
                 piece = b""
+            if not piece and is_silent(self._socket, self._timeouts.silence):
+                raise TimeoutError
             if not piece:
                 if answer:
                     raise ConnectionResetError("it hung up within the handshake")
@@ -155,13 +167,18 @@ class _Handshake:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        with explained(self._endpoint, "the handshake", self._timeouts.handshake):
+        def silent() -> bool:
+            return is_silent(self._socket, self._timeouts.silence)
+
+        with explained(self._endpoint, "the handshake", self._timeouts.handshake, silent):
             yield
 
 
 @contextlib.contextmanager
-def explained(endpoint: NbdEndpoint, doing: str, seconds: float) -> Iterator[None]:
-    """Turn what a socket and the parsers raise into errors that name the host."""
+def explained(
+    endpoint: NbdEndpoint, doing: str, seconds: float, silent: Callable[[], bool]
+) -> Iterator[None]:
+    """Turn what a socket and the parsers raise into errors that name the host, which may be ``silent``."""
     about = {"host": endpoint.host_id}
     try:
         yield
@@ -173,14 +190,27 @@ def explained(endpoint: NbdEndpoint, doing: str, seconds: float) -> Iterator[Non
             metadata=about,
         ) from error
     except TimeoutError as error:
+        if silent():
+            raise _silent(endpoint, doing) from error
         raise DeadlineExceeded(
             f"{endpoint.peer} did not finish {doing} within {seconds:g} s.",
             reason="NBD_TIMEOUT",
             metadata=about,
         ) from error
     except OSError as error:
+        if silent():
+            raise _silent(endpoint, doing) from error
         raise Unavailable(
             f"The connection to {endpoint.peer} broke during {doing}: {error}.",
             reason="NBD_CONNECTION_LOST",
             metadata=about,
         ) from error
+
+
+def _silent(endpoint: NbdEndpoint, doing: str) -> Unavailable:
+    return Unavailable(
+        f"{endpoint.peer} has fallen silent: during {doing} nothing came back any more.",
+        reason=HOST_SILENT,
+        hint="Its power or the network between may be cut.",
+        metadata={"host": endpoint.host_id},
+    )

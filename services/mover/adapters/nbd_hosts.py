@@ -19,6 +19,8 @@ class _Rest:
 class NbdHosts:
     """Spreads connections over hosts, lets failed ones rest, and longer each time.
 
+    A shunned host is full, or silent from here: whoever says where the disk is does not know of that.
+
     ``per_host`` limits what one disk takes of the 16 connections that a host has for everybody, and so does
     what an endpoint says of its host.
     """
@@ -29,10 +31,10 @@ class NbdHosts:
     longest_rest: float
     _open: Counter[str] = field(default_factory=Counter)
     _rests: dict[NbdEndpoint, _Rest] = field(default_factory=dict)
-    _full: dict[str, _Rest] = field(default_factory=dict)
+    _shunned: dict[str, _Rest] = field(default_factory=dict)
 
     def replace(self, endpoints: Sequence[NbdEndpoint]) -> None:
-        """Fresh word of where the disk is: past failures no longer count, but a full host is still full."""
+        """Fresh word of where the disk is: past failures no longer count, but shunned hosts stay so."""
         self.endpoints = tuple(endpoints)
         self._rests.clear()
 
@@ -57,16 +59,16 @@ class NbdHosts:
     def opened(self, endpoint: NbdEndpoint) -> None:
         """It works: its past is forgotten."""
         self._rests.pop(endpoint, None)
-        self._full.pop(endpoint.host_id, None)
+        self._shunned.pop(endpoint.host_id, None)
 
     def failed(self, endpoint: NbdEndpoint, now: float) -> None:
         """It could not be opened, or a connection to it broke."""
         self._let_rest(self._rests.setdefault(endpoint, _Rest()), now)
         self.closed(endpoint)
 
-    def full(self, endpoint: NbdEndpoint, now: float) -> None:
-        """Its host takes no more connections."""
-        self._let_rest(self._full.setdefault(endpoint.host_id, _Rest()), now)
+    def shun(self, endpoint: NbdEndpoint, now: float) -> None:
+        """Its host takes no more connections, or does not answer."""
+        self._let_rest(self._shunned.setdefault(endpoint.host_id, _Rest()), now)
         self.closed(endpoint)
 
     def closed(self, endpoint: NbdEndpoint) -> None:
@@ -87,7 +89,7 @@ class NbdHosts:
         return self._open[endpoint.host_id] < most
 
     def _ready_at(self, endpoint: NbdEndpoint) -> float:
-        rests = (self._rests.get(endpoint), self._full.get(endpoint.host_id))
+        rests = (self._rests.get(endpoint), self._shunned.get(endpoint.host_id))
         return max((rest.until for rest in rests if rest), default=0.0)
 
     def _let_rest(self, rest: _Rest, now: float) -> None:

@@ -10,13 +10,15 @@ from services.chassis.errors import (
     Cancelled,
     DeadlineExceeded,
     FailedPrecondition,
+    PermissionDenied,
     ResourceExhausted,
+    Unauthenticated,
     Unavailable,
     XenkeepError,
 )
 from services.mover.adapters.nbd_connection import NbdConnection
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
-from services.mover.adapters.nbd_handshake import NbdTimeouts
+from services.mover.adapters.nbd_handshake import HOST_SILENT, NbdTimeouts
 from services.mover.adapters.nbd_hosts import NbdHosts
 from services.mover.notice_book import NoticeBook
 
@@ -192,10 +194,7 @@ class NbdSupply:
             self._notices.add(error.reason, error.message)
             with self._changed:
                 self._last_failure = error
-                if isinstance(error, ResourceExhausted):
-                    self._hosts.full(endpoint, self._monotonic())
-                else:
-                    self._hosts.failed(endpoint, self._monotonic())
+                self._rest(endpoint, error)
             return None
         finally:
             with self._changed:
@@ -242,11 +241,18 @@ class NbdSupply:
             self._hosts.closed(connection.endpoint)
             return
         self._last_failure = connection.failure
-        self._hosts.failed(connection.endpoint, self._monotonic())
+        self._rest(connection.endpoint, connection.failure)
         self._notices.add(connection.failure.reason, connection.failure.message)
 
+    def _rest(self, endpoint: NbdEndpoint, error: XenkeepError) -> None:
+        if isinstance(error, ResourceExhausted) or error.reason == HOST_SILENT:
+            self._hosts.shun(endpoint, self._monotonic())
+        else:
+            self._hosts.failed(endpoint, self._monotonic())
+
     def _ask_where(self, *, tell: bool) -> None:
-        """``tell``: because reading needs it, and not just because some time has passed."""
+        """``tell``: because reading needs it, and not just because some time has passed: then reading goes on
+        over what is open, whatever the answer."""
         endpoints: tuple[NbdEndpoint, ...] | None = None
         try:
             endpoints = tuple(self._refresh())
@@ -256,6 +262,10 @@ class NbdSupply:
             if tell:
                 self._notices.add(error.reason, error.message)
                 self._last_failure = error
+        except (FailedPrecondition, PermissionDenied, Unauthenticated) as error:
+            if tell:
+                raise
+            self._notices.add(error.reason, error.message)
         finally:
             with self._changed:
                 self._refreshing = False

@@ -46,12 +46,12 @@ def test_a_failed_endpoint_rests_longer_each_time_until_it_works() -> None:
     assert hosts.next_ready() == now + 1
 
 
-def test_fresh_endpoints_forget_failures_but_not_that_a_host_is_full() -> None:
+def test_fresh_endpoints_forget_failures_but_not_that_a_host_is_full_or_silent() -> None:
     hosts = hosts_of(A, B)
     assert hosts.choose(0) == A
     hosts.failed(A, 0)
     assert hosts.choose(0) == B
-    hosts.full(B, 0)
+    hosts.shun(B, 0)
     hosts.replace([A, B])
     assert hosts.choose(0) == A
     assert hosts.choose(0) == A

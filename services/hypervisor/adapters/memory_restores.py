@@ -66,8 +66,8 @@ class MemoryRestores(MemoryObjects):
     async def drop_tickets(self, new_disk_id: str) -> None:
         self.tickets = {key: each for key, each in self.tickets.items() if each.disk_id != new_disk_id}
 
-    async def write_endpoint(self, new_disk_id: str, ticket: str) -> WriteEndpoint:
-        return WriteEndpoint("host-1", Secret(f"https://host-1/{new_disk_id}?{ticket}"), "")
+    async def write_endpoints(self, new_disk_id: str, ticket: str) -> tuple[WriteEndpoint, ...]:
+        return (WriteEndpoint("host-1", Secret(f"https://host-1/{new_disk_id}?{ticket}"), ""),)
 
     async def attached_disks(self, vm_id: str) -> tuple[AttachedDisk, ...] | None:
         vm = self.vms.get(vm_id)

@@ -6,13 +6,18 @@ the certificate are not: hosts present self-signed certificates (facts of xapi: 
 
 import hashlib
 import ssl
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import httpcore
 
+from services.chassis.tcp import died_of_silence, dying_of_silence
+
 CONNECT_TIMEOUT_S = 5.0
+SILENT_AFTER_S = 12
+"""A connection is lost when the host's kernel acknowledges nothing for so long, however long an answer may
+take."""
 _IDLE_S = 10.0
 _CONNECTIONS = 32
 
@@ -23,6 +28,10 @@ class ConnectFailed(Exception):
 
 class ConnectionLost(Exception):
     """The connection broke or was too slow: the request may have been executed."""
+
+
+class HostSilent(ConnectionLost):
+    """Nothing comes back from the host: its power is cut, or the network."""
 
 
 class WrongCertificate(Exception):
@@ -52,6 +61,7 @@ class PinnedHttps:
             max_connections=_CONNECTIONS,
             keepalive_expiry=_IDLE_S,
             network_backend=_PinnedBackend(sha256),
+            socket_options=dying_of_silence(SILENT_AFTER_S),
         )
 
     async def request(
@@ -66,7 +76,7 @@ class PinnedHttps:
 
         Raises ConnectFailed, ConnectionLost, WrongCertificate.
         """
-        try:
+        with _explained():
             response = await self._pool.request(
                 method,
                 self._origin + target,
@@ -81,10 +91,6 @@ class PinnedHttps:
                     }
                 },
             )
-        except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
-            raise ConnectFailed(str(error) or type(error).__name__) from error
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise ConnectionLost(str(error) or type(error).__name__) from error
         names = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
         return Response(response.status, names, response.content)
 
@@ -95,7 +101,7 @@ class PinnedHttps:
         Raises as ``request``, and ConnectionLost for a status other than 200.
         """
         extensions = {"timeout": {"connect": CONNECT_TIMEOUT_S, "pool": timeout_s, "read": timeout_s}}
-        try:
+        with _explained():
             async with self._pool.stream(
                 "GET",
                 self._origin + target,
@@ -105,10 +111,6 @@ class PinnedHttps:
                 if response.status != 200:
                     raise ConnectionLost(f"the host answered with HTTP status {response.status}")
                 yield Beginning(response.aiter_stream())
-        except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
-            raise ConnectFailed(str(error) or type(error).__name__) from error
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise ConnectionLost(str(error) or type(error).__name__) from error
 
     async def close(self) -> None:
         await self._pool.aclose()
@@ -162,6 +164,27 @@ def fingerprint(der: bytes) -> str:
 def fingerprint_of_pem(pem: str) -> str:
     """The same of a PEM certificate; raises ValueError when it is none."""
     return fingerprint(ssl.PEM_cert_to_DER_cert(pem.strip()))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns what the HTTP client raises into our three; it hides what the kernel said."""
+    try:
+        yield
+    except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+        raise ConnectFailed(str(error) or type(error).__name__) from error
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+        if _silence_is_behind(error):
+            raise HostSilent(f"the host has fallen silent for {SILENT_AFTER_S} s") from error
+        raise ConnectionLost(str(error) or type(error).__name__) from error
+
+
+def _silence_is_behind(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and died_of_silence(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _bracketed(host: str) -> str:

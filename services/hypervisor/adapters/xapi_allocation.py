@@ -14,11 +14,12 @@ from services.hypervisor.adapters.pinned_https import (
     Beginning,
     ConnectFailed,
     ConnectionLost,
+    HostSilent,
     WrongCertificate,
 )
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import XapiObjects
-from services.hypervisor.adapters.xapi_readers import XapiReaders
+from services.hypervisor.adapters.xapi_readers import XapiReaders, spread
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.domain import qcow2
@@ -30,7 +31,7 @@ _SKIPPED_BYTES = 1 << 20
 
 
 class XapiAllocation:
-    """Asks one of the hosts that see the disk's storage repository."""
+    """Asks one of the hosts that see the disk's storage repository, and the next when it is out of reach."""
 
     def __init__(self, session: XapiSession, objects: XapiObjects, readers: XapiReaders) -> None:
         self._session = session
@@ -55,17 +56,28 @@ class XapiAllocation:
             vdi = await self._objects.record("VDI", ref) if ref else None
             if ref is None or vdi is None:
                 return "the snapshot is gone"
-            hosts = sorted(await self._readers.hosts_seeing(vdi["SR"]))
+            hosts = await self._readers.hosts_seeing(vdi["SR"])
             in_qcow2 = base is None and await xapi_image_formats.of_chain(self._objects, vdi) == QCOW2
-        if not hosts:
-            return "no live host sees its storage repository"
-        address = hosts[int(snapshot_disk_id[:8], 16) % len(hosts)][1]
-        task = await xapi_tasks.create(self._session, f"Xenkeep looks at disk {snapshot_disk_id}")
-        query = {"task_id": task, "vdi": ref, "format": QCOW2 if in_qcow2 else VHD}
+        query = {"vdi": ref, "format": QCOW2 if in_qcow2 else VHD}
         query |= {"base": base} if base else {}
+        why = "no live host sees its storage repository"
+        for _, address in spread(hosts, snapshot_disk_id):
+            try:
+                return await self._of_host(address, snapshot_disk_id, query, int(vdi["virtual_size"]))
+            except (ConnectFailed, HostSilent) as error:
+                why = f"{address}: {error}"
+        return why
+
+    async def _of_host(
+        self, address: str, snapshot_disk_id: str, query: dict[str, str], size_bytes: int
+    ) -> bytes | str:
+        """Raises ConnectFailed, HostSilent: another host may tell."""
+        task = await xapi_tasks.create(self._session, f"Xenkeep looks at disk {snapshot_disk_id}")
         try:
-            return await self._ask(address, query, int(vdi["virtual_size"]))
-        except (ConnectFailed, ConnectionLost, WrongCertificate, ValueError) as error:
+            return await self._ask(address, {"task_id": task, **query}, size_bytes)
+        except (ConnectFailed, HostSilent):
+            raise
+        except (ConnectionLost, WrongCertificate, ValueError) as error:
             return str(error)
         except XapiFailure as failure:
             return failure.words

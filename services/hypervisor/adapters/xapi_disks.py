@@ -5,11 +5,11 @@ from urllib.parse import urlencode
 import structlog
 
 from services.chassis.config import Secret
-from services.chassis.errors import Aborted, FailedPrecondition, InvalidInput, NotFound
+from services.chassis.errors import Aborted, FailedPrecondition, InvalidInput, NotFound, Unavailable
 from services.hypervisor.adapters import xapi_image_formats, xapi_tags, xapi_tasks
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
-from services.hypervisor.adapters.xapi_readers import XapiReaders
+from services.hypervisor.adapters.xapi_readers import XapiReaders, spread
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.domain import memory
@@ -100,6 +100,7 @@ class XapiDisks:
     async def open_ticket(self, new_disk_id: str) -> str:
         """See ports.Restores."""
         await self.drop_tickets(new_disk_id)
+        await self._let_go(new_disk_id)
         with translating(f"opening disk {new_disk_id} for writing"):
             return await xapi_tasks.create(self._session, _label(new_disk_id))
 
@@ -128,7 +129,7 @@ class XapiDisks:
             for task in await self._session.call("task.get_by_name_label", _label(new_disk_id)):
                 await xapi_tasks.discard(self._session, task)
 
-    async def write_endpoint(self, new_disk_id: str, ticket: str) -> WriteEndpoint:
+    async def write_endpoints(self, new_disk_id: str, ticket: str) -> tuple[WriteEndpoint, ...]:
         """See ports.Restores. Disks are spread over the hosts by their UUIDs."""
         with translating(f"asking where disk {new_disk_id} can be written"):
             ref = await self._objects.ref("VDI", new_disk_id)
@@ -136,10 +137,9 @@ class XapiDisks:
             if ref is None or vdi is None:
                 raise XapiFailure("UUID_INVALID", ["VDI", new_disk_id])
             link = await self._session.link()
-            hosts = sorted(await self._readers.hosts_seeing(vdi["SR"]))
+            hosts = spread(await self._readers.hosts_seeing(vdi["SR"]), new_disk_id)
             if not hosts:
                 raise XapiFailure("SR_HAS_NO_PBDS", [])
-        host_id, address = hosts[int(new_disk_id[:8], 16) % len(hosts)]
         query = {
             "session_id": link.ref,
             "task_id": ticket,
@@ -148,16 +148,33 @@ class XapiDisks:
             "chunked": "true",
         }
         port = "" if self._session.port == 443 else f":{self._session.port}"
-        return WriteEndpoint(
-            host_id=host_id,
-            url=Secret(f"https://{address}{port}/import_raw_vdi?{urlencode(query)}"),
-            certificate_pem=self._session.certificate(host_id),
+        return tuple(
+            WriteEndpoint(
+                host_id=host_id,
+                url=Secret(f"https://{address}{port}/import_raw_vdi?{urlencode(query)}"),
+                certificate_pem=self._session.certificate(host_id),
+            )
+            for host_id, address in hosts
         )
 
     async def release(self, vdi_ref: str, vdi: Record) -> None:
         """Takes our tags off a disk: it is somebody's from now on."""
         for key in xapi_tags.to_take_off(vdi["other_config"]):
             await self._session.call("VDI.remove_from_other_config", vdi_ref, key)
+
+    async def _let_go(self, new_disk_id: str) -> None:
+        """Whoever wrote it before is done with. A host that fell silent meanwhile still has it attached, and
+        then no other may write it (xapi: ocaml/xapi/xapi_vbd_helpers.ml, VDI_IN_USE)."""
+        try:
+            ref = await self._objects.ref("VDI", new_disk_id)
+            if ref is not None:
+                await self._objects.detach_from_control_domains(ref)
+        except XapiFailure as failure:
+            raise Unavailable(
+                f"Disk {new_disk_id} is still attached where writing it broke off before: {failure.words}.",
+                reason="DISK_STILL_ATTACHED",
+                hint="It is tried again: the pool lets go of it when that host answers or counts as dead.",
+            ) from failure
 
     async def _own(self, ref: str, vdi: Record) -> MadeDisk:
         config = {**vdi["other_config"], xapi_tags.OBJECT: vdi["uuid"]}

@@ -109,7 +109,7 @@ class XapiObjects:
 
     async def _although_in_use(self, method: str, ref: str) -> None:
         for tries_left in reversed(range(_TRIES)):
-            await self._detach_from_control_domains(ref)
+            await self.detach_from_control_domains(ref)
             try:
                 await self._gone_is_fine(method, ref)
                 return
@@ -135,7 +135,8 @@ class XapiObjects:
             if failure.code != "HANDLE_INVALID":
                 raise
 
-    async def _detach_from_control_domains(self, vdi_ref: str) -> None:
+    async def detach_from_control_domains(self, vdi_ref: str) -> None:
+        """Raises XapiFailure when a host does not let go of it."""
         vdi = await self.record("VDI", vdi_ref)
         for vbd_ref in vdi["VBDs"] if vdi else ():
             vbd = await self.record("VBD", vbd_ref)

@@ -195,8 +195,8 @@ class XapiPool:
     async def drop_tickets(self, new_disk_id: str) -> None:
         await self._disks.drop_tickets(new_disk_id)
 
-    async def write_endpoint(self, new_disk_id: str, ticket: str) -> WriteEndpoint:
-        return await self._disks.write_endpoint(new_disk_id, ticket)
+    async def write_endpoints(self, new_disk_id: str, ticket: str) -> tuple[WriteEndpoint, ...]:
+        return await self._disks.write_endpoints(new_disk_id, ticket)
 
     async def attached_disks(self, vm_id: str) -> tuple[AttachedDisk, ...] | None:
         return await self._vms.attached_disks(vm_id)

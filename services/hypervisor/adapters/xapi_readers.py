@@ -1,5 +1,7 @@
 """Where disks of a pool can be read by NBD (xapi: ocaml/xapi/xapi_vdi.ml get_nbd_info, nbd/src)."""
 
+from collections.abc import Iterable
+
 import structlog
 
 from services.chassis.config import Secret
@@ -83,3 +85,10 @@ class XapiReaders:
         if len(usable) < len(endpoints):
             _log.info("endpoints of dead hosts left out", disk=disk_id, left_out=len(endpoints) - len(usable))
         return usable
+
+
+def spread(hosts: Iterable[tuple[str, str]], disk_id: str) -> list[tuple[str, str]]:
+    """The hosts in an order that is the disk's own, so that each host is first for some disks."""
+    known = sorted(hosts)
+    first = int(disk_id[:8], 16) % len(known) if known else 0
+    return known[first:] + known[:first]

@@ -16,6 +16,7 @@ from services.chassis.errors import FailedPrecondition, Unauthenticated, Unavail
 from services.hypervisor.adapters.pinned_https import (
     ConnectFailed,
     ConnectionLost,
+    HostSilent,
     PinnedHttps,
     WrongCertificate,
     fingerprint_of_pem,
@@ -28,6 +29,7 @@ API_VERSION = "2.20"
 CALL_TIMEOUT_S = 300.0
 LOGIN_TIMEOUT_S = 20.0
 _PAUSE_S = 0.5
+_LOGINS_AT_ONCE = 8
 
 _NOT_YET = frozenset(
     {
@@ -79,6 +81,7 @@ class XapiSession:
         self._pins: dict[str, str] = {}
         self._certificates: dict[str, str] = {}
         self._first = ""
+        self._mute: set[str] = set()
         self.learn(members, coordinator)
 
     @property
@@ -99,6 +102,7 @@ class XapiSession:
         self._pins = {each.address: fingerprint_of_pem(each.certificate_pem) for each in members}
         self._certificates = {each.host_id: each.certificate_pem for each in members}
         self._first = next((each.address for each in members if each.host_id == coordinator), self._first)
+        self._mute &= self._pins.keys()
 
     async def call(self, method: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         """A call that is safe to repeat, and is repeated when its answer was lost. Raises XapiFailure."""
@@ -143,9 +147,10 @@ class XapiSession:
             try:
                 return await rpc(link.https, method, [link.ref, *args], timeout_s)
             except (ConnectFailed, WrongCertificate) as error:
-                self.forget(link)
+                self._lost(link, error)
                 last = str(error)
             except ConnectionLost as error:
+                self._lost(link, error)
                 if not repeatable:
                     raise outcome_unknown(self._pool, method) from error
                 last = str(error)
@@ -161,6 +166,13 @@ class XapiSession:
             if self._clock.monotonic() >= give_up:
                 raise unreachable(self._pool, f"{link.address}: {last}")
             await self._clock.sleep(_PAUSE_S if self._link is link else 0)
+
+    def _lost(self, link: Link, error: Exception) -> None:
+        """A connection that broke says little of the login; a host that is out of reach leads nobody."""
+        if isinstance(error, ConnectFailed | HostSilent):
+            self._mute.add(link.address)
+        if not isinstance(error, ConnectionLost) or isinstance(error, HostSilent):
+            self.forget(link)
 
     def _follow(self, failure: XapiFailure) -> None:
         if failure.code == "HOST_IS_SLAVE" and failure.params and failure.params[0] in self._pins:
@@ -178,30 +190,66 @@ class XapiSession:
             return self._link
 
     async def _login_somewhere(self) -> tuple[Link | None, dict[str, str]]:
-        """One round through the members; (login, or what each of them answered)."""
+        """One round through the members; (login, or what each of them answered).
+
+        Who leads is asked alone, and then, or when it was out of reach just now, all others, some at once:
+        each silent one takes a while.
+        """
         tried: dict[str, str] = {}
         changed: dict[str, str] = {}
-        while address := next(
-            (a for a in (self._first, *self._pins) if a in self._pins and a not in tried), ""
-        ):
-            try:
-                link = await self._login(address)
-                self._first = address
+        members = [each for each in dict.fromkeys((self._first, *self._pins)) if each in self._pins]
+        members.sort(key=lambda each: each in self._mute)
+        alone = 0 if self._first in self._mute else 1
+        for some in (members[:alone], members[alone:]):
+            if (link := await self._login_at_any(some, tried, changed)) is not None:
+                self._first = link.address
                 return link, tried
-            except WrongCertificate as wrong:
-                tried[address] = str(wrong)
-                changed[address] = wrong.presented
-            except (ConnectFailed, ConnectionLost) as error:
-                tried[address] = str(error)
-            except XapiFailure as failure:
-                if failure.code == "SESSION_AUTHENTICATION_FAILED":
-                    raise credentials_refused(self._pool, self._username) from failure
-                tried[address] = failure.code
-                self._follow(failure)
         if changed:
             address, presented = next(iter(changed.items()))
             raise certificate_changed(address, self._pins[address], presented)
         return None, tried
+
+    async def _login_at_any(
+        self, members: list[str], tried: dict[str, str], changed: dict[str, str]
+    ) -> Link | None:
+        room = asyncio.Semaphore(_LOGINS_AT_ONCE)
+
+        async def attempt(address: str) -> Link | None:
+            async with room:
+                return await self._try_login(address, tried, changed)
+
+        attempts = [asyncio.ensure_future(attempt(address)) for address in members]
+        try:
+            for done in asyncio.as_completed(attempts):
+                if (link := await done) is not None:
+                    return link
+            return None
+        finally:
+            for each in attempts:
+                each.cancel()
+            await asyncio.gather(*attempts, return_exceptions=True)
+
+    async def _try_login(self, address: str, tried: dict[str, str], changed: dict[str, str]) -> Link | None:
+        """None: why not is in ``tried``, and in ``changed`` which certificate was presented."""
+        try:
+            link = await self._login(address)
+        except WrongCertificate as wrong:
+            tried[address] = str(wrong)
+            changed[address] = wrong.presented
+        except (ConnectFailed, ConnectionLost) as error:
+            tried[address] = str(error)
+            self._mute.add(address)
+            return None
+        except XapiFailure as failure:
+            if failure.code == "SESSION_AUTHENTICATION_FAILED":
+                raise credentials_refused(self._pool, self._username) from failure
+            tried[address] = failure.code
+            self._follow(failure)
+        else:
+            self._mute.discard(address)
+            return link
+        self._mute.discard(address)
+        return None
 
     async def _login(self, address: str) -> Link:
         https = self.member(address)

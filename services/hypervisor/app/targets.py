@@ -41,6 +41,9 @@ from services.hypervisor.ports.pool import PoolConnection
 from services.hypervisor.ports.restores import WriteEndpoint
 from services.hypervisor.ports.stores import TargetStore
 
+WriteEndpoints = dict[str, tuple[WriteEndpoint, ...]]
+"""By disk: where to write it, and where else when that host cannot be reached."""
+
 _log = structlog.get_logger()
 
 
@@ -59,7 +62,7 @@ class Targets:
 
     async def prepare(
         self, target_id: str, placement: Placement, configuration: bytes, disks: tuple[TargetDisk, ...]
-    ) -> tuple[Target, dict[str, WriteEndpoint]]:
+    ) -> tuple[Target, WriteEndpoints]:
         """Makes the disks; (target, where to write each disk). Raises InvalidInput TARGET_ID_TAKEN,
         DISK_UNKNOWN, VM_CONFIGURATION_INVALID; FailedPrecondition TARGET_ABORTED; what
         ``memory_restores``, ``MakingDisks`` and the pool raise."""
@@ -97,7 +100,7 @@ class Targets:
                 target = await self._disks.make(connection, target, configured)
             return await self._writable(connection, target)
 
-    async def get(self, pool_id: str, target_id: str) -> tuple[Target, dict[str, WriteEndpoint]]:
+    async def get(self, pool_id: str, target_id: str) -> tuple[Target, WriteEndpoints]:
         """With write endpoints that are valid now; what was written before no longer counts."""
         async with self._locks.of(target_id):
             target = await self._existing(pool_id, target_id)
@@ -171,18 +174,16 @@ class Targets:
         await self._store.save(target)
         return target
 
-    async def _writable(
-        self, connection: PoolConnection, target: Target
-    ) -> tuple[Target, dict[str, WriteEndpoint]]:
+    async def _writable(self, connection: PoolConnection, target: Target) -> tuple[Target, WriteEndpoints]:
         """Fresh tickets: one that was used may still be completed by a writer that was given up."""
         if target.state is not TargetState.PREPARED:
             return target, {}
-        endpoints: dict[str, WriteEndpoint] = {}
+        endpoints: WriteEndpoints = {}
         disks = []
         for disk in target.disks:
             ticket = await connection.open_ticket(disk.new_disk_id)
             disks.append(replace(disk, ticket=ticket, written=False))
-            endpoints[disk.disk_id] = await connection.write_endpoint(disk.new_disk_id, ticket)
+            endpoints[disk.disk_id] = await connection.write_endpoints(disk.new_disk_id, ticket)
         return await self._save(replace(target, disks=tuple(disks))), endpoints
 
     async def _assert_written(self, connection: PoolConnection, target: Target) -> Target:

@@ -53,7 +53,8 @@ class Restores(Protocol):
         ...
 
     async def open_ticket(self, new_disk_id: str) -> str:
-        """A task the writing of the disk completes, instead of any before."""
+        """A task the writing of the disk completes, instead of any before. Raises Unavailable
+        DISK_STILL_ATTACHED while a host that wrote it before does not let go of it."""
         ...
 
     async def ticket_state(self, ticket: str) -> bool | None:
@@ -67,8 +68,9 @@ class Restores(Protocol):
         """Cancels and forgets the tickets of a disk, finished or not."""
         ...
 
-    async def write_endpoint(self, new_disk_id: str, ticket: str) -> WriteEndpoint:
-        """Where the disk can be written now: a live host that sees its SR."""
+    async def write_endpoints(self, new_disk_id: str, ticket: str) -> tuple[WriteEndpoint, ...]:
+        """Where the disk can be written now: the live hosts that see its SR, of which one is to do it. Later
+        ones are for when those before cannot be reached, which the pool may not know."""
         ...
 
     async def attached_disks(self, vm_id: str) -> tuple[AttachedDisk, ...] | None:

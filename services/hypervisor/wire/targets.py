@@ -1,5 +1,7 @@
 """Restore targets on the wire."""
 
+from collections.abc import Mapping, Sequence
+
 from xenkeep.hypervisor.v1 import restore_target_pb2
 
 from services.hypervisor.domain.names import target_name, vm_name
@@ -30,17 +32,16 @@ _MEMORY = {
 }
 
 
-def target_to_proto(target: Target, endpoints: dict[str, WriteEndpoint]) -> restore_target_pb2.RestoreTarget:
+def target_to_proto(
+    target: Target, endpoints: Mapping[str, Sequence[WriteEndpoint]]
+) -> restore_target_pb2.RestoreTarget:
+    """``endpoints`` by disk, the one to use first."""
     pool_id = target.placement.pool_id
     return restore_target_pb2.RestoreTarget(
         name=target_name(pool_id, target.target_id),
         state=_STATES[target.state],
         disks=[
-            restore_target_pb2.TargetDisk(
-                disk_id=disk.disk_id,
-                size_bytes=disk.size_bytes,
-                endpoint=_endpoint_to_proto(endpoints[disk.disk_id]) if disk.disk_id in endpoints else None,
-            )
+            _disk_to_proto(disk, [_endpoint_to_proto(each) for each in endpoints.get(disk.disk_id, ())])
             for disk in target.disks
         ],
         vm=vm_name(pool_id, target.vm_id) if target.state is TargetState.COMMITTED else "",
@@ -66,6 +67,17 @@ def placement_from_proto(placement: restore_target_pb2.Placement, pool_id: str) 
 
 def disk_from_proto(disk: restore_target_pb2.DiskToRestore) -> TargetDisk:
     return TargetDisk(disk.disk_id, disk.size_bytes, disk.display_name)
+
+
+def _disk_to_proto(
+    disk: TargetDisk, endpoints: list[restore_target_pb2.WriteEndpoint]
+) -> restore_target_pb2.TargetDisk:
+    return restore_target_pb2.TargetDisk(
+        disk_id=disk.disk_id,
+        size_bytes=disk.size_bytes,
+        endpoint=endpoints[0] if endpoints else None,
+        other_endpoints=endpoints[1:],
+    )
 
 
 def _endpoint_to_proto(endpoint: WriteEndpoint) -> restore_target_pb2.WriteEndpoint:

@@ -44,7 +44,7 @@ class HypervisorDisks:
     async def targets(self, target: Target, frame_bytes: int) -> Mapping[str, HttpDiskTarget]:
         found = await self._patience.until_answered(lambda: self._hypervisor.write_endpoints(target.name))
         options = HttpTargetOptions(frame_bytes=min(frame_bytes, LARGEST_FRAME))
-        return {disk.disk_id: _writer(disk, found.get(disk.disk_id), options) for disk in target.disks}
+        return {disk.disk_id: _writer(disk, found.get(disk.disk_id, ()), options) for disk in target.disks}
 
     def _pool(
         self, source: Source, disk: SourceDisk, endpoints: Sequence[NbdEndpoint], options: NbdPoolOptions
@@ -71,7 +71,9 @@ class HypervisorDisks:
             ) from None
 
 
-def _writer(disk: TargetDisk, endpoint: WriteEndpoint | None, options: HttpTargetOptions) -> HttpDiskTarget:
+def _writer(
+    disk: TargetDisk, endpoints: Sequence[WriteEndpoint], options: HttpTargetOptions
+) -> HttpDiskTarget:
     def refresh() -> Sequence[WriteEndpoint]:
         # Asking for one disk makes void what was written on the others: that is for the whole restore to do.
         raise NotFound(
@@ -79,4 +81,4 @@ def _writer(disk: TargetDisk, endpoint: WriteEndpoint | None, options: HttpTarge
             reason="WRITE_ENDPOINT_SPENT",
         )
 
-    return HttpDiskTarget(disk.size_bytes, [endpoint] if endpoint else [], refresh, options)
+    return HttpDiskTarget(disk.size_bytes, endpoints, refresh, options)

@@ -126,17 +126,17 @@ class GrpcHypervisor:
         with translated("hypervisor"):
             await self._targets.AbortRestoreTarget(request, timeout=COMMIT_SECONDS)
 
-    async def write_endpoints(self, target: str) -> dict[str, WriteEndpoint]:
-        """Where each disk, by its id, can be written now. Asking makes void what was written before."""
+    async def write_endpoints(self, target: str) -> dict[str, tuple[WriteEndpoint, ...]]:
+        """Where each disk, by its id, can be written now, the best first. Asking makes void what was written
+        before."""
         with translated("hypervisor"):
             found = await self._targets.GetRestoreTarget(
                 restore_target_pb2.GetRestoreTargetRequest(name=target), timeout=QUICK_SECONDS
             )
         return {
-            disk.disk_id: WriteEndpoint(
-                host_id=disk.endpoint.host_id,
-                url=disk.endpoint.url,
-                certificate_pem=disk.endpoint.certificate_pem,
+            disk.disk_id: tuple(
+                WriteEndpoint(host_id=each.host_id, url=each.url, certificate_pem=each.certificate_pem)
+                for each in (disk.endpoint, *disk.other_endpoints)
             )
             for disk in found.disks
         }

@@ -16,7 +16,7 @@ from services.chassis.errors import (
     Unavailable,
     XenkeepError,
 )
-from services.mover.adapters.http_put import HttpPut, HttpTimeouts, Redirected
+from services.mover.adapters.http_put import PERHAPS_TAKEN, HttpPut, HttpTimeouts, Redirected
 from services.mover.adapters.write_endpoint import WriteEndpoint
 from services.mover.notice_book import NoticeBook
 
@@ -111,6 +111,7 @@ class HttpOpener:
             raise
 
     def _try_all(self, content_length: int) -> HttpPut:
+        """The next one only if the one before has certainly not begun to write."""
         failure: XenkeepError | None = None
         for endpoint in self._endpoints:
             self._must_go_on()
@@ -119,6 +120,8 @@ class HttpOpener:
             except (*_PASSING, *_REFUSING) as error:
                 self._notices.add(error.reason, error.message)
                 failure = error
+                if error.reason in PERHAPS_TAKEN:
+                    break
         assert failure is not None
         raise failure
 

@@ -10,17 +10,27 @@ import contextlib
 import re
 import socket
 import ssl
+import struct
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied, Unavailable, XenkeepError
+from services.chassis.tcp import (
+    WAITING_IS_NO_SILENCE,
+    dying_of_silence,
+    is_silent,
+    set_options,
+)
 from services.mover.adapters.pinned_tls import pinned_tls
 from services.mover.adapters.tcp_fate import all_was_taken
 from services.mover.adapters.write_endpoint import WriteEndpoint
 from services.mover.ports import Data
 
+PERHAPS_TAKEN = frozenset({"HTTP_WRITE_CUT", "HTTP_HOST_SILENT"})
+"""Reasons after which the host may be writing what it was sent, or go on when it is heard again."""
 _HANGUP = 0.5
+_LOOK_EVERY = 5.0
 _LARGEST_HEAD = 32 << 10
 _LARGEST_COMPLAINT = 64 << 10
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
@@ -30,12 +40,16 @@ _FAILURE_CODE = re.compile(rb"\b([A-Z][A-Z0-9_]{3,63}): \[")
 
 @dataclass(frozen=True, slots=True)
 class HttpTimeouts:
-    """In seconds: to connect, for the answer, for a write to be taken, for the end to be on the disk."""
+    """In seconds: to connect, for the answer, for a write to be taken, for the end to be on the disk.
+
+    ``silence`` is how long the host's kernel may acknowledge nothing: whoever merely writes slowly does.
+    """
 
     connect: float = 10.0
     answer: float = 120.0
     write: float = 300.0
     finish: float = 900.0
+    silence: int = 15
 
 
 class Redirected(Exception):
@@ -63,7 +77,8 @@ class HttpPut:
             self._socket.settimeout(timeouts.answer)
             self._send(self._head(content_length))
             self._accept_answer()
-            self._socket.settimeout(timeouts.write)
+            self._socket.settimeout(min(_LOOK_EVERY, timeouts.write))
+            self._socket.setsockopt(*WAITING_IS_NO_SILENCE)
         except BaseException:
             self._socket.close()
             raise
@@ -111,6 +126,7 @@ class HttpPut:
                 metadata={"host": self._endpoint.host_id},
             ) from error
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        set_options(connected, dying_of_silence(self._timeouts.silence))
         return pinned_tls(
             connected,
             certificate_pem=self._endpoint.certificate_pem,
@@ -186,9 +202,13 @@ class HttpPut:
         """False when the connection ended first. TLS is not asked then: it would complain to the server."""
         deadline = time.monotonic() + self._timeouts.finish
         while True:
-            self._socket.settimeout(max(0.001, deadline - time.monotonic()))
-            if not socket.socket.recv(self._socket, 1, socket.MSG_PEEK):
-                return False
+            self._socket.settimeout(max(0.001, min(_LOOK_EVERY, deadline - time.monotonic())))
+            try:
+                if not socket.socket.recv(self._socket, 1, socket.MSG_PEEK):
+                    return False
+            except TimeoutError as error:
+                self._must_go_on(error, deadline)
+                continue
             self._socket.setblocking(False)
             try:
                 said = self._socket.recv(_LARGEST_COMPLAINT)
@@ -208,11 +228,25 @@ class HttpPut:
             socket.socket.recv(self._socket, 1)
 
     def _send(self, data: Data) -> None:
-        try:
-            self._socket.sendall(data)
-        except OSError as error:
-            self._raise_complaint()
-            raise self._cut(error) from error
+        """Raises what the server said meanwhile, HTTP_HOST_SILENT, or HTTP_WRITE_CUT."""
+        left = memoryview(data).cast("B")
+        deadline = time.monotonic() + self._timeouts.write
+        while left:
+            try:
+                left = left[self._socket.send(left) :]
+            except OSError as error:
+                if not is_silent(self._socket, self._timeouts.silence):
+                    self._raise_complaint()
+                try:
+                    self._must_go_on(error, deadline)
+                except OSError as ended:
+                    raise self._cut(ended) from ended
+
+    def _must_go_on(self, error: OSError, deadline: float) -> None:
+        """Returns when ``error`` only means that a while was waited in vain, and more may come."""
+        silent = is_silent(self._socket, self._timeouts.silence)
+        if silent or not isinstance(error, TimeoutError) or time.monotonic() >= deadline:
+            raise error
 
     def _raise_complaint(self) -> None:
         """Look, without waiting, whether the server has said something."""
@@ -251,6 +285,16 @@ class HttpPut:
         )
 
     def _cut(self, error: OSError) -> XenkeepError:
+        if is_silent(self._socket, self._timeouts.silence):
+            # Nothing that waits to be sent may arrive after another host has begun to write.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            return Unavailable(
+                f"{self._endpoint.peer} fell silent while the disk was being written: nothing came back for "
+                f"{self._timeouts.silence} s.",
+                reason="HTTP_HOST_SILENT",
+                hint="Its power or the network between may be cut.",
+                metadata={"host": self._endpoint.host_id},
+            )
         return Unavailable(
             f"The connection to {self._endpoint.peer} broke while the disk was being written: {error}.",
             reason="HTTP_WRITE_CUT",

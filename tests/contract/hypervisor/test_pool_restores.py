@@ -52,7 +52,7 @@ async def test_a_ticket_tells_when_the_disk_is_written(world: World) -> None:
     disk = (await _made(world, target, disks[:1]))[disks[0].disk_id]
     ticket = await world.pool.open_ticket(disk)
     assert await world.pool.ticket_state(ticket) is None
-    await world.write(await world.pool.write_endpoint(disk, ticket))
+    await world.write((await world.pool.write_endpoints(disk, ticket))[0])
     assert await world.pool.ticket_state(ticket) is True
     again = await world.pool.open_ticket(disk)
     with pytest.raises(Aborted):

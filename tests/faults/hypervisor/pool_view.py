@@ -24,12 +24,12 @@ async def tracking_data(lab: Lab) -> Records:
     return {ref: vdi for ref, vdi in (await disks(lab)).items() if vdi["type"] == "cbt_metadata"}
 
 
-async def gone(lab: Lab, kind: str, ref: str) -> None:
-    """Returns when the object is gone."""
+async def gone(lab: Lab, kind: str, ref: str, host: int = 0) -> None:
+    """Returns when the object is gone, as ``host`` says, which leads the pool."""
     while True:
-        records = await lab.session_call(f"{kind}.get_all_records")
+        records = await lab.session_call(f"{kind}.get_all_records", host=host)
         if ref not in records:
             return
-        await lab.session_call("event.from", [f"{kind}/{ref}"], "", 0.0)
-        token = (await lab.session_call("event.from", [f"{kind}/{ref}"], "", 0.0))["token"]
-        await lab.session_call("event.from", [f"{kind}/{ref}"], token, 5.0)
+        await lab.session_call("event.from", [f"{kind}/{ref}"], "", 0.0, host=host)
+        token = (await lab.session_call("event.from", [f"{kind}/{ref}"], "", 0.0, host=host))["token"]
+        await lab.session_call("event.from", [f"{kind}/{ref}"], token, 5.0, host=host)

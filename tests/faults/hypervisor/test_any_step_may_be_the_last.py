@@ -89,7 +89,7 @@ class Stage:
         target = await self.inside.target_store.get(id)
         if target is None or target.state in (TargetState.PREPARING, TargetState.PREPARED):
             _, endpoints = await self.inside.targets.prepare(id, placement(mode), *point)
-            for endpoint in endpoints.values():
+            for endpoint, *_ in endpoints.values():
                 self.pool.tickets[endpoint.url.reveal().partition("?")[2]].written = True
         await self.inside.targets.commit(POOL_ID, id)
 

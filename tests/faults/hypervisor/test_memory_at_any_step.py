@@ -79,7 +79,7 @@ async def test_a_vm_is_restored_once_with_its_memory(methods: Methods, mode: Mod
             target = await methods.inside.target_store.get(id)
             if target is None or target.state in (TargetState.PREPARING, TargetState.PREPARED):
                 _, endpoints = await methods.inside.targets.prepare(id, place, configuration, disks)
-                for endpoint in endpoints.values():
+                for endpoint, *_ in endpoints.values():
                     methods.pool.tickets[endpoint.url.reveal().partition("?")[2]].written = True
             await methods.inside.targets.commit(POOL_ID, id)
 

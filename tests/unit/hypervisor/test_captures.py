@@ -106,7 +106,7 @@ async def test_a_point_without_a_disk_makes_a_vm_without_it_and_says_so(scene: S
     assert ["DISK_NOT_RESTORED"] == [notice.code for notice in target.notices]
     with pytest.raises(Aborted):
         await scene.inside.targets.commit(POOL_ID, id)
-    for endpoint in endpoints.values():
+    for endpoint, *_ in endpoints.values():
         scene.pool.tickets[endpoint.url.reveal().partition("?")[2]].written = True
     done = await scene.inside.targets.commit(POOL_ID, id)
     assert ["0"] == list(scene.pool.vms[done.vm_id].disks)

@@ -30,7 +30,7 @@ async def _restored(scene: Scene, point: Readable, placement: Placement) -> Targ
     id = str(uuid.uuid4())
     disks = tuple(TargetDisk(d.disk_id, d.size_bytes, d.display_name) for d in point.source.disks)
     _, endpoints = await scene.inside.targets.prepare(id, placement, point.configuration, disks)
-    for endpoint in endpoints.values():
+    for endpoint, *_ in endpoints.values():
         scene.pool.tickets[endpoint.url.reveal().partition("?")[2]].written = True
     return await scene.inside.targets.commit(POOL_ID, id)
 

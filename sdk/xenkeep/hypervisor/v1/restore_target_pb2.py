@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from xenkeep.common.v1 import capture_pb2 as xenkeep_dot_common_dot_v1_dot_capture__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*xenkeep/hypervisor/v1/restore_target.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1fxenkeep/common/v1/capture.proto\"\x9e\x02\n\rRestoreTarget\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32*.xenkeep.hypervisor.v1.RestoreTarget.State\x12\x30\n\x05\x64isks\x18\x03 \x03(\x0b\x32!.xenkeep.hypervisor.v1.TargetDisk\x12\n\n\x02vm\x18\x04 \x01(\t\x12*\n\x07notices\x18\x05 \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\"Z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_PREPARED\x10\x01\x12\x13\n\x0fSTATE_COMMITTED\x10\x02\x12\x11\n\rSTATE_ABORTED\x10\x03\"i\n\nTargetDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x36\n\x08\x65ndpoint\x18\x03 \x01(\x0b\x32$.xenkeep.hypervisor.v1.WriteEndpoint\"K\n\rWriteEndpoint\x12\x10\n\x03url\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\t\x12\x0f\n\x07host_id\x18\x03 \x01(\t\"J\n\rDiskToRestore\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\"\x8b\x03\n\tPlacement\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\n\n\x02sr\x18\x02 \x01(\t\x12\x33\n\x04mode\x18\x03 \x01(\x0e\x32%.xenkeep.hypervisor.v1.Placement.Mode\x12\x17\n\x0fvm_display_name\x18\x04 \x01(\t\x12\x1a\n\x12keep_mac_addresses\x18\x05 \x01(\x08\x12\r\n\x05start\x18\x06 \x01(\x08\x12\x37\n\x06memory\x18\x07 \x01(\x0e\x32\'.xenkeep.hypervisor.v1.Placement.Memory\x12\x14\n\x0ckey_material\x18\x08 \x01(\x08\x12\x13\n\x0bvm_snapshot\x18\t \x01(\t\"E\n\x06Memory\x12\x16\n\x12MEMORY_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMEMORY_WITH\x10\x01\x12\x12\n\x0eMEMORY_WITHOUT\x10\x02\"@\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_NEW_VM\x10\x01\x12\x11\n\rMODE_ORIGINAL\x10\x02\"\xc1\x01\n\x1bPrepareRestoreTargetRequest\x12\x19\n\x11restore_target_id\x18\x01 \x01(\t\x12\x33\n\tplacement\x18\x02 \x01(\x0b\x32 .xenkeep.hypervisor.v1.Placement\x12\x1d\n\x10vm_configuration\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\x12\x33\n\x05\x64isks\x18\x04 \x03(\x0b\x32$.xenkeep.hypervisor.v1.DiskToRestore\"\'\n\x17GetRestoreTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"*\n\x1a\x43ommitRestoreTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\")\n\x19\x41\x62ortRestoreTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1c\n\x1a\x41\x62ortRestoreTargetResponse2\xdd\x03\n\x14RestoreTargetService\x12p\n\x14PrepareRestoreTarget\x12\x32.xenkeep.hypervisor.v1.PrepareRestoreTargetRequest\x1a$.xenkeep.hypervisor.v1.RestoreTarget\x12h\n\x10GetRestoreTarget\x12..xenkeep.hypervisor.v1.GetRestoreTargetRequest\x1a$.xenkeep.hypervisor.v1.RestoreTarget\x12n\n\x13\x43ommitRestoreTarget\x12\x31.xenkeep.hypervisor.v1.CommitRestoreTargetRequest\x1a$.xenkeep.hypervisor.v1.RestoreTarget\x12y\n\x12\x41\x62ortRestoreTarget\x12\x30.xenkeep.hypervisor.v1.AbortRestoreTargetRequest\x1a\x31.xenkeep.hypervisor.v1.AbortRestoreTargetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*xenkeep/hypervisor/v1/restore_target.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1fxenkeep/common/v1/capture.proto\"\x9e\x02\n\rRestoreTarget\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x39\n\x05state\x18\x02 \x01(\x0e\x32*.xenkeep.hypervisor.v1.RestoreTarget.State\x12\x30\n\x05\x64isks\x18\x03 \x03(\x0b\x32!.xenkeep.hypervisor.v1.TargetDisk\x12\n\n\x02vm\x18\x04 \x01(\t\x12*\n\x07notices\x18\x05 \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\"Z\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_PREPARED\x10\x01\x12\x13\n\x0fSTATE_COMMITTED\x10\x02\x12\x11\n\rSTATE_ABORTED\x10\x03\"\xa8\x01\n\nTargetDisk\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x36\n\x08\x65ndpoint\x18\x03 \x01(\x0b\x32$.xenkeep.hypervisor.v1.WriteEndpoint\x12=\n\x0fother_endpoints\x18\x04 \x03(\x0b\x32$.xenkeep.hypervisor.v1.WriteEndpoint\"K\n\rWriteEndpoint\x12\x10\n\x03url\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\t\x12\x0f\n\x07host_id\x18\x03 \x01(\t\"J\n\rDiskToRestore\x12\x0f\n\x07\x64isk_id\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x04\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\"\x8b\x03\n\tPlacement\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\n\n\x02sr\x18\x02 \x01(\t\x12\x33\n\x04mode\x18\x03 \x01(\x0e\x32%.xenkeep.hypervisor.v1.Placement.Mode\x12\x17\n\x0fvm_display_name\x18\x04 \x01(\t\x12\x1a\n\x12keep_mac_addresses\x18\x05 \x01(\x08\x12\r\n\x05start\x18\x06 \x01(\x08\x12\x37\n\x06memory\x18\x07 \x01(\x0e\x32\'.xenkeep.hypervisor.v1.Placement.Memory\x12\x14\n\x0ckey_material\x18\x08 \x01(\x08\x12\x13\n\x0bvm_snapshot\x18\t \x01(\t\"E\n\x06Memory\x12\x16\n\x12MEMORY_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMEMORY_WITH\x10\x01\x12\x12\n\x0eMEMORY_WITHOUT\x10\x02\"@\n\x04Mode\x12\x14\n\x10MODE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bMODE_NEW_VM\x10\x01\x12\x11\n\rMODE_ORIGINAL\x10\x02\"\xc1\x01\n\x1bPrepareRestoreTargetRequest\x12\x19\n\x11restore_target_id\x18\x01 \x01(\t\x12\x33\n\tplacement\x18\x02 \x01(\x0b\x32 .xenkeep.hypervisor.v1.Placement\x12\x1d\n\x10vm_configuration\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\x12\x33\n\x05\x64isks\x18\x04 \x03(\x0b\x32$.xenkeep.hypervisor.v1.DiskToRestore\"\'\n\x17GetRestoreTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"*\n\x1a\x43ommitRestoreTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\")\n\x19\x41\x62ortRestoreTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x1c\n\x1a\x41\x62ortRestoreTargetResponse2\xdd\x03\n\x14RestoreTargetService\x12p\n\x14PrepareRestoreTarget\x12\x32.xenkeep.hypervisor.v1.PrepareRestoreTargetRequest\x1a$.xenkeep.hypervisor.v1.RestoreTarget\x12h\n\x10GetRestoreTarget\x12..xenkeep.hypervisor.v1.GetRestoreTargetRequest\x1a$.xenkeep.hypervisor.v1.RestoreTarget\x12n\n\x13\x43ommitRestoreTarget\x12\x31.xenkeep.hypervisor.v1.CommitRestoreTargetRequest\x1a$.xenkeep.hypervisor.v1.RestoreTarget\x12y\n\x12\x41\x62ortRestoreTarget\x12\x30.xenkeep.hypervisor.v1.AbortRestoreTargetRequest\x1a\x31.xenkeep.hypervisor.v1.AbortRestoreTargetResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,28 +40,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESTORETARGET']._serialized_end=389
   _globals['_RESTORETARGET_STATE']._serialized_start=299
   _globals['_RESTORETARGET_STATE']._serialized_end=389
-  _globals['_TARGETDISK']._serialized_start=391
-  _globals['_TARGETDISK']._serialized_end=496
-  _globals['_WRITEENDPOINT']._serialized_start=498
-  _globals['_WRITEENDPOINT']._serialized_end=573
-  _globals['_DISKTORESTORE']._serialized_start=575
-  _globals['_DISKTORESTORE']._serialized_end=649
-  _globals['_PLACEMENT']._serialized_start=652
-  _globals['_PLACEMENT']._serialized_end=1047
-  _globals['_PLACEMENT_MEMORY']._serialized_start=912
-  _globals['_PLACEMENT_MEMORY']._serialized_end=981
-  _globals['_PLACEMENT_MODE']._serialized_start=983
-  _globals['_PLACEMENT_MODE']._serialized_end=1047
-  _globals['_PREPARERESTORETARGETREQUEST']._serialized_start=1050
-  _globals['_PREPARERESTORETARGETREQUEST']._serialized_end=1243
-  _globals['_GETRESTORETARGETREQUEST']._serialized_start=1245
-  _globals['_GETRESTORETARGETREQUEST']._serialized_end=1284
-  _globals['_COMMITRESTORETARGETREQUEST']._serialized_start=1286
-  _globals['_COMMITRESTORETARGETREQUEST']._serialized_end=1328
-  _globals['_ABORTRESTORETARGETREQUEST']._serialized_start=1330
-  _globals['_ABORTRESTORETARGETREQUEST']._serialized_end=1371
-  _globals['_ABORTRESTORETARGETRESPONSE']._serialized_start=1373
-  _globals['_ABORTRESTORETARGETRESPONSE']._serialized_end=1401
-  _globals['_RESTORETARGETSERVICE']._serialized_start=1404
-  _globals['_RESTORETARGETSERVICE']._serialized_end=1881
+  _globals['_TARGETDISK']._serialized_start=392
+  _globals['_TARGETDISK']._serialized_end=560
+  _globals['_WRITEENDPOINT']._serialized_start=562
+  _globals['_WRITEENDPOINT']._serialized_end=637
+  _globals['_DISKTORESTORE']._serialized_start=639
+  _globals['_DISKTORESTORE']._serialized_end=713
+  _globals['_PLACEMENT']._serialized_start=716
+  _globals['_PLACEMENT']._serialized_end=1111
+  _globals['_PLACEMENT_MEMORY']._serialized_start=976
+  _globals['_PLACEMENT_MEMORY']._serialized_end=1045
+  _globals['_PLACEMENT_MODE']._serialized_start=1047
+  _globals['_PLACEMENT_MODE']._serialized_end=1111
+  _globals['_PREPARERESTORETARGETREQUEST']._serialized_start=1114
+  _globals['_PREPARERESTORETARGETREQUEST']._serialized_end=1307
+  _globals['_GETRESTORETARGETREQUEST']._serialized_start=1309
+  _globals['_GETRESTORETARGETREQUEST']._serialized_end=1348
+  _globals['_COMMITRESTORETARGETREQUEST']._serialized_start=1350
+  _globals['_COMMITRESTORETARGETREQUEST']._serialized_end=1392
+  _globals['_ABORTRESTORETARGETREQUEST']._serialized_start=1394
+  _globals['_ABORTRESTORETARGETREQUEST']._serialized_end=1435
+  _globals['_ABORTRESTORETARGETRESPONSE']._serialized_start=1437
+  _globals['_ABORTRESTORETARGETRESPONSE']._serialized_end=1465
+  _globals['_RESTORETARGETSERVICE']._serialized_start=1468
+  _globals['_RESTORETARGETSERVICE']._serialized_end=1945
 # @@protoc_insertion_point(module_scope)

@@ -98,6 +98,7 @@ class TargetDisk(_message.Message):
     DISK_ID_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     ENDPOINT_FIELD_NUMBER: _builtins.int
+    OTHER_ENDPOINTS_FIELD_NUMBER: _builtins.int
     disk_id: _builtins.str
     """The disk's UUID in the restore point."""
     size_bytes: _builtins.int
@@ -106,16 +107,23 @@ class TargetDisk(_message.Message):
     def endpoint(self) -> Global___WriteEndpoint:
         """Where to write it."""
 
+    @_builtins.property
+    def other_endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___WriteEndpoint]:
+        """Where else, in this order, when that host cannot be reached. Only one host may be given the disk: once one
+        has taken the request, the disk is written there or the target is asked for again.
+        """
+
     def __init__(
         self,
         *,
         disk_id: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         endpoint: Global___WriteEndpoint | None = ...,
+        other_endpoints: _abc.Iterable[Global___WriteEndpoint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["endpoint", b"endpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "endpoint", b"endpoint", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disk_id", b"disk_id", "endpoint", b"endpoint", "other_endpoints", b"other_endpoints", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

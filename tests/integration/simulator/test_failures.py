@@ -10,8 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from services.simulator.pool import failures
-from services.simulator.pool.description import DiskDescription, StorageDescription, VmDescription
+from services.simulator.pool.description import (
+    DiskDescription,
+    PoolDescription,
+    StorageDescription,
+    VmDescription,
+)
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
 from tests.support.waiting import until
@@ -87,24 +91,23 @@ async def test_without_ha_a_dead_supporter_leaves_its_vms_running_on_paper(three
     sdk.close()
 
 
-async def test_without_ha_a_silent_host_counts_as_dead_after_ten_minutes(
-    three_hosts: Simulation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_ha_a_silent_host_counts_as_dead_after_ten_minutes(tmp_path: Path) -> None:
     """And nothing else happens: its VMs are an administrator's to reset (xapi: db_gc.ml)."""
-    assert failures.ASSUMED_DEAD_S == 600
-    monkeypatch.setattr(failures, "ASSUMED_DEAD_S", 0.0)
-    sdk = await logged_in(three_hosts)
-    dead = three_hosts.pool.host_named("host-3")
-    (vm,) = await sdk.call("VM.get_by_name_label", "web")
-    assert await sdk.refused("VM.power_state_reset", vm) == ["HOST_IS_LIVE", dead.ref]
-    await three_hosts.pool.failures.kill(dead)
-    await three_hosts.pool.settled()
-    assert not await live(sdk, dead.ref)
-    record = await vm_record(sdk)
-    assert (record["power_state"], record["resident_on"]) == ("Running", dead.ref)
-    await sdk.call("VM.power_state_reset", vm)
-    assert (await vm_record(sdk))["power_state"] == "Halted"
-    sdk.close()
+    assert PoolDescription.model_fields["host_assumed_dead_s"].default == 600
+    described = describe(tmp_path / "pool", 3, vms=[web_on("host-3")], host_assumed_dead_s=0.01)
+    async with running(described) as simulation:
+        sdk = await logged_in(simulation)
+        dead = simulation.pool.host_named("host-3")
+        (vm,) = await sdk.call("VM.get_by_name_label", "web")
+        assert await sdk.refused("VM.power_state_reset", vm) == ["HOST_IS_LIVE", dead.ref]
+        await simulation.pool.failures.kill(dead)
+        await simulation.pool.settled()
+        assert not await live(sdk, dead.ref)
+        record = await vm_record(sdk)
+        assert (record["power_state"], record["resident_on"]) == ("Running", dead.ref)
+        await sdk.call("VM.power_state_reset", vm)
+        assert (await vm_record(sdk))["power_state"] == "Halted"
+        sdk.close()
 
 
 async def test_a_declared_dead_host_gives_up_its_vms_and_may_come_back(three_hosts: Simulation) -> None:

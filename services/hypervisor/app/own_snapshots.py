@@ -4,6 +4,7 @@ They are read where they are and never marked: what becomes of them is their own
 while it is read fails the backup; the next one is without it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from services.chassis.errors import FailedPrecondition, InvalidInput
@@ -57,6 +58,7 @@ async def saved(
             disks=tuple(sizes),
             interfaces=shape.interfaces,
             memory=await memory_of(connection, source.vm_id, image),
+            with_memory=each.with_memory,
         )
         plans = [await _plan(connection, source, each, disk, size) for disk, size in sizes.items()]
         done = replace(
@@ -100,6 +102,17 @@ def chosen(connection: PoolConnection, configured: Configuration, placement: Pla
         reason="SNAPSHOT_NOT_IN_POINT",
         hint=f"Choose one of {names}." if names else "Choose a point of a policy with own_snapshots: save.",
     )
+
+
+def without_memory(configured: Configuration, placement: Placement) -> Iterator[Notice]:
+    """That a VM is made of a checkpoint whose memory the point does not have."""
+    for each in configured.own_snapshots:
+        if each.snapshot_id == placement.own_snapshot_id and each.with_memory and each.memory is None:
+            told = (
+                f"The snapshot {each.display_name!r} was taken with memory, which is not in the restore "
+                "point: the VM starts anew, and its disks are as after a power cut."
+            )
+            yield Notice("MEMORY_NOT_RESTORED", told)
 
 
 def of(configured: Configuration, disks: tuple[TargetDisk, ...]) -> tuple[TargetDisk, ...]:

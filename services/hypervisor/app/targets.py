@@ -85,7 +85,11 @@ class Targets:
                 created=self._clock.now(),
                 disks=disks,
                 original_vm_id=configured.vm_id,
-                notices=(*not_restored(configured, disks), *chosen.notices),
+                notices=(
+                    *not_restored(configured, disks),
+                    *chosen.notices,
+                    *own_snapshots.without_memory(everything, placement),
+                ),
             )
             target = await self._store.add(asked_for, configuration)
             self._passed("prepare:recorded")

@@ -42,13 +42,14 @@ class ConfiguredInterface:
 @dataclass(frozen=True)
 class SavedSnapshot:
     """A snapshot somebody took of the VM, with its disks in the point. ``memory`` is there if its suspend
-    image is among them."""
+    image is among them; ``with_memory``: it has one."""
 
     snapshot_id: str
     display_name: str
     disks: tuple[ConfiguredDisk, ...]
     interfaces: tuple[ConfiguredInterface, ...]
     memory: Memory | None = None
+    with_memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def _own_snapshot(told: Any) -> SavedSnapshot:
         disks=tuple(map(_disk, told["disks"])),
         interfaces=tuple(map(_interface, told["interfaces"])),
         memory=_memory(told.get("memory")),
+        with_memory=told.get("with_memory") is True,
     )
 
 

@@ -150,9 +150,14 @@ async def test_memory_that_cannot_be_saved_is_told_and_the_disks_are(scene: Scen
     source = await scene.open(Method.NORMAL, left_out)
     assert ["SNAPSHOT_MEMORY_NOT_SAVED"] == [code for code in codes(source) if code.startswith("SNAPSHOT")]
     del scene.pool.disks[scene.pool.own_images[taken.snapshot_id]]
-    source = await scene.open(Method.NORMAL, SAVE)
-    assert (["SNAPSHOT_MEMORY_NOT_SAVED"], 2) == (codes(source), len(_own(source)))
-    assert "'asleep'" in source.notices[0].message
+    point = await scene.readable(Method.NORMAL, SAVE)
+    assert (["SNAPSHOT_MEMORY_NOT_SAVED"], 2) == (codes(point.source), len(_own(point.source)))
+    assert "'asleep'" in point.source.notices[0].message
+    done = await _restored(scene, point, replace(NEW, own_snapshot_id=taken.snapshot_id))
+    assert ["MEMORY_NOT_RESTORED"] == [notice.code for notice in done.notices]
+    assert PowerState.HALTED is scene.pool.vms[done.vm_id].power_state
+    alone = await _restored(scene, point, NEW)
+    assert () == alone.notices
 
 
 async def test_points_that_were_made_before_memory_was_saved_are_read(scene: Scene) -> None:
@@ -161,7 +166,8 @@ async def test_points_that_were_made_before_memory_was_saved_are_read(scene: Sce
     head, rest = point.configuration[:9], point.configuration[9:]
     length = int.from_bytes(head[5:], "little")
     header = json.loads(rest[:length])
-    del header["own_snapshots"][0]["memory"]
+    for field in ("memory", "with_memory"):
+        del header["own_snapshots"][0][field]
     text = json.dumps(header).encode()
     older = head[:5] + len(text).to_bytes(4, "little") + text + rest[length:]
     assert [None] == [each.memory for each in unpack(older).own_snapshots]

@@ -238,3 +238,49 @@ def test_a_repository_in_a_busy_bucket_holds_what_was_backed_up(
     with reopen(store, tmp_path / "other") as repository:
         assert content == restored(repository, "p")
         assert () == repository.verify(full=True).findings
+
+
+@pytest.mark.scenario(18)
+def test_credentials_that_expire_in_the_middle_end_a_backup_and_it_goes_on_with_fresh_ones(
+    world: World, proxy: FaultyProxy, seaweed: Seaweed, tmp_path: Path
+) -> None:
+    here = World(seaweed, proxy, f"{tmp_path.name}-repository")
+    content = noise(4 * MIB)
+    with new_repository(here.store, tmp_path / "one", pack_bytes=MIB) as repository:
+        packs = 0
+
+        def after_two_packs(method: str, path: str) -> tuple[int, str] | None:
+            nonlocal packs
+            packs += method == "PUT" and "/packs/" in path
+            return (400, "ExpiredToken") if packs > 2 else None
+
+        proxy.fault = after_two_packs
+        with pytest.raises(PermissionDenied) as caught:
+            back_up(repository, "p", content, transfer="t")
+        assert "STORE_CREDENTIALS_EXPIRED" == caught.value.reason
+        assert "read again by itself" in caught.value.hint
+        proxy.fault = lambda _method, _path: None
+        assert [] == repository.list_points()
+        stored = {stored.name for stored in here.direct.list("packs/data/")}
+        assert 2 == len(stored)
+        back_up(repository, "p", content, transfer="t")
+        assert stored < {stored.name for stored in here.direct.list("packs/data/")}
+        assert content == restored(repository, "p")
+        assert () == repository.verify(full=True).findings
+    assert [] == here.pauses, "what does not pass is not tried again"
+
+
+@pytest.mark.scenario(18)
+def test_a_bucket_that_allows_nothing_is_no_empty_one(
+    world: World, proxy: FaultyProxy, seaweed: Seaweed, tmp_path: Path
+) -> None:
+    here = World(seaweed, proxy, f"{tmp_path.name}-repository")
+    with new_repository(here.direct, tmp_path / "made") as repository:
+        back_up(repository, "p", noise(MIB))
+    before = sorted(stored.name for stored in here.direct.list(""))
+    proxy.fault = lambda _method, _path: (403, "AccessDenied")
+    for call in (new_repository, reopen):
+        with pytest.raises(PermissionDenied) as caught:
+            call(here.store, tmp_path / "cache")
+        assert "STORE_REFUSED" == caught.value.reason
+    assert before == sorted(stored.name for stored in here.direct.list(""))

@@ -12,9 +12,14 @@ from xenkeep.scheduler.v1 import run_pb2
 from xenkeep.simulator.v1 import simulator_pb2 as sim
 from xenkeep.simulator.v1 import simulator_pb2_grpc
 
+from tests.support.scenarios import THOROUGH
+from tests.support.silence import needs_silence
 from tests.support.stack import MIB, REPOSITORY, Stack
 
-KILLED = pytest.mark.parametrize("killed", [False, True], ids=["", "hypervisor killed"])
+pytestmark = [pytest.mark.scenario(40), needs_silence]
+
+KILLED = pytest.mark.parametrize("killed", [False, True] if THOROUGH else [True])
+"""Whether the hypervisor service is killed at that moment, too."""
 
 
 @dataclass

@@ -141,7 +141,7 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     39: Scenario("base point damaged, deleted, other key", "Refused with a reason; a full is taken instead."),
     40: Scenario(
         "NBD error, short read, host reboot mid-transfer",
-        "Read again elsewhere, or failed and told; never zeros.",
+        "Read again elsewhere, also when a host falls silent, or failed and told; never zeros.",
     ),
     41: Scenario(
         "CBT says unchanged but it changed",

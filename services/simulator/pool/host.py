@@ -46,8 +46,8 @@ NbdFactory = Callable[[Door, ssl.SSLContext], NbdListener]
 
 class Host:
     """``emergency`` means: it is a supporter that has lost its coordinator; ``unknown``: because that one
-    does not know it any more. ``cut_off_under`` is the
-    coordinator (a reference) of when its fellows stopped hearing it, and empty while they do.
+    does not know it any more. ``cut_off_under`` is the coordinator (a reference) of when its fellows stopped
+    hearing it, and empty while they do.
     """
 
     def __init__(self, ref: str, uuid: str, machine: HostDescription, certificate: HostCertificate) -> None:

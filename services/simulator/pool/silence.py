@@ -43,9 +43,10 @@ class Silence:
             for _ in range(_ROUNDS_UNTIL_ACCEPTED):
                 await asyncio.sleep(0)
             self._mute(listeners_die)
-        except OSError:
+        except OSError as error:
             self.end()
-            raise
+            told = "this kernel cannot drop a connection's packets (it needs CONFIG_TCP_MD5SIG)"
+            raise OSError(error.errno, told) from error
 
     def end(self, *, reset: bool = False) -> None:
         """What was sent meanwhile arrives as soon as it is tried again; with ``reset`` connections end."""

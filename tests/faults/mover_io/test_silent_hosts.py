@@ -23,8 +23,9 @@ from services.simulator.pool.host import Host
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
 from tests.integration.simulator.test_vm_life import disk_of, only_vm
+from tests.support.silence import needs_silence
 
-pytestmark = pytest.mark.scenario(40)
+pytestmark = [pytest.mark.scenario(40), needs_silence]
 
 SIZE = 32 * MIB
 CONTENT = random.Random(23).randbytes(SIZE)

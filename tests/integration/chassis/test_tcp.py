@@ -8,7 +8,10 @@ import pytest
 
 from services.chassis.tcp import WAITING_IS_NO_SILENCE, dying_of_silence, is_silent, set_options
 from services.simulator.pool.silence import Silence
+from tests.support.silence import needs_silence
 from tests.support.waiting import PATIENCE_S, until_true
+
+pytestmark = needs_silence
 
 HOST = "127.77.0.1"
 _BACKOFF = 4

@@ -15,7 +15,10 @@ from services.simulator.pool.description import DiskDescription, VmDescription
 from services.simulator.pool.host import Host
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
+from tests.support.silence import needs_silence
 from tests.support.waiting import PATIENCE_S, until_true
+
+pytestmark = needs_silence
 
 NOTICED_AFTER_S = 2
 """How long the clients here put up with silence."""

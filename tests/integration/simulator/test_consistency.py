@@ -64,6 +64,10 @@ async def simulation(tmp_path: Path) -> AsyncIterator[Simulation]:
         yield simulation
 
 
+CHANGING = ("SR", "VDI")
+"""Classes whose objects change although nobody calls: a storage manager merges images."""
+
+
 class Watched:
     """Calls of the SDK, after each of which every record is looked at."""
 
@@ -77,14 +81,19 @@ class Watched:
         return result
 
     async def look(self, after: str) -> None:
-        records = {
+        db, newest, records = self._simulation.pool.db, -1, {}
+        while newest != db.newest(CHANGING):
+            newest, records = db.newest(CHANGING), await self._records()
+        self._both_sides(records, after)
+        self._nothing_dangles(records, after)
+        self._operations(after)
+
+    async def _records(self) -> dict[str, dict[str, dict[str, Any]]]:
+        return {
             message.cls: await self._sdk.call(name)
             for name, message in self._simulation.pool.model.messages.items()
             if message.name == "get_all_records" and not message.removed
         }
-        self._both_sides(records, after)
-        self._nothing_dangles(records, after)
-        self._operations(after)
 
     @staticmethod
     def _both_sides(records: dict[str, dict[str, dict[str, Any]]], after: str) -> None:

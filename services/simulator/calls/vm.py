@@ -70,8 +70,8 @@ def destroy_record(call: Call, ref: str) -> None:
     vm = db.row("VM", ref)
     for child in list(vm["children"]):
         db.set("VM", child, "parent", vm["parent"])
-    for cls in ("VBD", "VIF", "VGPU", "VTPM", "console"):
-        for device in list(vm[f"{cls}s"]):
+    for cls in ("VBD", "VIF", "VGPU", "VUSB", "VTPM", "console"):
+        for device in list(vm.get(f"{cls}s", [])):
             vdi = db.row(cls, device)["VDI"] if cls == "VBD" else NULL_REF
             db.delete(cls, device)
             call.pool.tpm_contents.pop(device, None)
@@ -83,9 +83,16 @@ def destroy_record(call: Call, ref: str) -> None:
 
 
 async def set_is_a_template(call: Call, ref: str, value: bool) -> None:
+    """A template has no USB device, and HA does not look after it. Raises ``VM_IS_PROTECTED`` if HA does."""
     vm = call.db.row("VM", ref)
     if value:
         vm_rules.check(call.db, vm, "make_into_template")
+        restarts = vm["ha_always_run"] and vm["ha_restart_priority"] == "restart"
+        if restarts and call.db.only("pool")["ha_enabled"]:
+            raise XapiFailure("VM_IS_PROTECTED", ref)
+        call.db.set("VM", ref, "ha_always_run", False)
+        for usb in list(vm.get("VUSBs", [])):
+            call.db.delete("VUSB", usb)
     elif vm["is_default_template"]:
         call.db.set("VM", ref, "is_default_template", False)
     call.db.set("VM", ref, "is_a_template", value)

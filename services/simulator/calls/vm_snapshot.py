@@ -157,6 +157,7 @@ async def revert(call: Call, snapshot_ref: str) -> None:
         vm_ref = await _revived(call, source, fields)
         await _replace_devices(call, source, vm_ref)
         kept = {name: value for name, value in fields.items() if name not in _SURVIVE_A_REVERT}
+        kept["ha_always_run"] = False
         db.update("VM", vm_ref, **kept, parent=snapshot_ref, generation_id=domains.generation_id(call.pool))
         db.update("VM", vm_ref, **await copied_image(call, source, "clone", _clone))
         allowed_operations.refresh_vm(db, vm_ref)
@@ -192,7 +193,7 @@ async def _replace_devices(call: Call, source: Row, vm_ref: str) -> None:
     disks = await copy_disks(call, source, "clone", _clone, frozenset())
     vm = db.row("VM", vm_ref)
     old_disks = {disk.ref for vbd, disk in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"}
-    for cls in ("VBD", "VIF", "VGPU", "VTPM"):
+    for cls in ("VBD", "VIF", "VGPU", "VUSB", "VTPM"):
         for ref in list(vm.get(f"{cls}s", [])):
             db.delete(cls, ref)
             call.pool.tpm_contents.pop(ref, None)
@@ -217,5 +218,8 @@ def _take_over(call: Call, source: Row, vm_ref: str, field: str) -> None:
     cls = "VM_metrics" if field == "metrics" else "VM_guest_metrics"
     row = call.db.find(cls, source[field])
     if row is not None:
+        old = call.db.row("VM", vm_ref)[field]
         values = {name: value for name, value in row.items() if name != "uuid"}
         call.db.set("VM", vm_ref, field, call.pool.create(cls, **values))
+        if old != row.ref and call.db.find(cls, old) is not None:
+            call.db.delete(cls, old)

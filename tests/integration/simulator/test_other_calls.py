@@ -55,7 +55,14 @@ async def test_a_vm_with_a_usb_device_stays_where_it_is(sdk: Sdk) -> None:
     await sdk.call("VUSB.unplug", usb)
     assert await sdk.refused("VUSB.unplug", usb) == ["DEVICE_ALREADY_DETACHED", usb]
     await sdk.call("VUSB.destroy", usb)
-    await sdk.run("VM.snapshot", vm, "yes")
+    taken = await sdk.call("VM.snapshot", vm, "yes")
+    await sdk.run("VM.hard_shutdown", vm)
+    await sdk.call("VUSB.create", vm, group, {})
+    await sdk.run("VM.revert", taken)
+    assert await sdk.call("VUSB.get_all") == await sdk.call("VM.get_VUSBs", vm) == []
+    await sdk.call("VUSB.create", vm, group, {})
+    await sdk.run("VM.destroy", vm)
+    assert await sdk.call("VUSB.get_all") == await sdk.call("USB_group.get_VUSBs", group) == []
 
 
 async def test_authorities_are_installed_by_name_and_listed(sdk: Sdk, tmp_path: Path) -> None:

@@ -118,6 +118,16 @@ async def test_a_vm_starts_where_it_may_or_nowhere(simulation: Simulation, sdk: 
     assert await sdk.refused("VM.start_on", off, other, False, False) == ["HOST_OFFLINE", other]
 
 
+async def test_a_vm_that_ha_restarts_is_made_no_template(sdk: Sdk) -> None:
+    off = await named(sdk, "off")
+    await sdk.call("VM.set_ha_restart_priority", off, "restart")
+    await sdk.call("pool.enable_ha", [await named(sdk, "Shared", "SR")], {})
+    assert await sdk.refused("VM.set_is_a_template", off, True) == ["VM_IS_PROTECTED", off]
+    await sdk.call("pool.disable_ha")
+    await sdk.call("VM.set_is_a_template", off, True)
+    assert await sdk.call("VM.get_ha_always_run", off) is False
+
+
 async def test_memory_goes_somewhere_or_the_vm_runs_on(sdk: Sdk) -> None:
     web = await named(sdk, "web")
     (pool,) = await sdk.call("pool.get_all")

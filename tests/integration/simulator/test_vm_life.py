@@ -125,9 +125,13 @@ async def test_a_reverted_vm_has_new_disks_with_the_old_contents(simulation: Sim
     ref = await snapshot(sdk, vm)
     await asyncio.to_thread(repository.disk(uuid).write, 0, b"new" + bytes(509))
     await sdk.call("VM.set_name_label", vm, "renamed")
+    await sdk.call("VM.set_ha_restart_priority", vm, "restart")
+    metrics = await sdk.call("VM_metrics.get_all")
     await sdk.run("VM.revert", ref)
     record = await sdk.call("VM.get_record", vm)
     assert (record["name_label"], record["power_state"]) == ("web", "Halted")
+    assert len(await sdk.call("VM_metrics.get_all")) == len(metrics)
+    assert await sdk.call("VM.get_ha_always_run", vm) is False
     new_disk = await disk_of(sdk, vm)
     assert new_disk != disk
     content = bytearray(512)

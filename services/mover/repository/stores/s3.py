@@ -1,7 +1,5 @@
 """A store in a bucket."""
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -21,6 +19,7 @@ from services.mover.repository.format.names import HEADER, KEYS
 from services.mover.repository.probing import LockTrial, StoreFacts
 from services.mover.repository.store import StoredObject
 from services.mover.repository.stores import s3_lock
+from services.mover.repository.stores.s3_body import Body, checksum_of, size_of
 from services.mover.repository.stores.s3_hidden import S3Hidden
 from services.mover.repository.stores.s3_reads import S3Reads
 from services.mover.repository.types import Bytes
@@ -53,7 +52,7 @@ class S3Store(S3Reads, S3Hidden):
 
     def put(self, name: str, parts: Sequence[Bytes]) -> None:
         self._prove()
-        self._create(name, b"".join(parts))
+        self._create(name, parts)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         for key, size, _ in self._keys(prefix):
@@ -95,7 +94,7 @@ class S3Store(S3Reads, S3Hidden):
             "lock",
             name,
             lambda s3: s3.put_object(
-                **self._at(name), Body=b"", ChecksumSHA256=_checksum(b""), **s3_lock.with_put(until)
+                **self._at(name), Body=b"", ChecksumSHA256=checksum_of(()), **s3_lock.with_put(until)
             ),
         )
         return LockTrial(
@@ -156,12 +155,12 @@ class S3Store(S3Reads, S3Hidden):
         if self._proven:
             return
         try:
-            if not self._kept(HEADER, self.get(HEADER)):
+            if not self._kept(HEADER, [self.get(HEADER)]):
                 raise _overwrites(self.location)
         except NotFound:
             name = _PROBE + self._entropy(8).hex()
-            self._create(name, b"Does this store keep an object that exists?")
-            kept = self._kept(name, b"It does not.")
+            self._create(name, [b"Does this store keep an object that exists?"])
+            kept = self._kept(name, [b"It does not."])
             self._remove_proof(name)
             if not kept:
                 raise _overwrites(self.location) from None
@@ -169,40 +168,40 @@ class S3Store(S3Reads, S3Hidden):
             raise s3_lock.cannot_lock(self.location)
         self._proven = True
 
-    def _kept(self, name: str, content: bytes) -> bool:
+    def _kept(self, name: str, parts: Sequence[Bytes]) -> bool:
         try:
-            self._try("write", name, lambda s3: self._put_once(s3, name, content, self._mark()))
+            self._try("write", name, lambda s3: self._put_once(s3, name, parts, self._mark()))
         except AlreadyExists:
             return True
         return False
 
-    def _create(self, name: str, content: bytes) -> None:
+    def _create(self, name: str, parts: Sequence[Bytes]) -> None:
         mark = self._mark()
         try:
-            self._try("write", name, lambda s3: self._put_once(s3, name, content, mark))
+            self._try("write", name, lambda s3: self._put_once(s3, name, parts, mark))
         except AlreadyExists:
-            if not self._is_ours(name, content, mark):
+            if not self._is_ours(name, parts, mark):
                 raise
-        if self._locking(name, content) and not self._lock_seen:
+        if self._locking(name, parts) and not self._lock_seen:
             if self.locked_until(name) is None:
                 raise s3_lock.cannot_lock(self.location)
             self._lock_seen = True
 
-    def _locking(self, name: str, content: bytes) -> dict[str, Any]:
+    def _locking(self, name: str, parts: Sequence[Bytes]) -> dict[str, Any]:
         """What a put says beside the content."""
-        if self.lock_period is None or not s3_lock.is_kept(name, len(content)):
+        if self.lock_period is None or not s3_lock.is_kept(name, size_of(parts)):
             return {}
         return s3_lock.with_put(s3_lock.ahead(self.lock_period, self._now()))
 
-    def _put_once(self, s3: Any, name: str, content: bytes, mark: str) -> None:
-        checksum = _checksum(content)
+    def _put_once(self, s3: Any, name: str, parts: Sequence[Bytes], mark: str) -> None:
+        checksum = checksum_of(parts)
         answer = s3.put_object(
             **self._at(name),
-            Body=content,
+            Body=Body(parts),
             IfNoneMatch="*",
             ChecksumSHA256=checksum,
             Metadata={_WRITER: mark},
-            **self._locking(name, content),
+            **self._locking(name, parts),
         )
         if answer.get("ChecksumSHA256", checksum) != checksum:
             raise DataLoss(
@@ -223,11 +222,11 @@ class S3Store(S3Reads, S3Hidden):
             cause = error.__cause__
             return dict(cause.response) if isinstance(cause, ClientError) else {}
 
-    def _is_ours(self, name: str, content: bytes, mark: str) -> bool:
+    def _is_ours(self, name: str, parts: Sequence[Bytes], mark: str) -> bool:
         """Whether the name is taken by this very put, whose answer was lost."""
         found = self._head(name)
         ours = found.get("Metadata", {}).get(_WRITER) == mark
-        if ours and self.get(name) != content:
+        if ours and checksum_of([self.get(name)]) != checksum_of(parts):
             raise DataLoss(
                 f"{name} reads back as something else than was sent.",
                 reason="STORE_CORRUPTS",
@@ -238,10 +237,6 @@ class S3Store(S3Reads, S3Hidden):
 
     def _mark(self) -> str:
         return self._entropy(16).hex()
-
-
-def _checksum(content: bytes) -> str:
-    return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
 def _overwrites(location: str) -> FailedPrecondition:

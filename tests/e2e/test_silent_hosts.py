@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import grpc
 import pytest
+from xenkeep.hypervisor.v1 import restore_target_pb2
 from xenkeep.scheduler.v1 import run_pb2
 from xenkeep.simulator.v1 import simulator_pb2 as sim
 from xenkeep.simulator.v1 import simulator_pb2_grpc
@@ -54,6 +55,18 @@ class Site:
         self.stack.wait_until_serving()
         assert before == self.restored(done)
         return done
+
+    def writer(self) -> str:
+        """A host that writes a disk, as soon as there is one."""
+        while True:
+            domains = {
+                host["control_domain"]: str(host["name_label"])
+                for host in self.stack.records("host").values()
+            }
+            for vbd in self.stack.records("VBD").values():
+                if vbd["mode"] == "RW" and vbd["VM"] in domains:
+                    return domains[vbd["VM"]]
+            self.stack.wait_for_pool_event(5.0)
 
     def restored(self, done: run_pb2.Run) -> list[str]:
         """Hashes of the disks of a new VM made of what was backed up."""
@@ -123,3 +136,44 @@ def test_a_backup_goes_on_when_the_coordinators_power_is_cut_and_another_host_le
 
     site.backup_befallen("db", befalls, killed=killed)
     assert "host0" != site.stack.control.coordinator().display_name
+
+
+@KILLED
+def test_a_restore_goes_on_through_other_hosts_when_the_one_that_writes_loses_its_power(
+    site: Site, killed: bool
+) -> None:
+    site.set_high_availability(True)
+    before = site.stack.hashes("db")
+    point = site.stack.backup("db")["result"]["point"]["point_id"]
+    site.stack.control.limit(MIB)
+    placement = restore_target_pb2.Placement(pool="Lab", vm_display_name="through others")
+    run = site.stack.client.runs.restore(f"restorePoints/{point}", placement)
+    writer = site.writer()
+    site.simulator.KillHost(sim.KillHostRequest(host=writer, silently=True))
+    if killed:
+        site.stack.kill("hypervisor")
+    site.stack.control.limit(0)
+    done = site.stack.watch(run.name)
+
+    assert run_pb2.Run.STATE_SUCCEEDED == done.state, done.tasks
+    assert "RESTORE_WRITTEN_AGAIN" in _codes(done)
+    assert before == site.stack.hashes(done.tasks[0].result.vm)
+
+
+def test_a_backup_ends_well_although_its_coordinator_gets_another_certificate_in_the_middle(
+    site: Site,
+) -> None:
+    """Whatever could not be removed before a person agreed to the certificate is removed then."""
+    before = site.stack.hashes("db")
+    site.stack.control.limit(MIB)
+    run = site.stack.client.runs.backup(["db"], REPOSITORY, full=True)
+    site.stack.watch(run.name, lambda now: any(task.progress.read_bytes for task in now.tasks))
+    site.simulator.ReplaceCertificate(sim.ReplaceCertificateRequest(host="host0"))
+    site.stack.pools_when(lambda pool: pool["state"] == "STATE_CERTIFICATE_CHANGED")
+    site.stack.control.limit(0)
+    done = site.stack.watch(run.name)
+
+    assert run_pb2.Run.STATE_SUCCEEDED == done.state, done.tasks
+    site.stack.add_pool()
+    site.stack.wait_until_nothing_is_left()
+    assert before == site.restored(done)

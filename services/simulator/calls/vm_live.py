@@ -9,7 +9,7 @@ from services.simulator.pool import domains, placement
 
 
 async def assert_can_boot_here(call: Call, ref: str, host: str) -> None:
-    """Raises ``HOST_OFFLINE``, ``HOST_DISABLED``, ``VM_REQUIRES_SR``, ``VM_REQUIRES_NETWORK``,
+    """Raises ``HOST_NOT_LIVE``, ``HOST_DISABLED``, ``VM_REQUIRES_SR``, ``VM_REQUIRES_NETWORK``,
     ``HOST_NOT_ENOUGH_FREE_MEMORY``."""
     placement.check(call.pool, call.db.row("host", host).ref, call.db.row("VM", ref))
 

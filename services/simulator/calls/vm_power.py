@@ -135,7 +135,7 @@ async def _become(call: Call, vm_ref: str, name: str, state: str) -> None:
 
 
 async def pool_migrate(call: Call, vm_ref: str, host: str, options: dict[str, str]) -> None:
-    """Live, on shared storage. Raises ``VM_REQUIRES_SR`` when the host does not see a disk, ``HOST_OFFLINE``,
+    """Live, on shared storage. Raises ``VM_REQUIRES_SR`` if the host lacks a disk, ``HOST_NOT_LIVE``,
     ``HOST_DISABLED``, ``HOST_NOT_ENOUGH_FREE_MEMORY``.
     """
     async with vm_operation(call, vm_ref, "pool_migrate"):

@@ -16,11 +16,16 @@ def check(pool: Pool, host: str, vm: Row) -> None:
 
 
 def check_host(pool: Pool, host: str) -> None:
-    """Raises ``HOST_OFFLINE``, ``HOST_DISABLED``."""
-    if not pool.hosts[pool.db.row("host", host).ref].heard:
-        raise XapiFailure("HOST_OFFLINE", host)
-    if not pool.db.row("host", host)["enabled"]:
-        raise XapiFailure("HOST_DISABLED", host)
+    """Raises ``HOST_NOT_LIVE``, ``HOST_DISABLED``, and ``CANNOT_CONTACT_HOST`` as long as the pool does not
+    know yet that the host is dead.
+    """
+    row = pool.db.row("host", host)
+    if not pool.db.row("host_metrics", row["metrics"])["live"]:
+        raise XapiFailure("HOST_NOT_LIVE")
+    if not pool.hosts[row.ref].heard:
+        raise XapiFailure("CANNOT_CONTACT_HOST", row.ref)
+    if not row["enabled"]:
+        raise XapiFailure("HOST_DISABLED", row.ref)
 
 
 def check_storage(pool: Pool, host: str, vm: Row) -> None:

@@ -115,7 +115,10 @@ async def test_a_vm_starts_where_it_may_or_nowhere(simulation: Simulation, sdk: 
     await sdk.call("host.disable", other)
     assert await sdk.refused("VM.start_on", off, other, False, False) == ["HOST_DISABLED", other]
     await simulation.pool.failures.kill(simulation.pool.host_named("host-2"))
-    assert await sdk.refused("VM.start_on", off, other, False, False) == ["HOST_OFFLINE", other]
+    assert await sdk.refused("VM.start_on", off, other, False, False) == ["CANNOT_CONTACT_HOST", other]
+    metrics = await sdk.call("host.get_metrics", other)
+    simulation.pool.db.set("host_metrics", metrics, "live", False)
+    assert await sdk.refused("VM.start_on", off, other, False, False) == ["HOST_NOT_LIVE"]
 
 
 async def test_a_vm_that_ha_restarts_is_made_no_template(sdk: Sdk) -> None:

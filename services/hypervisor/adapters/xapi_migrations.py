@@ -1,17 +1,19 @@
 """Blocking migrations of a VM (see ports.care.Migrations; xapi: VM.blocked_operations).
 
-``VDI.pool_migrate`` of a running VM's disk is a ``migrate_send`` of the VM (xapi: ocaml/xapi/xapi_vdi.ml), so
+``VDI.pool_migrate`` of a VM's disk is a ``migrate_send`` of the VM (xapi: ocaml/xapi/xapi_vdi.ml), so
 two entries block every way. The text of an entry, which whoever is refused gets to read, says whose it is.
 """
 
 import re
+from collections.abc import Collection
 
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_objects import XapiObjects
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 
-_OPERATIONS = ("pool_migrate", "migrate_send")
+_OF_DISKS = ("migrate_send",)
+_OPERATIONS = ("pool_migrate", *_OF_DISKS)
 _TEXT = "Xenkeep is backing this VM up; it takes this block off by itself (source {}, installation {})."
 _OURS = re.compile(re.escape(_TEXT).replace(r"\{\}", "([0-9a-f-]+)"))
 
@@ -30,11 +32,16 @@ class XapiMigrations:
             ref = await self._objects.ref("VM", vm_id)
             if ref is None:
                 raise XapiFailure("UUID_INVALID", ["VM", vm_id])
-            there = await self._session.call("VM.get_blocked_operations", ref)
-            for operation in _OPERATIONS:
-                if operation not in there:
-                    await self._add(ref, operation, _TEXT.format(source_id, self._installation))
-            await self._objects.renew_allowed_operations(ref)
+            await self._block(ref, _OPERATIONS, source_id)
+
+    async def block_moves_of_disks(self, vm_id: str, source_id: str) -> None:
+        """See ports.care.Migrations."""
+        with translating(f"blocking moves of the disks of VM {vm_id}"):
+            ref = await self._objects.ref("VM", vm_id)
+            if ref is None:
+                raise XapiFailure("UUID_INVALID", ["VM", vm_id])
+            if await self._session.call("VM.get_power_state", ref) == "Halted":
+                await self._block(ref, _OF_DISKS, source_id)
 
     async def allow_migrations(self, vm_id: str, source_id: str) -> None:
         """See ports.care.Migrations."""
@@ -68,6 +75,13 @@ class XapiMigrations:
             for text in vm["blocked_operations"].values()
             if (source_id := self._source(text))
         )
+
+    async def _block(self, ref: str, operations: Collection[str], source_id: str) -> None:
+        there = await self._session.call("VM.get_blocked_operations", ref)
+        for operation in operations:
+            if operation not in there:
+                await self._add(ref, operation, _TEXT.format(source_id, self._installation))
+        await self._objects.renew_allowed_operations(ref)
 
     async def _add(self, ref: str, operation: str, text: str) -> None:
         try:

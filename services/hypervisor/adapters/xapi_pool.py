@@ -89,6 +89,9 @@ class XapiPool:
     async def block_migrations(self, vm_id: str, source_id: str) -> None:
         await self._migrations.block_migrations(vm_id, source_id)
 
+    async def block_moves_of_disks(self, vm_id: str, source_id: str) -> None:
+        await self._migrations.block_moves_of_disks(vm_id, source_id)
+
     async def allow_migrations(self, vm_id: str, source_id: str) -> None:
         await self._migrations.allow_migrations(vm_id, source_id)
 

@@ -60,7 +60,9 @@ class Opening:
         self._passed("open:configuration")
         if source.options.block_migrations:
             await connection.block_migrations(source.vm_id, source.source_id)
-            self._passed("open:blocked")
+        else:
+            await connection.block_moves_of_disks(source.vm_id, source.source_id)
+        self._passed("open:blocked")
         plans = [
             await plan(connection, source, shape, prepared.outcomes, disk) for disk in taken.snapshot.disks
         ]

@@ -41,12 +41,12 @@ class Preparing:
         chosen = [disk.configured.disk_id for disk in shape.disks if disk.configured.disk_id not in left_out]
         if shape.disks and not chosen:
             raise nothing_to_capture(shape.display_name)
-        if not await connection.has_snapshot(source.vm_id, source.source_id):
-            # A snapshot that was taken already costs nothing more.
+        opened_before = await connection.has_snapshot(source.vm_id, source.source_id)
+        if not opened_before:  # a snapshot that was taken already costs nothing more
             await self._care.assert_possible(connection, source, left_out)
         outcomes = {disk_id: await connection.track(disk_id) for disk_id in chosen}
         self._passed("open:tracked")
-        if source.options.block_migrations:  # an earlier opening's must not get into the configuration
+        if opened_before:  # its block must not get into the configuration
             await connection.allow_migrations(source.vm_id, source.source_id)
         return Prepared(shape, choice, frozenset(left_out), outcomes)
 

@@ -26,6 +26,11 @@ class Migrations(Protocol):
         """Blocks what is not blocked yet, in the name of a backup source."""
         ...
 
+    async def block_moves_of_disks(self, vm_id: str, source_id: str) -> None:
+        """The same for moves to other storage alone, if the VM is off now: one that is off can lose sight of
+        a disk that arrives while its snapshot is read. One that runs cannot, and is not blocked."""
+        ...
+
     async def allow_migrations(self, vm_id: str, source_id: str) -> None:
         """Takes the blocks of that source off; a VM that is gone has none."""
         ...

@@ -40,6 +40,16 @@ async def test_a_block_is_that_of_its_source_and_goes_with_it(world: World) -> N
     assert (vm_id, source) not in await world.pool.migration_blocks()
 
 
+async def test_moves_of_disks_are_blocked_for_a_vm_that_is_off(world: World) -> None:
+    vm_id, source = await world.new_vm(), str(uuid.uuid4())
+    await world.pool.block_moves_of_disks(vm_id, source)
+    assert (vm_id, source) in await world.pool.migration_blocks()
+    await world.pool.allow_migrations(vm_id, source)
+    await world.start(vm_id)
+    await world.pool.block_moves_of_disks(vm_id, source)
+    assert (vm_id, source) not in await world.pool.migration_blocks()
+
+
 async def test_migrations_of_a_vm_that_is_gone_are_not_blocked(world: World) -> None:
     vm_id = await world.new_vm()
     await world.remove_vm(vm_id)

@@ -28,7 +28,7 @@ from services.hypervisor.domain.care import (
 )
 from services.hypervisor.domain.source import SourceState
 from services.hypervisor.domain.tracking import FullReason
-from services.hypervisor.domain.vm import Method
+from services.hypervisor.domain.vm import Method, PowerState
 from tests.support.hypervisor_house import POOL_ID, House, house
 from tests.support.waiting import until
 from tests.unit.hypervisor.made import vm as inventory_vm
@@ -286,9 +286,13 @@ async def test_a_snapshot_is_not_removed_while_the_pool_copies_its_disks_elsewhe
     assert [""] == [each.source_id for each in pool.vms.values()]
 
 
-async def test_nothing_is_blocked_unless_the_policy_says_so(
+async def test_nothing_is_blocked_unless_the_policy_says_so_but_moves_of_disks_of_a_vm_that_is_off(
     inside: House, pool: MemoryPool, vm: MemoryVm
 ) -> None:
+    off = await _open(inside, vm)
+    assert {(vm.vm_id, "migrate_send"): off} == pool.blocks
+    await inside.sources.close(POOL_ID, off, committed=False)
+    vm.power_state = PowerState.RUNNING
     await _open(inside, vm)
     assert pool.blocks == {}
 

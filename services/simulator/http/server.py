@@ -49,6 +49,10 @@ class HttpServer:
         return len(self._connections)
 
     @property
+    def listens(self) -> bool:
+        return self._server is not None
+
+    @property
     def port(self) -> int:
         """The port it listens on. Raises ``RuntimeError`` before ``start``."""
         if self._server is None:

@@ -9,7 +9,7 @@ from services.simulator.nbd.ports import Door
 from services.simulator.pool.certificates import HostCertificate
 from services.simulator.pool.description import HostDescription, PoolDescription
 from services.simulator.pool.link import Link
-from services.simulator.pool.silence import Silence
+from services.simulator.pool.silence import Silence, hang_up
 
 
 class NbdListener(Protocol):
@@ -130,10 +130,13 @@ class Host:
         self.https = self.http = self.nbd = None
         if nbd is not None:
             nbd.kill()
+        ports = {server.port for server in servers if server.listens}
         for server in servers:
             server.cut()
         for server in servers:
             await server.kill()
+        if not silently:
+            hang_up(self.address, ports)
         if nbd is not None:
             await nbd.close()
 

@@ -7,12 +7,13 @@ SO_ATTACH_FILTER). Both need Linux and no privileges.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import socket
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 _ATTACH_FILTER, _DETACH_FILTER = 26, 27
 _TCP_MD5SIG = 14
@@ -74,6 +75,15 @@ class Silence:
                 self._held[number] = each
             else:
                 each.close()
+
+
+def hang_up(address: str, ports: Collection[int]) -> None:
+    """End connections to ``ports`` of the address that no server knows of: those whose TLS has just begun."""
+    for each in _sockets_at(address):
+        with each, contextlib.suppress(OSError):  # it has ended by itself
+            if not _listens(each) and each.getsockname()[1] in ports:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                each.shutdown(socket.SHUT_RDWR)
 
 
 def _sockets_at(address: str) -> Iterator[socket.socket]:

@@ -18,7 +18,7 @@ from services.simulator.pool.description import (
 )
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -275,3 +275,19 @@ async def test_a_crash_of_a_host_loses_changed_block_tracking_at_the_next_start(
     assert not await sdk.call("VDI.get_cbt_enabled", disk)
     assert "VDI_CBT_METADATA_INCONSISTENT" in await messages(sdk)
     sdk.close()
+
+
+@pytest.mark.parametrize("insists", [False, True])
+async def test_whoever_has_just_come_to_a_host_that_dies_is_cut_off_too(
+    three_hosts: Simulation, insists: bool
+) -> None:
+    """Before a word of TLS was said the server knows nothing of the connection."""
+    pool = three_hosts.pool
+    dying = pool.host_named("host-2")
+    await dying.insist_on_https(insists)
+    reader, writer = await asyncio.open_connection("127.0.0.12", pool.description.https_port)
+    await answering(three_hosts, 2)  # somebody who came later was let in, so this one was
+    await pool.failures.kill(dying)
+    with contextlib.suppress(ConnectionError):
+        assert b"" == await asyncio.wait_for(reader.read(), PATIENCE_S)
+    writer.close()

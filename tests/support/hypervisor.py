@@ -284,8 +284,11 @@ async def put_disk(address: str, certificate_pem: str, pieces: Iterable[tuple[in
     head = (
         f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {len(frames)}\r\n\r\n"
     )
-    writer.write(head.encode() + frames)
-    await writer.drain()
-    assert (await reader.readline()).split()[1] == b"200"
-    await reader.read()
-    writer.close()
+    try:
+        writer.write(head.encode() + frames)
+        await writer.drain()
+        assert (await reader.readline()).split()[1] == b"200"
+        await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()

@@ -36,14 +36,12 @@ def _workers() -> int:
 
 @dataclass(frozen=True, slots=True)
 class RestoreOptions:
-    """``workers`` read, decode and write in parallel; ``in_order`` writes ascending from the calling thread
-    alone.
+    """``workers`` read, decode and write in parallel.
 
     There are more workers than cores because each waits for the store and the target by turns.
     """
 
     workers: int = field(default_factory=_workers)
-    in_order: bool = False
 
 
 def data_extents(disk: DiskMap) -> Iterator[Extent]:
@@ -86,10 +84,6 @@ def restore_disk(
         offset = chunk * chunk_bytes
         return offset, memoryview(content)[: disk.size_bytes - offset]
 
-    def decode(batch: Batch) -> list[Piece]:
-        contents = read_chunks(context.reader, [entry for _, entry in batch], chunk_bytes)
-        return [piece(chunk, content) for (chunk, _), content in zip(batch, contents, strict=True)]
-
     def write(pieces: Iterable[Piece]) -> None:
         nonlocal written
         for offset, data in pieces:
@@ -101,22 +95,20 @@ def restore_disk(
             if listener is not None:
                 listener(Progress(total, so_far, 0, so_far))
 
-    def decode_and_write(batch: Batch) -> list[Piece]:
+    def decode_and_write(batch: Batch) -> None:
         _check(cancel)
         write(starmap(piece, each_chunk(context.reader, batch, chunk_bytes)))
-        return []
 
-    work = decode if options.in_order else decode_and_write
     with ThreadPoolExecutor(options.workers, thread_name_prefix="restore") as pool:
-        running: deque[Future[list[Piece]]] = deque()
+        running: deque[Future[None]] = deque()
         try:
             for batch in _batches(disk_map, per_batch):
                 _check(cancel)
-                running.append(pool.submit(work, batch))
+                running.append(pool.submit(decode_and_write, batch))
                 while len(running) > 2 * options.workers:
-                    write(running.popleft().result())
+                    running.popleft().result()
             while running:
-                write(running.popleft().result())
+                running.popleft().result()
         except DataLoss as error:
             require_still_there(context, point_id)
             context.quarantine(error)

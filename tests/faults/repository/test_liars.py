@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import Aborted, AlreadyExists, Cancelled, DataLoss
-from services.mover.repository import DiskRequest, MemoryStore, RestoreOptions
+from services.mover.repository import DiskRequest, MemoryStore
 from services.mover.repository.format import zstd
 from services.mover.repository.store import StoredObject
 from services.mover.repository.types import Bytes
@@ -160,11 +160,8 @@ def test_a_restore_stops_when_cancelled_or_when_the_target_fails(tmp_path: Path)
             def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
                 raise OSError("target is full")
 
-        for in_order in (True, False):
-            with pytest.raises(OSError, match="target is full"):
-                repository.restore_disk(
-                    "p", "d", Full(len(CONTENT)), options=RestoreOptions(in_order=in_order)
-                )
+        with pytest.raises(OSError, match="target is full"):
+            repository.restore_disk("p", "d", Full(len(CONTENT)))
 
 
 def test_progress_tells_what_was_read_and_stored(tmp_path: Path) -> None:

@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import AlreadyExists
-from services.mover.repository import DirectoryStore, DiskRequest, Extent, MemoryStore, RestoreOptions
+from services.mover.repository import DirectoryStore, DiskRequest, Extent, MemoryStore
 from tests.unit.repository.world import (
     BLOCK,
     MIB,
     OPTIONS,
     MemoryDisk,
-    MemoryTarget,
     back_up,
     description,
     new_repository,
@@ -130,16 +129,6 @@ def test_a_huge_sparse_disk_costs_what_it_holds(tmp_path: Path) -> None:
         assert repository.read_disk("p2", "d", places[1], BLOCK) == noise(BLOCK, seed=places[1])
         assert repository.get_point("p2").statistics["read_bytes"] == 3 * BLOCK
         assert repository.get_point("p2").statistics["stored_bytes"] < 4 * BLOCK
-
-
-def test_a_restore_in_order_writes_ascending(tmp_path: Path) -> None:
-    content = bytes(MIB) + noise(40 * MIB)
-    with new_repository(MemoryStore(), tmp_path) as repository:
-        back_up(repository, "p1", content)
-        target = MemoryTarget(len(content))
-        repository.restore_disk("p1", "d", target, options=RestoreOptions(in_order=True))
-        assert target.writes == sorted(target.writes)
-        assert bytes(target.content) == content
 
 
 @pytest.mark.parametrize(

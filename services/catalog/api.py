@@ -6,7 +6,7 @@ from typing import Any
 from xenkeep.catalog.v1 import catalog_pb2, catalog_pb2_grpc
 from xenkeep.common.v1 import capture_pb2
 
-from services.catalog.app.finding import Finding
+from services.catalog.app.finding import Finding, Lack
 from services.catalog.app.syncing import Syncing
 from services.catalog.domain.point import Filter
 from services.catalog.wire.names import id_in
@@ -71,5 +71,5 @@ class RestorePointApi(catalog_pb2_grpc.RestorePointServiceServicer):
         )
 
 
-def _notices(lacking: Iterable[tuple[str, str]]) -> list[capture_pb2.Notice]:
-    return [capture_pb2.Notice(code=reason, message=sentence) for reason, sentence in lacking]
+def _notices(lacking: Iterable[Lack]) -> list[capture_pb2.Notice]:
+    return [capture_pb2.Notice(code=lack.reason, message=lack.sentence) for lack in lacking]

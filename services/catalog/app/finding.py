@@ -12,7 +12,6 @@ from services.chassis.errors import FailedPrecondition, NotFound, Unavailable
 
 SHORT_ID = re.compile(r"[0-9a-fA-F-]{8,36}")
 
-
 _PERHAPS_LESS = "What happened last may be missing from this list."
 HEARING_S = 12.0
 """Longer than an event takes to come again that a killed process held, shorter than who asks waits."""
@@ -20,11 +19,17 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
-    """``lacking`` are reasons, each with a sentence, for which something may be missing."""
+class Lack:
+    """Why something may be missing from an answer."""
 
+    reason: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
     found: Sequence[T]
-    lacking: tuple[tuple[str, str], ...] = ()
+    lacking: tuple[Lack, ...] = ()
 
 
 class Finding:
@@ -50,10 +55,10 @@ class Finding:
                 )
             found = await self._known(reference)
         if found is None:
-            for reason, sentence in await self._unread():
+            if unread := await self._unread():
                 raise Unavailable(
-                    f"Restore point {reference} is not known yet. {sentence}",
-                    reason=reason,
+                    f"Restore point {reference} is not known yet. {unread[0].sentence}",
+                    reason=unread[0].reason,
                     hint="Ask again in a moment; see that the movers answer (`xenkeep status`).",
                 )
             raise NotFound(
@@ -92,23 +97,23 @@ class Finding:
         async with self._shelf.reading() as work:
             return Listed(await work.points.assets(after, size), lacking)
 
-    async def _lacking(self) -> tuple[tuple[str, str], ...]:
+    async def _lacking(self) -> tuple[Lack, ...]:
         """Waits for what was told before now."""
-        behind: tuple[tuple[str, str], ...] = ()
+        behind: tuple[Lack, ...] = ()
         try:
             if not await self._news.caught_up(HEARING_S):
                 left = f"{_PERHAPS_LESS} The catalog has events left to read; ask again in a moment."
-                behind = (("CATALOG_BEHIND", left),)
+                behind = (Lack("CATALOG_BEHIND", left),)
         except Unavailable as error:
-            behind = ((error.reason, f"{_PERHAPS_LESS} {error.message}"),)
+            behind = (Lack(error.reason, f"{_PERHAPS_LESS} {error.message}"),)
         return behind + await self._unread()
 
-    async def _unread(self) -> tuple[tuple[str, str], ...]:
+    async def _unread(self) -> tuple[Lack, ...]:
         """Repositories whose points are still to be read."""
         async with self._shelf.reading() as work:
             wishes = await work.wishes.open()
         return tuple(
-            (
+            Lack(
                 "REPOSITORY_UNREAD",
                 f"{_named(wish.repository_id)} not been read yet. {wish.activity}".strip(),
             )

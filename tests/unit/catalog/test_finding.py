@@ -55,7 +55,7 @@ async def test_without_the_bus_what_is_known_is_listed_and_said_to_be_perhaps_le
         finding = Finding(shelf, heard)
         for listed in (await finding.page(Filter(), None, 10), await finding.assets(None, 10)):
             assert 1 == len(listed.found)
-            assert [reason] == [each for each, _ in listed.lacking]
+            assert [reason] == [each.reason for each in listed.lacking]
         assert P == (await finding.get(P)).point.point_id
 
 
@@ -71,4 +71,4 @@ async def test_until_a_repository_is_read_nobody_says_that_a_point_is_not_there(
         await finding.get(P)
     assert "REPOSITORY_UNREAD" == unread.value.reason
     for listed in (await finding.page(Filter(), None, 10), await finding.assets(None, 10)):
-        assert ["REPOSITORY_UNREAD"] == [reason for reason, _ in listed.lacking]
+        assert ["REPOSITORY_UNREAD"] == [each.reason for each in listed.lacking]

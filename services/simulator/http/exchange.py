@@ -57,16 +57,16 @@ class Exchange:
         return await self.reader.readexactly(length)
 
     async def reply(
-        self, body: bytes, content_type: str, *, for_browsers: bool = True, extra: Headers = ()
+        self, body: bytes, content_type: str | None, *, for_browsers: bool = True, extra: Headers = ()
     ) -> None:
-        """An RPC answer; ``for_browsers``: with CORS headers."""
+        """A whole answer; ``for_browsers``: with CORS headers."""
         await self._send(
             200,
             [
                 ("content-length", str(len(body))),
                 ("connection", "keep-alive" if self.keep_open else "close"),
                 NO_CACHE,
-                ("content-type", content_type),
+                *([] if content_type is None else [("content-type", content_type)]),
                 *(_CORS if for_browsers else ()),
                 *extra,
             ],

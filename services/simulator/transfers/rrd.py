@@ -1,51 +1,32 @@
-"""GET /rrd_updates, /host_rrd, /vm_rrd, /sr_rrd (xapi: ocaml/xcp-rrdd/bin/rrdd/rrdd_http_handler.ml).
+"""GET /rrd_updates, /host_rrd, /vm_rrd, /sr_rrd (xapi: ocaml/xapi/rrdd_proxy.ml,
+ocaml/xcp-rrdd/bin/rrdd/rrdd_http_handler.ml).
 
-Updates are rows of consolidated figures, the newest first; the others are whole databases as RRDtool's XML.
+Updates are rows of consolidated figures, the newest first; the others are whole databases. A host knows the
+figures of itself and of the VMs that run on it; those of VMs that stopped are kept by the coordinator.
 """
 
-import json
-import math
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from urllib.parse import urlencode
 
+from services.simulator.database.row import Row
 from services.simulator.http.exchange import Exchange
 from services.simulator.http.request import BadRequest
 from services.simulator.pool import metrics
 from services.simulator.pool.host import Host
-from services.simulator.pool.metrics import ARCHIVES, STEP_S, Owner
+from services.simulator.pool.metrics import Owner
 from services.simulator.pool.pool import Pool
-from services.simulator.transfers.access import admitted
+from services.simulator.transfers import rrd_documents as documents
+from services.simulator.transfers.access import Transfer, admitted
+from services.simulator.transfers.round_robin import FUNCTIONS, updates
+from services.simulator.wire.datetimes import EPOCH
 
-FUNCTIONS = ("AVERAGE", "MIN", "MAX")
-Answer = Callable[[Exchange], Awaitable[None]]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Moments of the rows, in seconds, the newest first, and how many seconds each stands for."""
-
-    step: int
-    moments: list[int]
-
-    @classmethod
-    def since(cls, start: int, now: int, interval: int) -> "Rows":
-        """In the finest archive that has not less than ``interval`` and reaches back to ``start``."""
-        chosen = next(
-            (
-                (steps * STEP_S, kept)
-                for steps, kept in ARCHIVES
-                if steps * STEP_S >= interval and now - steps * STEP_S * kept <= start
-            ),
-            (ARCHIVES[-1][0] * STEP_S, ARCHIVES[-1][1]),
-        )
-        step, kept = chosen
-        newest = now // step * step
-        moments = [newest - number * step for number in range(kept)]
-        return cls(step, [moment for moment in moments if moment > start])
+_UNARCHIVE = "rrd_unarchive"
+_FIRST_WITH_JSON = (21,)
+_HEAD = [("Connection", "close"), ("Cache-Control", "no-cache, no-store")]
+_FOR_BROWSERS = ("Access-Control-Allow-Origin", "*")
 
 
 class Figures:
-    """The handlers of one host, which tells of itself and of what runs on it."""
+    """A host's four handlers."""
 
     def __init__(self, pool: Pool, host: Host) -> None:
         self._pool = pool
@@ -54,122 +35,103 @@ class Figures:
     async def updates(self, exchange: Exchange) -> None:
         async with admitted(self._pool, self._host, exchange, "rrd_updates", "RRD updates") as transfer:
             query = transfer.query
-            functions = [query["cf"].upper()] if "cf" in query else list(FUNCTIONS)
-            rows = Rows.since(_number(query, "start"), self._now(), _number(query, "interval", 0))
-            owners = self._owners(query, with_host=transfer.asks("host"))
-            columns = [(function, owner) for owner in owners for function in functions]
-            legend = [
-                f"{function}:{owner.kind}:{owner.uuid}:{metric.name}"
-                for function, owner in columns
-                for metric in owner.metrics
-            ]
-            values = [metric.value for _, owner in columns for metric in owner.metrics]
-            data = [(moment, [value(moment) for value in values]) for moment in rows.moments]
-            if transfer.asks("json"):
-                await exchange.reply(_as_json(rows, legend, data).encode(), "application/json")
+            if "start" not in query:
+                await exchange.bare_status(400)
+                return
+            function = query.get("cf", "").upper()
+            found = updates(
+                self._owners(query),
+                _whole_number(query["start"]),
+                self._now(),
+                _whole_number(query.get("interval", ""), 0),
+                function if function in FUNCTIONS else None,
+            )
+            if "json" not in query:
+                await exchange.reply(documents.updates_xml(found).encode(), "text/xml")
+            elif self._pool.model.release < _FIRST_WITH_JSON:
+                await exchange.reply(documents.updates_javascript(found).encode(), None)
             else:
-                await exchange.reply(_as_xml(rows, legend, data).encode(), "text/xml")
+                await exchange.reply(documents.updates_json(found).encode(), None)
 
     async def of_host(self, exchange: Exchange) -> None:
-        row = self._pool.db.row("host", self._host.ref)
-        await self._database(exchange, "host_rrd", lambda query: metrics.of_host(self._pool, row))
+        async with admitted(self._pool, self._host, exchange, "host_rrd", "RRD") as transfer:
+            row = self._pool.db.row("host", self._host.ref)
+            await self._send(transfer, metrics.of_host(self._pool, row), for_browsers=True)
 
     async def of_vm(self, exchange: Exchange) -> None:
-        def owner(query: dict[str, str]) -> Owner:
-            vm = self._pool.db.tables["VM"].by_uuid(query.get("uuid", ""))
+        async with admitted(self._pool, self._host, exchange, "vm_rrd", "RRD") as transfer:
+            vm = self._pool.db.tables["VM"].by_uuid(transfer.query.get("uuid", ""))
             if vm is None:
                 raise BadRequest(500, "Not_found")
-            return metrics.of_vm(self._pool, vm)
-
-        await self._database(exchange, "vm_rrd", owner)
+            if vm["resident_on"] == self._host.ref:
+                await self._send(transfer, metrics.of_vm(self._pool, vm))
+            elif _UNARCHIVE in transfer.query:
+                await self._send(transfer, self._archived(vm), for_browsers=True)
+            else:
+                await self._send_away(transfer, vm["resident_on"])
 
     async def of_sr(self, exchange: Exchange) -> None:
-        def owner(query: dict[str, str]) -> Owner:
-            sr = self._pool.db.tables["SR"].by_uuid(query.get("uuid", ""))
-            if sr is None:
-                raise BadRequest(404)
-            return metrics.of_sr(self._pool, sr)
+        async with admitted(self._pool, self._host, exchange, "sr_rrd", "RRD") as transfer:
+            if "uuid" not in transfer.query:
+                await exchange.bare_status(400)
+                return
+            sr = self._pool.db.tables["SR"].by_uuid(transfer.query["uuid"])
+            if sr is None or not self._has(sr):
+                raise BadRequest(500, 'Failure("No SR RRD available!")')
+            await self._send(transfer, metrics.of_sr(self._pool, sr))
 
-        await self._database(exchange, "sr_rrd", owner)
+    async def _send(self, transfer: Transfer, owner: Owner, *, for_browsers: bool = False) -> None:
+        now = self._now()
+        if "json" in transfer.query:
+            text = documents.database_json(owner, now)
+        else:
+            text = "".join(documents.database_xml(owner, now))
+        await transfer.exchange.begin([*_HEAD, *([_FOR_BROWSERS] if for_browsers else [])], "HTTP/1.0")
+        transfer.exchange.writer.write(text.encode())
+        await transfer.exchange.writer.drain()
 
-    async def _database(
-        self, exchange: Exchange, name: str, owner: Callable[[dict[str, str]], Owner]
-    ) -> None:
-        async with admitted(self._pool, self._host, exchange, name, "RRD") as transfer:
-            text = "".join(_database_xml(owner(transfer.query), self._now()))
-            await exchange.reply(text.encode(), "text/xml")
+    async def _send_away(self, transfer: Transfer, owner: str) -> None:
+        """To the host that the VM runs on, or to the coordinator for what was kept of it."""
+        host, query = self._pool.hosts.get(owner), transfer.query
+        if host is None:
+            host, query = self._pool.coordinator, {_UNARCHIVE: "", **query}
+        port = "" if host.https_port == 443 else f":{host.https_port}"
+        target = f"{transfer.exchange.head.path}?{urlencode(query, safe=':')}"
+        transfer.handed_over = True
+        await transfer.exchange.redirect(f"https://{host.address}{port}{target}")
 
-    def _owners(self, query: dict[str, str], *, with_host: bool) -> list[Owner]:
+    def _archived(self, vm: Row) -> Owner:
+        """Raises ``BadRequest``: nothing was kept, because the VM never ran, or runs elsewhere."""
+        started = self._pool.db.find("VM_metrics", vm["metrics"])
+        if self._host is not self._pool.coordinator or started is None or started["install_time"] == EPOCH:
+            raise BadRequest(
+                500, f'Unix.Unix_error(Unix.ENOENT, "open", "/var/lib/xcp/blobs/rrds/{vm["uuid"]}")'
+            )
+        return metrics.archived(self._pool, vm)
+
+    def _owners(self, query: dict[str, str]) -> list[Owner]:
         """All VMs and no SRs, unless the query names one, ``all`` or ``none``."""
         pool, db = self._pool, self._pool.db
         host = db.row("host", self._host.ref)
         vm_uuid, sr_uuid = query.get("vm_uuid", query.get("uuid", "all")), query.get("sr_uuid", "none")
         vms = [db.row("VM", vm) for vm in host["resident_VMs"]]
         srs = [db.row("SR", db.row("PBD", pbd)["SR"]) for pbd in host["PBDs"]]
-        owners = [metrics.of_vm(pool, vm) for vm in vms if vm_uuid in ("all", vm["uuid"])]
-        owners += [metrics.of_sr(pool, sr) for sr in srs if sr_uuid in ("all", sr["uuid"])]
-        return [*owners, metrics.of_host(pool, host)] if with_host else owners
+        owners = [metrics.of_host(pool, host)] if query.get("host") == "true" else []
+        owners += [metrics.of_vm(pool, vm) for vm in vms if vm_uuid in ("all", vm["uuid"])]
+        return owners + [metrics.of_sr(pool, sr) for sr in srs if sr_uuid in ("all", sr["uuid"])]
+
+    def _has(self, sr: Row) -> bool:
+        return any(self._pool.db.row("PBD", pbd)["host"] == self._host.ref for pbd in sr["PBDs"])
 
     def _now(self) -> int:
         return int(self._pool.clock.now().timestamp())
 
 
-def _number(query: dict[str, str], name: str, default: int | None = None) -> int:
+def _whole_number(text: str, default: int | None = None) -> int:
+    """Raises ``BadRequest`` for text that is none, unless there is a ``default``."""
     try:
-        return int(query[name])
-    except (KeyError, ValueError):
-        if default is None or name in query:
-            raise BadRequest(400) from None
+        return int(text)
+    except ValueError:
+        if default is None:
+            raise BadRequest(500, 'Failure("Int64.of_string")') from None
         return default
-
-
-def _as_json(rows: Rows, legend: list[str], data: list[tuple[int, list[float]]]) -> str:
-    meta = _meta(rows) | {"columns": len(legend), "legend": legend}
-    return json.dumps({"meta": meta, "data": [{"t": moment, "values": values} for moment, values in data]})
-
-
-def _meta(rows: Rows) -> dict[str, object]:
-    newest = rows.moments[0] if rows.moments else 0
-    oldest = rows.moments[-1] if rows.moments else 0
-    return {"start": oldest, "step": rows.step, "end": newest, "rows": len(rows.moments)}
-
-
-def _as_xml(rows: Rows, legend: list[str], data: list[tuple[int, list[float]]]) -> str:
-    meta = "".join(f"<{name}>{value}</{name}>" for name, value in _meta(rows).items())
-    entries = "".join(f"<entry>{name}</entry>" for name in legend)
-    lines = "".join(
-        f"<row><t>{moment}</t>{''.join(f'<v>{value:.4f}</v>' for value in values)}</row>"
-        for moment, values in data
-    )
-    return (
-        f"<xport><meta>{meta}<columns>{len(legend)}</columns><legend>{entries}</legend></meta>"
-        f"<data>{lines}</data></xport>"
-    )
-
-
-def _database_xml(owner: Owner, now: int) -> Iterator[str]:
-    yield f"<rrd><version>0003</version><step>{STEP_S}</step><lastupdate>{now}</lastupdate>"
-    for metric in owner.metrics:
-        top = "Infinity" if math.isinf(metric.top) else f"{metric.top:.4f}"
-        yield (
-            f"<ds><name>{metric.name}</name><type>GAUGE</type><minimal_heartbeat>300.0000</minimal_heartbeat>"
-            f"<min>0.0</min><max>{top}</max><last_ds>{metric.value(now):.4f}</last_ds><value>0.0</value>"
-            "<unknown_sec>0</unknown_sec></ds>"
-        )
-    for steps, kept in ARCHIVES:
-        for function in FUNCTIONS:
-            yield f"<rra><cf>{function}</cf><pdp_per_row>{steps}</pdp_per_row>"
-            yield "<params><xff>0.5000</xff></params><cdp_prep>"
-            yield from (
-                "<ds><primary_value>0.0</primary_value><secondary_value>0.0</secondary_value><value>0.0</value>"
-                "<unknown_datapoints>0</unknown_datapoints></ds>"
-                for _ in owner.metrics
-            )
-            yield "</cdp_prep><database>"
-            newest = now // (steps * STEP_S) * steps * STEP_S
-            for number in reversed(range(kept)):
-                moment = newest - number * steps * STEP_S
-                values = (metric.value(moment) for metric in owner.metrics)
-                yield f"<row>{''.join(f'<v>{value:.4f}</v>' for value in values)}</row>"
-            yield "</database></rra>"
-    yield "</rrd>"

@@ -24,7 +24,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import domains, gpus, image_formats, vdi_rules
+from services.simulator.pool import consoles, domains, gpus, image_formats, vdi_rules
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.operations import operation
 from services.simulator.pool.pool import disk_work
@@ -126,6 +126,7 @@ def _arrive(call: Call, motion: Motion) -> None:
     if source not in (NULL_REF, motion.host):
         call.db.update("VM", vm.ref, resident_on=motion.host, domid=next(call.pool.domids))
         gpus.move(call.db, motion.host, vm)
+        consoles.follow(call.pool, vm.ref)
         tell_of_migration(call, vm.ref, source, motion.host)
 
 

@@ -4,7 +4,7 @@ from services.simulator.calls import vdi
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, gpus, placement, vm_rules
+from services.simulator.pool import allowed_operations, consoles, domains, gpus, placement, vm_rules
 from services.simulator.pool.operations import vm_operation
 
 _NOT_CLEANLY = ("VM_LACKS_FEATURE", "VM_BAD_POWER_STATE", "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT")
@@ -146,6 +146,7 @@ async def pool_migrate(call: Call, vm_ref: str, host: str, options: dict[str, st
         placement.check(call.pool, host, vm)
         call.db.update("VM", vm_ref, resident_on=host, domid=next(call.pool.domids))
         gpus.move(call.db, host, vm)
+        consoles.follow(call.pool, vm_ref)
         tell_of_migration(call, vm_ref, source, host)
 
 

@@ -5,7 +5,7 @@ from services.simulator.calls.vm_power import host_text, tell
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, gpus, memory_image
+from services.simulator.pool import allowed_operations, consoles, domains, gpus, memory_image
 from services.simulator.pool.operations import vm_operation
 from services.simulator.pool.pool import disk_work
 
@@ -78,6 +78,7 @@ async def suspend_domain(call: Call, vm_ref: str, *, for_a_moment: bool = False)
     host = vm["resident_on"] if for_a_moment else NULL_REF
     db.update("VM", vm_ref, power_state="Suspended", suspend_VDI=image, resident_on=host, domid=-1)
     gpus.release(db, vm)
+    consoles.follow(call.pool, vm_ref)
     allowed_operations.refresh_vm(db, vm_ref)
 
 

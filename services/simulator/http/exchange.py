@@ -23,6 +23,7 @@ _PAGES = {
     ),
 }
 _REASONS = {
+    101: "Switching Protocols",
     200: "OK",
     302: "Found",
     401: "Unauthorised",
@@ -98,6 +99,11 @@ class Exchange:
         """``200 OK`` before a body of unknown length; the connection's end is the body's."""
         self.keep_open = False
         await self._send(200, headers, version=version)
+
+    async def switch_protocols(self, headers: Headers) -> None:
+        """The connection goes on in another protocol."""
+        self.keep_open = False
+        await self._send(101, headers)
 
     async def late_error(self, status: int, info: str = "") -> None:
         """An error after ``begin``: a second head in the middle of the body, as xapi really sends.

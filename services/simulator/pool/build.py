@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
-from services.simulator.model.defaults import NULL_REF
 from services.simulator.model.releases import toolstack
 from services.simulator.model.schema import Model
+from services.simulator.pool import consoles
 from services.simulator.pool.build_gpus import add_gpus
 from services.simulator.pool.build_storage import add_storage
 from services.simulator.pool.build_vms import add_templates, add_vms
@@ -229,8 +229,5 @@ def _add_control_domain(pool: Pool, host: str, facts: HostDescription) -> None:
         allowed_operations=["changing_dynamic_range", "changing_static_range"],
         **memory,
     )
-    for protocol in ("rfb", "vt100"):
-        pool.create(
-            "console", VM=vm, protocol=protocol, location=f"https://{facts.address}/console?ref={NULL_REF}"
-        )
+    consoles.add_to_control_domain(pool, vm, host)
     pool.db.set("host", host, "control_domain", vm)

@@ -8,7 +8,7 @@ from typing import Any
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, gpus
+from services.simulator.pool import allowed_operations, consoles, gpus
 from services.simulator.pool.facts import BIOS_STRINGS
 from services.simulator.pool.pool import Guest, Pool, disk_work
 from services.simulator.wire.datetimes import EPOCH
@@ -227,6 +227,7 @@ async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") 
     for usb in row.get("VUSBs", ()):
         pool.db.set("VUSB", usb, "currently_attached", True)
     gpus.place(pool.db, host, row)
+    consoles.follow(pool, vm)
     for tpm in row.get("VTPMs", ()):
         pool.tpm_contents[tpm] = pool.tpm_contents.get(tpm) or _manufactured_tpm(pool)
     allowed_operations.refresh_vm(pool.db, vm)
@@ -260,6 +261,7 @@ async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
         memory_target=0,
         requires_reboot=False,
     )
+    consoles.follow(pool, vm)
     allowed_operations.refresh_vm(pool.db, vm)
 
 

@@ -15,6 +15,7 @@ from services.simulator.pool.host import Host, NbdFactory
 from services.simulator.pool.nbd_door import NbdDoor
 from services.simulator.pool.pool import Pool
 from services.simulator.transfers import arrivals, newcomers
+from services.simulator.transfers.console import Consoles
 from services.simulator.transfers.database_dump import DatabaseDump
 from services.simulator.transfers.database_restore import DatabaseRestore
 from services.simulator.transfers.host_files import AuditLog, HostBackup, HostRestore
@@ -74,6 +75,7 @@ class Simulation:
     def _handler(self, host: Host) -> Handler:
         rpc = Rpc(host, self._dispatcher)
         figures = Figures(self.pool, host)
+        consoles = Consoles(self.pool, host)
         arriving = arrivals.Arrivals(self.pool, host)
         joining = newcomers.Newcomers(self.pool, host)
         routes = {
@@ -92,6 +94,8 @@ class Simulation:
             ("GET", "/host_rrd"): figures.of_host,
             ("GET", "/vm_rrd"): figures.of_vm,
             ("GET", "/sr_rrd"): figures.of_sr,
+            ("CONNECT", "/console"): consoles.connect,
+            ("GET", "/console"): consoles.upgrade,
             ("GET", "/vncsnapshot"): Screenshot(self.pool, host).handle,
             ("GET", "/export_metadata"): MetadataExport(self.pool, host).handle,
             ("PUT", "/import_metadata"): MetadataImport(self.pool, host).handle,

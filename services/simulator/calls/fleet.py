@@ -7,8 +7,8 @@ from zoneinfo import available_timezones
 from services.simulator.dispatch.call import Call, CallFunction
 from services.simulator.failure import XapiFailure, handle_invalid
 from services.simulator.model.defaults import NULL_REF
+from services.simulator.pool.facts import EDITIONS
 
-EDITIONS = ("free", "per-socket", "xendesktop", "standard-per-socket", "trial", "standard", "premium")
 SCHED_GRANULARITIES = ("core", "cpu", "socket")
 
 

@@ -22,7 +22,7 @@ _PRODUCTS = {
     "8.2": Toolstack("1.249.0", release("stockholm_psr"), "8.2.1", 15),
 }
 """Products older than the numbered releases (xapi: ocaml/idl/datamodel_types.ml)."""
-_LAST_NAMED, _FIRST_BY_YEAR = (1, 249), (21,)
+_LAST_NAMED, FIRST_BY_YEAR = (1, 249), (21,)
 """Versions of xapi itself: up to 1.329, then by the year."""
 _FIRST_WITH_2_21 = (24,)
 
@@ -58,7 +58,7 @@ def toolstack(version: str) -> Toolstack:
         at = release(version)
     except ValueError:
         at = (0,)
-    if len(at) < 2 or not (_LAST_NAMED <= at < (2,) or at >= _FIRST_BY_YEAR):
+    if len(at) < 2 or not (_LAST_NAMED <= at < (2,) or at >= FIRST_BY_YEAR):
         known = ", ".join(_PRODUCTS)
         raise ValueError(f"no version {version}; give {known} or one of xapi itself, such as 23.1.0")
     new = at >= _FIRST_WITH_2_21

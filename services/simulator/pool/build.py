@@ -7,7 +7,7 @@ from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
 from services.simulator.model.releases import toolstack
 from services.simulator.model.schema import Model
-from services.simulator.pool import consoles
+from services.simulator.pool import consoles, machine_facts
 from services.simulator.pool.build_gpus import add_gpus
 from services.simulator.pool.build_storage import add_storage
 from services.simulator.pool.build_vms import add_templates, add_vms
@@ -15,10 +15,11 @@ from services.simulator.pool.certificates import HostCertificate
 from services.simulator.pool.description import HostDescription, PoolDescription
 from services.simulator.pool.facts import (
     CPU_FEATURES,
+    EDITIONS,
     HOST_OPERATIONS,
-    POOL_OPERATIONS,
     RESTRICTIONS,
     ROLES,
+    pool_operations,
     software_version,
 )
 from services.simulator.pool.host import Host
@@ -43,11 +44,11 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
         name_label=description.name,
         other_config={"memory-ratio-hvm": "0.25", "memory-ratio-pv": "0.25"},
         restrictions={**RESTRICTIONS, **description.restrictions},
-        allowed_operations=list(POOL_OPERATIONS),
+        allowed_operations=pool_operations(model.release),
         ha_cluster_stack="xhad",
         ha_enabled=description.ha_enabled,
         coordinator_bias=True,
-        cpu_info={**_cpu(description), "socket_count": "1", "cpu_count": "8"},
+        cpu_info=_cpu(description),
     )
     pool.create("user", short_name="root", fullname="The local superuser")
     for role, meaning in ROLES:
@@ -71,7 +72,7 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
 
 
 def _cpu(description: PoolDescription) -> dict[str, str]:
-    return {"vendor": "GenuineIntel", **dict.fromkeys(CPU_FEATURES, description.cpu_features)}
+    return {"vendor": machine_facts.VENDOR, **dict.fromkeys(CPU_FEATURES, description.cpu_features)}
 
 
 async def _certificate(pool: Pool, facts: HostDescription) -> HostCertificate:
@@ -105,22 +106,19 @@ def add_host(
         capabilities=["xen-3.0-x86_64", "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64"],
         sched_policy="credit",
         supported_bootloaders=["pygrub", "eliloader"],
-        cpu_info={
-            **_cpu(pool.description),
-            "cpu_count": str(facts.cpus),
-            "socket_count": "1",
-            "speed": "2400.000",
-            "modelname": "Simulated CPU",
-        },
+        cpu_info={**machine_facts.processor(facts.cpus), **_cpu(pool.description)},
+        bios_strings=machine_facts.bios_strings(uuid),
+        virtual_hardware_platform_versions=machine_facts.HARDWARE_PLATFORMS,
+        ssl_legacy=False,
+        iscsi_iqn=f"iqn.2026-11.com.example:{uuid[:8]}",
+        editions=list(EDITIONS),
         license_params={**RESTRICTIONS, "expiry": "20991231T23:59:59Z", "sku_type": "premium"},
         edition="premium",
         other_config={"agent_start_time": _unix(pool), "boot_time": _unix(pool)},
     )
     pool.hosts[ref] = Host(ref, uuid, facts, certificate)
     for cpu in range(facts.cpus):
-        pool.create(
-            "host_cpu", host=ref, number=cpu, vendor="GenuineIntel", speed=2400, modelname="Simulated CPU"
-        )
+        pool.create("host_cpu", host=ref, **machine_facts.one_cpu(cpu))
     if "Certificate" in pool.model.classes:
         pool.create(
             "Certificate",
@@ -136,7 +134,15 @@ def add_host(
         _add_pif(pool, ref, network, facts.address, device, number)
     add_gpus(pool, ref, facts.gpus)
     _add_control_domain(pool, ref, facts)
+    count_processors(pool)
     return ref
+
+
+def count_processors(pool: Pool) -> None:
+    """After a host came or went."""
+    row = pool.db.only("pool")
+    counts = machine_facts.of_all([host["cpu_info"] for host in pool.db.rows("host")])
+    pool.db.set("pool", row.ref, "cpu_info", {**row["cpu_info"], **counts})
 
 
 def _free_number(pool: Pool) -> int:

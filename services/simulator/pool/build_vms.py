@@ -21,6 +21,13 @@ _TEMPLATES = (
     ("Windows Server 2022 (64-bit)", "windows", 4 * _GIB, 32 * _GIB),
     ("Other install media", "other", _GIB // 4, 0),
 )
+_RECOMMENDATIONS = (
+    '<restrictions><restriction field="memory-static-max" max="1649267441664"/>'
+    '<restriction field="vcpus-max" max="32"/><restriction field="has-vendor-device" value="false"/>'
+    '<restriction max="255" property="number-of-vbds"/><restriction max="7" property="number-of-vifs"/>'
+    "</restrictions>"
+)
+"""What consoles offer for a VM that is made of a template, and what not."""
 
 
 def add_templates(pool: Pool) -> None:
@@ -40,6 +47,7 @@ def add_templates(pool: Pool) -> None:
                 **({"disks": disks} if disk else {}),
             },
             reference_label=reference,
+            recommendations=_RECOMMENDATIONS,
         )
         allowed_operations.refresh(pool.db, "VM", vm)
 

@@ -323,7 +323,11 @@ def add_guest_metrics(pool: Pool, vm: Row) -> str:
             "uname": "6.1.0-18-amd64",
         },
         "PV_drivers_version": {"major": "7", "minor": "30", "micro": "0", "build": "1"},
-        "networks": {f"{index}/ip": f"192.0.2.{index + 10}" for index in range(len(vm["VIFs"]))},
+        "networks": {
+            f"{index}/{kind}": f"192.0.2.{index + 10}"
+            for index in range(len(vm["VIFs"]))
+            for kind in ("ip", "ipv4/0")
+        },
         "other": {
             "platform-feature-xs_reset_watches": "1",
             "feature-balloon": "1",

@@ -1,6 +1,7 @@
 """What a host says of itself: versions, features, licence."""
 
-from services.simulator.model.releases import Toolstack
+from services.simulator.model.lifecycle import Release
+from services.simulator.model.releases import FIRST_BY_YEAR, Toolstack
 
 _UNRESTRICTED = [
     "restrict_vlan",
@@ -55,17 +56,20 @@ _UNRESTRICTED = [
 ]
 RESTRICTIONS = {name: "false" for name in _UNRESTRICTED} | {"enable_xha": "true"}
 """pool.restrictions of a pool that has every feature (xapi: ocaml/xapi-types/features.ml)."""
-POOL_OPERATIONS = (
-    "cluster_create",
-    "designate_new_master",
-    "ha_enable",
+_POOL_OPERATIONS = ("cluster_create", "designate_new_master", "ha_enable")
+_POOL_OPERATIONS_BY_YEAR = (
     "configure_repositories",
     "sync_updates",
     "get_updates",
     "apply_updates",
     "tls_verification_enable",
     "cert_refresh",
+    "exchange_certificates_on_join",
+    "exchange_ca_certificates_on_join",
+    "copy_primary_host_certs",
 )
+EDITIONS = ("free", "per-socket", "xendesktop", "standard-per-socket", "trial", "standard", "premium")
+"""Licences that a host may have."""
 ROLES = (
     ("pool-admin", "The Pool Administrator role has full access to all features and settings"),
     ("pool-operator", "The Pool Operator role manages host- and pool-wide resources"),
@@ -97,6 +101,12 @@ BIOS_STRINGS = {
     "oem-2": "MS_VM_CERT/SHA1/bdbeb6e0a816d43fa6d3fe8aaef04c2bad9d3e3d",
 }
 """Of a VM that was started without strings of its own (recorded)."""
+
+
+def pool_operations(at: Release) -> list[str]:
+    """pool.allowed_operations of an idle pool. Clients of releases with names know no others (xapi:
+    ocaml/idl/datamodel_pool.ml ``operations``)."""
+    return [*_POOL_OPERATIONS, *(_POOL_OPERATIONS_BY_YEAR if at >= FIRST_BY_YEAR else ())]
 
 
 def software_version(toolstack: Toolstack, schema: tuple[int, int]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
 from services.simulator.pool import allowed_operations, gpus
-from services.simulator.pool.build import add_host
+from services.simulator.pool.build import add_host, count_processors
 from services.simulator.pool.certificates import load_certificate, write_secret
 from services.simulator.pool.description import HostDescription
 from services.simulator.pool.disks import Disks
@@ -209,5 +209,8 @@ def forget_host(pool: Pool, ref: str) -> None:
     for cls, part in (("VM", row["control_domain"]), ("host_metrics", row["metrics"])):
         if pool.db.find(cls, part) is not None:
             pool.db.delete(cls, part)
+    for console in [each.ref for each in pool.db.rows("console") if each["VM"] == row["control_domain"]]:
+        pool.db.delete("console", console)
     pool.db.delete("host", ref)
+    count_processors(pool)
     pool.strangers.append(pool.hosts.pop(ref))

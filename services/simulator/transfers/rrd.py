@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from services.simulator.database.row import Row
 from services.simulator.http.exchange import Exchange
 from services.simulator.http.request import BadRequest
+from services.simulator.model.releases import FIRST_BY_YEAR
 from services.simulator.pool import metrics
 from services.simulator.pool.host import Host
 from services.simulator.pool.metrics import Owner
@@ -20,7 +21,6 @@ from services.simulator.transfers.round_robin import FUNCTIONS, updates
 from services.simulator.wire.datetimes import EPOCH
 
 _UNARCHIVE = "rrd_unarchive"
-_FIRST_WITH_JSON = (21,)
 _HEAD = [("Connection", "close"), ("Cache-Control", "no-cache, no-store")]
 _FOR_BROWSERS = ("Access-Control-Allow-Origin", "*")
 
@@ -48,7 +48,7 @@ class Figures:
             )
             if "json" not in query:
                 await exchange.reply(documents.updates_xml(found).encode(), "text/xml")
-            elif self._pool.model.release < _FIRST_WITH_JSON:
+            elif self._pool.model.release < FIRST_BY_YEAR:
                 await exchange.reply(documents.updates_javascript(found).encode(), None)
             else:
                 await exchange.reply(documents.updates_json(found).encode(), None)

@@ -206,11 +206,11 @@ def forget_host(pool: Pool, ref: str) -> None:
             pool.db.delete("USB_group", group.ref)
     for part in list(certificates):
         pool.db.delete("Certificate", part)
+    for console in [each.ref for each in pool.db.rows("console") if each["VM"] == row["control_domain"]]:
+        pool.db.delete("console", console)
     for cls, part in (("VM", row["control_domain"]), ("host_metrics", row["metrics"])):
         if pool.db.find(cls, part) is not None:
             pool.db.delete(cls, part)
-    for console in [each.ref for each in pool.db.rows("console") if each["VM"] == row["control_domain"]]:
-        pool.db.delete("console", console)
     pool.db.delete("host", ref)
     count_processors(pool)
     pool.strangers.append(pool.hosts.pop(ref))

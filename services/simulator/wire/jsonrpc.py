@@ -29,13 +29,17 @@ class Request:
 
 
 def encode(value: Any) -> str:
-    """The value as compact JSON; moments are strings, nothing is ``""``."""
+    """The value as compact JSON; moments are strings, nothing is ``""``. What is no number is ``NaN`` or
+    ``Infinity``, as Yojson writes it, which xapi's answers come from.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return _TEXT(str(value))
-    if isinstance(value, (int, float)):
-        return repr(value) if isinstance(value, float) else str(int(value))
+    if isinstance(value, float):
+        return json.dumps(value)
+    if isinstance(value, int):
+        return str(int(value))
     if value is None:
         return '""'
     if isinstance(value, Row):

@@ -1,5 +1,8 @@
 """Encodings, both ways."""
 
+import json
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +28,7 @@ VALUES = st.recursive(
         (Int4(3), "<value><i4>3</i4></value>"),
         (1.0, "<value><double>1</double></value>"),
         (3.3333333333333335, "<value><double>3.333333333333333</double></value>"),
+        (math.inf, "<value><double>inf</double></value>"),
         (True, "<value><boolean>1</boolean></value>"),
         (None, "<value></value>"),
         (
@@ -86,3 +90,8 @@ def test_a_damaged_tar_header_is_refused() -> None:
     damaged[0] ^= 1
     with pytest.raises(tar.BadTar):
         tar.parse_header(bytes(damaged))
+
+
+def test_json_says_of_numbers_that_are_none_what_yojson_does() -> None:
+    assert jsonrpc.encode({"max": math.inf, "min": -math.inf}) == '{"max":Infinity,"min":-Infinity}'
+    assert json.loads(jsonrpc.encode([math.inf, 1.0])) == [math.inf, 1.0]

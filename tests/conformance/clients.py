@@ -3,7 +3,17 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conformance import ansible_modules, curl, golden, golden_releases, nbd_tools, node, releases, sdk
+from tests.conformance import (
+    ansible_modules,
+    curl,
+    golden,
+    golden_releases,
+    nbd_tools,
+    node,
+    releases,
+    sdk,
+    xva_img,
+)
 from tests.conformance.report import Skip, Tally
 
 CLIENTS: dict[str, Callable[[Tally, Path, Path], None]] = {
@@ -13,6 +23,7 @@ CLIENTS: dict[str, Callable[[Tally, Path, Path], None]] = {
     "nbd-client": node.nbd_client,
     "nbd-tools": nbd_tools.run,
     "curl": curl.run,
+    "xva-img": xva_img.run,
     "releases": releases.run,
     "golden-releases": golden_releases.run,
     "ansible": ansible_modules.run,

@@ -1,4 +1,4 @@
-"""Debian's ``xva-img``, which takes archives of VMs apart and puts them together, as another reader and writer
+"""Debian's ``xva-img``, which takes archives of VMs apart and puts them together: another reader and writer
 of XVA than ours; on an old pool whose chunks are checked by SHA-1, and on newer ones.
 """
 

@@ -80,7 +80,6 @@ NBD = Story(
 
 NO_SCRIPTS = "the scripts of the recorded host are stand-ins"
 NOT_ASKED = "the recording does not have the whole request before it"
-NO_CONSOLES = "consoles are not simulated"
 NO_RRD = "the recorded host had nobody who keeps figures"
 NO_LOGS = "logs and reports of hosts are not simulated"
 NO_BLOBS = "blobs, updates and patches are not simulated"
@@ -100,7 +99,6 @@ OTHER_HTTP = Story(
     otherwise={
         **dict.fromkeys((12, 16), NOT_ASKED),
         **dict.fromkeys((17, 18, 59), NO_SCRIPTS),
-        **dict.fromkeys((72, 73), NO_CONSOLES),
         **dict.fromkeys((31, 32, 33, 63), NO_RRD),
         **dict.fromkeys((30, 35, 47), NO_LOGS),
         **dict.fromkeys((29, 36, 43, 60, 61, 62, 71), NO_BLOBS),

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from services.chassis.rpc.server import RpcServer
 from services.chassis.tls import TlsFiles
 from tests.support.echo import SERVICE, Echo, EchoStub, add_echo, struct
 from tests.support.pki import tls_for
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until_true
 
 
 def serving(tmp_path: Path, echo: Echo) -> RpcServer:
@@ -206,6 +207,24 @@ async def test_the_trace_of_the_caller_reaches_the_server(tmp_path: Path) -> Non
         with TracerProvider().get_tracer("test").start_as_current_span("question") as span:
             answer = await EchoStub(way).Ask(struct())
     assert answer["trace"] == f"{span.get_span_context().trace_id:032x}"
+
+
+async def test_a_stream_that_is_cancelled_while_it_answers_leaves_one_line_and_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Flooding(Echo):
+        async def Watch(self, request: Struct, context: Any) -> AsyncIterator[Struct]:
+            while True:  # until nothing more is taken: then it waits for its answer to be sent
+                yield struct(text="x" * (1 << 20))
+
+    async with serving(tmp_path, Flooding()) as server, dial(tmp_path, server) as way:
+        with capture_logs() as logs:
+            call = EchoStub(way).Watch(struct())
+            assert len((await call.read())["text"]) == 1 << 20
+            call.cancel()
+            await until_true(lambda: gc.collect() >= 0 and any(line["event"] == "rpc" for line in logs))
+    assert [f"/{SERVICE}/Watch"] == [line["method"] for line in logs if line["event"] == "rpc"]
+    assert [] == [record.getMessage() for record in caplog.records if record.name.startswith("opentelemetry")]
 
 
 async def test_health_and_reflection_are_open_to_every_certificate_of_ours(tmp_path: Path) -> None:

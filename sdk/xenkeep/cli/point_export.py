@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xenkeep.catalog.v1 import catalog_pb2
 from xenkeep.cli.output import last_part
-from xenkeep.cli.whole_file import whole_file
+from xenkeep.cli.whole_file import remove_abandoned, whole_file
 from xenkeep.client import Client
 from xenkeep.errors import Error
 
@@ -50,6 +50,7 @@ def restore_hint(found: catalog_pb2.RestorePoint, directory: Path) -> str:
 def _claim(directory: Path) -> None:
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove_abandoned(directory)
         if any(directory.iterdir()):
             raise Error(
                 "AlreadyExists",

@@ -23,7 +23,7 @@ from services.mover.repository.format.slot import (
 from services.mover.repository.keys import GENERATION
 from services.mover.repository.store import Store, require_small
 
-_LEAST_SLOTS = 2
+LEAST_SLOTS = 2
 
 
 def read_slots(store: Store, on_notice: Listener) -> list[Slot]:
@@ -83,9 +83,9 @@ def add_recovery_key(context: Context, slot_id: str, label: str) -> str:
 def remove_slot(context: Context, slot_id: str) -> None:
     """Raises NotFound, or FailedPrecondition when fewer than two working keys would be left."""
     working = [slot.slot_id for slot in read_slots(context.store, context.on_notice)]
-    if slot_id in working and len(working) <= _LEAST_SLOTS:
+    if slot_id in working and len(working) <= LEAST_SLOTS:
         raise FailedPrecondition(
-            f"The repository has only {len(working)} working keys; {_LEAST_SLOTS} must be left.",
+            f"The repository has only {len(working)} working keys; {LEAST_SLOTS} must be left.",
             reason="TOO_FEW_KEYS",
             hint="Add another key first.",
         )

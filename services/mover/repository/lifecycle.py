@@ -5,7 +5,7 @@ from datetime import UTC
 from pathlib import Path
 
 from services.chassis.clock import SystemClock
-from services.chassis.errors import Unavailable
+from services.chassis.errors import FailedPrecondition, Unavailable
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.creation import write_new_repository
 from services.mover.repository.entropy import fresh
@@ -80,7 +80,15 @@ def open_repository(
             on_notice(code, message)
 
     unproven = read_header(store)
-    root, _ = unlock(read_slots(store, note), secret, store.location, note)
+    slots = read_slots(store, note)
+    if not slots:
+        raise FailedPrecondition(
+            f"The repository at {store.location} has no key slot that can be read.",
+            reason="REPOSITORY_KEYS_MISSING",
+            hint="Bring one of keys/ back, from a copy, or where the bucket keeps versions by removing delete"
+            " markers; or let `xenkeep repo verify` do so at a mover that still has the repository open.",
+        )
+    root, _ = unlock(slots, secret, store.location, note)
     header = unproven.proven(root)
     keys = KeyRing(root, header.repository_id)
     place = hashlib.sha256(header.repository_id + store.location.encode()).hexdigest()[:32]

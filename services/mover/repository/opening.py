@@ -5,6 +5,7 @@ from services.chassis.errors import (
     FailedPrecondition,
     InvalidInput,
     NotFound,
+    PermissionDenied,
 )
 from services.mover.repository.context import Listener
 from services.mover.repository.format import canonical
@@ -17,7 +18,7 @@ from services.mover.repository.format.header import (
 )
 from services.mover.repository.format.names import FEATURES, HEADER, KEYS
 from services.mover.repository.keyslots import read_slots, unlock
-from services.mover.repository.store import Store, require_small
+from services.mover.repository.store import HiddenObject, HidingStore, Store, require_small
 
 
 def read_header(store: Store) -> UnprovenHeader:
@@ -26,6 +27,14 @@ def read_header(store: Store) -> UnprovenHeader:
         require_small(HEADER, store.size(HEADER))
         data = store.get(HEADER)
     except NotFound:
+        if hidden := _hidden_header(store):
+            raise NotFound(
+                f"The header of the repository at {store.location} is hidden under a delete marker since"
+                f" {hidden.since:%Y-%m-%d %H:%M:%S} UTC.",
+                reason="REPOSITORY_HEADER_HIDDEN",
+                hint="No Xenkeep deletes it: remove the marker with the server's own tools, and find out who"
+                " deletes there.",
+            ) from None
         if any(True for _ in store.list(KEYS)):
             raise FailedPrecondition(
                 f"The repository at {store.location} has no header: it was not finished, or is lost.",
@@ -46,6 +55,16 @@ def require_writable(store: Store, header: Header) -> None:
     refuse_unknown_features(
         (*header.writer, *features_from_names(_feature_names(store), "writer")), "write to"
     )
+
+
+def _hidden_header(store: Store) -> HiddenObject | None:
+    """None also when it is not known: then it is as if it were not there."""
+    if not isinstance(store, HidingStore):
+        return None
+    try:
+        return next((each for each in store.hidden(HEADER) if each.name == HEADER), None)
+    except (PermissionDenied, FailedPrecondition):
+        return None
 
 
 def _feature_names(store: Store) -> list[str]:

@@ -330,7 +330,6 @@ class Repository:
         """
         return verify(
             self._context,
-            self.list_points(),
             full=full,
             sample=sample,
             workers=workers,

@@ -127,6 +127,13 @@ class HidingStore(Protocol):
         """Let a hidden object be seen as it was; raises NotFound when it is not kept, PermissionDenied."""
         ...
 
+    def hidden_lock(self, name: str) -> datetime | None:
+        """Until when what ``uncover`` would show is locked; None when it is not.
+
+        Raises NotFound when it is not kept, PermissionDenied.
+        """
+        ...
+
 
 MOST_LENT: Final = 8 << 20
 """Bytes of a range that is borrowed."""

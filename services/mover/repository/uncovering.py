@@ -1,16 +1,22 @@
 """Bringing back what somebody hid: deleted in a bucket that keeps what is deleted, and needed."""
 
-from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied
+from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, PermissionDenied
 from services.mover.repository.context import Context
-from services.mover.repository.format.names import POINTS
-from services.mover.repository.store import HidingStore, LockingStore
+from services.mover.repository.format.names import HEADER, KEYS, POINTS, checked_id, trash_prefix
+from services.mover.repository.keyslots import LEAST_SLOTS, read_slots
+from services.mover.repository.points import exists
+from services.mover.repository.store import HiddenObject, HidingStore, LockingStore
 
+Notices = list[tuple[str, str]]
+"""Codes and sentences."""
 UNCOVERED = "OBJECT_UNCOVERED"
 HIDDEN = "POINTS_HIDDEN"
+KEYS_FEW = "KEYS_FEW"
 _NAMED = 3
+_REFUSED = (PermissionDenied, FailedPrecondition)
 
 
-def brought_back(context: Context, name: str, notices: list[tuple[str, str]]) -> str:
+def brought_back(context: Context, name: str, notices: Notices) -> str:
     """Uncover a needed object that is gone. Empty when it is there again, which is noted; else what is said
     of it.
     """
@@ -21,36 +27,95 @@ def brought_back(context: Context, name: str, notices: list[tuple[str, str]]) ->
         found = next((each for each in store.hidden(name) if each.name == name), None)
         if found is None:
             return f"{name} is damaged: it is gone."
-    except (PermissionDenied, FailedPrecondition) as error:
+    except _REFUSED as error:
         return f"{name} is damaged: it is gone. Whether it is only hidden is not known: {error.message}"
-    since = f"hidden under a delete marker since {found.since:%Y-%m-%d %H:%M:%S} UTC"
-    try:
-        store.uncover(name)
-    except (PermissionDenied, FailedPrecondition, NotFound) as error:
-        return f"{name} is damaged: it is {since}, and stays so: {error.message} Remove the marker."
-    notices.append(
-        (UNCOVERED, f"{name} was {since}. It can be seen again; find out who deletes at {store.location}.")
-    )
-    return ""
+    why = _uncovered(context, store, found, notices)
+    return f"{name} is damaged: it is {_since(found)}, and stays so: {why} Remove the marker." if why else ""
 
 
-def note_hidden_points(context: Context, notices: list[tuple[str, str]]) -> None:
-    """Where we lock, we hide no restore point: whoever did is somebody else, or we before we locked there.
+def bring_back_header(context: Context, notices: Notices) -> str:
+    """What is said of the header when it is gone: nobody will open the repository again. No Xenkeep deletes
+    one.
+    """
+    return "" if exists(context, HEADER) else brought_back(context, HEADER, notices)
 
-    They are not uncovered: nobody knows whether they should be there.
+
+def bring_back_keys(context: Context, notices: Notices) -> None:
+    """Let as many keys be seen as are always left when one is removed.
+
+    Whoever hid one of those did so after the last key was removed, so a removed key, which may be hidden as
+    well, does not come back.
+    """
+    seen = len(read_slots(context.store, context.on_notice))
+    if seen >= LEAST_SLOTS:
+        return
+    why = "" if isinstance(context.store, HidingStore) else "There is no other to be found."
+    if isinstance(context.store, HidingStore):
+        try:
+            hidden = sorted(context.store.hidden(KEYS), key=lambda each: each.since, reverse=True)
+        except _REFUSED as error:
+            hidden, why = [], f"Whether others are hidden is not known: {error.message}"
+        for slot in hidden:
+            why = _uncovered(context, context.store, slot, notices)
+            why = why and f"{slot.name} is {_since(slot)}: {why}"
+            seen = len(read_slots(context.store, context.on_notice))
+            if why or seen >= LEAST_SLOTS:
+                break
+    if seen < LEAST_SLOTS:
+        text = (
+            f"{seen} keys of the repository can be seen, where {LEAST_SLOTS} are always left. {why}".rstrip()
+        )
+        notices.append((KEYS_FEW, f"{text} Add one while the repository is open: xenkeep repo key add."))
+
+
+def bring_back_points(context: Context, notices: Notices) -> None:
+    """Uncover restore points that only somebody else can have hidden; tell of others.
+
+    Where we lock we hide none, and what is locked nobody was to delete. But before we locked there a deletion
+    looked the same, if after it, for a while, there is a copy in the trash.
     """
     store = context.store
     if not (isinstance(store, HidingStore) and isinstance(store, LockingStore)) or store.lock_period is None:
         return
+    left: list[str] = []
+    why = ""
     try:
-        names = [each.name.removeprefix(POINTS) for each in store.hidden(POINTS)]
-    except (PermissionDenied, FailedPrecondition) as error:
+        for point in list(store.hidden(POINTS)):
+            point_id = point.name.removeprefix(POINTS)
+            if not _is_id(point_id):
+                continue
+            if store.hidden_lock(point.name) is None or any(store.list(trash_prefix(point_id))):
+                left.append(point_id)
+            elif refused := _uncovered(context, store, point, notices):
+                left.append(point_id)
+                why = f" Uncovering is not possible: {refused}"
+    except _REFUSED as error:
         notices.append((HIDDEN, f"Whether restore points are hidden is not known: {error.message}"))
-        return
-    if names:
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    if left:
+        more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
         text = f"Restore points are hidden under delete markers at {store.location}: "
-        text += (
-            f"{', '.join(names[:_NAMED])}{more}. This mover hides none: remove the markers to have them back."
-        )
-        notices.append((HIDDEN, text))
+        text += f"{', '.join(left[:_NAMED])}{more}.{why} This mover hides none: remove the markers"
+        notices.append((HIDDEN, f"{text} to have them back."))
+
+
+def _uncovered(context: Context, store: HidingStore, what: HiddenObject, notices: Notices) -> str:
+    """Why it cannot be; empty when it can be seen again, which is noted."""
+    try:
+        store.uncover(what.name)
+    except (*_REFUSED, NotFound) as error:
+        return error.message
+    text = f"{what.name} was {_since(what)}. It can be seen again; find out who deletes at"
+    notices.append((UNCOVERED, f"{text} {context.store.location}."))
+    return ""
+
+
+def _is_id(text: str) -> bool:
+    try:
+        checked_id(text, "point id")
+    except InvalidInput:
+        return False
+    return True
+
+
+def _since(what: HiddenObject) -> str:
+    return f"hidden under a delete marker since {what.since:%Y-%m-%d %H:%M:%S} UTC"

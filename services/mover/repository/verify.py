@@ -13,17 +13,31 @@ from services.mover.repository.damage import forget_damage, recorded_damage
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.envelope import parse_envelope
 from services.mover.repository.format.lease import looks_like_revocation
-from services.mover.repository.format.names import CHECKPOINTS, INDEX, PACKS, PLANS, POINTS, TRASH, point_name
+from services.mover.repository.format.names import (
+    CHECKPOINTS,
+    HEADER,
+    INDEX,
+    PACKS,
+    PLANS,
+    POINTS,
+    TRASH,
+    point_name,
+)
 from services.mover.repository.indexing import records_of, sync_index
 from services.mover.repository.packlisting import PackListing
 from services.mover.repository.packreader import check_hash, damaged_blobs
 from services.mover.repository.parallel import for_each
 from services.mover.repository.plans import listed_plans
 from services.mover.repository.pointcheck import PointChecker
-from services.mover.repository.points import exists
+from services.mover.repository.points import exists, listed_points
 from services.mover.repository.sampling import Sample, Sampled, picked
 from services.mover.repository.store import Store, StoredObject, borrowed
-from services.mover.repository.uncovering import brought_back, note_hidden_points
+from services.mover.repository.uncovering import (
+    bring_back_header,
+    bring_back_keys,
+    bring_back_points,
+    brought_back,
+)
 
 _KINDS = {POINTS: "point", TRASH: "point", CHECKPOINTS: "checkpoint", PLANS: "plan"}
 _EVERYWHERE = (PACKS, INDEX, *_KINDS)
@@ -77,7 +91,6 @@ def scrub(store: Store) -> Iterator[Finding]:
 
 def verify(
     context: Context,
-    points: list[str],
     *,
     full: bool,
     sample: Sample | None,
@@ -85,14 +98,17 @@ def verify(
     listener: Callable[[int, int], None] | None,
     cancel: threading.Event | None,
 ) -> Verification:
-    """Scrub everything, decode every blob when ``full``, and walk the maps of ``points``.
+    """Scrub everything, decode every blob when ``full``, and walk the maps of all points.
 
+    What somebody only hid is uncovered, where that may be done, and looked at like everything else.
     Of packs that are there a ``sample`` reads some, and those known to be damaged; of everything else all.
     Damaged packs are recorded, so that deduplication ignores them at once. ``listener`` hears of objects and
     bytes checked so far.
     """
-    sync_index(context)
     tally = _Tally()
+    bring_back_points(context, tally.notices)
+    points = listed_points(context)
+    sync_index(context)
     lock = threading.Lock()
 
     def check(prefix: str, stored: StoredObject) -> None:
@@ -128,7 +144,9 @@ def verify(
         _look_for_gone(context, tally, present, check)
         _quarantine(context, tally)
         _release(context, tally, lambda pack: bool(present.sizes([pack])) if sample is None else pack in read)
-    note_hidden_points(context, tally.notices)
+    if problem := bring_back_header(context, tally.notices):
+        tally.problems[HEADER] = problem
+    bring_back_keys(context, tally.notices)
     found = replace(_judge_points(context, points, tally), notices=tuple(tally.notices))
     return found if sampled is None else replace(found, sound_points=(), sampled=sampled)
 

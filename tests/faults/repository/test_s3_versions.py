@@ -3,18 +3,20 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.chassis.errors import NotFound, PermissionDenied, XenkeepError
+from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, XenkeepError
 from services.mover.repository import PruneOptions
 from services.mover.repository.probe import probe
 from services.mover.repository.probing import ProbeFinding, Verdict
 from services.mover.repository.stores.append_only import AppendOnlyStore
 from services.mover.repository.stores.s3 import S3Store
+from services.mover.repository.uncovering import bring_back_keys
 from tests.support.faulty_http import faulty_proxy
 from tests.support.moto import KEYS_A_PAGE, Moto
 from tests.support.moto import moto as moto
@@ -22,6 +24,7 @@ from tests.unit.repository.world import (
     BLOCK,
     KIB,
     MIB,
+    QUICK,
     back_up,
     new_repository,
     noise,
@@ -47,6 +50,17 @@ class Bucket:
     def hide(self, name: str, times: int = 1) -> None:
         for _ in range(times):
             self.thief.delete_object(Bucket=self.name, Key=self.prefix + name)
+
+    def hide_later(self, names: list[str], than: str) -> None:
+        """Hide them when a marker that is set has a later time than that of ``than``: S3 counts seconds."""
+        (before,) = (each.since for each in self.store.hidden(than))
+        self.store.put("clock", [b"tick"])
+        self.hide("clock")
+        while next(each.since for each in self.store.hidden("clock")) <= before:
+            self.store.uncover("clock")
+            self.hide("clock")
+        for name in names:
+            self.hide(name)
 
     def names(self, prefix: str) -> list[str]:
         return sorted(stored.name for stored in self.store.list(prefix))
@@ -122,23 +136,122 @@ def test_who_may_not_remove_markers_is_told_that_what_is_missing_is_hidden(
             assert restored(repository, "a") == A
 
 
-@pytest.mark.scenario(43)
-def test_restore_points_that_are_hidden_where_we_lock_are_told_and_not_uncovered(
+@pytest.mark.scenario(35, 43)
+def test_restore_points_that_only_a_thief_can_have_hidden_are_uncovered_and_checked(
     bucket: Bucket, moto: Moto, tmp_path: Path
 ) -> None:
     store = moto.store(bucket.name, lock="1h")
     with new_repository(store, tmp_path / "cache", 256 * KIB, MIB) as repository:
-        for number in range(5):
+        for number in range(3):
             back_up(repository, f"p{number}", A)
         assert () == repository.verify(full=False).notices
-        for number in range(4):
+        for point in ("points/p0", "points/p1"):
+            bucket.hide(point, times=2)
+        bucket.thief.put_object(Bucket=bucket.name, Key=bucket.prefix + "points/No Point", Body=b"x")
+        bucket.hide("points/No Point")
+        assert ["p2"] == repository.list_points()
+        found = repository.verify(full=False)
+        assert ["OBJECT_UNCOVERED"] * 2 == [code for code, _ in found.notices]
+        assert "points/p0 was hidden under a delete marker since 20" in found.notices[0][1]
+        assert ("p0", "p1", "p2") == found.sound_points and () == found.findings
+        assert restored(repository, "p0") == A
+        assert () == repository.verify(full=False).notices
+
+
+@pytest.mark.scenario(43)
+def test_restore_points_that_may_have_been_deleted_on_purpose_are_told_and_not_uncovered(
+    bucket: Bucket, moto: Moto, tmp_path: Path
+) -> None:
+    with new_repository(moto.store(bucket.name, lock="1h"), tmp_path / "cache", 256 * KIB, MIB) as repository:
+        for number in range(5):
+            back_up(repository, f"p{number}", A)
+    with reopen(moto.store(bucket.name), tmp_path / "cache") as repository:
+        repository.delete_point("p0")  # by a mover that does not know of locks
+    with reopen(moto.store(bucket.name, lock="1h"), tmp_path / "cache") as repository:
+        ((code, text),) = repository.verify(full=False).notices
+        assert "POINTS_HIDDEN" == code and "p0. This mover hides none: remove the markers" in text
+    late = S3Store(
+        moto.place(bucket.name, lock="1h"),
+        credentials=moto.credentials,
+        now=lambda: datetime.now(UTC) + timedelta(hours=2),
+    )
+    with reopen(late, tmp_path / "cache") as repository:
+        for number in range(1, 4):
             bucket.hide(f"points/p{number}")
         ((code, text),) = repository.verify(full=False).notices
         assert "POINTS_HIDDEN" == code
         assert "p0, p1, p2 and 1 more" in text
         assert ["p4"] == repository.list_points()
-        store.uncover("points/p0")
-        assert restored(repository, "p0") == A
+        late.uncover("points/p1")
+        assert restored(repository, "p1") == A
+
+
+@pytest.mark.scenario(18, 43)
+def test_who_may_not_uncover_points_or_the_header_is_told_what_to_do(
+    bucket: Bucket, moto: Moto, tmp_path: Path
+) -> None:
+    with faulty_proxy(moto.endpoint) as proxy:
+        store = moto.store(bucket.name, lock="1h", endpoint=proxy.endpoint)
+        with new_repository(store, tmp_path / "cache", 256 * KIB, MIB) as repository:
+            back_up(repository, "p", A)
+            bucket.hide("points/p")
+            bucket.hide("xenkeep-repository.json")
+            proxy.fault = lambda method, _: (403, "AccessDenied") if method == "DELETE" else None
+            found = repository.verify(full=False)
+            ((code, text),) = found.notices
+            assert "POINTS_HIDDEN" == code
+            assert "p. Uncovering is not possible: " in text and "remove the markers" in text
+            (finding,) = found.findings
+            assert "xenkeep-repository.json" == finding.object and "Remove the marker" in finding.problem
+            with pytest.raises(NotFound) as refused:
+                reopen(store, tmp_path / "other")
+            assert "REPOSITORY_HEADER_HIDDEN" == refused.value.reason
+            proxy.fault = lambda _, path: (403, "AccessDenied") if "versions" in path else None
+            found = repository.verify(full=False)
+            assert ["POINTS_HIDDEN"] == [code for code, _ in found.notices]
+            assert "Whether it is only hidden is not known" in found.findings[0].problem
+            with pytest.raises(FailedPrecondition) as missing:
+                reopen(store, tmp_path / "other")
+            assert "REPOSITORY_HEADER_MISSING" == missing.value.reason
+            proxy.fault = lambda *_: None
+            found = repository.verify(full=False)
+            assert ["OBJECT_UNCOVERED"] * 2 == [code for code, _ in found.notices]
+            assert () == found.findings and ("p",) == found.sound_points
+        with reopen(store, tmp_path / "other") as repository:
+            assert restored(repository, "p") == A
+
+
+@pytest.mark.scenario(43)
+def test_keys_that_a_thief_hides_come_back_and_one_that_was_removed_does_not(
+    bucket: Bucket, moto: Moto, tmp_path: Path
+) -> None:
+    store = moto.store(bucket.name, lock="1h")
+    with new_repository(store, tmp_path / "cache", 256 * KIB, MIB) as repository:
+        for number in (2, 3):
+            repository.keys.add_passphrase(f"passphrase-{number}", f"long passphrase {number}", cost=QUICK)
+        repository.keys.remove_slot("passphrase-2")
+        assert () == repository.verify(full=False).notices
+        left = bucket.names("keys/")
+        assert 3 == len(left)
+        bucket.hide_later(left, than="keys/passphrase-2")
+        with pytest.raises(FailedPrecondition) as refused:
+            reopen(store, tmp_path / "other")
+        assert "REPOSITORY_KEYS_MISSING" == refused.value.reason
+        notices = repository.verify(full=False).notices
+        assert ["OBJECT_UNCOVERED"] * 2 == [code for code, _ in notices]
+        assert 2 == len(bucket.names("keys/")) and set(bucket.names("keys/")) < set(left)
+        for slot in bucket.names("keys/"):
+            bucket.hide(slot)
+        with faulty_proxy(moto.endpoint) as proxy:
+            proxied = moto.store(bucket.name, endpoint=proxy.endpoint)
+            proxy.fault = lambda method, _: (403, "AccessDenied") if method == "DELETE" else None
+            notices_: list[tuple[str, str]] = []
+            bring_back_keys(replace(repository._context, store=proxied), notices_)
+            ((code, text),) = notices_
+            assert "KEYS_FEW" == code and "hidden under a delete marker" in text
+            assert "xenkeep repo key add" in text
+        assert () == repository.verify(full=False).findings
+    reopen(store, tmp_path / "other").close()
 
 
 @pytest.mark.scenario(43)

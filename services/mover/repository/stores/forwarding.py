@@ -68,6 +68,9 @@ class ForwardingStore:
             raise NotFound(f"{name} is not hidden.", reason="OBJECT_MISSING", metadata={"object": name})
         self._inner.uncover(name)
 
+    def hidden_lock(self, name: str) -> datetime | None:
+        return self._inner.hidden_lock(name) if isinstance(self._inner, HidingStore) else None
+
     def facts(self) -> StoreFacts | None:
         return self._inner.facts() if isinstance(self._inner, TellingStore) else None
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from services.chassis.errors import NotFound, Unavailable
 from services.mover.repository.store import HiddenObject
+from services.mover.repository.stores import s3_lock
 from services.mover.repository.stores.s3_requests import S3Requests
 
 _NEXT: Final = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdMarker"}
@@ -37,11 +38,22 @@ class S3Hidden(S3Requests):
         key = self._at(name)["Key"]
         pages = list(self._versions(name))
         if not any(each["Key"] == key for page in pages for each in page.get("Versions", ())):
-            raise NotFound(f"{name} has no version.", reason="OBJECT_MISSING", metadata={"object": name})
+            raise _has_no_version(name)
         for marker in (
             each for page in pages for each in page.get("DeleteMarkers", ()) if each["Key"] == key
         ):
             self._try("uncover", name, partial(_delete, self._at(name) | {"VersionId": marker["VersionId"]}))
+
+    def hidden_lock(self, name: str) -> datetime | None:
+        key = self._at(name)["Key"]
+        versions = [
+            each for page in self._versions(name) for each in page.get("Versions", ()) if each["Key"] == key
+        ]
+        if not versions:
+            raise _has_no_version(name)
+        newest = max(versions, key=lambda each: each["LastModified"])  # the first of those of one second
+        asked = self._at(name) | {"VersionId": newest["VersionId"]}
+        return s3_lock.until_of(self._try("find", name, partial(_head, asked)), self._now())
 
     def _versions(self, prefix: str) -> Iterator[dict[str, Any]]:
         """Pages of versions and delete markers of all keys that begin so, in the order of keys."""
@@ -67,3 +79,11 @@ def _delete(what: dict[str, str], s3: Any) -> None:
 
 def _list_versions(asked: dict[str, str], s3: Any) -> dict[str, Any]:
     return dict(s3.list_object_versions(**asked))
+
+
+def _head(asked: dict[str, str], s3: Any) -> dict[str, Any]:
+    return dict(s3.head_object(**asked))
+
+
+def _has_no_version(name: str) -> NotFound:
+    return NotFound(f"{name} has no version.", reason="OBJECT_MISSING", metadata={"object": name})

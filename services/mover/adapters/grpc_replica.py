@@ -60,6 +60,7 @@ class GrpcReplica:
         self._peer, self._clock, self._notice = peer, clock, on_notice
         self._repository_id, self._name = repository_id, replica_name(repository_id)
         self._line = asyncio.Semaphore(SENDING_AT_ONCE)
+        self._told = ""
 
     async def free_bytes(self) -> int:
         request = replica_pb2.GetReplicaRequest(name=self._name)
@@ -109,7 +110,9 @@ class GrpcReplica:
         while True:
             try:
                 with translated(self._peer):
-                    return await call()
+                    answer = await call()
+                self._told = ""
+                return answer
             except (Unavailable, DeadlineExceeded, Cancelled, Internal) as error:
                 if isinstance(error, (Cancelled, Internal)) and error.reason not in _CUT:
                     raise
@@ -123,7 +126,9 @@ class GrpcReplica:
                         reason="REPLICA_UNREACHABLE",
                         hint="Start the copy again when it can: what is there is not sent again.",
                     ) from error
-                self._notice("COPY_LINE_CUT", f"{error.message} It is tried again.")
+                if error.message != self._told:  # once for all that ask, until there is an answer
+                    self._notice("COPY_LINE_CUT", f"{error.message} It is tried again.")
+                self._told = error.message
                 await self._clock.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 

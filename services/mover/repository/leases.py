@@ -2,7 +2,8 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NoReturn, Protocol
 
 from services.chassis.errors import (
@@ -20,6 +21,7 @@ from services.mover.repository.flow import Flow
 from services.mover.repository.format.lease import Lease, decode_lease, encode_revocation
 from services.mover.repository.format.names import LEASES, lease_prefix, parse_numbered, point_name
 from services.mover.repository.objects import put_same
+from services.mover.repository.parallel import for_each
 from services.mover.repository.plans import Plans, listed_plan_ids, listed_plans
 from services.mover.repository.points import exists, is_revoked, require_new
 
@@ -28,19 +30,27 @@ TAKEN_OVER: Final = "TRANSFER_TAKEN_OVER"
 _DIGITS: Final = 8
 _WRITER_BYTES: Final = 8
 _LOOKS: Final = 8
+_LOOKED_AT_ONCE: Final = 8
 _PASSING: Final = (Unavailable, ResourceExhausted)
 
 
 class WriterLease:
     """The lease of one writer. Safe from any thread."""
 
-    def __init__(self, context: Context, lease: Lease, number: int, plans: Plans) -> None:
+    def __init__(self, context: Context, lease: Lease, number: int, older: Collection[str]) -> None:
+        """``older`` are the names of leases on the same point that were there before."""
         self._context = context
         self._lease = lease
         self._number = number
-        self._next_is_doubtful = self._told = False
+        self._older = older
+        self._next_is_doubtful = self._told = self._retired = False
         self._lock = threading.Lock()
-        self.plans = plans
+        self.plans = Plans()
+        """What must not be relied on."""
+
+    @property
+    def point_id(self) -> str:
+        return self._lease.point_id
 
     def beat(self) -> None:
         """Show that the writer lives. Raises as ``require``, and Aborted when it was replaced.
@@ -48,6 +58,8 @@ class WriterLease:
         A beat whose answer is lost may be repeated: the lease of this very writer is no other's.
         """
         with self._lock:
+            if self._retired:
+                return
             self._next_is_doubtful = True
             try:
                 put_same(self._context.store, self._name(self._number + 1), [self._lease.encode()])
@@ -75,9 +87,19 @@ class WriterLease:
             except NotFound:
                 self._fail()
 
-    def release(self) -> None:
-        """Nothing will be made with it. What cannot be removed is told: a prune removes it later."""
+    def retire(self) -> None:
+        """The point is made now, or it will not be: no beat from now on, nor one under way."""
         with self._lock:
+            self._retired = True
+
+    def release(self, *, older: bool = False) -> None:
+        """Nothing will be made with it any more; with ``older`` nor with those that were there before.
+
+        What cannot be removed is told: a prune removes it later.
+        """
+        with self._lock:
+            for name in self._older if older else ():
+                _remove(self._context, name)
             _remove(self._context, self._name(self._number))
             if self._next_is_doubtful and self._is_ours(self._name(self._number + 1)):
                 _remove(self._context, self._name(self._number + 1))
@@ -150,17 +172,50 @@ class LeaseKeeper:
 
 def take_lease(context: Context, point_id: str) -> WriterLease:
     """Announce that ``point_id`` is being made. Call before anything is relied on."""
-    writer = context.entropy(_WRITER_BYTES).hex()
-    lease = Lease(point_id, frozenset(listed_plan_ids(context)), context.now(), writer)
-    prefix = lease_prefix(point_id)
-    number = max([0, *(n for _, n, _ in _numbers(context, prefix))])
+    return take_leases(context, [point_id], 1)[point_id]
+
+
+def take_leases(context: Context, point_ids: Collection[str], at_once: int) -> dict[str, WriterLease]:
+    """The same for several points, ``at_once`` of them at a time; none is held when it raises."""
+    placed: list[WriterLease] = []
+    try:
+        with ThreadPoolExecutor(at_once, thread_name_prefix="lease") as pool:
+            asked = pool.submit(listed_plan_ids, context)
+            older = {each: pool.submit(_listed, context, each) for each in point_ids}
+            known = frozenset(asked.result())
+            for placing in [
+                pool.submit(_place, context, each, known, there.result(), placed)
+                for each, there in older.items()
+            ]:
+                placing.result()
+        plans = listed_plans(context)
+    except BaseException:
+        for lease in placed:
+            lease.release()
+        raise
+    for lease in placed:
+        lease.plans = plans
+    return {lease.point_id: lease for lease in placed}
+
+
+def _listed(context: Context, point_id: str) -> dict[str, int]:
+    return {name: number for _, number, name in _numbers(context, lease_prefix(point_id))}
+
+
+def _place(
+    context: Context, point_id: str, plans: frozenset[str], older: dict[str, int], placed: list[WriterLease]
+) -> None:
+    """Put a lease above all ``older`` ones, and note it in ``placed``."""
+    lease = Lease(point_id, plans, context.now(), context.entropy(_WRITER_BYTES).hex())
+    number = max([0, *older.values()])
     while True:
         number += 1
         try:
-            put_same(context.store, f"{prefix}{number:0{_DIGITS}d}", [lease.encode()])
+            put_same(context.store, f"{lease_prefix(point_id)}{number:0{_DIGITS}d}", [lease.encode()])
         except AlreadyExists:
             continue
-        return WriterLease(context, lease, number, listed_plans(context))
+        placed.append(WriterLease(context, lease, number, older))
+        return
 
 
 def highest_numbers(context: Context) -> dict[str, int]:
@@ -199,9 +254,12 @@ def remove_leases(context: Context, point_id: str) -> None:
 
 def remove_moot_leases(context: Context) -> None:
     """Leases whose point is there, or revoked."""
-    for point_id in highest_numbers(context):
+
+    def look(point_id: str) -> None:
         if exists(context, point_name(point_id)):
             remove_leases(context, point_id)
+
+    for_each(highest_numbers(context), look, _LOOKED_AT_ONCE)
 
 
 def lease_lost(point_id: str) -> Aborted:

@@ -10,10 +10,10 @@ from services.chassis.errors import AlreadyExists, DataLoss, NotFound, ResourceE
 from services.mover.repository.checkpoint import remove_checkpoints
 from services.mover.repository.compare import compare_disk
 from services.mover.repository.context import Context
-from services.mover.repository.copying.copy import Copy
+from services.mover.repository.copying.copy import copy_points
 from services.mover.repository.copying.healing import Heal, HealReport
 from services.mover.repository.copying.report import CopyListener, CopyOptions, CopyReport
-from services.mover.repository.copying.target import open_copy, open_target
+from services.mover.repository.copying.target import open_copy
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.extents import Extent
 from services.mover.repository.format.point import RestorePoint
@@ -210,11 +210,9 @@ class Repository:
         def note(code: str, message: str) -> None:
             notices.append((code, message))
 
-        there = open_target(self._context, target, cache_dir, note)
-        try:
-            report = Copy(self._context, there, options or CopyOptions(), listener, cancel).run()
-        finally:
-            there.index.close()
+        report = copy_points(
+            self._context, target, cache_dir, options or CopyOptions(), note, listener, cancel
+        )
         report.notices = notices
         return report
 

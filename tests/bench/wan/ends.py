@@ -34,6 +34,7 @@ async def send(folder: Path, address: str) -> None:
     told = {
         "bytes": report.copied_bytes,
         "packs": report.copied_packs,
+        "points": len(report.copied_points),
         "seconds": seconds,
         "peak_rss_mib": _peak_mib(),
     }
@@ -64,11 +65,11 @@ def pour(address: str, size: int) -> None:
     piece = bytes(PIECE)
     began = time.monotonic()
     with socket.create_connection((host, int(port))) as way:
-        for _ in range(size // PIECE):
-            way.sendall(piece)
+        for start in range(0, size, PIECE):
+            way.sendall(piece[: size - start])
         way.shutdown(socket.SHUT_WR)
         way.recv(1)
-    print(json.dumps({"bytes": size // PIECE * PIECE, "seconds": time.monotonic() - began}), flush=True)
+    print(json.dumps({"bytes": size, "seconds": time.monotonic() - began}), flush=True)
 
 
 def _log_to_stderr_what_is_wrong() -> None:

@@ -40,8 +40,8 @@ def test_a_packet_and_its_answer_take_twice_the_delay() -> None:
 
 def test_a_copy_over_the_line_is_reported(tmp_path: Path) -> None:
     report = tmp_path / "wan.json"
-    main(["--mib", "2", "--delay-ms", "5", "--report", str(report)])
-    found = json.loads(report.read_text())
-    assert found["copy"]["bytes"] > 2 << 20
-    assert 0 < found["copy"]["line_share"] == found["line_share"] < 1
+    main(["--mib", "2", "--more-mib", "0", "--small", "0", "--delay-ms", "5", "--report", str(report)])
+    found = json.loads(report.read_text())["copy"]
+    assert found["bytes"] > 2 << 20 and found["points"] == 8
+    assert 0 < found["line_share"] < 1 and found["beyond_its_bytes_s"] > 0
     assert 0 < found["plain_tcp"]["line_share"] < 1

@@ -20,12 +20,22 @@ from services.mover.repository import DirectoryStore, MemoryStore, Store
 from services.mover.repository.probing import StoreFacts
 from services.mover.repository.store import LendingStore
 from services.mover.repository.stores.append_only import AppendOnlyStore
+from services.mover.repository.stores.asked_ahead import AskedAhead
 from services.mover.repository.stores.forwarding import ForwardingStore
 from tests.faults.repository.faulty_store import FaultyStore
 from tests.support.seaweed import Seaweed
 
 S3 = "s3"
+
+
+def _asked_ahead() -> Store:
+    store = AskedAhead(MemoryStore())
+    store.ask(("", "a/", "packs/", "points/"), ("x", "points/p1", "packs/large"))
+    return store
+
+
 MAKERS: dict[str, Callable[[Path], Store]] = {
+    "asked ahead": lambda path: _asked_ahead(),
     "directory": lambda path: DirectoryStore(path / "store", create=True),
     "memory": lambda path: MemoryStore(),
     "faulty": lambda path: FaultyStore(MemoryStore()),

@@ -14,7 +14,8 @@ from services.chassis.errors import (
     ResourceExhausted,
 )
 from services.mover.repository import CopyOptions, CopyReport, MemoryStore, PruneOptions, Repository, Store
-from services.mover.repository.format.names import INDEX, LEASES, PACKS, POINTS
+from services.mover.repository.copying import choosing
+from services.mover.repository.format.names import INDEX, LEASES, PACKS, PLANS, POINTS
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.support.injections import Injections
 from tests.unit.repository.world import (
@@ -320,6 +321,76 @@ def test_a_prune_of_the_copy_that_takes_us_for_dead_stops_us_and_the_next_copy_s
     pair.copy()
     assert all(len(data) > 64 for name, data in pair.there.objects.items() if name.startswith(POINTS))
     require_whole(pair, points)
+
+
+@pytest.mark.scenario(24)
+def test_packs_that_a_prune_of_the_copy_deletes_before_a_lease_is_there_are_sent_again(pair: Pair) -> None:
+    back_up(pair.repository, "a", A)
+    pair.copy()
+    pruned = False
+
+    def fault(verb: str, name: str) -> None:
+        nonlocal pruned
+        if verb == "list" and name == PLANS and not pruned:
+            pruned = True
+            with pair.copied() as copy:
+                copy.delete_point("a", keep=0, purge=True)
+                assert copy.prune(NOW).deleted_packs > 0
+
+    back_up(pair.repository, "b", A)
+    assert ["b"] == pair.copy(FaultyStore(pair.there, fault=fault)).copied_points
+    assert pruned
+    require_whole(pair, {"b": A})
+
+
+@pytest.mark.scenario(24, 26)
+def test_pages_of_a_point_that_is_deleted_and_pruned_at_the_copy_meanwhile_are_not_relied_on(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "_TOGETHER", 1)
+    back_up(pair.repository, "a", A)
+    back_up(pair.repository, "b", A, base="a", changed=[])
+    looks = 0
+
+    def fault(verb: str, name: str) -> None:
+        nonlocal looks
+        looks += verb == "list" and name == PLANS
+        if looks == 3 and verb == "list" and name == PLANS:  # two for each point: the second one begins
+            with pair.copied() as copy:
+                copy.delete_point("a", keep=0, purge=True)
+                assert copy.prune(NOW).deleted_packs > 0
+
+    assert ["a", "b"] == pair.copy(FaultyStore(pair.there, fault=fault)).copied_points
+    assert looks == 4
+    require_whole(pair, {"b": A})
+
+
+def test_points_are_made_together_until_they_are_many_or_large() -> None:
+    small = [choosing.Chosen(f"s{number}", 1) for number in range(100)]
+    large = [choosing.Chosen(f"l{number}", 3 << 30) for number in range(3)]
+    assert [64, 36] == [len(some) for some in choosing.together(small)]
+    assert [1, 1, 1] == [len(some) for some in choosing.together(large)]
+    assert [small[0], large[0]] == next(choosing.together([small[0], *large]))
+    assert [] == list(choosing.together([]))
+
+
+def test_an_incremental_copy_asks_few_questions_and_most_of_them_at_once(pair: Pair) -> None:
+    points = chain(pair)
+    pair.copy()
+    points["d"] = overwritten(C, {0: noise(BLOCK, 7)})
+    back_up(pair.repository, "d", points["d"], base="c", changed=[(0, BLOCK)])
+    asked: list[str] = []
+    lock = threading.Lock()
+
+    def fault(verb: str, name: str) -> None:
+        with lock:
+            asked.append(f"{verb} {name.rpartition('/')[0] or name}")
+
+    pair.copy(FaultyStore(pair.there, fault=fault))
+    require_whole(pair, points)
+    ahead = 8 + len([name for name in pair.there.objects if name.startswith("keys/")])
+    assert "get xenkeep-repository.json" in asked[:ahead]
+    assert len(asked) < 40, asked
 
 
 def test_a_point_in_the_trash_of_the_copy_is_not_brought_back(pair: Pair) -> None:

@@ -1,27 +1,45 @@
 """One copy: the chosen points of a repository that the target lacks, the oldest first."""
 
 import threading
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence, Set
+from pathlib import Path
 
 from services.chassis.errors import Cancelled, DataLoss, NotFound
-from services.mover.repository.context import Context
+from services.mover.repository.context import Context, Listener
+from services.mover.repository.copying.choosing import points_to_copy, together
 from services.mover.repository.copying.making import Writers, writers
 from services.mover.repository.copying.needs import Load, Needs
-from services.mover.repository.copying.report import CopyListener, CopyOptions, CopyReport, chosen
-from services.mover.repository.copying.shipping import Refused, Shipper
+from services.mover.repository.copying.report import CopyListener, CopyOptions, CopyReport
+from services.mover.repository.copying.shipping import SMALL_AT_ONCE, Refused, Shipper
+from services.mover.repository.copying.target import ask_ahead, open_target
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.flow import Flow
-from services.mover.repository.format.names import INDEX, point_name
+from services.mover.repository.format.names import DAMAGE, INDEX, POINTS
 from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.indexing import sync_index
-from services.mover.repository.leases import remove_moot_leases
 from services.mover.repository.parallel import for_each
-from services.mover.repository.points import exists, listed_points, read_point
-from services.mover.repository.trash import trashed
+from services.mover.repository.points import listed_points, read_point
+from services.mover.repository.store import Store
+from services.mover.repository.stores.asked_ahead import AskedAhead
 
-_TOGETHER: Final = 16
-"""Points that are made together: their packs are sent side by side, and each has a lease meanwhile."""
+
+def copy_points(
+    source: Context,
+    target: Store,
+    cache_dir: Path,
+    options: CopyOptions,
+    on_notice: Listener,
+    listener: CopyListener | None,
+    cancel: threading.Event | None,
+) -> CopyReport:
+    """Bring the chosen points to ``target``; raises as ``open_target`` and ``Copy`` do."""
+    with AskedAhead(target) as place:
+        ask_ahead(source, place)
+        there = open_target(source, place, cache_dir, on_notice)
+        try:
+            return Copy(source, there, place, options, listener, cancel).run()
+        finally:
+            there.index.close()
 
 
 class Copy:
@@ -34,58 +52,36 @@ class Copy:
         self,
         source: Context,
         target: Context,
+        place: AskedAhead,
         options: CopyOptions,
         listener: CopyListener | None,
         cancel: threading.Event | None,
     ) -> None:
-        self._source, self._target, self._options = source, target, options
+        """``place`` is the store of ``target``."""
+        self._source, self._target, self._place, self._options = source, target, place, options
+        self._at_once = options.streams * SMALL_AT_ONCE
         self._listener, self._cancel = listener, cancel
         self._report = CopyReport()
         self._refused: dict[bytes, str] = {}
         self._needs = Needs(source, target, self._refused)
-        self._known: set[str] = set()
         self._made: set[str] = set()
         self._total = self._begun = 0
 
     def run(self) -> CopyReport:
         """Raises Cancelled, Aborted when another copy goes on with it, and what the target raises."""
         sync_index(self._source)
-        self._target.store.sweep()
-        remove_moot_leases(self._target)
         for sha256 in recorded_damage(self._target.store):
             self._refused[sha256] = f"pack {sha256.hex()} is damaged at {self._target.store.location}."
         if self._refused:
             text = f"{len(self._refused)} packs are known to be damaged at {self._target.store.location}."
             self._target.on_notice("COPY_DAMAGED", f"{text} Points there may need them: verify the copy.")
-        self._known = set(listed_points(self._target))
-        points = self._points_to_copy()
-        for start in range(0, len(points), _TOGETHER):
+        points = points_to_copy(self._source, self._target, self._options, self._report)
+        self._place.forget()
+        for some in together(points):
             self._check()
-            self._begun = start
-            self._copy(points[start : start + _TOGETHER], len(points))
+            self._copy([each.point_id for each in some], len(points))
+            self._begun += len(some)
         return self._report
-
-    def _points_to_copy(self) -> list[str]:
-        found: dict[str, tuple[dict[str, str], str]] = {}
-        for point_id in listed_points(self._source):
-            if self._options.everything and point_id in self._known:
-                self._report.known_points += 1  # what it says of itself is not asked
-                continue
-            try:
-                point = read_point(self._source, point_id)
-            except NotFound:
-                continue  # deleted just now
-            except DataLoss as error:
-                if point_id not in self._known:
-                    self._report.left_points[point_id] = error.message
-                continue
-            found[point_id] = (dict(point.asset), point.snapshot_time)
-        wanted = chosen(found, self._options)
-        deleted = {copy.point_id for copy in trashed(self._target)}
-        for point_id in deleted.intersection(wanted) - self._known:
-            self._report.left_points[point_id] = "It was deleted at the target, and is in the trash there."
-        self._report.known_points += len(self._known.intersection(wanted))
-        return [each for each in wanted if each not in self._known and each not in deleted]
 
     def _copy(self, point_ids: list[str], count: int) -> None:
         last = self._begun + len(point_ids)
@@ -98,15 +94,8 @@ class Copy:
             flow.raise_failure()
 
         shipper = Shipper(self._source, self._target, self._report, self._options.streams, check)
-        with writers(self._target, flow) as leases:
-            begun: dict[str, RestorePoint | None] = {}
-
-            def begin(point_id: str) -> None:
-                begun[point_id] = self._begin(point_id, leases)
-
-            for_each(point_ids, begin, self._options.streams)
-            points = [point for each in point_ids if (point := begun[each]) is not None]
-            self._learn_bases(points)
+        with writers(self._target, flow, self._at_once) as leases:
+            points = self._begin(point_ids, leases)
             load = self._ship(points, leases, shipper, lambda: self._tell(activity))
             self._target.store.settle(INDEX)  # segments of others, who may have died before they were durable
             sound = [point for point in points if point.point_id not in load.left]
@@ -115,30 +104,48 @@ class Copy:
                 check()
                 self._make(point, leases)
 
-            for_each(sound, make, self._options.streams)
+            for_each(sound, make, self._at_once)
             for point_id in self._made & load.pages.keys():
                 self._needs.made(load, point_id)
 
-    def _begin(self, point_id: str, leases: Writers) -> RestorePoint | None:
-        if why := leases.take(point_id):
-            self._report.left_points[point_id] = why
-            return None
-        try:
-            return read_point(self._source, point_id)
-        except NotFound:
-            self._report.left_points[point_id] = "It was deleted while it was copied."
-        except DataLoss as error:
-            self._report.left_points[point_id] = error.message
-        return None
+    def _begin(self, point_ids: Sequence[str], leases: Writers) -> list[RestorePoint]:
+        """Those of the points that can be copied, under leases.
 
-    def _learn_bases(self, points: list[RestorePoint]) -> None:
+        Only now that the leases are there, and the plans known, the target is asked for what it has: what a
+        prune there has deleted by then is in its index no more, and all others wait for us.
+        """
+        leases.take(point_ids)
+        begun: dict[str, RestorePoint] = {}
+
+        def begin(point_id: str) -> None:
+            why = leases.clear(point_id) or self._read(point_id, begun)
+            if why:
+                self._report.left_points[point_id] = why
+
+        self._place.ask((INDEX, DAMAGE, POINTS))
+        for_each(point_ids, begin, self._at_once)
+        sync_index(self._target)
+        self._learn_bases(list(begun.values()), set(listed_points(self._target)))
+        self._place.forget()
+        return [begun[each] for each in point_ids if each in begun]
+
+    def _read(self, point_id: str, points: dict[str, RestorePoint]) -> str:
+        """Why it is not among ``points`` now, or ""."""
+        try:
+            points[point_id] = read_point(self._source, point_id)
+        except NotFound:
+            return "It was deleted while it was copied."
+        except DataLoss as error:
+            return error.message
+        return ""
+
+    def _learn_bases(self, points: Sequence[RestorePoint], known: Set[str]) -> None:
         """What points differ from need not be walked if the target has it whole, as far as anybody knows."""
+        self._needs.still_there(known)
         if self._target.index.has_damage():
             return
-        for base_id in {point.base_point for point in points if point.base_point in self._known}:
+        for base_id in {point.base_point for point in points} & known:
             assert base_id is not None
-            if not exists(self._target, point_name(base_id)):
-                continue
             try:
                 self._needs.has(read_point(self._source, base_id))
             except (NotFound, DataLoss):

@@ -33,11 +33,19 @@ class Needs:
         """``refused``: packs that cannot be sent, and why; it may grow meanwhile."""
         self._source, self._target, self._refused = source, target, refused
         self._whole: set[bytes] = set()
+        self._relied_on: set[str] = set()
 
     def has(self, point: RestorePoint) -> None:
         """The target has this point, hence all that its pages name. Reads no page of the lowest level."""
+        self._relied_on.add(point.point_id)
         for disk in point.disks:
             self._whole.update(page_id for _, page_id in self._source.disk_map(disk).pages())
+
+    def still_there(self, point_ids: Set[str]) -> None:
+        """Points the target has now. When one that was relied on is gone, so may be what it needed."""
+        if not self._relied_on <= point_ids:
+            self._whole.clear()
+            self._relied_on.clear()
 
     def of(self, points: Iterable[RestorePoint], plans: Plans) -> Load:
         """What to send so that ``points`` can be made; nothing in ``plans`` of the target is relied on."""
@@ -58,6 +66,7 @@ class Needs:
 
     def made(self, load: Load, point_id: str) -> None:
         """The target has this point of a load now."""
+        self._relied_on.add(point_id)
         self._whole |= load.pages.get(point_id, set())
 
     def _is_news(self, walked: set[bytes], before: Set[bytes], page: bytes) -> bool:

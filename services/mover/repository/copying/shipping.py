@@ -2,8 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from itertools import islice
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Final
 
 from services.chassis.errors import AlreadyExists, DataLoss, NotFound
@@ -17,6 +16,10 @@ from services.mover.repository.packreader import check_hash
 from services.mover.repository.parallel import for_each
 from services.mover.repository.store import StoredObject, borrowed
 
+SMALL_BYTES: Final = 1 << 20
+"""Packs up to this size take the time of a question, and hardly any memory."""
+SMALL_AT_ONCE: Final = 8
+"""Small packs, and questions, that are under way for each large pack."""
 _INDEXED_TOGETHER: Final = 64
 """Packs a segment lists: about 2 GiB are found again by asking for each when a copy was killed."""
 
@@ -37,38 +40,54 @@ class Shipper:
     ) -> None:
         """``check`` is called before each pack; what it raises ends the copy."""
         self._source, self._target = source, target
-        self._report, self._streams, self._check = report, streams, check
+        self._report, self._check = report, check
+        self._at_once = streams * SMALL_AT_ONCE
+        self._large = threading.Semaphore(streams)
         self._lock = threading.Lock()
         self._counted: set[bytes] = set()
+        self._unlisted: dict[bytes, PackInfo] = {}
 
     def ship(self, load: Load, moved: Callable[[], None]) -> None:
         """Send what is missing of a load and list it. ``moved`` is told of every pack.
 
-        Raises Refused, and what the target raises; what was sent by then is found the next time.
+        Raises Refused, and what the target raises; what was sent by then is found the next time. Small packs
+        are sent last: while the last large ones are stored.
         """
-        packs = iter(sorted(load.packs.values(), key=lambda pack: (pack.kind, pack.sha256)))
+        self._unlisted.clear()
+        failed = threading.Event()
 
         def send(pack: PackInfo) -> None:
-            self._check()
-            self._send(pack)
-            moved()
+            try:
+                self._check()
+                if self._send(pack, failed):
+                    moved()
+                    self._list(self._taken(_INDEXED_TOGETHER))
+            except BaseException:
+                failed.set()
+                raise
 
-        while some := list(islice(packs, _INDEXED_TOGETHER)):
-            for_each(some, send, self._streams)
-            self._list(some)
+        packs = sorted(load.packs.values(), key=lambda pack: (_is_small(pack), pack.kind, pack.sha256))
+        for_each(packs, send, self._at_once)
+        self._list(self._taken(1))
 
-    def _send(self, pack: PackInfo) -> None:
+    def _send(self, pack: PackInfo, failed: threading.Event) -> bool:
+        """False when it is not there because another one could not be sent."""
         if self._is_there(pack):
             self._target.store.settle(pack.name)  # whoever sent it may have died before it was durable
-            self._count(pack, found=True)
-            return
-        with self._read(pack) as data:
-            try:
-                self._target.store.put(pack.name, [data])
-            except AlreadyExists:
-                if not self._is_there(pack):
-                    raise
-        self._count(pack, found=False)
+            self._sent(pack, found=True)
+            return True
+        with nullcontext() if _is_small(pack) else self._large:
+            if failed.is_set():
+                return False
+            self._check()  # it may have waited for long
+            with self._read(pack) as data:
+                try:
+                    self._target.store.put(pack.name, [data])
+                except AlreadyExists:
+                    if not self._is_there(pack):
+                        raise
+        self._sent(pack, found=False)
+        return True
 
     def _is_there(self, pack: PackInfo) -> bool:
         try:
@@ -97,8 +116,18 @@ class Shipper:
                 raise Refused(pack, f"{pack.name} is gone.") from error
             yield data
 
+    def _taken(self, least: int) -> list[PackInfo]:
+        """Packs that are there and in no segment yet, if there are so many: whoever takes them lists them."""
+        with self._lock:
+            if len(self._unlisted) < least:
+                return []
+            taken, self._unlisted = self._unlisted, {}
+            return list(taken.values())
+
     def _list(self, packs: Sequence[PackInfo]) -> None:
         """A pack may be in the index by now, listed by somebody else: twice does no harm."""
+        if not packs:
+            return
         wanted = {pack.sha256: pack.kind for pack in packs}
         records = {record.sha256: record for record in records_of(self._source, wanted)}
         for pack in packs:
@@ -106,8 +135,9 @@ class Shipper:
                 raise Refused(pack, f"{pack.name} has no directory that can be read.")
         index_packs(self._target, [records[pack.sha256] for pack in packs], lambda _: None)
 
-    def _count(self, pack: PackInfo, *, found: bool) -> None:
+    def _sent(self, pack: PackInfo, *, found: bool) -> None:
         with self._lock:
+            self._unlisted[pack.sha256] = pack
             if pack.sha256 in self._counted:
                 return
             self._counted.add(pack.sha256)
@@ -117,3 +147,7 @@ class Shipper:
             else:
                 self._report.copied_packs += 1
                 self._report.copied_bytes += pack.size
+
+
+def _is_small(pack: PackInfo) -> bool:
+    return pack.size <= SMALL_BYTES

@@ -9,17 +9,36 @@ from typing import Final
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
 from services.mover.repository.context import Context, Listener
 from services.mover.repository.format import canonical
-from services.mover.repository.format.names import EPOCHS, FEATURES, HEADER, KEYS
+from services.mover.repository.format.names import (
+    DAMAGE,
+    EPOCHS,
+    FEATURES,
+    HEADER,
+    INDEX,
+    KEYS,
+    LEASES,
+    POINTS,
+    TRASH,
+)
 from services.mover.repository.index import Index
 from services.mover.repository.indexfile import CACHE_REMADE
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.objects import SealedObjects, put_same
 from services.mover.repository.opening import read_header, require_writable
+from services.mover.repository.parallel import for_each
 from services.mover.repository.reader import BlobReader
 from services.mover.repository.store import Store
+from services.mover.repository.stores.asked_ahead import AskedAhead
 
 _BEGINNING: Final = (FEATURES, KEYS, EPOCHS)
 """What has to be there before the header is, in this order."""
+_AT_ONCE: Final = 4
+
+
+def ask_ahead(source: Context, target: AskedAhead) -> None:
+    """All that ``open_target`` and the choice of points ask of a copy, at once."""
+    keys = [stored.name for stored in source.store.list(KEYS)]
+    target.ask((*_BEGINNING, INDEX, DAMAGE, POINTS, TRASH, LEASES), (HEADER, *keys))
 
 
 def open_target(source: Context, store: Store, cache_dir: Path, on_notice: Listener) -> Context:
@@ -120,9 +139,12 @@ def _bring_beginning(source: Context, store: Store, on_notice: Listener) -> None
     for prefix in _BEGINNING:
         there = {stored.name for stored in store.list(prefix)}
         here = {stored.name for stored in source.store.list(prefix)}
-        for name in sorted(here - there):
+
+        def bring(name: str) -> None:
             with contextlib.suppress(NotFound):  # removed just now
                 put_same(store, name, [source.store.get(name)])
+
+        for_each(sorted(here - there), bring, _AT_ONCE)
         if prefix == KEYS:
             _tell_of_keys(source, store, here, there, on_notice)
 

@@ -9,8 +9,7 @@ from services.simulator.pool.permissions import OF_ANYBODYS_TASKS, may_touch_any
 
 async def create(call: Call, label: str, description: str) -> str:
     """A task that its client drives, or gives to an HTTP request."""
-    owner = call.pool.sessions.user(call.session)
-    return call.pool.tasks.create(label, description, call.host.ref, owner=owner)
+    return call.pool.tasks.create(label, description, call.host.ref, session=call.session)
 
 
 async def destroy(call: Call, ref: str) -> None:

@@ -56,10 +56,9 @@ RELATIONS: dict[tuple[str, str], tuple[str, str]] = {
     ("VM", "protection_policy"): ("VMPP", "VMs"),
     ("VDI", "metadata_of_pool"): ("pool", "metadata_VDIs"),
     ("SR", "introduced_by"): ("DR_task", "introduced_SRs"),
-    ("session", "parent"): ("session", "tasks"),
 }
-"""(class, reference field) to (class, set field): all that are not sets on both sides. The last one never
-holds anything: no session has a parent here.
+"""(class, reference field) to (class, set field): all that are not sets on both sides, but for a task's
+session, which no record shows (``pool/tasks.py``).
 """
 
 MIRRORED = frozenset(RELATIONS.values())

@@ -179,7 +179,7 @@ class Dispatcher:
         if message.full_name not in self._custom or not message.has_async or message.cls in WITHOUT_TASK:
             return await self._function(message)(call, *values)
         tasks = self._pool.tasks
-        task = tasks.create(message.full_name, "", call.host.ref, owner=self._user(call))
+        task = tasks.create(message.full_name, "", call.host.ref, session=call.session)
         tasks.start(task)
         try:
             return await self._function(message)(replace(call, task=task), *values)
@@ -189,13 +189,10 @@ class Dispatcher:
     def _start(self, call: Call, message: Message, values: Sequence[Any]) -> str:
         name = f"Async.{message.full_name}"
         cancellable = message.full_name in _CANCELLABLE
-        task = self._pool.tasks.create(name, "", call.host.ref, cancellable, self._user(call))
+        task = self._pool.tasks.create(name, "", call.host.ref, cancellable, call.session)
         self._pool.tasks.start(task)
         self._pool.work(self._finish(replace(call, task=task), message, values))
         return task
-
-    def _user(self, call: Call) -> str:
-        return self._pool.sessions.user(call.session) if call.session else ""
 
     async def _finish(self, call: Call, message: Message, values: Sequence[Any]) -> None:
         try:

@@ -16,6 +16,8 @@ from services.simulator.model.defaults import NULL_REF
 from services.simulator.pool import allowed_operations, vdi_rules, vm_rules
 
 PATIENCE_S = 7200.0
+MAX_WAITING = 100
+"""One more may wait, the next is refused (xapi: ocaml/xapi/helpers.ml ``queue_thread``)."""
 
 
 @asynccontextmanager
@@ -24,7 +26,8 @@ async def operation(
 ) -> AsyncIterator[None]:
     """Hold ``name`` on an object for the length of the block. ``check`` raises what forbids it.
 
-    Raises ``HANDLE_INVALID``, what ``check`` raises, and ``TASK_CANCELLED`` when the wait is called off.
+    Raises ``HANDLE_INVALID``, what ``check`` raises, ``TASK_CANCELLED`` when the wait is called off, and
+    ``TOO_MANY_PENDING_TASKS`` when too many of the pool's calls wait already.
     """
     await _wait_turn(call, cls, ref, check)
     key = call.task if call.task != NULL_REF else call.pool.new_ref()
@@ -84,10 +87,14 @@ async def _wait_turn(call: Call, cls: str, ref: str, check: Callable[[Row], None
 
 
 async def _either(call: Call, changed: asyncio.Event, seconds: float) -> None:
-    """Until the object changed, the task was cancelled, or time is up."""
+    """Until the object changed, the task was cancelled, or time is up. Raises ``TOO_MANY_PENDING_TASKS``."""
+    if call.pool.waiting > MAX_WAITING:
+        raise XapiFailure("TOO_MANY_PENDING_TASKS")
+    call.pool.waiting += 1
     waits = [asyncio.ensure_future(event.wait()) for event in (changed, call.pool.tasks.cancelled(call.task))]
     try:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        call.pool.waiting -= 1
         for wait in waits:
             wait.cancel()

@@ -56,10 +56,10 @@ class Pool:
     is; ``guests`` are described VMs by uuid, ``guest_disks`` the disks that are written to from outside,
     ``machines`` what runs in the place of VMs, by the VMs' uuids; ``tpm_contents`` those of virtual TPMs,
     base64, by reference; ``mishaps`` what shall go wrong; ``strangers`` hosts that the pool knew once;
-    ``found`` makes a pool of one of them; ``storage_motions`` counts those under way by host. Who holds
-    ``guests_may_write`` knows that no guest writes meanwhile, but those of ``guest_disks``. All hosts live in
-    this process and see one database, the coordinator's; that supporters refuse calls is the dispatcher's
-    business.
+    ``found`` makes a pool of one of them; ``storage_motions`` counts those under way by host; ``waiting``
+    counts calls that wait for the end of an operation. Who holds ``guests_may_write`` knows that no guest
+    writes meanwhile, but those of ``guest_disks``. All hosts live in this process and see one database, the
+    coordinator's; that supporters refuse calls is the dispatcher's business.
     """
 
     def __init__(self, model: Model, description: PoolDescription, clock: Clock, ids: IdSource) -> None:
@@ -89,6 +89,7 @@ class Pool:
         self.guests_may_write = asyncio.Lock()
         self.domids = itertools.count(1)
         self.storage_motions = Counter[str]()
+        self.waiting = 0
         self.failures: Failures
         self.found: Callable[[PoolDescription], Awaitable[None]]
         self.running = False

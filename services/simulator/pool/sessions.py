@@ -1,6 +1,8 @@
 """Who is logged in.
 
-Sessions live as long as the coordinator's toolstack (xapi: ocaml/idl/datamodel.ml, ``PersistNothing``).
+Sessions live as long as the coordinator's toolstack (xapi: ocaml/idl/datamodel.ml, ``PersistNothing``). One
+with a task that has not ended is in use: it neither expires nor makes room (xapi: ocaml/xapi/db_gc_util.ml
+``timeout_sessions_common``).
 """
 
 import hmac
@@ -20,8 +22,8 @@ from services.simulator.wire.datetimes import DateTime
 IDLE_LIMIT = timedelta(days=1)
 """xapi: ocaml/xapi/xapi_globs.ml ``inactive_session_timeout``."""
 PER_ORIGINATOR, PER_USER, ANONYMOUS_ROOTS = 500, 500, 400
-"""Beyond it the least recently used session goes: of the same originator, of the same user, of root without
-an originator (xapi: ocaml/xapi/db_gc_util.ml ``timeout_sessions``).
+"""Beyond it the least recently used session goes: of root from the same originator, of the same other user,
+of root without an originator (xapi: ocaml/xapi/db_gc_util.ml ``timeout_sessions``).
 """
 SUPERUSER_ROLE = "pool-admin"
 _OF_THE_USER = ("is_local_superuser", "auth_user_name", "originator", "rbac_permissions")
@@ -100,7 +102,7 @@ class Sessions:
     def alive(self, ref: str) -> Row:
         """Raises ``SESSION_INVALID`` for a session that is unknown, logged out or was idle too long."""
         row = self._db.find("session", ref)
-        if row is not None and DateTime(row["last_active"]).moment() + IDLE_LIMIT < self._clock.now():
+        if row is not None and self._is_idle(row) and not self._is_in_use(row):
             self.end(ref)
             row = None
         if row is None:
@@ -120,12 +122,23 @@ class Sessions:
         values = {"uuid": self._ids.new(), "last_active": now, "validation_time": now, **about}
         return self._db.create("session", f"OpaqueRef:{self._ids.new()}", values).ref
 
+    def _is_idle(self, session: Row) -> bool:
+        return DateTime(session["last_active"]).moment() + IDLE_LIMIT < self._clock.now()
+
+    def _is_in_use(self, session: Row) -> bool:
+        tasks = (self._db.find("task", ref) for ref in session["tasks"])
+        return any(task is not None and task["status"] == "pending" for task in tasks)
+
     def _make_room(self, user: str, originator: str) -> None:
-        rows = self._db.rows("session")
-        if originator:
-            same, limit = [row for row in rows if row["originator"] == originator], PER_ORIGINATOR
-        else:
-            same = [row for row in rows if (row["originator"], row["auth_user_name"]) == ("", user)]
-            limit = ANONYMOUS_ROOTS if user == "root" else PER_USER
-        for row in sorted(same, key=lambda row: str(row["last_active"]))[: max(0, len(same) - limit + 1)]:
+        of_user = [row for row in self._db.rows("session") if row["auth_user_name"] == user]
+        limit = PER_USER
+        if user == "root":
+            of_user = [row for row in of_user if row["originator"] == originator]
+            limit = PER_ORIGINATOR if originator else ANONYMOUS_ROOTS
+        unused = sorted((row for row in of_user if not self._is_in_use(row)), key=_last_active)
+        for row in unused[: max(0, len(unused) - limit + 1)]:
             self.end(row.ref)
+
+
+def _last_active(session: Row) -> str:
+    return str(session["last_active"])

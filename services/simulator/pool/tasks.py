@@ -16,10 +16,14 @@ from services.simulator.wire import xmlrpc
 from services.simulator.wire.datetimes import DateTime
 
 MAX_TASKS = 200
-"""Beyond it the oldest finished tasks go (xapi: ocaml/xapi/xapi_globs.ml ``max_tasks``)."""
+"""Beyond it those that finished first go (xapi: ocaml/xapi/xapi_globs.ml ``max_tasks``)."""
 FINISHED_LIFE, PENDING_LIFE = timedelta(minutes=65), timedelta(days=1)
 """How long a task that nobody destroys is kept (xapi: ocaml/xapi/xapi_globs.ml ``completed_task_timeout``,
-``pending_task_timeout``). Here old ones are looked for when another begins.
+``pending_task_timeout``).
+"""
+COLLECTION_INTERVAL = timedelta(seconds=30)
+"""Between two looks for old tasks (xapi: ocaml/xapi/db_gc.ml ``db_GC_TIMER``); here the first task that
+begins later looks.
 """
 
 
@@ -31,15 +35,17 @@ class Tasks:
         self._clock = clock
         self._ids = ids
         self._cancels: dict[str, asyncio.Event] = {}
-        self._owners: dict[str, str] = {}
+        self._sessions: dict[str, str] = {}
+        self._last_look = clock.now()
+        self._on_probation: dict[str, float] = {}
 
     def create(
-        self, label: str, description: str, host: str, cancellable: bool = False, owner: str = ""
+        self, label: str, description: str, host: str, cancellable: bool = False, session: str = ""
     ) -> str:
-        """A pending task's reference; ``owner`` is the name of the user who asked for it."""
-        self._make_room()
+        """A pending task's reference; ``session`` asked for it, and is in use until it ends."""
+        if self._clock.now() >= self._last_look + COLLECTION_INTERVAL:
+            self._collect()
         ref = f"OpaqueRef:{self._ids.new()}"
-        self._owners[ref] = owner
         values = {
             "uuid": self._ids.new(),
             "name_label": label,
@@ -52,6 +58,9 @@ class Tasks:
             "allowed_operations": ["cancel"] if cancellable else [],
         }
         self._db.create("task", ref, values)
+        if self._db.find("session", session) is not None:
+            self._sessions[ref] = session
+            self._db.set("session", session, "tasks", [ref, *self._db.row("session", session)["tasks"]])
         return ref
 
     @contextmanager
@@ -123,13 +132,19 @@ class Tasks:
             self.discard(ref)
 
     def belongs_to(self, ref: str, user: str) -> bool:
-        """Whether ``user`` asked for the task."""
-        return self._owners.get(ref) == user
+        """Whether ``user`` asked for the task, in a session that has not ended (xapi: ocaml/xapi/taskHelper.ml
+        ``assert_op_valid``).
+        """
+        asked = self._db.find("session", self._sessions.get(ref, ""))
+        return asked is not None and asked["auth_user_name"] == user
 
     def discard(self, ref: str) -> None:
         """Remove a task whatever its state; one that is gone is no error."""
         self._cancels.pop(ref, None)
-        self._owners.pop(ref, None)
+        asked = self._db.find("session", self._sessions.pop(ref, ""))
+        if asked is not None:
+            left = [task for task in asked["tasks"] if task != ref]
+            self._db.set("session", asked.ref, "tasks", left)
         if self._db.find("task", ref) is not None:
             self._db.delete("task", ref)
 
@@ -138,18 +153,22 @@ class Tasks:
         for row in self._db.rows("task"):
             self.discard(row.ref)
 
-    def _make_room(self) -> None:
-        table = self._db.tables["task"]
-        begun, ended = (DateTime.of(self._clock.now() - life) for life in (PENDING_LIFE, FINISHED_LIFE))
-        for row in list(table):
-            if (row["created"] < begun) if row["status"] == "pending" else (_end_of(row) < ended):
-                self.discard(row.ref)
-        if len(table) >= MAX_TASKS:
-            finished = sorted(
-                (row for row in table if row["status"] != "pending"), key=lambda row: row.created
-            )
-            for row in finished[: len(table) - MAX_TASKS + 1]:
-                self.discard(row.ref)
+    def _collect(self) -> None:
+        """What has ended long ago goes, and what has begun long ago and gets no further between two looks;
+        of others, beyond the limit, those that ended first. A task that its client ends itself has ended in
+        1970 (recorded), and goes at once (xapi: ocaml/xapi/db_gc_util.ml ``timeout_tasks``).
+        """
+        self._last_look = self._clock.now()
+        begun, ended = (DateTime.of(self._last_look - life) for life in (PENDING_LIFE, FINISHED_LIFE))
+        rows = self._db.rows("task")
+        old = [row for row in rows if row["status"] == "pending" and row["created"] < begun]
+        stuck = [row for row in old if row["progress"] <= self._on_probation.get(row.ref, -1.0)]
+        self._on_probation = {row.ref: row["progress"] for row in old}
+        finished = sorted((row for row in rows if row["status"] != "pending"), key=_finished)
+        past = sum(row["finished"] < ended for row in finished)
+        too_many = max(0, len(rows) - len(stuck) - past - MAX_TASKS)
+        for row in (*stuck, *finished[: past + too_many]):
+            self.discard(row.ref)
 
     def _end(self, ref: str, **values: Any) -> None:
         self._cancels.pop(ref, None)
@@ -164,6 +183,5 @@ class Tasks:
         return DateTime.of(self._clock.now())
 
 
-def _end_of(row: Row) -> str:
-    """When a finished task ended; a client that ends its task itself leaves that unset."""
-    return max(str(row["created"]), str(row["finished"]))
+def _finished(task: Row) -> str:
+    return str(task["finished"])

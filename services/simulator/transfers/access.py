@@ -67,7 +67,7 @@ async def admitted(
         if given is not None and pool.db.find("task", given) is None:
             raise BadRequest(500, f"HANDLE_INVALID: [ task; {given} ]")
         _check_role(pool, session, name, given)
-        task = given or pool.tasks.create(label, "", host.ref)
+        task = given or pool.tasks.create(label, "", host.ref, session=session)
         transfer = Transfer(pool, host, exchange, session, task)
         try:
             async with _task(pool, transfer):

@@ -4,6 +4,7 @@ The rules are xapi's (ocaml/xapi): xapi_vm_lifecycle.ml, xapi_vm_helpers.ml, xap
 import.ml.
 """
 
+import asyncio
 import io
 import tarfile
 from collections.abc import AsyncIterator
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from services.simulator.dispatch.call import Call
 from services.simulator.pool.description import DiskDescription, StorageDescription, VmDescription
+from services.simulator.pool.operations import MAX_WAITING, vm_operation
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
 from tests.integration.simulator.test_transfers import Web
@@ -229,3 +232,26 @@ def tar_member(name: str, data: bytes) -> bytes:
 async def new(sdk: Sdk, sr: str, size: int, **values: bool) -> str:
     record = {"name_label": "n", "SR": sr, "virtual_size": str(size), "type": "user", "other_config": {}}
     return str(await sdk.call("VDI.create", record | {"sharable": False, "read_only": False} | values))
+
+
+async def test_only_so_many_calls_wait_for_their_turn(simulation: Simulation) -> None:
+    sdk = await Sdk(simulation).log_in()
+    vm, pool = await named(sdk, "off"), simulation.pool
+    call = Call(pool, pool.coordinator, None, session="")
+    free = asyncio.Event()
+
+    async def wait_turn(number: int) -> int:
+        async with vm_operation(call, vm, "clone"):
+            await free.wait()
+        return number
+
+    async with vm_operation(call, vm, "make_into_template"):
+        waiting = [asyncio.create_task(wait_turn(number)) for number in range(MAX_WAITING + 1)]
+        while pool.waiting <= MAX_WAITING:
+            await asyncio.sleep(0)
+        assert await sdk.refused("VM.clone", vm, "one too many") == ["TOO_MANY_PENDING_TASKS"]
+    free.set()
+    assert sorted(await asyncio.gather(*waiting)) == list(range(MAX_WAITING + 1))
+    assert pool.waiting == 0
+    assert await sdk.call("VM.clone", vm, "in its turn")
+    sdk.close()

@@ -6,7 +6,7 @@ from services.simulator.calls import vdi, vm_snapshot
 from services.simulator.calls.vm import destroy_record
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import domains
+from services.simulator.pool import domains, vm_groups
 
 
 async def set_groups(call: Call, vm: str, groups: list[str]) -> None:
@@ -16,10 +16,7 @@ async def set_groups(call: Call, vm: str, groups: list[str]) -> None:
         raise XapiFailure("OPERATION_NOT_ALLOWED", "a VM is in one group at most")
     for ref in groups:
         db.row("VM_group", ref)
-    for group in db.rows("VM_group"):
-        others = [other for other in group["VMs"] if other != vm]
-        db.set("VM_group", group.ref, "VMs", [vm, *others] if group.ref in groups else others)
-    db.set("VM", vm, "groups", groups)
+    vm_groups.put_into(db, db.row("VM", vm), groups)
 
 
 async def group_create(call: Call, record: dict[str, Any]) -> str:
@@ -71,10 +68,6 @@ async def _retain(call: Call, vm: str, count: int) -> None:
         destroy_record(call, row.ref)
         for disk in [*disks, *([image] if call.db.find("VDI", image) else [])]:
             await vdi.destroy(call, disk)
-
-
-async def blob_create(call: Call, mime_type: str, public: bool) -> str:
-    return call.pool.create("blob", mime_type=mime_type, public=public, last_updated=call.pool.now())
 
 
 async def destroy_messages(call: Call, refs: list[str]) -> None:

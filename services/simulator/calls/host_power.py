@@ -106,14 +106,6 @@ async def _later(call: Call, host: Host, *, again: bool) -> None:
     await (failures.reboot(host) if again else failures.kill(host))
 
 
-async def emergency_ha_disable(call: Call, soft: bool) -> None:
-    """Raises ``HA_NOT_ENABLED``."""
-    pool = call.db.only("pool")
-    if not pool["ha_enabled"]:
-        raise XapiFailure("HA_NOT_ENABLED")
-    call.db.update("pool", pool.ref, ha_enabled=False, ha_configuration={}, ha_plan_exists_for=0)
-
-
 async def get_management_interface(call: Call, host: str) -> str:
     pifs = (call.db.row("PIF", pif) for pif in call.db.row("host", host)["PIFs"])
     return next((pif.ref for pif in pifs if pif["management"]), NULL_REF)

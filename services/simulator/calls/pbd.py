@@ -45,8 +45,13 @@ async def plug(call: Call, ref: str) -> None:
 
 
 async def unplug(call: Call, ref: str) -> None:
-    """Raises ``VDI_IN_USE`` while a VM on that host uses a disk of the SR."""
+    """Raises ``VDI_IN_USE`` while a VM on that host uses a disk of the SR, ``HA_IS_ENABLED`` while the hosts
+    do.
+    """
     pbd = call.db.row("PBD", ref)
+    pool = call.db.only("pool")
+    if pool["ha_enabled"] and set(pool["ha_statefiles"]) & set(call.db.row("SR", pbd["SR"])["VDIs"]):
+        raise XapiFailure("HA_IS_ENABLED")
     for vdi in (call.db.row("VDI", vdi) for vdi in call.db.row("SR", pbd["SR"])["VDIs"]):
         for vbd in (call.db.row("VBD", vbd) for vbd in vdi["VBDs"]):
             if vbd["currently_attached"] and call.db.row("VM", vbd["VM"])["resident_on"] == pbd["host"]:

@@ -1,25 +1,47 @@
-"""How many hosts a pool may lose (xapi: ocaml/xapi/xapi_ha_vm_failover.ml)."""
+"""High availability, and how many hosts a pool may lose (xapi: ocaml/xapi/xapi_ha_vm_failover.ml)."""
 
-from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import domains, placement
+from services.simulator.pool import high_availability, placement
+
+
+async def enable(call: Call, heartbeat_srs: list[str], configuration: dict[str, str]) -> None:
+    """Raises ``HA_IS_ENABLED``, ``LICENCE_RESTRICTION``, ``HOST_OFFLINE``, ``CANNOT_CREATE_STATE_FILE``,
+    ``SR_HAS_NO_PBDS``, ``SR_OPERATION_NOT_SUPPORTED``.
+    """
+    await high_availability.enable(call.pool, heartbeat_srs, configuration)
+
+
+async def disable(call: Call) -> None:
+    """Raises ``HA_NOT_ENABLED``."""
+    high_availability.disable(call.pool)
+
+
+async def emergency_disable(call: Call, soft: bool) -> None:
+    """Raises ``HA_NOT_ENABLED``, unless ``soft``."""
+    if call.db.only("pool")["ha_enabled"] or not soft:
+        high_availability.disable(call.pool)
+
+
+async def set_failures_to_tolerate(call: Call, ref: str, value: int) -> None:
+    """Raises ``INVALID_VALUE``, ``HA_OPERATION_WOULD_BREAK_FAILOVER_PLAN``."""
+    call.db.row("pool", ref)
+    high_availability.set_failures_to_tolerate(call.pool, value)
 
 
 async def compute_max_failures(call: Call) -> int:
     """With the VMs that are to be restarted as they are now."""
-    protected = [vm for vm in call.db.rows("VM") if vm["ha_restart_priority"] == "restart"]
-    return _tolerable(call, [vm for vm in protected if not vm["is_a_snapshot"]])
+    return high_availability.tolerable(call.pool, high_availability.protected_vms(call.pool))
 
 
 async def compute_hypothetical_max_failures(call: Call, configuration: dict[str, str]) -> int:
     """With other restart priorities, by VM."""
     chosen = [call.db.row("VM", ref) for ref, wish in configuration.items() if wish == "restart"]
-    return _tolerable(call, chosen)
+    return high_availability.tolerable(call.pool, chosen)
 
 
 async def failover_plan_exists(call: Call, failures: int) -> bool:
-    return failures <= await compute_max_failures(call)
+    return high_availability.plan_exists(call.pool, failures)
 
 
 async def compute_vm_failover_plan(
@@ -44,22 +66,3 @@ async def prevent_restarts_for(call: Call, seconds: int) -> None:
     """Raises ``HA_NOT_ENABLED``."""
     if not call.db.only("pool")["ha_enabled"]:
         raise XapiFailure("HA_NOT_ENABLED")
-
-
-def _tolerable(call: Call, protected: list[Row]) -> int:
-    """Hosts that may fail, the roomiest first, while memory for the protected VMs is left."""
-    rooms = sorted(_room(call, host) for host in call.pool.hosts if call.pool.hosts[host].alive)
-    needed = sum(vm["memory_static_max"] + domains.memory_overhead(vm) for vm in protected)
-    tolerated = 0
-    while len(rooms) > 1 and sum(rooms[:-1]) >= needed:
-        rooms.pop()
-        tolerated += 1
-    return tolerated
-
-
-def _room(call: Call, host: str) -> int:
-    """Bytes a host has for VMs that are protected."""
-    row = call.db.row("host", host)
-    residents = [call.db.row("VM", vm) for vm in row["resident_VMs"]]
-    protected = sum(vm["memory_static_max"] for vm in residents if vm["ha_restart_priority"] == "restart")
-    return domains.free_memory(call.pool, host) + int(protected)

@@ -7,7 +7,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure, uuid_invalid
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, membership, storage_types
+from services.simulator.pool import allowed_operations, high_availability, membership, storage_types
 from services.simulator.pool.disks import Disks
 from services.simulator.pool.pool import disk_work
 from services.simulator.pool.shelf import place
@@ -153,9 +153,7 @@ async def make(call: Call, *_: object) -> str:
 
 async def assert_can_host_ha_statefile(call: Call, ref: str) -> None:
     """Raises ``SR_OPERATION_NOT_SUPPORTED`` for local storage, ``SR_HAS_NO_PBDS``."""
-    call.pool.repository(ref)
-    if not call.db.row("SR", ref)["shared"]:
-        raise XapiFailure("SR_OPERATION_NOT_SUPPORTED", ref)
+    high_availability.check_storage(call.pool, ref)
 
 
 async def refuse_database_replication(call: Call, ref: str) -> None:

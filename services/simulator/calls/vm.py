@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from services.simulator.calls import blobs
+from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, vm_rules
+from services.simulator.pool import allowed_operations, domains, high_availability, vm_groups, vm_rules
 from services.simulator.pool.facts import BIOS_STRINGS
 from services.simulator.pool.operations import vm_operation
 
@@ -49,7 +51,7 @@ async def create(call: Call, record: dict[str, Any]) -> str:
             "suspend_VDI": image if suspended else NULL_REF,
             "other_config": {**record["other_config"], "mac_seed": seed},
             "hardware_platform_version": record.get("hardware_platform_version") or _HARDWARE_PLATFORM,
-            "metrics": call.pool.create("VM_metrics", current_domain_type="unspecified"),
+            "metrics": domains.new_metrics(call.pool),
             "domid": -1,
         },
     )
@@ -59,7 +61,9 @@ async def create(call: Call, record: dict[str, Any]) -> str:
 
 
 async def destroy(call: Call, ref: str) -> None:
-    """The VM, its devices and metrics; its disks and snapshots are left behind, children get its parent."""
+    """The VM, its devices, metrics and blobs; its disks and snapshots are left behind, children get its
+    parent.
+    """
     async with vm_operation(call, ref, "destroy"):
         destroy_record(call, ref)
 
@@ -68,6 +72,10 @@ def destroy_record(call: Call, ref: str) -> None:
     """Delete the records that make a VM."""
     db = call.db
     vm = db.row("VM", ref)
+    for blob in list(vm["blobs"].values()):
+        if db.find("blob", blob) is not None:
+            blobs.destroy_record(db, blob)
+    vm_groups.put_into(db, vm, [])
     for child in list(vm["children"]):
         db.set("VM", child, "parent", vm["parent"])
     for cls in ("VBD", "VIF", "VGPU", "VUSB", "VTPM", "console"):
@@ -83,20 +91,39 @@ def destroy_record(call: Call, ref: str) -> None:
 
 
 async def set_is_a_template(call: Call, ref: str, value: bool) -> None:
-    """A template has no USB device, and HA does not look after it. Raises ``VM_IS_PROTECTED`` if HA does."""
+    """A template has no USB device, proxy, group or metrics, and HA does not look after it. What becomes a VM
+    is installed then, if it has metrics to say so; it gets none (recorded). Raises ``VM_IS_PROTECTED`` if HA
+    looks after it (xapi: ocaml/xapi/xapi_vm_helpers.ml ``set_is_a_template``).
+    """
     vm = call.db.row("VM", ref)
     if value:
         vm_rules.check(call.db, vm, "make_into_template")
         restarts = vm["ha_always_run"] and vm["ha_restart_priority"] == "restart"
         if restarts and call.db.only("pool")["ha_enabled"]:
             raise XapiFailure("VM_IS_PROTECTED", ref)
-        call.db.set("VM", ref, "ha_always_run", False)
-        for usb in list(vm.get("VUSBs", [])):
-            call.db.delete("VUSB", usb)
-    elif vm["is_default_template"]:
-        call.db.set("VM", ref, "is_default_template", False)
+        _strip(call, vm)
+    else:
+        if vm["is_default_template"]:
+            call.db.set("VM", ref, "is_default_template", False)
+        domains.measure(call.pool, vm, install_time=call.pool.now())
     call.db.set("VM", ref, "is_a_template", value)
     allowed_operations.refresh_vm(call.db, ref)
+
+
+def _strip(call: Call, vm: Row) -> None:
+    """Take from a VM what no template has. Old releases leave it the reference of its metrics."""
+    db = call.db
+    db.set("VM", vm.ref, "ha_always_run", False)
+    for usb in list(vm.get("VUSBs", [])):
+        db.delete("VUSB", usb)
+    for proxy in db.rows("PVS_proxy"):
+        if proxy["VIF"] in vm["VIFs"]:
+            db.delete("PVS_proxy", proxy.ref)
+    vm_groups.put_into(db, vm, [])
+    if db.find("VM_metrics", vm["metrics"]) is not None:
+        db.delete("VM_metrics", vm["metrics"])
+    if db.model.forgets_metrics:
+        db.set("VM", vm.ref, "metrics", NULL_REF)
 
 
 async def set_memory_limits(
@@ -142,6 +169,7 @@ async def set_ha_restart_priority(call: Call, ref: str, value: str) -> None:
     if value not in ("", "restart", "best-effort"):
         raise XapiFailure("INVALID_VALUE", "ha_restart_priority", value)
     call.db.update("VM", ref, ha_restart_priority=value, ha_always_run=value == "restart")
+    high_availability.update(call.pool)
 
 
 async def set_bios_strings(call: Call, ref: str, value: dict[str, str]) -> None:

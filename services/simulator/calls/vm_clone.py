@@ -7,7 +7,7 @@ from services.simulator.calls.vm_copies import copied_image, copy_devices, copy_
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import ocaml_failure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations
+from services.simulator.pool import allowed_operations, domains
 from services.simulator.pool.operations import vm_operation
 
 
@@ -57,6 +57,7 @@ async def provision(call: Call, vm_ref: str) -> None:
         other_config = db.row("VM", vm_ref)["other_config"]
         for wish in _wishes(other_config.get("disks", "<provision/>")):
             await _fulfil(call, vm_ref, wish)
+        domains.measure(call.pool, db.row("VM", vm_ref), install_time=call.pool.now())
         rest = {key: value for key, value in other_config.items() if key != "disks"}
         db.update("VM", vm_ref, is_a_template=False, is_default_template=False, other_config=rest)
     allowed_operations.refresh_vm(db, vm_ref)

@@ -36,6 +36,7 @@ _OF_A_FRESH_VM: dict[str, Any] = {
     "snapshot_schedule": NULL_REF,
     "is_vmss_snapshot": False,
     "groups": [],
+    "blobs": {},
     "ha_always_run": False,
     "is_default_template": False,
     "is_control_domain": False,
@@ -137,8 +138,8 @@ def copy_record(call: Call, vm: Row, **values: Any) -> str:
     db = call.db
     fields = {name: value for name, value in vm.items() if name not in _NEVER_COPIED}
     fields |= _OF_A_FRESH_VM | _NOT_A_SNAPSHOT | {"generation_id": domains.generation_id(call.pool)} | values
-    fields["metrics"] = _copy_row(call, "VM_metrics", vm["metrics"])
-    fields["guest_metrics"] = _copy_row(call, "VM_guest_metrics", vm["guest_metrics"])
+    fields["metrics"] = _copy_row(call, "VM_metrics", vm["metrics"]) or domains.new_metrics(call.pool)
+    fields["guest_metrics"] = _copy_row(call, "VM_guest_metrics", vm["guest_metrics"]) or NULL_REF
     ref = call.pool.create("VM", **fields)
     return db.row("VM", ref).ref
 
@@ -180,8 +181,8 @@ def _copy_tpms(call: Call, source: Row, target: str, *, unique_too: bool) -> Non
             call.pool.tpm_contents[copy] = call.pool.tpm_contents.get(ref, "")
 
 
-def _copy_row(call: Call, cls: str, ref: str) -> str:
+def _copy_row(call: Call, cls: str, ref: str) -> str | None:
     row = call.db.find(cls, ref)
     if row is None:
-        return NULL_REF
+        return None
     return call.pool.create(cls, **{name: value for name, value in row.items() if name != "uuid"})

@@ -34,14 +34,14 @@ async def set_vcpus_number_live(call: Call, ref: str, count: int) -> None:
     if not 1 <= count <= vm["VCPUs_max"]:
         raise XapiFailure("INVALID_VALUE", "VCPU values must satisfy: 0 < VCPUs ≤ VCPUs_max", str(count))
     call.db.set("VM", ref, "VCPUs_at_startup", count)
-    call.db.set("VM_metrics", vm["metrics"], "VCPUs_number", count)
+    domains.measure(call.pool, vm, VCPUs_number=count)
 
 
 async def set_memory_target_live(call: Call, ref: str, target: int) -> None:
     """Bytes. Raises ``VM_BAD_POWER_STATE``."""
     vm = _running(call, ref)
     call.db.set("VM", ref, "memory_target", target)
-    call.db.set("VM_metrics", vm["metrics"], "memory_actual", target)
+    domains.measure(call.pool, vm, memory_actual=target)
 
 
 async def wait_memory_target_live(call: Call, ref: str) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import grpc
 from xenkeep.simulator.v1 import simulator_pb2 as pb
 
-from services.simulator.calls import machines
-from services.simulator.calls import pool as pool_calls
+from services.simulator.calls import machines, pool_ha
 from services.simulator.control.disorder import DisorderApi
 from services.simulator.control.lookup import Context, named, named_host, open_disk
 from services.simulator.failure import XapiFailure
@@ -54,9 +53,9 @@ class SimulatorApi(DisorderApi):
         self, request: pb.SetHighAvailabilityRequest, context: Context
     ) -> pb.SetHighAvailabilityResponse:
         if request.enabled:
-            await self._attempt(context, "high availability", pool_calls.enable_ha, [], {})
+            await self._attempt(context, "high availability", pool_ha.enable, [], {})
         else:
-            await self._attempt(context, "high availability", pool_calls.disable_ha)
+            await self._attempt(context, "high availability", pool_ha.disable)
         return pb.SetHighAvailabilityResponse()
 
     async def SeizeCoordinator(

@@ -36,10 +36,13 @@ class PatientReader(asyncio.StreamReader):
 
 
 class HttpServer:
-    """One listening socket of a host, plain or TLS."""
+    """One listening socket of a host, plain or TLS. Whoever finds no place among ``places`` is connected, and
+    waits for an answer until another connection ends (xapi: ocaml/libs/http-lib/server_io.ml).
+    """
 
-    def __init__(self, handler: Handler, context: ssl.SSLContext | None) -> None:
+    def __init__(self, handler: Handler, context: ssl.SSLContext | None, places: asyncio.Semaphore) -> None:
         self._handler = handler
+        self._places = places
         self.ssl_context = context
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
@@ -106,8 +109,9 @@ class HttpServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections[writer] = asyncio.current_task()
         try:
-            while await self._serve_one(reader, writer):
-                pass
+            async with self._places:
+                while await self._serve_one(reader, writer):
+                    pass
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
             writer.transport.abort()
         finally:

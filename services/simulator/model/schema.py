@@ -127,9 +127,21 @@ class Model:
         return self.release >= release("quebec")
 
     @property
+    def forgets_metrics(self) -> bool:
+        """Whether a VM that becomes a template refers to no metrics any more (recorded from 23.1; earlier, in
+        releases with names, the object alone goes).
+        """
+        return self.release >= (21,)
+
+    @property
     def certifies_addresses(self) -> bool:
         """Whether hosts make certificates of their addresses too (xapi: ocaml/gencert, since 22.6)."""
         return self.release >= (22, 6)
+
+    @property
+    def has_internal_certificates(self) -> bool:
+        """Whether hosts show each other certificates that clients do not see (since 1.294)."""
+        return "Certificate" in self.classes and "type" in self.classes["Certificate"].fields
 
     @property
     def excludes_devices(self) -> bool:

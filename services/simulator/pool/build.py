@@ -7,7 +7,7 @@ from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
 from services.simulator.model.releases import toolstack
 from services.simulator.model.schema import Model
-from services.simulator.pool import consoles, machine_facts
+from services.simulator.pool import consoles, high_availability, machine_facts
 from services.simulator.pool.build_gpus import add_gpus
 from services.simulator.pool.build_storage import add_storage
 from services.simulator.pool.build_vms import add_templates, add_vms
@@ -46,7 +46,6 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
         restrictions={**RESTRICTIONS, **description.restrictions},
         allowed_operations=pool_operations(model.release),
         ha_cluster_stack="xhad",
-        ha_enabled=description.ha_enabled,
         coordinator_bias=True,
         cpu_info=_cpu(description),
     )
@@ -63,11 +62,12 @@ async def build_pool(model: Model, description: PoolDescription, clock: Clock, i
     for index, host in enumerate(description.hosts):
         add_host(pool, host, certificates[index], networks)
     pool.db.set("pool", pool_ref, "master", next(iter(pool.hosts)))
-    if description.ha_enabled:
-        pool.db.set("pool", pool_ref, "ha_host_failures_to_tolerate", 1)
     await add_storage(pool)
     add_templates(pool)
     await add_vms(pool, description.vms)
+    if description.ha_enabled:
+        pool.db.set("pool", pool_ref, "ha_host_failures_to_tolerate", min(1, len(pool.hosts) - 1))
+        await high_availability.enable(pool, [], {})
     return pool
 
 
@@ -114,20 +114,16 @@ def add_host(
         editions=list(EDITIONS),
         license_params={**RESTRICTIONS, "expiry": "20991231T23:59:59Z", "sku_type": "premium"},
         edition="premium",
+        chipset_info={"iommu": str(facts.iommu).lower()},
         other_config={"agent_start_time": _unix(pool), "boot_time": _unix(pool)},
     )
-    pool.hosts[ref] = Host(ref, uuid, facts, certificate)
+    internal = pool.make_internal_certificate(certificate, uuid)
+    pool.hosts[ref] = Host(ref, uuid, facts, certificate, internal)
     for cpu in range(facts.cpus):
         pool.create("host_cpu", host=ref, **machine_facts.one_cpu(cpu))
-    if "Certificate" in pool.model.classes:
-        pool.create(
-            "Certificate",
-            type="host",
-            host=ref,
-            fingerprint=certificate.fingerprint,
-            not_before=pool.now(),
-            not_after=DateTime.of(certificate.not_after),
-        )
+    for type_, shown in (("host_internal", internal), ("host", certificate)):
+        if shown is not None and "Certificate" in pool.model.classes:
+            _add_certificate(pool, ref, type_, shown)
     for place, description in enumerate(facts.usb_devices, start=1):
         _add_usb(pool, ref, place, description)
     for device, network in enumerate(networks):
@@ -143,6 +139,17 @@ def count_processors(pool: Pool) -> None:
     row = pool.db.only("pool")
     counts = machine_facts.of_all([host["cpu_info"] for host in pool.db.rows("host")])
     pool.db.set("pool", row.ref, "cpu_info", {**row["cpu_info"], **counts})
+
+
+def _add_certificate(pool: Pool, host: str, type_: str, shown: HostCertificate) -> None:
+    pool.create(
+        "Certificate",
+        type=type_,
+        host=host,
+        fingerprint=shown.fingerprint,
+        not_before=DateTime.of(shown.not_before),
+        not_after=DateTime.of(shown.not_after),
+    )
 
 
 def _free_number(pool: Pool) -> int:

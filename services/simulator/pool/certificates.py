@@ -1,4 +1,6 @@
-"""Certificates of hosts: self-signed, RSA-2048, ten years, one per host (xapi: gencert)."""
+"""Certificates of hosts: self-signed, RSA-2048, ten years; one that a host shows its clients, and since 1.294
+one that it shows whoever asks for ``xapi:pool`` (xapi: ocaml/gencert, ocaml/xapi/helpers.ml ``Stunnel``).
+"""
 
 import ipaddress
 import ssl
@@ -12,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 _LIFETIME = timedelta(days=3650)
+INTERNAL_NAME = "xapi:pool"
+"""The name (SNI) by which hosts ask each other for the other certificate."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,19 @@ class HostCertificate:
     not_before: datetime
     not_after: datetime
 
-    def server_context(self) -> ssl.SSLContext:
-        """TLS 1.2 or newer, as a XenServer host offers."""
+    def server_context(self, internal: "HostCertificate | None" = None) -> ssl.SSLContext:
+        """TLS 1.2 or newer, as a XenServer host offers. ``internal`` is for who asks for ``xapi:pool``."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.path)
+        if internal is not None:
+            other = internal.server_context()
+
+            def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+                if name == INTERNAL_NAME:
+                    connection.context = other
+
+            context.sni_callback = choose
         return context
 
 
@@ -44,7 +56,25 @@ def make_certificate(
     names: list[x509.GeneralName] = [x509.DNSName(hostname)]
     if vouches_for_address:
         names.append(x509.IPAddress(ipaddress.ip_address(address)))
-    certificate = (
+    builder = _builder(name, key, now).add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return store_certificate(path, builder.sign(key, hashes.SHA256()), key)
+
+
+def make_internal_certificate(
+    path: Path, certificate: HostCertificate, uuid: str, now: datetime
+) -> HostCertificate:
+    """Of the host's uuid alone. It has the key of the other certificate, where a host makes another: keys
+    take their time.
+    """
+    key = serialization.load_pem_private_key(certificate.path.read_bytes(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError(f"{certificate.path} holds no RSA key")
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, uuid)])
+    return store_certificate(path, _builder(name, key, now).sign(key, hashes.SHA256()), key)
+
+
+def _builder(name: x509.Name, key: rsa.RSAPrivateKey, now: datetime) -> x509.CertificateBuilder:
+    return (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -52,10 +82,7 @@ def make_certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now)
         .not_valid_after(now + _LIFETIME)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
     )
-    return store_certificate(path, certificate, key)
 
 
 def store_certificate(

@@ -44,13 +44,14 @@ class GpuDescription(_Part):
 
 class HostDescription(_Part):
     """``address`` is an IP address of this machine, one per host (``127.0.0.11``): clients find members by
-    it. ``usb_devices`` are descriptions of what is plugged in.
+    it. ``usb_devices`` are descriptions of what is plugged in. Without ``iommu`` no VM is given a device.
     """
 
     name: str
     address: str
     memory_bytes: int = 32 * GIB
     cpus: int = 8
+    iommu: bool = True
     usb_devices: list[str] = []
     gpus: list[GpuDescription] = []
 
@@ -139,7 +140,8 @@ class PoolDescription(_Part):
     features that a licence withholds (``restrict_cbt: "true"``). ``cpu_features`` of every processor, as xapi
     writes them. ``version`` is ``8.0``, ``8.1``, ``8.2``, or
     that of xapi itself (``23.1.0``). Without HA a host nobody hears counts as dead after
-    ``host_assumed_dead_s`` seconds (xapi_globs.ml ``host_assumed_dead_interval``)."""
+    ``host_assumed_dead_s`` seconds (xapi_globs.ml ``host_assumed_dead_interval``). A host serves
+    ``http_connections`` at once (xapi_globs.ml ``conn_limit_tcp``); others wait."""
 
     name: str = "simulated"
     version: str = "23.1.0"
@@ -147,6 +149,7 @@ class PoolDescription(_Part):
     https_port: int = 443
     http_port: int | None = None
     nbd_port: int = 10809
+    http_connections: int = Field(800, ge=1)
     control_socket: Path | None = None
     users: list[UserDescription]
     hosts: list[HostDescription] = Field(min_length=1)
@@ -171,6 +174,8 @@ class PoolDescription(_Part):
         hosts = {host.name for host in self.hosts}
         if len(hosts) < len(self.hosts) or len({host.address for host in self.hosts}) < len(self.hosts):
             raise ValueError("hosts need names and addresses of their own")
+        if self.ha_enabled and not any(each.host is None and each.type != "iso" for each in self.storage):
+            raise ValueError("ha_enabled needs storage that all hosts share: one without a host")
         storage = {repository.name for repository in self.storage}
         named = [(vm.host, hosts, vm.name) for vm in self.vms]
         named += [(repository.host, hosts, repository.name) for repository in self.storage]

@@ -186,15 +186,35 @@ def _cpu_flags(pool: Pool, hvm: bool) -> dict[str, str]:
     return {"vendor": cpu["vendor"], "features": cpu["features_hvm" if hvm else "features_pv"]}
 
 
+def measure(pool: Pool, vm: Row, **values: Any) -> None:
+    """Write down what was measured of a VM; one that was a template once has nowhere for it."""
+    if pool.db.find("VM_metrics", vm["metrics"]) is not None:
+        pool.db.update("VM_metrics", vm["metrics"], **values)
+
+
+def ensure_metrics(pool: Pool) -> None:
+    """A coordinator that starts gives them to VMs that lack them, templates too (xapi:
+    ocaml/xapi/dbsync_master.ml ``ensure_vm_metrics_records_exist``).
+    """
+    for vm in pool.db.rows("VM"):
+        if pool.db.find("VM_metrics", vm["metrics"]) is None:
+            pool.db.set("VM", vm.ref, "metrics", new_metrics(pool))
+
+
+def new_metrics(pool: Pool) -> str:
+    """Of a VM that never ran."""
+    return pool.create("VM_metrics", current_domain_type="unspecified")
+
+
 async def started(pool: Pool, vm: str, host: str, power_state: str = "Running") -> None:
     """A domain of the VM runs on ``host``; its disks are attached already."""
     row = pool.db.row("VM", vm)
-    metrics = pool.db.row("VM_metrics", row["metrics"])
-    first_start = metrics["install_time"] == EPOCH
+    metrics = pool.db.find("VM_metrics", row["metrics"])
+    first_start = metrics is not None and metrics["install_time"] == EPOCH
     hvm = row["domain_type"] != "pv"
-    pool.db.update(
-        "VM_metrics",
-        metrics.ref,
+    measure(
+        pool,
+        row,
         start_time=pool.now(),
         last_updated=pool.now(),
         memory_actual=row["memory_static_max"],
@@ -250,8 +270,7 @@ async def stopped(pool: Pool, vm: str, *, crashed: bool = False) -> None:
     for usb in row.get("VUSBs", ()):
         pool.db.set("VUSB", usb, "currently_attached", False)
     gpus.release(pool.db, row)
-    if pool.db.find("VM_metrics", row["metrics"]) is not None:
-        pool.db.update("VM_metrics", row["metrics"], memory_actual=0, state=[], last_updated=pool.now())
+    measure(pool, row, memory_actual=0, state=[], last_updated=pool.now())
     pool.db.update(
         "VM",
         vm,
@@ -286,7 +305,7 @@ async def _switch_off(pool: Pool, vm: Row) -> None:
 async def rebooted(pool: Pool, vm: str) -> None:
     """A real machine has started again, by itself or by its button: a domain of its own."""
     row = pool.db.row("VM", vm)
-    pool.db.update("VM_metrics", row["metrics"], start_time=pool.now(), last_updated=pool.now())
+    measure(pool, row, start_time=pool.now(), last_updated=pool.now())
     pool.db.set("VM", vm, "domid", next(pool.domids))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool import allowed_operations, domains, high_availability
 from services.simulator.pool.database_image import DatabaseImage, replace_rows
 from services.simulator.pool.disks import Disks
 from services.simulator.pool.host import Host
@@ -99,6 +99,7 @@ class Failures:
         )
         if db.only("pool")["ha_enabled"]:
             self._tell("HA_HOST_WAS_FENCED", host, f"Server '{host.name}' has been fenced")
+            high_availability.update(self._pool)
         if host is self._pool.coordinator:
             self._find_coordinator()
 
@@ -107,6 +108,7 @@ class Failures:
         await host.restart_toolstack()
         if host is self._pool.coordinator:
             await self._forget_everything()
+            domains.ensure_metrics(self._pool)
 
     async def designate(self, host: Host) -> None:
         """Another host leads, in good order. Raises ``HOST_OFFLINE``."""
@@ -191,6 +193,7 @@ class Failures:
         guests = [vm for vm in lost if not vm["is_control_domain"]]
         for vm in guests:
             await domains.stopped(self._pool, vm.ref, crashed=True)
+        high_availability.update(self._pool)
         protected = [vm for vm in guests if vm["ha_restart_priority"] in _HA_ORDER]
         for vm in sorted(protected, key=lambda vm: (_HA_ORDER[vm["ha_restart_priority"]], vm["order"])):
             await self._restart(vm.ref)
@@ -213,6 +216,7 @@ class Failures:
     async def _lead(self, host: Host) -> None:
         """Sessions and tasks do not survive a change of leadership; the rest of the database does."""
         await self._forget_everything()
+        domains.ensure_metrics(self._pool)
         self._pool.db.set("pool", self._pool.db.only("pool").ref, "master", host.ref)
         self._tell("POOL_MASTER_TRANSITION", host, "")
 

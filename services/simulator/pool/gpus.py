@@ -17,6 +17,8 @@ _GRAVITY = (
     "PGPU_INSUFFICIENT_CAPACITY_FOR_VGPU",
 )
 """What is told of a group when each of its processors refuses for a reason of its own: the last of these."""
+_PASSED_THROUGH = frozenset({"passthrough", "mxgpu"})
+"""Implementations that give a VM a device of its own."""
 Fields = Literal["supported", "enabled"]
 _FIELDS: tuple[Fields, ...] = ("supported", "enabled")
 
@@ -93,6 +95,15 @@ def group_capacity(db: Database, group: str, type_: str) -> int:
     raise max(refusals, key=lambda failure: _GRAVITY.index(failure.code))
 
 
+def check_iommu(db: Database, host: str, vm: Row) -> None:
+    """Whether a host can give devices to a VM that needs them. Raises ``VM_REQUIRES_IOMMU`` (xapi:
+    xapi_vm_helpers.ml ``assert_host_has_iommu``, xapi_vgpu_type.ml ``requires_passthrough``).
+    """
+    kinds = {db.row("VGPU_type", vgpu["type"])["implementation"] for vgpu in of_vm(db, vm)}
+    if kinds & _PASSED_THROUGH and db.row("host", host)["chipset_info"].get("iommu") != "true":
+        raise XapiFailure("VM_REQUIRES_IOMMU", host)
+
+
 def check(db: Database, host: str, vm: Row) -> None:
     """Whether the processors of a host take all GPUs of a VM, one after another (xapi: xapi_vm_helpers.ml
     ``assert_gpus_available``, vgpuops.ml ``allocate_vgpu_to_gpu``).
@@ -131,8 +142,9 @@ def is_shared(db: Database, vgpu: Row) -> bool:
 
 
 def fits(db: Database, host: str, vm: Row) -> bool:
-    """Whether ``check`` has nothing to say."""
+    """Whether ``check_iommu`` and ``check`` have nothing to say."""
     try:
+        check_iommu(db, host, vm)
         check(db, host, vm)
     except XapiFailure:
         return False

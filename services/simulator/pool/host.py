@@ -1,5 +1,6 @@
 """A simulated host: its listeners, its certificate, and whether it has power."""
 
+import asyncio
 import ssl
 from collections.abc import Callable
 from typing import Protocol
@@ -47,16 +48,24 @@ NbdFactory = Callable[[Door, ssl.SSLContext], NbdListener]
 class Host:
     """``emergency`` means: it is a supporter that has lost its coordinator; ``unknown``: because that one
     does not know it any more. ``cut_off_under`` is the coordinator (a reference) of when its fellows stopped
-    hearing it, and empty while they do.
+    hearing it, and empty while they do. ``internal`` is the certificate that other hosts ask for.
     """
 
-    def __init__(self, ref: str, uuid: str, machine: HostDescription, certificate: HostCertificate) -> None:
+    def __init__(
+        self,
+        ref: str,
+        uuid: str,
+        machine: HostDescription,
+        certificate: HostCertificate,
+        internal: HostCertificate | None = None,
+    ) -> None:
         self.ref = ref
         self.uuid = uuid
         self.machine = machine
         self.name = machine.name
         self.address = machine.address
         self.certificate = certificate
+        self.internal = internal
         self.alive = False
         self.emergency = False
         self.unknown = False
@@ -77,9 +86,10 @@ class Host:
         """
         self.silence.end(reset=True)
         self.cut_off_under = ""
-        context = self.certificate.server_context()
-        self.https = HttpServer(handler, context)
-        self.http = None if ports.http_port is None else HttpServer(handler, None)
+        context = self.certificate.server_context(self.internal)
+        places = asyncio.Semaphore(ports.http_connections)
+        self.https = HttpServer(handler, context, places)
+        self.http = None if ports.http_port is None else HttpServer(handler, None, places)
         self._http_port = ports.http_port
         self.nbd = nbd(door, self.certificate.server_context())
         try:

@@ -11,6 +11,7 @@ def check(pool: Pool, host: str, vm: Row) -> None:
     check_host(pool, host)
     check_storage(pool, host, vm)
     check_networks(pool, host, vm)
+    gpus.check_iommu(pool.db, host, vm)
     gpus.check(pool.db, host, vm)
     check_memory(pool, host, vm)
 

@@ -18,7 +18,11 @@ from services.simulator.failure import XapiFailure
 from services.simulator.machines.machine import Machine
 from services.simulator.model.defaults import NULL_REF
 from services.simulator.model.schema import Model
-from services.simulator.pool.certificates import HostCertificate, make_certificate
+from services.simulator.pool.certificates import (
+    HostCertificate,
+    make_certificate,
+    make_internal_certificate,
+)
 from services.simulator.pool.description import PoolDescription
 from services.simulator.pool.guest_disks import GuestDisks
 from services.simulator.pool.host import Host
@@ -151,6 +155,13 @@ class Pool:
         return await asyncio.to_thread(
             make_certificate, path, name, address, now, vouches_for_address=with_address
         )
+
+    def make_internal_certificate(self, certificate: HostCertificate, uuid: str) -> HostCertificate | None:
+        """What a host shows other hosts; None in releases without, whose hosts show all the same."""
+        if not self.model.has_internal_certificates:
+            return None
+        path = certificate.path.with_name(f"internal-{uuid}.pem")
+        return make_internal_certificate(path, certificate, uuid, self.clock.now())
 
     async def replace_certificate(self, host: Host) -> str:
         """A host gets a new certificate; its fingerprint."""

@@ -132,8 +132,8 @@ class Tasks:
             self.discard(ref)
 
     def belongs_to(self, ref: str, user: str) -> bool:
-        """Whether ``user`` asked for the task, in a session that has not ended (xapi: ocaml/xapi/taskHelper.ml
-        ``assert_op_valid``).
+        """Whether ``user`` asked for the task, in a session that has not ended (xapi:
+        ocaml/xapi/taskHelper.ml ``assert_op_valid``).
         """
         asked = self._db.find("session", self._sessions.get(ref, ""))
         return asked is not None and asked["auth_user_name"] == user

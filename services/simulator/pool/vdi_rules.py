@@ -39,6 +39,7 @@ _OF_METADATA = frozenset(
     {"data_destroy", "destroy", "list_changed_blocks", "forget", "generate_config", "update"}
 )
 _AGAINST_CBT = frozenset({"set_on_boot", "mirror"})
+OF_HIGH_AVAILABILITY = frozenset({"ha_statefile", "redo_log"})
 _SIDE_BY_SIDE = frozenset({"copy"})
 
 
@@ -48,6 +49,8 @@ def check(db: Database, vdi: Row, operation: str) -> None:
     if others:
         holder = next(iter(vdi["current_operations"]))
         raise XapiFailure("OTHER_OPERATION_IN_PROGRESS", "VDI", vdi.ref, others[0], holder)
+    if vdi["type"] in OF_HIGH_AVAILABILITY:
+        _check_high_availability(db, operation)
     feature = FEATURES[operation]
     if feature is not None and feature not in sm_features(db, vdi["SR"]):
         raise XapiFailure("SR_OPERATION_NOT_SUPPORTED", vdi["SR"])
@@ -59,6 +62,16 @@ def check(db: Database, vdi: Row, operation: str) -> None:
         raise XapiFailure("VDI_CBT_ENABLED", vdi.ref)
     if operation not in _WHILE_ATTACHED and _in_use(db, vdi, operation):
         raise XapiFailure("VDI_IN_USE", vdi.ref, operation)
+
+
+def _check_high_availability(db: Database, operation: str) -> None:
+    if operation in ("destroy", "resize", "forget") and db.only("pool")["ha_enabled"]:
+        raise XapiFailure("HA_IS_ENABLED")
+    if operation == "copy":
+        raise XapiFailure(
+            "OPERATION_NOT_ALLOWED",
+            "VDI containing HA statefile or redo log cannot be copied (check the VDI's allowed operations).",
+        )
 
 
 def allowed(db: Database, vdi: Row) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import os
+import socket
 import ssl
 import tarfile
 import xmlrpc.client
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from services.simulator.pool.description import DiskDescription, StorageDescription, VmDescription
@@ -349,3 +351,73 @@ async def test_no_door_shows_what_a_purged_snapshot_held(simulation: Simulation,
 
 async def snapshot_disk(sdk: Sdk, vm: str) -> str:
     return await disk_of(sdk, (await sdk.run("VM.snapshot", vm, "later"))[7:-8])
+
+
+def shown(simulation: Simulation, name: str) -> x509.Certificate:
+    """The certificate for clients that ask for ``name``."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    address = ("127.0.0.11", simulation.pool.description.https_port)
+    with (
+        socket.create_connection(address, timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname=name) as connection,
+    ):
+        der = connection.getpeercert(binary_form=True)
+    assert der is not None
+    return x509.load_der_x509_certificate(der)
+
+
+async def test_hosts_show_each_other_another_certificate(simulation: Simulation, sdk: Sdk) -> None:
+    (host,) = await sdk.call("host.get_all_records")
+    public, internal = [
+        await asyncio.to_thread(shown, simulation, name) for name in ("xen.example", "xapi:pool")
+    ]
+    (common,) = internal.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    assert common.value == await sdk.call("host.get_uuid", host)
+    records = (await sdk.call("Certificate.get_all_records")).values()
+    fingerprints = {record["type"]: record["fingerprint"] for record in records}
+    seen = {"host": public, "host_internal": internal}
+    assert fingerprints == {
+        type_: certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+        for type_, certificate in seen.items()
+    }
+    await simulation.pool.replace_certificate(simulation.pool.hosts[host])
+    assert await asyncio.to_thread(shown, simulation, "xapi:pool") == internal
+    assert await asyncio.to_thread(shown, simulation, "xen.example") != public
+
+
+async def test_hosts_of_old_releases_have_one_certificate(tmp_path: Path) -> None:
+    async with running(describe(tmp_path / "pool", version="8.2", vms=[])) as simulation:
+        public, asked = [
+            await asyncio.to_thread(shown, simulation, name) for name in ("xen.example", "xapi:pool")
+        ]
+        assert asked == public
+        assert len(simulation.pool.db.rows("Certificate")) == 1
+
+
+async def test_a_host_serves_so_many_connections_at_once_and_others_wait(tmp_path: Path) -> None:
+    async with running(describe(tmp_path / "pool", http_connections=2, vms=[])) as simulation:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        address, ports = "127.0.0.11", simulation.pool.description
+
+        async def ask(
+            port: int, tls: ssl.SSLContext | None
+        ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection(address, port, ssl=tls)
+            writer.write(b"OPTIONS / HTTP/1.1\r\n\r\n")
+            return reader, writer
+
+        first = await ask(ports.https_port, context)
+        second = await ask(ports.http_port or 0, None)
+        for reader, _ in (first, second):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        third = await ask(ports.https_port, context)
+        answer = asyncio.create_task(third[0].readline())
+        fourth = await ask(ports.http_port or 0, None)
+        fourth[1].close()
+        assert not answer.done()
+        first[1].close()
+        assert (await answer).startswith(b"HTTP/1.1 200")
+        for _, writer in (second, third):
+            writer.close()

@@ -167,6 +167,7 @@ async def test_with_ha_vms_restart_in_their_order_and_failures_are_told(tmp_path
         told = (await sdk.call("message.get_all_records")).values()
         about = {(each["name"], each["priority"], each["cls"]) for each in told if "HA_" in each["name"]}
         assert about == {
+            ("HA_POOL_OVERCOMMITTED", "3", "Pool"),
             ("HA_HOST_FAILED", "3", "Host"),
             ("HA_PROTECTED_VM_RESTART_FAILED", "2", "VM"),
             ("HA_HOST_WAS_FENCED", "4", "Host"),

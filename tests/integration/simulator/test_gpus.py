@@ -347,3 +347,20 @@ async def test_a_gpu_goes_into_the_group_of_another_pool_that_is_named(tmp_path:
         assert (made["GPU_group"], made["other_config"]) == (groups["10de/1111"], {"a": "b"})
         for each in (sdk, far):
             each.close()
+
+
+async def test_a_host_without_an_iommu_gives_no_vm_a_device(tmp_path: Path) -> None:
+    described = [host.model_copy(update={"iommu": False}) for host in hosts([gpu()])]
+    async with running(describe(tmp_path / "pool", hosts=described, vms=halted())) as simulation:
+        sdk = await Sdk(simulation).log_in()
+        vm, (host,) = await only_vm(sdk), await sdk.call("host.get_all")
+        assert await sdk.call("host.get_chipset_info", host) == {"iommu": "false"}
+        shared = await with_gpu(sdk, vm)
+        await sdk.call("VM.assert_can_boot_here", vm, host)
+        await sdk.call("VGPU.destroy", shared)
+        await with_gpu(sdk, vm, "passthrough")
+        refusal = ["VM_REQUIRES_IOMMU", host]
+        assert await sdk.refused("VM.assert_can_boot_here", vm, host) == refusal
+        assert await sdk.refused("VM.start_on", vm, host, False, False) == refusal
+        assert await sdk.refused("VM.start", vm, False, False) == ["NO_HOSTS_AVAILABLE"]
+        sdk.close()

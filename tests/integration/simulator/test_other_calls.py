@@ -156,6 +156,71 @@ async def test_blobs_belong_to_objects_by_name(sdk: Sdk) -> None:
     assert await sdk.call("VM.get_blobs", vm) == {"icon": blob}
     assert (await sdk.refused("VM.create_new_blob", vm, "icon", "", False))[0] == "MAP_DUPLICATE_KEY"
     assert await sdk.call("blob.get_all") == [blob]
+    await sdk.call("blob.destroy", blob)
+    assert await sdk.call("VM.get_blobs", vm) == {}
+
+
+async def test_blobs_go_with_their_vm_but_not_with_other_owners(sdk: Sdk) -> None:
+    vm, network = await only_vm(sdk), (await sdk.call("network.get_all"))[0]
+    await sdk.call("VM.create_new_blob", vm, "icon", "", False)
+    kept = await sdk.call("network.create_new_blob", network, "notes", "", False)
+    copy = await sdk.call("VM.clone", vm, "copy")
+    assert await sdk.call("VM.get_blobs", copy) == {}
+    await sdk.call("VM.destroy", vm)
+    assert await sdk.call("blob.get_all") == [kept]
+    assert (await sdk.call("blob.get_record", kept))["mime_type"] == "application/octet-stream"
+
+
+@pytest.mark.parametrize("version", ["8.2", "24.19"])
+async def test_a_template_has_no_metrics_and_the_vm_made_of_it_gets_none(
+    tmp_path: Path, version: str
+) -> None:
+    vm = VmDescription(name="web", disks=[DiskDescription(size_bytes=4 * MIB)])
+    async with running(describe(tmp_path / "pool", vms=[vm], version=version)) as simulation:
+        sdk = await Sdk(simulation).log_in()
+        vm_ref = await only_vm(sdk)
+        metrics = await sdk.call("VM.get_metrics", vm_ref)
+        token = (await sdk.call("event.from", ["VM_metrics"], "", 0.0))["token"]
+        await sdk.call("VM.set_is_a_template", vm_ref, True)
+        (event,) = (await sdk.call("event.from", ["VM_metrics"], token, 5.0))["events"]
+        assert (event["operation"], event["ref"]) == ("del", metrics)
+        assert await sdk.call("VM.get_metrics", vm_ref) == (metrics if version == "8.2" else NULL)
+        clone = await sdk.call("VM.clone", vm_ref, "clone")
+        await sdk.call("VM.set_is_a_template", vm_ref, False)
+        assert await sdk.refused("VM_metrics.get_uuid", metrics) == ["HANDLE_INVALID", "VM_metrics", metrics]
+        await sdk.call("VM.start", vm_ref, False, False)
+        assert await sdk.call("VM.get_power_state", vm_ref) == "Running"
+        await sdk.call("VM.set_is_a_template", clone, False)
+        fresh = await sdk.call("VM.get_metrics", clone)
+        assert (await sdk.call("VM_metrics.get_install_time", fresh)).value > "2026"
+        sdk.close()
+
+
+async def test_a_coordinator_that_starts_gives_metrics_to_vms_without(
+    simulation: Simulation, sdk: Sdk
+) -> None:
+    vm = await only_vm(sdk)
+    await sdk.call("VM.set_is_a_template", vm, True)
+    await simulation.pool.failures.restart_toolstack(simulation.pool.coordinator)
+    await sdk.log_in()
+    metrics = await sdk.call("VM.get_metrics", vm)
+    assert (await sdk.call("VM_metrics.get_install_time", metrics)).value == "19700101T00:00:00Z"
+
+
+async def test_a_template_is_in_no_group_and_without_proxies(tmp_path: Path) -> None:
+    async with running(describe(tmp_path / "pool", version="24.19", vms=[])) as simulation:
+        sdk = await Sdk(simulation).log_in()
+        pool = simulation.pool
+        vm = pool.create("VM", name_label="apart", power_state="Halted")
+        vif = pool.create("VIF", VM=vm, device="0")
+        site = await sdk.call("PVS_site.introduce", "site", "", "")
+        await sdk.call("PVS_proxy.create", site, vif)
+        group = await sdk.call("VM_group.create", {"name_label": "apart", "placement": "anti_affinity"})
+        await sdk.call("VM.set_groups", vm, [group])
+        await sdk.call("VM.set_is_a_template", vm, True)
+        assert await sdk.call("VM_group.get_VMs", group) == await sdk.call("VM.get_groups", vm) == []
+        assert await sdk.call("PVS_proxy.get_all") == []
+        sdk.close()
 
 
 async def test_a_pool_has_none_of_what_older_and_newer_updates_are(sdk: Sdk) -> None:

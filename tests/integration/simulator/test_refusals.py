@@ -247,8 +247,8 @@ async def test_only_so_many_calls_wait_for_their_turn(simulation: Simulation) ->
 
     async with vm_operation(call, vm, "make_into_template"):
         waiting = [asyncio.create_task(wait_turn(number)) for number in range(MAX_WAITING + 1)]
-        while pool.waiting <= MAX_WAITING:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert pool.waiting == MAX_WAITING + 1
         assert await sdk.refused("VM.clone", vm, "one too many") == ["TOO_MANY_PENDING_TASKS"]
     free.set()
     assert sorted(await asyncio.gather(*waiting)) == list(range(MAX_WAITING + 1))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from services.simulator.calls import (
+    blobs,
     data_sources,
     fleet,
     gpu,
@@ -10,7 +11,7 @@ from services.simulator.calls import (
     host_certificate,
     host_console,
     host_power,
-    plain_records,
+    pool_ha,
     usb,
     vm_migration,
 )
@@ -36,7 +37,7 @@ CALLS: Mapping[str, CallFunction] = {
     "host.call_plugin": host.call_plugin,
     "host.compute_free_memory": host.compute_free_memory,
     "host.compute_memory_overhead": host.compute_memory_overhead,
-    "host.create_new_blob": plain_records.blob_creator("host"),
+    "host.create_new_blob": blobs.creator("host"),
     "host.declare_dead": host.declare_dead,
     "host.destroy": host_power.destroy,
     "host.disable": host.disable,
@@ -48,7 +49,7 @@ CALLS: Mapping[str, CallFunction] = {
     "host.dmesg_clear": host_console.dmesg,
     "host.emergency_clear_mandatory_guidance": fleet.clear_guidance,
     "host.emergency_disable_tls_verification": fleet.stop_verifying,
-    "host.emergency_ha_disable": host_power.emergency_ha_disable,
+    "host.emergency_ha_disable": pool_ha.emergency_disable,
     "host.emergency_reenable_tls_verification": fleet.verify_again,
     "host.emergency_reset_server_certificate": host_certificate.renew_here,
     "host.enable": host.enable,

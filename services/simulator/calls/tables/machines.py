@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from services.simulator.calls import (
+    blobs,
     data_sources,
     fleet,
     gpu,
@@ -62,7 +63,7 @@ CALLS: Mapping[str, CallFunction] = {
     "VM.copy": vm_clone.copy,
     "VM.copy_bios_strings": vm.copy_bios_strings,
     "VM.create": vm.create,
-    "VM.create_new_blob": plain_records.blob_creator("VM"),
+    "VM.create_new_blob": blobs.creator("VM"),
     "VM.destroy": vm.destroy,
     "VM.forget_data_source_archives": data_sources.keeper("VM"),
     "VM.get_SRs_required_for_recovery": vm_recovery.get_srs_required_for_recovery,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from services.simulator.calls import (
+    blobs,
     fleet,
     network,
     pif,
@@ -40,7 +41,7 @@ CALLS: Mapping[str, CallFunction] = {
     "VLAN.destroy": pif.vlan_destroy,
     "network.add_purpose": network.add_purpose,
     "network.create": network.create,
-    "network.create_new_blob": plain_records.blob_creator("network"),
+    "network.create_new_blob": blobs.creator("network"),
     "network.destroy": network.destroy,
     "network.remove_purpose": network.remove_purpose,
     "network_sriov.create": sdn.refuse_sriov,

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from services.simulator.calls import (
+    blobs,
     data_sources,
     pbd,
-    plain_records,
     sr,
     vdi,
     vdi_cbt,
@@ -22,7 +22,7 @@ CALLS: Mapping[str, CallFunction] = {
     "SR.assert_can_host_ha_statefile": sr.assert_can_host_ha_statefile,
     "SR.assert_supports_database_replication": sr.refuse_database_replication,
     "SR.create": sr.create,
-    "SR.create_new_blob": plain_records.blob_creator("SR"),
+    "SR.create_new_blob": blobs.creator("SR"),
     "SR.destroy": sr.destroy,
     "SR.disable_database_replication": sr.refuse_database_replication,
     "SR.enable_database_replication": sr.refuse_database_replication,

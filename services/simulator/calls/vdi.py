@@ -112,12 +112,6 @@ async def resize_online(call: Call, ref: str, size: int) -> None:
     raise XapiFailure("SR_OPERATION_NOT_SUPPORTED", call.db.row("VDI", ref)["SR"])
 
 
-async def revert(call: Call, ref: str) -> None:
-    """No driver here can; VM.revert clones instead. Raises ``UNIMPLEMENTED_IN_SM_BACKEND``."""
-    call.db.row("VDI", ref)
-    raise XapiFailure("UNIMPLEMENTED_IN_SM_BACKEND", "VDI.revert")
-
-
 async def refuse_database(call: Call, ref: str) -> str:
     """No disk here holds the database of a pool. Raises ``VDI_INCOMPATIBLE_TYPE``."""
     type_ = call.db.row("VDI", ref)["type"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from services.simulator.calls import vdi, vdi_copies
+from services.simulator.calls import vdi, vdi_copies, vdi_revert
 from services.simulator.calls.vm_copies import copied_image, copy_devices, copy_disks, copy_record
 from services.simulator.calls.vm_power import stop_domain
 from services.simulator.calls.vm_suspend import resume_domain, suspend_domain
@@ -142,7 +142,8 @@ async def _take(
 
 
 async def revert(call: Call, snapshot_ref: str) -> None:
-    """The VM as it was: its disks are replaced by clones of the snapshot's, a VM that is gone is made again.
+    """The VM as it was: its disks are replaced by clones of the snapshot's, or go back themselves where
+    storage can do that; a VM that is gone is made again.
 
     To a checkpoint: it is suspended then, on a clone of the memory image.
 
@@ -190,7 +191,14 @@ async def _revived(call: Call, source: Row, fields: dict[str, Any]) -> str:
 async def _replace_devices(call: Call, source: Row, vm_ref: str) -> None:
     """Clone the snapshot's disks first: when that fails, the VM still has its own."""
     db = call.db
-    disks = await copy_disks(call, source, "clone", _clone, frozenset())
+    own = [(vbd, disk) for vbd, disk in domains.disks_in_use(call.pool, source) if vbd["type"] != "CD"]
+    going_back = {vbd.ref: disk for vbd, disk in own if vdi_revert.can_revert(db, disk)}
+    disks = await copy_disks(
+        call, source, "clone", _clone, frozenset(disk.ref for disk in going_back.values())
+    )
+    for vbd_ref, disk in going_back.items():
+        await vdi_revert.revert(call, disk.ref)
+        disks[vbd_ref] = disk["snapshot_of"]
     vm = db.row("VM", vm_ref)
     old_disks = {disk.ref for vbd, disk in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"}
     for cls in ("VBD", "VIF", "VGPU", "VUSB", "VTPM"):
@@ -199,6 +207,8 @@ async def _replace_devices(call: Call, source: Row, vm_ref: str) -> None:
             call.pool.tpm_contents.pop(ref, None)
     for vbd_ref, clone in disks.items():
         original = db.row("VDI", db.row("VBD", vbd_ref)["VDI"])["snapshot_of"]
+        if original == clone:
+            continue
         _point_snapshots_at(call, original, clone)
         if original in old_disks:
             await vdi.destroy(call, original)

@@ -32,7 +32,9 @@ async def add_storage(pool: Pool) -> None:
 
 
 def _add_driver(pool: Pool, type_: str, driver: Driver) -> None:
-    able = sorted(driver.features)
+    reverts = pool.description.storage_reverts and pool.model.offers("VDI.revert")
+    more = ("VDI_REVERT",) if reverts and "VDI_SNAPSHOT" in driver.features else ()
+    able = sorted((*driver.features, *more))
     newer = pool.model.has_qcow2
     pool.create(
         "SM",

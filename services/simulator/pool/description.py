@@ -141,7 +141,8 @@ class PoolDescription(_Part):
     writes them. ``version`` is ``8.0``, ``8.1``, ``8.2``, or
     that of xapi itself (``23.1.0``). Without HA a host nobody hears counts as dead after
     ``host_assumed_dead_s`` seconds (xapi_globs.ml ``host_assumed_dead_interval``). A host serves
-    ``http_connections`` at once (xapi_globs.ml ``conn_limit_tcp``); others wait."""
+    ``http_connections`` at once (xapi_globs.ml ``conn_limit_tcp``); others wait. ``storage_reverts``: since
+    26.16 disks go back to a snapshot and stay what they are, which drivers may learn."""
 
     name: str = "simulated"
     version: str = "23.1.0"
@@ -159,6 +160,7 @@ class PoolDescription(_Part):
     vms: list[VmDescription] = []
     restrictions: dict[str, Literal["true", "false"]] = {}
     cpu_features: str = Field("178bfbff-f6f83203-2c100800-00000121", pattern=r"^[0-9a-f]{8}(-[0-9a-f]{8})*$")
+    storage_reverts: bool = False
     ha_enabled: bool = False
     host_assumed_dead_s: float = Field(600.0, gt=0)
     refusal_delay_s: float = 2.0

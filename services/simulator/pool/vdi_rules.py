@@ -19,6 +19,8 @@ FEATURES = {
     "list_changed_blocks": "VDI_CONFIG_CBT",
     "set_on_boot": "VDI_RESET_ON_BOOT",
     "mirror": "VDI_MIRROR",
+    "revert_to": "VDI_REVERT",
+    "revert_from": "VDI_REVERT",
 }
 """What the storage manager must be able to do for each operation."""
 TYPE_NAMES = {
@@ -34,7 +36,9 @@ TYPE_NAMES = {
 }
 """Types of VDIs as failures name them (recorded)."""
 LISTED = ("generate_config", "update", "forget", "destroy", "snapshot", "resize", "copy", "clone")
-_WHILE_ATTACHED = frozenset({"snapshot", "clone", "enable_cbt", "disable_cbt", "data_destroy", "mirror"})
+_WHILE_ATTACHED = frozenset(
+    {"snapshot", "clone", "enable_cbt", "disable_cbt", "data_destroy", "mirror", "revert_to"}
+)
 _OF_METADATA = frozenset(
     {"data_destroy", "destroy", "list_changed_blocks", "forget", "generate_config", "update"}
 )

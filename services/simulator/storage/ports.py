@@ -186,7 +186,7 @@ class StorageRepository(Protocol):
         """
 
     def revert(self, uuid: str, snapshot: str, base_uuid: str) -> Node:
-        """Make disk `uuid` read as `snapshot` again; its CBT is lost. (VM.revert clones instead.)"""
+        """Make disk `uuid` read as `snapshot` again; its CBT is lost."""
 
     def resize(self, uuid: str, virtual_size: int) -> Node:
         """Grow, rounded up to what the format takes; the log grows with it. BadSize when smaller."""

@@ -1,11 +1,15 @@
 """What a backup does to VMs, through the PyPI SDK."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from services.simulator.pool.mishaps import Shutdown
 from services.simulator.pool.simulation import Simulation
-from tests.integration.simulator.pools import MIB, Sdk
+from services.simulator.storage.ports import StorageRepository
+from tests.integration.simulator.pools import MIB, Sdk, describe, running
 
 NULL = "OpaqueRef:NULL"
 
@@ -189,3 +193,42 @@ async def test_a_hard_shutdown_calls_off_what_the_guest_was_asked_for(
     other.close()
     assert await sdk.call("VM.get_power_state", vm) == "Halted"
     assert await sdk.call("VM.get_current_operations", vm) == {}
+
+
+async def first_word(repository: StorageRepository, disk: str) -> str:
+    block = bytearray(512)
+    await asyncio.to_thread(repository.disk(disk).read_into, 0, block)
+    return block.decode().split()[0]
+
+
+@pytest.mark.parametrize("able", [True, False])
+async def test_a_disk_goes_back_itself_where_storage_can_do_that(tmp_path: Path, able: bool) -> None:
+    description = describe(tmp_path / "pool", version="26.17", storage_reverts=able)
+    async with running(description) as simulation:
+        sdk = await Sdk(simulation).log_in()
+        vm = await only_vm(sdk)
+        disk = await disk_of(sdk, vm)
+        await sdk.run("VDI.enable_cbt", disk)
+        uuid = await sdk.call("VDI.get_uuid", disk)
+        repository = simulation.pool.repositories[await sdk.call("VDI.get_SR", disk)]
+        await asyncio.to_thread(repository.disk(uuid).write, 0, b"before".ljust(512))
+        taken = await snapshot(sdk, vm)
+        copy = await disk_of(sdk, taken)
+        await asyncio.to_thread(repository.disk(uuid).write, 0, b"after".ljust(512))
+        assert await sdk.refused("VDI.revert", disk) == (
+            ["HANDLE_INVALID", "VDI", NULL] if able else ["UNIMPLEMENTED_IN_SM_BACKEND", "VDI.revert"]
+        )
+        if able:
+            await sdk.run("VDI.revert", copy)
+            assert await first_word(repository, uuid) == "before"
+            assert await sdk.call("VDI.get_cbt_enabled", disk) is False
+            assert await sdk.call("VDI.get_snapshot_of", copy) == disk
+        await sdk.run("VM.revert", taken)
+        assert (await disk_of(sdk, vm) == disk) is able
+        now = await disk_of(sdk, vm)
+        assert await first_word(repository, await sdk.call("VDI.get_uuid", now)) == "before"
+        assert await sdk.call("VDI.get_snapshot_of", copy) == now
+        assert await sdk.call("VDI.get_cbt_enabled", now) is False
+        assert await sdk.call("VDI.get_cbt_enabled", copy) is True
+        await sdk.call("VM.start", vm, False, False)
+        sdk.close()

@@ -11,6 +11,7 @@ from services.simulator.calls import (
     vdi_cbt,
     vdi_copies,
     vdi_migration,
+    vdi_revert,
 )
 from services.simulator.dispatch.call import CallFunction
 
@@ -54,7 +55,7 @@ CALLS: Mapping[str, CallFunction] = {
     "VDI.read_database_pool_uuid": vdi.refuse_database,
     "VDI.resize": vdi.resize,
     "VDI.resize_online": vdi.resize_online,
-    "VDI.revert": vdi.revert,
+    "VDI.revert": vdi_revert.revert,
     "VDI.set_on_boot": vdi.set_on_boot,
     "VDI.set_read_only": vdi.refuse_setting,
     "VDI.set_sharable": vdi.refuse_setting,

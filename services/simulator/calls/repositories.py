@@ -21,6 +21,33 @@ async def introduce(
     return call.pool.create("Repository", **about, binary_url=binary_url, source_url=source_url)
 
 
+async def introduce_bundle(call: Call, name: str, description: str) -> str:
+    """Updates that come as one file; there is one such repository. Raises
+    ``BUNDLE_REPOSITORY_ALREADY_EXISTS``, ``REPOSITORY_ALREADY_EXISTS``.
+    """
+    for row in call.db.rows("Repository"):
+        if row["origin"] == "bundle":
+            raise XapiFailure("BUNDLE_REPOSITORY_ALREADY_EXISTS", row.ref)
+    return _made(call, name, description, origin="bundle", update=True)
+
+
+async def introduce_remote_pool(
+    call: Call, name: str, description: str, binary_url: str, certificate: str
+) -> str:
+    """Updates that another pool has. Raises ``REPOSITORY_ALREADY_EXISTS``, ``INVALID_BASE_URL``."""
+    if not binary_url.startswith("https://"):
+        raise XapiFailure("INVALID_BASE_URL", binary_url)
+    about = {"binary_url": binary_url, "certificate": certificate, "update": True}
+    return _made(call, name, description, origin="remote_pool", **about)
+
+
+def _made(call: Call, name: str, description: str, **about: Any) -> str:
+    for row in call.db.rows("Repository"):
+        if name == row["name_label"]:
+            raise XapiFailure("REPOSITORY_ALREADY_EXISTS", row.ref)
+    return call.pool.create("Repository", name_label=name, name_description=description, **about)
+
+
 async def forget(call: Call, ref: str) -> None:
     """Raises ``REPOSITORY_IS_IN_USE``."""
     if ref in call.db.only("pool")["repositories"]:
@@ -46,6 +73,17 @@ async def refuse_sync(call: Call, pool: str, *_: Any) -> None:
     """Raises ``NO_REPOSITORY_ENABLED``, ``SYNC_UPDATES_FAILED``: there is no way out to them."""
     enabled = call.db.row("pool", pool)["repositories"]
     raise XapiFailure(*(["SYNC_UPDATES_FAILED", "no route"] if enabled else ["NO_REPOSITORY_ENABLED"]))
+
+
+async def refuse_updates(call: Call, host: str, updates: str) -> list[list[str]]:
+    """Raises ``HA_IS_ENABLED``, ``NO_REPOSITORY_ENABLED``, ``UPDATEINFO_HASH_MISMATCH``: no updates were
+    fetched, so ``updates``, a hash of them, is of others.
+    """
+    call.db.row("host", host)
+    pool = call.db.only("pool")
+    if pool["ha_enabled"]:
+        raise XapiFailure("HA_IS_ENABLED")
+    raise XapiFailure("UPDATEINFO_HASH_MISMATCH" if pool["repositories"] else "NO_REPOSITORY_ENABLED")
 
 
 async def check_readiness(call: Call, pool: str, *_: bool) -> list[list[str]]:

@@ -42,6 +42,46 @@ async def uninstall(call: Call, name: str, force: bool = False) -> None:
         raise XapiFailure("CERTIFICATE_DOES_NOT_EXIST", name)
 
 
+async def install_trusted(call: Call, pool: str, ca: bool, pem: str, purpose: list[str]) -> None:
+    """Of an authority, or pinned as it is, for some purposes or for all. Raises
+    ``TRUSTED_CERTIFICATE_INVALID``, ``..._EXPIRED``, ``..._NOT_VALID_YET``, ``..._ALREADY_EXISTS``.
+    """
+    call.db.row("pool", pool)
+    try:
+        shown = x509.load_pem_x509_certificate(pem.encode())
+    except ValueError as error:
+        raise XapiFailure("TRUSTED_CERTIFICATE_INVALID") from error
+    begin, end = DateTime.of(shown.not_valid_before_utc), DateTime.of(shown.not_valid_after_utc)
+    now = call.pool.now()
+    if now < begin:
+        raise XapiFailure("TRUSTED_CERTIFICATE_NOT_VALID_YET", now, begin)
+    if end < now:
+        raise XapiFailure("TRUSTED_CERTIFICATE_EXPIRED", now, end)
+    fingerprint = shown.fingerprint(hashes.SHA256()).hex(":").upper()
+    type_ = "ca" if ca else "pinned"
+    known = (row for row in call.db.rows("Certificate") if row["type"] == type_)
+    if any(row["fingerprint_sha256"] == fingerprint for row in known):
+        raise XapiFailure("TRUSTED_CERTIFICATE_ALREADY_EXISTS", fingerprint)
+    call.pool.create(
+        "Certificate",
+        type=type_,
+        purpose=purpose,
+        fingerprint=fingerprint,
+        fingerprint_sha256=fingerprint,
+        fingerprint_sha1=shown.fingerprint(hashes.SHA1()).hex(":").upper(),  # noqa: S303 - what xapi tells
+        not_before=begin,
+        not_after=end,
+    )
+
+
+async def uninstall_trusted(call: Call, pool: str, ref: str) -> None:
+    """Raises ``NOT_TRUSTED_CERTIFICATE`` for that of a host."""
+    call.db.row("pool", pool)
+    if call.db.row("Certificate", ref)["type"] not in ("ca", "pinned"):
+        raise XapiFailure("NOT_TRUSTED_CERTIFICATE", ref)
+    call.db.delete("Certificate", ref)
+
+
 async def names(call: Call) -> list[str]:
     rows = call.db.rows("Certificate") if "Certificate" in call.db.tables else []
     return sorted(row["name"] for row in rows if row["type"] == "ca")

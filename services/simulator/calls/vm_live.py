@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.simulator.dispatch.call import Call
+from services.simulator.dispatch.call import Call, CallFunction
 from services.simulator.failure import XapiFailure
 from services.simulator.pool import domains, placement
 
@@ -35,6 +35,16 @@ async def set_vcpus_number_live(call: Call, ref: str, count: int) -> None:
         raise XapiFailure("INVALID_VALUE", "VCPU values must satisfy: 0 < VCPUs ≤ VCPUs_max", str(count))
     call.db.set("VM", ref, "VCPUs_at_startup", count)
     domains.measure(call.pool, vm, VCPUs_number=count)
+
+
+def refuse_for_ever(name: str) -> CallFunction:
+    """What xapi itself has not (xapi: ocaml/xapi/xapi_vm.ml ``send_sysrq``). Raises ``NOT_IMPLEMENTED``."""
+
+    async def refuse(call: Call, ref: str, _: str) -> None:
+        call.db.row("VM", ref)
+        raise XapiFailure("NOT_IMPLEMENTED", name)
+
+    return refuse
 
 
 async def set_memory_target_live(call: Call, ref: str, target: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import allowed_operations, domains, high_availability
+from services.simulator.pool import allowed_operations, domains, high_availability, passthrough
 from services.simulator.pool.database_image import DatabaseImage, replace_rows
 from services.simulator.pool.disks import Disks
 from services.simulator.pool.host import Host
@@ -93,6 +93,7 @@ class Failures:
             if not db.row("VM", vm)["is_control_domain"]:
                 await domains.stopped(self._pool, vm, crashed=True)
         db.update("host_metrics", row["metrics"], live=True, last_updated=self._pool.now())
+        passthrough.booted(self._pool, host.ref)
         boot_time = f"{int(self._pool.clock.now().timestamp())}."
         db.update(
             "host", host.ref, enabled=True, other_config={**row["other_config"], "boot_time": boot_time}

@@ -59,11 +59,12 @@ class Pool:
     ``repositories`` are the SRs' contents by SR reference, ``disks`` their records, ``shelf`` all that there
     is; ``guests`` are described VMs by uuid, ``guest_disks`` the disks that are written to from outside,
     ``machines`` what runs in the place of VMs, by the VMs' uuids; ``tpm_contents`` those of virtual TPMs,
-    base64, by reference; ``mishaps`` what shall go wrong; ``strangers`` hosts that the pool knew once;
-    ``found`` makes a pool of one of them; ``storage_motions`` counts those under way by host; ``waiting``
-    counts calls that wait for the end of an operation. Who holds ``guests_may_write`` knows that no guest
-    writes meanwhile, but those of ``guest_disks``. All hosts live in this process and see one database, the
-    coordinator's; that supporters refuse calls is the dispatcher's business.
+    base64, by reference; ``hidden_devices`` are states of PCI devices (``pool/passthrough.py``); ``mishaps``
+    what shall go wrong; ``strangers`` hosts that the pool knew once; ``found`` makes a pool of one of them;
+    ``storage_motions`` counts those under way by host; ``waiting`` counts calls that wait for the end of an
+    operation. Who holds ``guests_may_write`` knows that no guest writes meanwhile, but those of
+    ``guest_disks``. All hosts live in this process and see one database, the coordinator's; that supporters
+    refuse calls is the dispatcher's business.
     """
 
     def __init__(self, model: Model, description: PoolDescription, clock: Clock, ids: IdSource) -> None:
@@ -87,6 +88,7 @@ class Pool:
         self.machines: dict[str, Machine] = {}
         self.tpm_contents: dict[str, str] = {}
         self.revocation_lists: set[str] = set()
+        self.hidden_devices: dict[str, str] = {}
         self.in_setup_mode: set[str] = set()
         self.proxy_password = NULL_REF
         self.mishaps = Mishaps(clock)

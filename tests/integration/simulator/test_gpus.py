@@ -364,3 +364,30 @@ async def test_a_host_without_an_iommu_gives_no_vm_a_device(tmp_path: Path) -> N
         assert await sdk.refused("VM.start_on", vm, host, False, False) == refusal
         assert await sdk.refused("VM.start", vm, False, False) == ["NO_HOSTS_AVAILABLE"]
         sdk.close()
+
+
+async def test_a_device_is_hidden_from_the_control_domain_when_its_host_boots(tmp_path: Path) -> None:
+    described = describe(tmp_path / "pool", hosts=hosts([gpu()]), vms=[], version="24.19")
+    async with running(described) as simulation:
+        sdk = await Sdk(simulation).log_in()
+        (pci,), (pgpu,) = await sdk.call("PCI.get_all"), await sdk.call("PGPU.get_all")
+        host = next(iter(simulation.pool.hosts.values()))
+
+        async def state() -> tuple[str, str]:
+            status = await sdk.call("PCI.get_dom0_access_status", pci)
+            return str(status), str(await sdk.call("PGPU.get_dom0_access", pgpu))
+
+        async def boot() -> None:
+            await simulation.pool.failures.reboot(host)
+            await sdk.log_in()
+
+        assert await state() == ("enabled", "enabled")
+        assert await sdk.call("PCI.disable_dom0_access", pci) == "disable_on_reboot"
+        assert await sdk.call("PGPU.enable_dom0_access", pgpu) == "enabled"
+        assert await sdk.call("PGPU.disable_dom0_access", pgpu) == "disable_on_reboot"
+        await boot()
+        assert await state() == ("disabled", "disabled")
+        assert await sdk.call("PCI.enable_dom0_access", pci) == "enable_on_reboot"
+        await boot()
+        assert await state() == ("enabled", "enabled")
+        sdk.close()

@@ -299,3 +299,57 @@ async def test_newer_releases_tell_of_secure_boot_time_and_messages(tmp_path: Pa
         names = [record["name"] for record in (await sdk.call("message.get_all_records")).values()]
         assert names == ["two"]
         sdk.close()
+
+
+async def test_a_simulated_pool_has_no_clusters_and_no_drivers_to_choose(tmp_path: Path) -> None:
+    async with running(describe(tmp_path / "pool", version="26.17", vms=[])) as simulation:
+        sdk = await Sdk(simulation).log_in()
+        gone, (host,) = "OpaqueRef:gone", await sdk.call("host.get_all")
+        for method in ("Cluster.pool_destroy", "Cluster_host.enable", "Host_driver.deselect"):
+            assert await sdk.refused(method, gone) == ["HANDLE_INVALID", method.split(".")[0], gone]
+        await sdk.call("Host_driver.rescan", host)
+        assert await sdk.call("Host_driver.get_all") == []
+        refused = await sdk.refused("host.apply_updates", host, "0123")
+        assert refused == ["NO_REPOSITORY_ENABLED"]
+        (pool,) = await sdk.call("pool.get_all")
+        bundle = await sdk.call("Repository.introduce_bundle", "bundle", "from a file")
+        again = await sdk.refused("Repository.introduce_bundle", "another", "")
+        assert again == ["BUNDLE_REPOSITORY_ALREADY_EXISTS", bundle]
+        other = ["pool", "theirs", "https://xen.example/repository", ""]
+        remote = await sdk.call("Repository.introduce_remote_pool", *other)
+        assert await sdk.refused("Repository.introduce_remote_pool", *other) == [
+            "REPOSITORY_ALREADY_EXISTS",
+            remote,
+        ]
+        assert await sdk.call("Repository.get_origin", remote) == "remote_pool"
+        await sdk.call("pool.set_repositories", pool, [bundle])
+        refused = await sdk.refused("host.apply_updates", host, "0123")
+        assert refused == ["UPDATEINFO_HASH_MISMATCH"]
+        sdk.close()
+
+
+async def test_a_pool_trusts_certificates_for_a_purpose(tmp_path: Path) -> None:
+    async with running(describe(tmp_path / "pool", version="26.17", vms=[])) as simulation:
+        sdk = await Sdk(simulation).log_in()
+        (pool,) = await sdk.call("pool.get_all")
+        made = make_certificate(tmp_path / "ldap.pem", "ldap", "192.0.2.7", datetime.now(UTC))
+        await sdk.call("pool.install_trusted_certificate", pool, False, made.pem, ["ldaps"])
+        records = await sdk.call("Certificate.get_all_records")
+        (ref,) = [ref for ref, record in records.items() if record["type"] == "pinned"]
+        assert records[ref]["fingerprint_sha256"] == made.fingerprint
+        assert records[ref]["purpose"] == ["ldaps"]
+        method = "pool.install_trusted_certificate"
+        refusal = await sdk.refused(method, pool, False, made.pem, [])
+        assert refusal == ["TRUSTED_CERTIFICATE_ALREADY_EXISTS", made.fingerprint]
+        assert await sdk.refused(method, pool, True, "none", []) == ["TRUSTED_CERTIFICATE_INVALID"]
+        old = make_certificate(tmp_path / "old.pem", "old", "192.0.2.8", datetime(2001, 1, 1, tzinfo=UTC))
+        new = make_certificate(tmp_path / "new.pem", "new", "192.0.2.9", datetime(2101, 1, 1, tzinfo=UTC))
+        assert (await sdk.refused(method, pool, True, old.pem, []))[0] == "TRUSTED_CERTIFICATE_EXPIRED"
+        refusal = await sdk.refused(method, pool, True, new.pem, [])
+        assert refusal[0] == "TRUSTED_CERTIFICATE_NOT_VALID_YET"
+        await sdk.call("pool.uninstall_trusted_certificate", pool, ref)
+        (own,) = [ref for ref, record in records.items() if record["type"] == "host"]
+        refusal = await sdk.refused("pool.uninstall_trusted_certificate", pool, own)
+        assert refusal == ["NOT_TRUSTED_CERTIFICATE", own]
+        assert ref not in await sdk.call("Certificate.get_all")
+        sdk.close()

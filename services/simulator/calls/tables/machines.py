@@ -92,6 +92,8 @@ CALLS: Mapping[str, CallFunction] = {
     "VM.resume_on": vm_suspend.resume_on,
     "VM.retrieve_wlb_recommendations": host_console.refuse_wlb,
     "VM.revert": vm_snapshot.revert,
+    "VM.send_sysrq": vm_live.refuse_for_ever("send_sysrq"),
+    "VM.send_trigger": vm_live.refuse_for_ever("send_trigger"),
     "VM.set_NVRAM": vm.set_nvram,
     "VM.set_VCPUs_max": vm.set_vcpus_max,
     "VM.set_VCPUs_number_live": vm_live.set_vcpus_number_live,
@@ -135,5 +137,7 @@ CALLS: Mapping[str, CallFunction] = {
     "VUSB.create": usb.create,
     "VUSB.destroy": usb.destroy,
     "VUSB.unplug": usb.unplug,
+    "console.create": plain_records.creator("console"),
+    "console.destroy": plain_records.destroyer("console"),
     "crashdump.destroy": fleet.of_none("crashdump"),
 }

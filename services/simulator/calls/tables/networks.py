@@ -18,6 +18,7 @@ CALLS: Mapping[str, CallFunction] = {
     "Bond.destroy": pif.bond_destroy,
     "Bond.set_property": pif.set_bond_property,
     "PIF.create_VLAN": pif.create_vlan_here,
+    "PIF.db_forget": plain_records.destroyer("PIF"),
     "PIF.destroy": pif.destroy,
     "PIF.forget": pif.forget,
     "PIF.introduce": pif.introduce,

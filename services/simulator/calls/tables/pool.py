@@ -27,6 +27,8 @@ CALLS: Mapping[str, CallFunction] = {
     "Observer.destroy": plain_records.destroyer("Observer"),
     "Repository.forget": repositories.forget,
     "Repository.introduce": repositories.introduce,
+    "Repository.introduce_bundle": repositories.introduce_bundle,
+    "Repository.introduce_remote_pool": repositories.introduce_remote_pool,
     "blob.create": blobs.create,
     "blob.destroy": blobs.destroy,
     "message.create": message.create,
@@ -70,6 +72,7 @@ CALLS: Mapping[str, CallFunction] = {
     "pool.enable_local_storage_caching": fleet.enable_pool_caching,
     "pool.enable_redo_log": pool_members.refuse_redo_log,
     "pool.enable_ssh": fleet.on_every_host(fleet.switch("host", "ssh_enabled", True)),
+    "pool.enable_ssl_legacy": fleet.on_every_host(fleet.switch("host", "ssl_legacy", True)),
     "pool.enable_tls_verification": pool_members.enable_tls_verification,
     "pool.get_guest_secureboot_readiness": secureboot.get_pool_readiness,
     "pool.get_license_state": pool.get_license_state,
@@ -82,6 +85,7 @@ CALLS: Mapping[str, CallFunction] = {
     "pool.has_extension": pool_members.has_extension,
     "pool.initialize_wlb": fleet.refuse_new_wlb,
     "pool.install_ca_certificate": trust.install,
+    "pool.install_trusted_certificate": trust.install_trusted,
     "pool.join": pool_join.join,
     "pool.join_force": pool_join.join_force,
     "pool.management_reconfigure": fleet.manage_pool_by,
@@ -102,8 +106,13 @@ CALLS: Mapping[str, CallFunction] = {
     "pool.sync_database": pool.sync_database,
     "pool.sync_updates": repositories.refuse_sync,
     "pool.uninstall_ca_certificate": trust.uninstall,
+    "pool.uninstall_trusted_certificate": trust.uninstall_trusted,
     "secret.create": plain_records.creator("secret"),
     "secret.destroy": plain_records.destroyer("secret"),
+    **fleet.all_of_none(
+        "Cluster", ("destroy", "get_network", "pool_destroy", "pool_force_destroy", "pool_resync")
+    ),
+    **fleet.all_of_none("Cluster_host", ("destroy", "disable", "enable", "force_destroy")),
     **fleet.all_of_none(
         "pool_patch",
         ("apply", "clean", "clean_on_host", "destroy", "pool_apply", "pool_clean", "precheck"),

@@ -2,7 +2,7 @@
 ocaml/xapi/xapi_ha.ml, xapi_ha_vm_failover.ml, xha_statefile.ml, xha_metadata_vdi.ml).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
@@ -141,7 +141,7 @@ def _update_plan(pool: Pool) -> None:
         pool.messages.create("HA_POOL_OVERCOMMITTED", "Pool", row["uuid"], body)
 
 
-def _able(pool: Pool) -> Iterable[str]:
+def _able(pool: Pool) -> Iterator[str]:
     for sr in pool.db.rows("SR"):
         try:
             check_storage(pool, sr.ref)

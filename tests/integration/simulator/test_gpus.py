@@ -369,25 +369,25 @@ async def test_a_host_without_an_iommu_gives_no_vm_a_device(tmp_path: Path) -> N
 async def test_a_device_is_hidden_from_the_control_domain_when_its_host_boots(tmp_path: Path) -> None:
     described = describe(tmp_path / "pool", hosts=hosts([gpu()]), vms=[], version="24.19")
     async with running(described) as simulation:
-        sdk = await Sdk(simulation).log_in()
-        (pci,), (pgpu,) = await sdk.call("PCI.get_all"), await sdk.call("PGPU.get_all")
         host = next(iter(simulation.pool.hosts.values()))
 
-        async def state() -> tuple[str, str]:
-            status = await sdk.call("PCI.get_dom0_access_status", pci)
-            return str(status), str(await sdk.call("PGPU.get_dom0_access", pgpu))
+        async def ask(*calls: tuple[str, str]) -> list[str]:
+            sdk = await Sdk(simulation).log_in()
+            answers = []
+            for cls, name in calls:
+                (ref,) = await sdk.call(f"{cls}.get_all")
+                answers.append(str(await sdk.call(f"{cls}.{name}", ref)))
+            sdk.close()
+            return answers
 
-        async def boot() -> None:
-            await simulation.pool.failures.reboot(host)
-            await sdk.log_in()
-
-        assert await state() == ("enabled", "enabled")
-        assert await sdk.call("PCI.disable_dom0_access", pci) == "disable_on_reboot"
-        assert await sdk.call("PGPU.enable_dom0_access", pgpu) == "enabled"
-        assert await sdk.call("PGPU.disable_dom0_access", pgpu) == "disable_on_reboot"
-        await boot()
-        assert await state() == ("disabled", "disabled")
-        assert await sdk.call("PCI.enable_dom0_access", pci) == "enable_on_reboot"
-        await boot()
-        assert await state() == ("enabled", "enabled")
-        sdk.close()
+        states = ("PCI", "get_dom0_access_status"), ("PGPU", "get_dom0_access")
+        assert await ask(*states) == ["enabled", "enabled"]
+        disable = [(cls, "disable_dom0_access") for cls in ("PCI", "PGPU")]
+        assert await ask(*disable) == ["disable_on_reboot", "disable_on_reboot"]
+        assert await ask(("PGPU", "enable_dom0_access")) == ["enabled"]
+        assert await ask(disable[0], *states) == ["disable_on_reboot"] * 3
+        await simulation.pool.failures.reboot(host)
+        assert await ask(*states) == ["disabled", "disabled"]
+        assert await ask(("PCI", "enable_dom0_access")) == ["enable_on_reboot"]
+        await simulation.pool.failures.reboot(host)
+        assert await ask(*states) == ["enabled", "enabled"]

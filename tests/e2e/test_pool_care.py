@@ -156,6 +156,8 @@ def test_a_disk_that_moves_to_other_storage_in_the_middle_is_backed_up_whole(
 
     assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
     point = done.tasks[0].result.point.point_id
+    for shown in (("point", "show", point), ("run", "show", run.name)):
+        assert f"The VM lost disk 'spare disk 0' ({disk})" in stack.ok(*shown)
     restored = stack.data("restore", point, "--name", "after the disk moved", "--wait")["tasks"][0]
     assert before == stack.hashes(restored["result"]["vm"])
     stack.xapi("VDI.destroy", ref)  # the pool left it where it was, without a VM
@@ -164,3 +166,47 @@ def test_a_disk_that_moves_to_other_storage_in_the_middle_is_backed_up_whole(
     assert ["FULL_REASON_DISK_REPLACED"] == [
         each["full_reason"] for each in again["result"]["point"]["disks"]
     ]
+
+
+def _second_disk(stack: Stack, vm: str) -> str:
+    """UUID of a disk that a running VM gets; returns when Xenkeep knows."""
+    ref, [first] = stack.xapi("VM.get_by_uuid", vm), stack.disks(vm)
+    sr = stack.xapi("VDI.get_SR", stack.xapi("VDI.get_by_uuid", first))
+    disk = {"name_label": "second", "name_description": "", "SR": sr, "virtual_size": str(4 * MIB)}
+    disk |= {"type": "user", "sharable": False, "read_only": False, "other_config": {}}
+    made = stack.xapi("VDI.create", disk)
+    drive = {"VM": ref, "VDI": made, "userdevice": "1", "bootable": False, "mode": "RW", "type": "Disk"}
+    drive |= {"unpluggable": True, "empty": False, "other_config": {}, "qos_algorithm_type": ""}
+    stack.xapi("VBD.plug", stack.xapi("VBD.create", drive | {"qos_algorithm_params": {}}))
+    uuid = str(stack.xapi("VDI.get_uuid", made))
+    stack.guest_writes(uuid, 0, os.urandom(MIB))
+    asyncio.run(until_true(lambda: uuid in stack.disks(vm)))
+    return uuid
+
+
+def test_a_snapshot_that_moves_before_it_is_read_is_read_there_and_the_point_and_the_run_tell(
+    stack: Stack, untracked: str
+) -> None:
+    second = _second_disk(stack, untracked)
+    before = stack.hashes(untracked)
+    stack.control.limit(MIB)
+    run = stack.client.runs.backup([untracked], REPOSITORY, full=True)
+    stack.watch(run.name, lambda now: any(task.progress.read_bytes for task in now.tasks))
+    [sr] = stack.xapi("SR.get_by_name_label", "Plain storage")
+    stack.xapi("VDI.pool_migrate", stack.xapi("VDI.get_by_uuid", second), sr, {})
+    stack.control.limit(0)
+
+    done = stack.watch(run.name)
+
+    assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
+    point = done.tasks[0].result.point
+    assert 1 == [notice.code for notice in point.notices].count("SNAPSHOT_MOVED")
+    for shown in (("point", "show", point.point_id), ("run", "show", run.name)):
+        assert f"Disk 'second' ({second}) was moved to other storage while it was backed up" in stack.ok(
+            *shown
+        )
+    restored = stack.data("restore", point.point_id, "--name", "after its second disk moved", "--wait")[
+        "tasks"
+    ][0]
+    assert before == stack.hashes(restored["result"]["vm"])
+    stack.wait_until_nothing_is_left()

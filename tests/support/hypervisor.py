@@ -209,9 +209,17 @@ class Lab:
         )
         return await self.sources.OpenBackupSource(request, timeout=PATIENCE_S, wait_for_ready=True)
 
-    async def close(self, name: str, committed: bool) -> None:
+    async def close(self, name: str, committed: bool) -> list[str]:
+        """The codes of what is told of it."""
         request = backup_source_pb2.CloseBackupSourceRequest(name=name, committed=committed)
-        await self.sources.CloseBackupSource(request, timeout=PATIENCE_S, wait_for_ready=True)
+        answer = await self.sources.CloseBackupSource(request, timeout=PATIENCE_S, wait_for_ready=True)
+        return [notice.code for notice in answer.notices]
+
+    async def review(self, name: str) -> list[str]:
+        """The codes of what is told of it by now."""
+        request = backup_source_pb2.ReviewBackupSourceRequest(name=name)
+        answer = await self.sources.ReviewBackupSource(request, timeout=PATIENCE_S, wait_for_ready=True)
+        return [notice.code for notice in answer.notices]
 
     async def backed_up(
         self, vm: vm_pb2.Vm, bases: Iterable[backup_source_pb2.DiskBase] = ()

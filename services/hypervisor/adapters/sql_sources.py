@@ -1,7 +1,7 @@
 """Backup sources in SQL."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -14,7 +14,6 @@ from services.chassis.sql import Database, Transaction
 from services.hypervisor.adapters.documents import Documents
 from services.hypervisor.adapters.sealed_bytes import seal, unseal
 from services.hypervisor.adapters.tables import BITMAPS, SOURCES
-from services.hypervisor.domain.motion import followed
 from services.hypervisor.domain.source import Source, SourceState
 
 _SOURCES = Documents(Source)
@@ -72,12 +71,12 @@ class SqlSources:
             if source is not None and source.state is SourceState.OPEN:
                 await _save(tx, replace(source, share=share, share_time=now))
 
-    async def follow(self, source_id: str, places: Mapping[str, str]) -> Source:
+    async def revise(self, source_id: str, revised: Callable[[Source], Source]) -> Source:
         """See ports.SourceStore."""
         async with self._database.begin() as tx:
             source = _there(await _get(tx, source_id), source_id)
-            if source.state is SourceState.OPEN:
-                source = followed(source, places)
+            if source.state is not SourceState.CLOSED:
+                source = revised(source)
                 await _save(tx, source)
         return source
 

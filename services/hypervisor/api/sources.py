@@ -16,6 +16,7 @@ from services.hypervisor.wire.options import options_from_proto
 from services.hypervisor.wire.sources import (
     group_from_proto,
     method_from_proto,
+    notice_to_proto,
     reason_from_proto,
     source_to_proto,
 )
@@ -67,11 +68,17 @@ class BackupSourceApi(backup_source_pb2_grpc.BackupSourceServiceServicer):
                 ]
             )
 
+    async def ReviewBackupSource(
+        self, request: backup_source_pb2.ReviewBackupSourceRequest, context: Any
+    ) -> backup_source_pb2.ReviewBackupSourceResponse:
+        told = await self._sources.review(*parse(request.name, "backupSources"))
+        return backup_source_pb2.ReviewBackupSourceResponse(notices=map(notice_to_proto, told))
+
     async def CloseBackupSource(
         self, request: backup_source_pb2.CloseBackupSourceRequest, context: Any
     ) -> backup_source_pb2.CloseBackupSourceResponse:
-        await self._sources.close(*parse(request.name, "backupSources"), request.committed)
-        return backup_source_pb2.CloseBackupSourceResponse()
+        told = await self._sources.close(*parse(request.name, "backupSources"), request.committed)
+        return backup_source_pb2.CloseBackupSourceResponse(notices=map(notice_to_proto, told))
 
 
 def _packed(readable: Readable) -> backup_source_pb2.BackupSource:

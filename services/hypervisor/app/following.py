@@ -7,6 +7,7 @@ the copies. Killed between, the next request finds them the same way.
 import structlog
 
 from services.hypervisor.domain.memory import DEVICE
+from services.hypervisor.domain.motion import followed
 from services.hypervisor.domain.source import Source
 from services.hypervisor.domain.surroundings import own_device
 from services.hypervisor.ports.pool import PoolConnection
@@ -31,7 +32,7 @@ class Following:
         if not places:
             return source
         _log.warning("snapshots were moved to other storage", source=source.source_id, disks=places)
-        return await self._store.follow(source.source_id, places)
+        return await self._store.revise(source.source_id, lambda now: followed(now, places))
 
     async def _places(self, connection: PoolConnection, source: Source) -> dict[str, str]:
         """UUIDs of the disks by device, those of the VM's own snapshots too."""

@@ -25,9 +25,9 @@ class Readable:
 class Readables:
     """Sources as a mover has to see them."""
 
-    def __init__(self, store: SourceStore) -> None:
+    def __init__(self, store: SourceStore, following: Following) -> None:
         self._store = store
-        self._following = Following(store)
+        self._following = following
 
     async def readable(self, connection: PoolConnection, source: Source) -> Readable:
         """Raises FailedPrecondition SNAPSHOT_GONE, Unavailable NBD_NOWHERE."""

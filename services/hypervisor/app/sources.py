@@ -8,6 +8,7 @@ the janitor when the transfer is reported failed.
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -15,22 +16,30 @@ from services.chassis.clock import Clock
 from services.chassis.errors import InvalidInput, NotFound, XenkeepError
 from services.hypervisor.app.captures import HOOK_FAILED, Captures
 from services.hypervisor.app.care import Care
+from services.hypervisor.app.following import Following
 from services.hypervisor.app.groups import Groups
 from services.hypervisor.app.opening import Opening
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.preparing import Preparing
 from services.hypervisor.app.readables import Readable, Readables
+from services.hypervisor.app.reviewing import Reviewing
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
 from services.hypervisor.domain.capture import Hook, Offline, Options, assert_fitting
 from services.hypervisor.domain.disk_rules import assert_rules
 from services.hypervisor.domain.extents import Extent
 from services.hypervisor.domain.group import Group, Member, assert_sound
+from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import Base, Source, SourceState
 from services.hypervisor.domain.source_rules import assert_not_closed, assert_open
 from services.hypervisor.domain.tracking import FullReason
 from services.hypervisor.domain.vm import Method
 from services.hypervisor.ports.pool import PoolConnection
 from services.hypervisor.ports.stores import GroupStore, SourceStore
+
+_WAITS = Notice(
+    "SNAPSHOT_WAITS",
+    "The pool is moving disks of the VM: the snapshot of its backup is removed as soon as that has ended.",
+)
 
 _log = structlog.get_logger()
 
@@ -58,7 +67,9 @@ class Sources:
         self._ongoing = Ongoing()
         preparing = Preparing(care, passed)
         self._opening = Opening(store, captures, preparing, passed)
-        self._readables = Readables(store)
+        following = Following(store)
+        self._readables = Readables(store, following)
+        self._reviewing = Reviewing(store, following)
         self._groups = Groups(groups, store, captures, preparing, pools, clock, self._locks, passed)
 
     async def open(
@@ -121,27 +132,37 @@ class Sources:
         assert_open(source)
         return await self._readables.extents(source, disk_id)
 
-    async def close(self, pool_id: str, source_id: str, committed: bool) -> None:
-        """Safe to repeat; what was said first about ``committed`` holds.
+    async def review(self, pool_id: str, source_id: str) -> tuple[Notice, ...]:
+        """Everything that was told of an open source, after one more look at its VM's disks."""
+        source = await self._existing(pool_id, source_id)
+        assert_open(source)
+        return (await self._reviewing.review(self._pools.connection(pool_id), source)).notices
+
+    async def close(self, pool_id: str, source_id: str, committed: bool) -> tuple[Notice, ...]:
+        """Everything there is to tell of the source. Safe to repeat; what was said first about ``committed``
+        holds.
 
         A pool that is copying the snapshot's disks to other storage would leave copies that nobody can tell
         are ours: until that has ended the source is CLOSING, and the janitor goes on."""
-        await self._ongoing.join(f"close {source_id}", lambda: self._close(pool_id, source_id, committed))
+        return await self._ongoing.join(
+            f"close {source_id}", lambda: self._close(pool_id, source_id, committed)
+        )
 
-    async def _close(self, pool_id: str, source_id: str, committed: bool) -> None:
+    async def _close(self, pool_id: str, source_id: str, committed: bool) -> tuple[Notice, ...]:
         async with self._locks.of(source_id):
             source = await self._existing(pool_id, source_id)
             if source.state is SourceState.CLOSED:
-                return
+                return source.notices
             if source.state is not SourceState.CLOSING:
-                source = replace(source, state=SourceState.CLOSING, committed=committed)
-                await self._store.save(source)
+                closing = partial(replace, state=SourceState.CLOSING, committed=committed)
+                source = await self._store.revise(source_id, closing)
                 self._passed("close:recorded")
             connection = self._pools.connection(pool_id)
             failed = await self._settled(connection, source)
+            source = await self._reviewing.review(connection, source)
             if await connection.moves_disks(source.vm_id):
                 _log.warning("the VM's disks are being moved, its snapshot waits", source=source_id)
-                return
+                return (*source.notices, _WAITS)
             await connection.remove_snapshot(
                 source_id, source.committed, source.lineage, source.kept_disks, source.snapshot_disks
             )
@@ -153,6 +174,7 @@ class Sources:
             self._passed("close:allowed")
             await self._store.close(replace(source, state=SourceState.CLOSED))
             self._care.freed(pool_id)
+            return source.notices
 
     def busy(self, source_id: str) -> bool:
         """Whether it is being opened or closed: a VM may take minutes to shut down."""

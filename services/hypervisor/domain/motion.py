@@ -1,10 +1,16 @@
-"""Snapshots whose disks the pool moved to other storage while they were open."""
+"""Snapshots and disks of VMs that went elsewhere while their backup source was open."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from services.hypervisor.domain.notice import Notice
-from services.hypervisor.domain.source import Source, SourceDisk
+from services.hypervisor.domain.source import DiskKind, Source, SourceDisk
+
+_VM_GONE = Notice(
+    "VM_LEFT_POOL",
+    "The VM was removed or went to another pool while it was backed up. Its restore point has it as it was "
+    "at its snapshot.",
+)
 
 
 def followed(source: Source, places: Mapping[str, str]) -> Source:
@@ -19,8 +25,33 @@ def followed(source: Source, places: Mapping[str, str]) -> Source:
     return replace(source, disks=disks, notices=notices)
 
 
+def parted(source: Source, vm_disks: Collection[str]) -> tuple[SourceDisk, ...]:
+    """The disks of the source that its VM, which has ``vm_disks`` (UUIDs), has no more, and nothing was told
+    of yet."""
+    return tuple(
+        disk
+        for disk in source.disks
+        if disk.kind is DiskKind.UNSPECIFIED and not disk.moved and disk.disk_id not in vm_disks
+    )
+
+
+def left_behind(source: Source, disk_ids: Mapping[str, bool]) -> Source:
+    """The source, having told of disks its VM has no more: UUIDs, and whether each still exists."""
+    left = [disk for disk in source.disks if disk.disk_id in disk_ids and not disk.moved]
+    disks = tuple(replace(disk, moved=True) if disk in left else disk for disk in source.disks)
+    notices = (*source.notices, *(_gone(disk, exists=disk_ids[disk.disk_id]) for disk in left))
+    return replace(source, disks=disks, notices=notices)
+
+
+def without_vm(source: Source) -> Source:
+    """The source, having told that its VM is gone."""
+    told = _VM_GONE in source.notices
+    return source if told else replace(source, notices=(*source.notices, _VM_GONE))
+
+
 def _moved(disk: SourceDisk, places: Mapping[str, str]) -> SourceDisk:
-    return replace(disk, snapshot_disk_id=places[disk.snapshot_disk_id], tracked=False, kept=False)
+    there = places[disk.snapshot_disk_id]
+    return replace(disk, snapshot_disk_id=there, tracked=False, kept=False, moved=True)
 
 
 def _told(disk: SourceDisk, places: Mapping[str, str]) -> Notice:
@@ -29,3 +60,14 @@ def _told(disk: SourceDisk, places: Mapping[str, str]) -> Notice:
         f"Disk {disk.display_name!r} ({disk.disk_id}) was moved to other storage while it was backed up: its "
         f"snapshot is {places[disk.snapshot_disk_id]} there and is read on. The next backup of it is full.",
     )
+
+
+def _gone(disk: SourceDisk, *, exists: bool) -> Notice:
+    told = (
+        f"The VM lost disk {disk.display_name!r} ({disk.disk_id}) while it was backed up: it was moved, "
+        "replaced or detached. The restore point has it as it was at its snapshot."
+    )
+    left = (
+        " The disk itself exists: a migration that could not end leaves it behind, for a person to look at."
+    )
+    return Notice("DISK_LEFT_VM", told + left * exists)

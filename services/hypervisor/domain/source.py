@@ -54,7 +54,8 @@ class Base:
 @dataclass(frozen=True)
 class SourceDisk:
     """A disk to read. ``full_reason`` is UNSPECIFIED when it is read incrementally, relative to
-    ``base_tracking_ref``. ``kept``: its snapshot stays with its data, because it is not tracked."""
+    ``base_tracking_ref``. ``kept``: its snapshot stays with its data, because it is not tracked. ``moved``:
+    it was told that the VM has the disk no more."""
 
     disk_id: str
     snapshot_disk_id: str
@@ -69,6 +70,7 @@ class SourceDisk:
     allocation_known: bool = False
     base_tracking_ref: str = ""
     kept: bool = False
+    moved: bool = False
     kind: DiskKind = DiskKind.UNSPECIFIED
 
     @property

@@ -1,6 +1,6 @@
 """What survives a restart. Each method is one transaction; events it is given are published with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -76,9 +76,9 @@ class SourceStore(Protocol):
         """Notes what an OPEN source may use of each host from now on; nothing happens to any other."""
         ...
 
-    async def follow(self, source_id: str, places: Mapping[str, str]) -> Source:
-        """Notes of an OPEN source where disks of its snapshot are now (``domain.motion.followed``); what is
-        stored then. Raises NotFound SOURCE_NOT_OPEN."""
+    async def revise(self, source_id: str, revised: Callable[[Source], Source]) -> Source:
+        """Stores what ``revised`` makes of a source that is not CLOSED; what is stored then. Raises NotFound
+        SOURCE_NOT_OPEN."""
         ...
 
     async def close(self, source: Source) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from services.chassis.errors import Cancelled, DeadlineExceeded, NotFound
-from services.mover.adapters.grpc_hypervisor import GrpcHypervisor
+from services.mover.adapters.grpc_hypervisor import GrpcHypervisor, Whereabouts
 from services.mover.adapters.http_disk_target import HttpDiskTarget
 from services.mover.adapters.http_opener import HttpTargetOptions
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
@@ -15,6 +15,7 @@ from services.mover.adapters.nbd_supply import NbdPoolOptions
 from services.mover.adapters.patience import Patience
 from services.mover.adapters.write_endpoint import WriteEndpoint
 from services.mover.domain.source import Source, SourceDisk, Target, TargetDisk
+from services.mover.notice_book import NoticeBook
 
 T = TypeVar("T")
 REFRESH_SECONDS = 180.0
@@ -33,27 +34,29 @@ class HypervisorDisks:
 
     async def sources(self, source: Source, connections: int) -> Mapping[str, NbdPool]:
         found = await self._patience.until_answered(
-            lambda: self._hypervisor.nbd_endpoints(source.name, connections)
+            lambda: self._hypervisor.whereabouts(source.name, connections)
         )
         options = NbdPoolOptions(connections=connections)
-        return {
-            disk.disk_id: self._pool(source, disk, found.get(disk.disk_id, ()), options)
-            for disk in source.disks
-        }
+        return {disk.disk_id: self._pool(source, disk, found, options) for disk in source.disks}
 
     async def targets(self, target: Target, frame_bytes: int) -> Mapping[str, HttpDiskTarget]:
         found = await self._patience.until_answered(lambda: self._hypervisor.write_endpoints(target.name))
         options = HttpTargetOptions(frame_bytes=min(frame_bytes, LARGEST_FRAME))
         return {disk.disk_id: _writer(disk, found.get(disk.disk_id, ()), options) for disk in target.disks}
 
-    def _pool(
-        self, source: Source, disk: SourceDisk, endpoints: Sequence[NbdEndpoint], options: NbdPoolOptions
-    ) -> NbdPool:
-        def refresh() -> Sequence[NbdEndpoint]:
-            found = self._ask(self._hypervisor.nbd_endpoints(source.name, options.connections))
-            return found.get(disk.disk_id, ())
+    def _pool(self, source: Source, disk: SourceDisk, first: Whereabouts, options: NbdPoolOptions) -> NbdPool:
+        book = NoticeBook()
 
-        return NbdPool(disk.size_bytes, endpoints, refresh, options)
+        def heard(found: Whereabouts) -> Sequence[NbdEndpoint]:
+            for notice in found.notices:
+                if notice not in source.notices:
+                    book.add(notice.code, notice.message)
+            return found.endpoints.get(disk.disk_id, ())
+
+        def refresh() -> Sequence[NbdEndpoint]:
+            return heard(self._ask(self._hypervisor.whereabouts(source.name, options.connections)))
+
+        return NbdPool(disk.size_bytes, heard(first), refresh, options, book)
 
     def _ask(self, question: Coroutine[Any, Any, T]) -> T:
         """From a thread: the answer of the event loop."""

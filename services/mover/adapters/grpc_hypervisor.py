@@ -1,6 +1,7 @@
 """The hypervisor service by gRPC."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import grpc
 from xenkeep.common.v1 import capture_pb2
@@ -15,10 +16,10 @@ from services.chassis.rpc.channel import translated
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
 from services.mover.adapters.write_endpoint import WriteEndpoint
 from services.mover.domain import Extent
-from services.mover.domain.capture import FullReason, Method
+from services.mover.domain.capture import FullReason, Method, Remark
 from services.mover.domain.placement import Placement
 from services.mover.domain.source import Base, Source, Target
-from services.mover.wire.capture import method_to_proto, reason_to_proto
+from services.mover.wire.capture import method_to_proto, reason_to_proto, remark_from_proto
 from services.mover.wire.source import source_from_proto, target_from_proto
 from services.mover.wire.spec import placement_to_proto
 
@@ -26,6 +27,14 @@ OPEN_SECONDS = 3600.0
 """Opening may shut a guest down first, or wait for a chain to be coalesced."""
 COMMIT_SECONDS = 1800.0
 QUICK_SECONDS = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where the disks of a source can be read now, by disk id, and what is told of the source by now."""
+
+    endpoints: Mapping[str, Sequence[NbdEndpoint]]
+    notices: tuple[Remark, ...]
 
 
 class GrpcHypervisor:
@@ -69,19 +78,26 @@ class GrpcHypervisor:
                 for extent in page.extents:
                     yield Extent(extent.offset_bytes, extent.length_bytes)
 
-    async def close_source(self, source: str, *, committed: bool) -> None:
+    async def review_source(self, source: str) -> tuple[Remark, ...]:
+        request = backup_source_pb2.ReviewBackupSourceRequest(name=source)
+        with translated("hypervisor"):
+            answer = await self._sources.ReviewBackupSource(request, timeout=QUICK_SECONDS)
+        return tuple(map(remark_from_proto, answer.notices))
+
+    async def close_source(self, source: str, *, committed: bool) -> tuple[Remark, ...]:
         request = backup_source_pb2.CloseBackupSourceRequest(name=source, committed=committed)
         with translated("hypervisor"):
-            await self._sources.CloseBackupSource(request, timeout=COMMIT_SECONDS)
+            answer = await self._sources.CloseBackupSource(request, timeout=COMMIT_SECONDS)
+        return tuple(map(remark_from_proto, answer.notices))
 
-    async def nbd_endpoints(self, source: str, connections: int) -> dict[str, list[NbdEndpoint]]:
-        """Where each disk, by its id, can be read now, by a reader that wants so many connections."""
+    async def whereabouts(self, source: str, connections: int) -> Whereabouts:
+        """Of an open source, for a reader that wants so many connections to each disk."""
         with translated("hypervisor"):
             found = await self._sources.GetBackupSource(
                 backup_source_pb2.GetBackupSourceRequest(name=source, connections=connections),
                 timeout=QUICK_SECONDS,
             )
-        return {
+        endpoints = {
             disk.disk_id: [
                 NbdEndpoint(
                     host_id=endpoint.host_id,
@@ -96,6 +112,7 @@ class GrpcHypervisor:
             ]
             for disk in found.disks
         }
+        return Whereabouts(endpoints, tuple(map(remark_from_proto, found.notices)))
 
     async def prepare_target(
         self,

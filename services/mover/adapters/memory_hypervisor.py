@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.mover.adapters.memory_disk import MemoryDisk
 from services.mover.domain import Extent
-from services.mover.domain.capture import Consistency, FullReason, Level, Method
+from services.mover.domain.capture import Consistency, FullReason, Level, Method, Remark
 from services.mover.domain.names import source_name, target_name, vm_ids
 from services.mover.domain.placement import Placement
 from services.mover.domain.source import Base, Source, SourceDisk, Target, TargetDisk
@@ -36,6 +36,10 @@ class MemoryHypervisor:
     aborted: set[str] = field(default_factory=set)
     written: dict[str, dict[str, MemoryDisk]] = field(default_factory=dict)
     configurations: dict[str, bytes] = field(default_factory=dict)
+    happened: tuple[Remark, ...] = ()
+    """What is told of every source after it was opened."""
+    happened_late: tuple[Remark, ...] = ()
+    """What is told when it is closed, too."""
     untold: frozenset[int] = frozenset()
     """Offsets of blocks whose changes the tracking does not tell."""
     _snapshots: dict[str, bytes] = field(default_factory=dict)
@@ -84,12 +88,17 @@ class MemoryHypervisor:
             if offset not in self.untold and now[offset : offset + BLOCK] != before[offset : offset + BLOCK]:
                 yield Extent(offset, min(BLOCK, len(now) - offset))
 
-    async def close_source(self, source: str, *, committed: bool) -> None:
+    async def review_source(self, source: str) -> Sequence[Remark]:
         if source in self.closed:
-            return
-        if source not in self.sources:
-            raise NotFound(f"There is no {source}.", reason="SOURCE_UNKNOWN")
-        self.closed[source] = committed
+            raise FailedPrecondition(f"{source} was closed.", reason="SOURCE_CLOSED")
+        return self.happened
+
+    async def close_source(self, source: str, *, committed: bool) -> Sequence[Remark]:
+        if source not in self.closed:
+            if source not in self.sources:
+                raise NotFound(f"There is no {source}.", reason="SOURCE_UNKNOWN")
+            self.closed[source] = committed
+        return (*self.happened, *self.happened_late)
 
     async def prepare_target(
         self,

@@ -28,14 +28,16 @@ class NbdPool:
         endpoints: Sequence[NbdEndpoint],
         refresh: Refresh,
         options: NbdPoolOptions | None = None,
+        notices: NoticeBook | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``size_bytes`` is the disk's size as its owner knows it; an endpoint that has less is not used."""
+        """``size_bytes`` is the disk's size as its owner knows it; an endpoint that has less is not used.
+        ``notices`` may have more than those of the connections."""
         self._size_bytes = size_bytes
         self._options = options or NbdPoolOptions()
         self._monotonic = monotonic
-        self._notices = NoticeBook()
+        self._notices = notices or NoticeBook()
         self._supply = NbdSupply(size_bytes, endpoints, refresh, self._options, self._notices, monotonic)
         self._counting = threading.Lock()
         self._bytes_read = 0

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from services.mover.adapters.patience import Patience
 from services.mover.domain import Extent
-from services.mover.domain.capture import FullReason, Method
+from services.mover.domain.capture import FullReason, Method, Remark
 from services.mover.domain.placement import Placement
 from services.mover.domain.source import Base, Source, Target
 from services.mover.ports.neighbours import Hypervisor
@@ -44,8 +44,11 @@ class PatientHypervisor:
         for extent in await self._patience.until_answered(all_of_them):
             yield extent
 
-    async def close_source(self, source: str, *, committed: bool) -> None:
-        await self._patience.until_answered(
+    async def review_source(self, source: str) -> Sequence[Remark]:
+        return await self._patience.until_answered(lambda: self._hypervisor.review_source(source))
+
+    async def close_source(self, source: str, *, committed: bool) -> Sequence[Remark]:
+        return await self._patience.until_answered(
             lambda: self._hypervisor.close_source(source, committed=committed)
         )
 

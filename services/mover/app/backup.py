@@ -1,15 +1,16 @@
 """A backup: a snapshot is opened, what has to be read is read, a restore point is committed."""
 
-import contextlib
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from services.chassis.clock import Clock
 from services.chassis.errors import Aborted, FailedPrecondition, NotFound, XenkeepError
 from services.mover.app.backup_job import BackupJob, Reading
 from services.mover.app.backup_plan import DiskPlan, Wish, plan, wish
 from services.mover.app.board import Board
-from services.mover.app.cancellation import Cancellation, in_thread, unless_wanted
+from services.mover.app.cancellation import Cancellation, from_thread, in_thread, unless_wanted
 from services.mover.app.committed import committed
 from services.mover.app.failed_disks import DiskFailed, told, without
 from services.mover.app.failing import cleaned_up
@@ -63,6 +64,8 @@ class BackupRunner:
             return await self._outcome(registration, done, source, 0)
         job: BackupJob | None = None
         opening = transfer.attempt > 1
+        remarks: list[Remark] = []
+        board.keep(remarks)
         try:
             cancel.check()
             points = await self._shelf.points(registration.repository_id)
@@ -72,8 +75,7 @@ class BackupRunner:
             asked = wish(known, vm_id, full=spec.full)
             opened = await self._open(transfer, spec, asked, registration, cancel)
             options, unknown = _compressing(self._options(spec.connections or DEFAULT_CONNECTIONS), spec)
-            remarks = [*opened.notices, *_unreadable(known), *unknown]
-            board.keep(remarks)
+            remarks += [*opened.notices, *_unreadable(known), *unknown]
             while True:
                 job = BackupJob(
                     repository=repository,
@@ -86,6 +88,7 @@ class BackupRunner:
                     board=board,
                     cancellation=cancel,
                     remarks=remarks,
+                    review=partial(self._review, source, cancel, asyncio.get_running_loop()),
                 )
                 try:
                     point = await in_thread(cancel, job.run)
@@ -101,7 +104,7 @@ class BackupRunner:
                 if job is not None:
                     await cleaned_up(error, in_thread(cancel, job.forget), "A checkpoint is left, harmless.")
                 if opening:
-                    await cleaned_up(error, self._close(source, committed=False), SWEPT_LATER)
+                    await cleaned_up(error, self._give_up(source, remarks), SWEPT_LATER)
             raise
         board.doing("removing the snapshot")
         return await self._outcome(registration, point, source, job.resumed_bytes)
@@ -170,24 +173,39 @@ class BackupRunner:
         self, registration: Registration, record: RestorePoint, source: str, resumed: int
     ) -> Outcome:
         """The point is committed: whatever goes wrong now is only remarked."""
-        left: list[Remark] = []
         try:
-            await self._close(source, committed=True)
+            late = await self._close(source, committed=True)
         except XenkeepError as error:
             text = f"The snapshot could not be removed: {error.message} {SWEPT_LATER}"
-            left.append(Remark("SNAPSHOT_LEFT", text))
+            late = (Remark("SNAPSHOT_LEFT", text),)
         point = read_point(registration.repository_id, record)
         result = Result(
             point=point,
-            notices=(*point.notices, *left),
+            notices=tuple(dict.fromkeys((*point.notices, *late))),
             resumed_from_bytes=max(resumed, record.statistics.get("resumed_bytes", 0)),
         )
         return Outcome(result, (PointCommitted(point, registration.display_name),))
 
-    async def _close(self, source: str, *, committed: bool) -> None:
-        """A source that is not known is closed."""
-        with contextlib.suppress(NotFound):
-            await self._hypervisor.close_source(source, committed=committed)
+    async def _close(self, source: str, *, committed: bool) -> Sequence[Remark]:
+        """All there is to tell of it. A source that is not known is closed."""
+        try:
+            return await self._hypervisor.close_source(source, committed=committed)
+        except NotFound:
+            return ()
+
+    async def _give_up(self, source: str, remarks: list[Remark]) -> None:
+        remarks.extend(await self._close(source, committed=False))
+
+    def _review(self, source: str, cancel: Cancellation, loop: asyncio.AbstractEventLoop) -> Sequence[Remark]:
+        """From a thread: all there is to tell of a source that was read. That nobody says it fails no backup
+        of which every byte is there; it is told instead."""
+        try:
+            return from_thread(loop, unless_wanted(cancel, self._hypervisor.review_source(source)))
+        except XenkeepError as error:
+            if cancel.wanted:
+                raise
+            text = f"Nobody could say what became of the VM's disks while they were read: {error.message}"
+            return (Remark("SOURCE_NOT_REVIEWED", text),)
 
 
 def _left_of(opened: Source, spec: Backup, failed: DiskFailed) -> Source:

@@ -1,6 +1,6 @@
 """The part of a backup between the snapshot and the commit. It runs in a thread."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.chassis.clock import Clock
@@ -53,6 +53,8 @@ class BackupJob:
     board: Board
     cancellation: Cancellation
     remarks: list[Remark]
+    review: Callable[[], Sequence[Remark]]
+    """Asked when everything has been read: what became of the source meanwhile."""
     resumed_bytes: int = 0
     _session: BackupSession | None = field(default=None, init=False)
 
@@ -101,6 +103,8 @@ class BackupJob:
         for planned in self.reading.plan.disks:
             self._one_disk(session, planned)
             lost_and_found += self.reading.disks[planned.disk.disk_id].resumed_from_bytes
+        self.board.doing("asking what became of the VM's disks meanwhile")
+        self.remarks.extend(self.review())
         self.board.doing("committing the restore point")
         changed = {disk.disk_id: disk.changed_bytes for disk in source.disks}
         description = describe(

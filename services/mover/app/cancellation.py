@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 from services.chassis.errors import Cancelled
 
@@ -65,6 +65,11 @@ async def in_thread(cancellation: Cancellation, work: Callable[P, T], *args: P.a
         if not thread.cancelled():
             thread.exception()  # it ended as it was asked to: nobody else will look
         raise
+
+
+def from_thread(loop: asyncio.AbstractEventLoop, call: Coroutine[Any, Any, T]) -> T:
+    """What ``call`` returns on the event loop, for work ``in_thread``."""
+    return asyncio.run_coroutine_threadsafe(call, loop).result()
 
 
 async def unless_wanted(cancellation: Cancellation, call: Awaitable[T]) -> T:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from services.mover.domain import Extent
-from services.mover.domain.capture import FullReason, Method
+from services.mover.domain.capture import FullReason, Method, Remark
 from services.mover.domain.placement import Placement
 from services.mover.domain.source import Base, Source, Target
 from services.mover.ports import BlockSource, BlockTarget
@@ -37,8 +37,14 @@ class Hypervisor(Protocol):
         """What has to be read, ascending."""
         ...
 
-    async def close_source(self, source: str, *, committed: bool) -> None:
-        """NotFound when there never was one."""
+    async def review_source(self, source: str) -> Sequence[Remark]:
+        """Everything that is to be told of an open source by now, of its opening and since.
+
+        FailedPrecondition SOURCE_CLOSED when it is not open any more."""
+        ...
+
+    async def close_source(self, source: str, *, committed: bool) -> Sequence[Remark]:
+        """Everything there is to tell of it in the end. NotFound when there never was one."""
         ...
 
     async def prepare_target(
@@ -64,7 +70,8 @@ class Hypervisor(Protocol):
 
 
 class ReadableDisk(BlockSource, Protocol):
-    """A disk that says how far it had come when a connection to it was last lost."""
+    """A disk that says how far it had come when a connection to it was last lost. Its notices have what was
+    told of its source, too, whenever it was asked where the disk is."""
 
     @property
     def resumed_from_bytes(self) -> int:

@@ -30,6 +30,7 @@ SAVE = capture_pb2.CaptureOptions(own_snapshots=capture_pb2.CaptureOptions.OWN_S
 STAY_OFF = capture_pb2.CaptureOptions(offline=capture_pb2.OfflineOptions(stay_off=True))
 REPLACED = capture_pb2.FULL_REASON_DISK_REPLACED
 MOVED = "SNAPSHOT_MOVED"
+LEFT = "DISK_LEFT_VM"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -115,7 +116,8 @@ async def test_a_snapshot_that_was_moved_is_read_on_from_there(unlicensed: Lab, 
     assert now.notices == (await _now(lab, source.name)).notices, "it is told once"
     assert [disk.disk_id for disk in source.disks] == [disk.disk_id for disk in now.disks]
     assert ["", source.disks[1].tracking_ref] == [disk.tracking_ref for disk in now.disks]
-    await lab.close(source.name, committed=True)
+    told = await lab.close(source.name, committed=True)
+    assert (1, 0) == (told.count(MOVED), told.count(LEFT))
     assert {source.disks[1].tracking_ref} == await _snapshot_disks(lab) - before, (
         "the kept base of the other disk"
     )
@@ -139,7 +141,8 @@ async def test_what_was_kept_of_a_disk_that_moved_is_removed_from_its_old_storag
     during = await lab.open(web, bases(first))
     assert [0, 0] == [disk.full_reason for disk in during.disks]
     await _migrate(lab, web.disks[0].disk_id)
-    await lab.close(during.name, committed=True)
+    assert MOVED in await lab.close(during.name, committed=True), "nobody had asked where it was"
+    assert MOVED in await lab.close(during.name, committed=True)
     old = await lab.session_call("VDI.get_by_uuid", first.disks[0].tracking_ref)
     await lab.process.kill()
     await lab.restarted()
@@ -174,7 +177,9 @@ async def test_a_disk_that_moves_while_it_is_read_is_read_to_its_end_where_it_wa
     now = await _now(lab, source.name)
     assert MOVED not in [notice.code for notice in now.notices]
     assert hashes == [_hash(disk) for disk in now.disks]
-    await lab.close(source.name, committed=True)
+    told = [await lab.review(source.name), await lab.review(source.name)]
+    told.append(await lab.close(source.name, committed=True))
+    assert [(1, 0)] * 3 == [(codes.count(LEFT), codes.count(MOVED)) for codes in told]
     reader.close()
     assert {source.disks[1].tracking_ref} == await _snapshot_disks(lab) - before
     [moved] = _disks(await lab.vm_with(web.name, lambda vm: _disks(vm) != _disks(web))) - _disks(web)

@@ -57,6 +57,10 @@ class HypervisorService(
         self.written: dict[str, FramedServer] = {}
         """By disk id, those of the newest round."""
         self.configurations: list[bytes] = []
+        self.happened: list[capture_pb2.Notice] = []
+        """What is told of every open source from now on."""
+        self.happened_late: list[capture_pb2.Notice] = []
+        """What is told when it is closed, too."""
         self.calls: list[str] = []
         self._stack = AsyncExitStack()
         self._port = 0
@@ -114,6 +118,7 @@ class HypervisorService(
         snapshot = self.snapshots[request.name]
         found = backup_source_pb2.BackupSource()
         found.CopyFrom(snapshot.proto)
+        found.notices.extend(self.happened)
         for disk in found.disks:
             endpoint = snapshot.servers[disk.disk_id].endpoint
             disk.nbd_endpoints.add(
@@ -139,6 +144,15 @@ class HypervisorService(
                 extent = capture_pb2.Extent(offset_bytes=offset, length_bytes=length)
                 yield backup_source_pb2.ListExtentsResponse(extents=[extent])
 
+    async def ReviewBackupSource(
+        self, request: backup_source_pb2.ReviewBackupSourceRequest, context: Any
+    ) -> backup_source_pb2.ReviewBackupSourceResponse:
+        self.calls.append("ReviewBackupSource")
+        if request.name in self.closed:
+            raise FailedPrecondition(f"{request.name} was closed.", reason="SOURCE_CLOSED")
+        told = [*self.snapshots[request.name].proto.notices, *self.happened]
+        return backup_source_pb2.ReviewBackupSourceResponse(notices=told)
+
     async def CloseBackupSource(
         self, request: backup_source_pb2.CloseBackupSourceRequest, context: Any
     ) -> backup_source_pb2.CloseBackupSourceResponse:
@@ -146,7 +160,7 @@ class HypervisorService(
         if request.name not in self.snapshots:
             raise NotFound(f"There is no {request.name}.", reason="SOURCE_UNKNOWN")
         self.closed.setdefault(request.name, request.committed)
-        return backup_source_pb2.CloseBackupSourceResponse()
+        return backup_source_pb2.CloseBackupSourceResponse(notices=[*self.happened, *self.happened_late])
 
     async def PrepareRestoreTarget(
         self, request: restore_target_pb2.PrepareRestoreTargetRequest, context: Any

@@ -59,6 +59,20 @@ async def test_full_incremental_and_restore_bring_the_same_bytes_back(
         }
 
 
+async def test_what_the_pool_does_to_a_source_while_it_is_read_is_told(
+    nats_server: NatsServer, tmp_path: Path
+) -> None:
+    moved = capture_pb2.Notice(code="SNAPSHOT_MOVED", message="It was moved.")
+    waits = capture_pb2.Notice(code="SNAPSHOT_WAITS", message="It is removed later.")
+    async with Lab(nats_server, tmp_path, small_disks()).running() as lab:
+        lab.hypervisor.happened.append(moved)
+        lab.hypervisor.happened_late.append(waits)
+        result = await lab.backed_up()
+        assert ([moved], [moved, waits]) == (list(result.point.notices), list(result.notices))
+        calls = [call for call in lab.hypervisor.calls if call in ("ReviewBackupSource", "CloseBackupSource")]
+        assert ["ReviewBackupSource", "CloseBackupSource"] == calls
+
+
 async def test_verification_finds_a_flipped_byte_and_a_restore_of_it_makes_nothing(
     nats_server: NatsServer, tmp_path: Path
 ) -> None:

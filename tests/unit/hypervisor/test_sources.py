@@ -199,3 +199,59 @@ async def test_a_snapshot_that_is_nowhere_is_gone(inside: House, pool: MemoryPoo
     with pytest.raises(FailedPrecondition) as told:
         await inside.sources.get(POOL_ID, source.source_id, 4)
     assert "SNAPSHOT_GONE" == told.value.reason
+
+
+async def _told(inside: House, source_id: str) -> list[str]:
+    return [notice.code for notice in await inside.sources.review(POOL_ID, source_id)]
+
+
+async def test_a_disk_that_moved_is_told_of_also_when_nobody_asked_where_it_is(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    first, second = [(await _open(inside, vm)).source.source_id for _ in range(2)]
+    pool.move_disk(vm.disks["0"])
+    assert ["SNAPSHOT_MOVED"] == await _told(inside, first)
+    assert ["SNAPSHOT_MOVED"] == await _told(inside, first)
+    for source_id in (first, second, second):
+        told = await inside.sources.close(POOL_ID, source_id, committed=False)
+        assert ["SNAPSHOT_MOVED"] == [notice.code for notice in told]
+    with pytest.raises(FailedPrecondition):
+        await _told(inside, first)
+
+
+@pytest.mark.parametrize("removed", [True, False])
+async def test_a_disk_that_its_vm_lost_is_told_of_once(
+    inside: House, pool: MemoryPool, vm: MemoryVm, removed: bool
+) -> None:
+    source_id = (await _open(inside, vm)).source.source_id
+    lost = vm.disks.pop("1")
+    if removed:
+        del pool.disks[lost]
+    for _ in range(2):
+        [notice] = await inside.sources.review(POOL_ID, source_id)
+        assert ("DISK_LEFT_VM", True) == (notice.code, lost in notice.message)
+        assert removed != ("The disk itself exists" in notice.message)
+
+
+async def test_a_vm_that_left_its_pool_is_told_of_once(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:
+    source_id = (await _open(inside, vm)).source.source_id
+    del pool.vms[vm.vm_id]
+    assert ["VM_LEFT_POOL"] == await _told(inside, source_id)
+    assert ["VM_LEFT_POOL"] == await _told(inside, source_id)
+
+
+async def test_a_source_nothing_happened_to_has_nothing_to_tell(inside: House, vm: MemoryVm) -> None:
+    source_id = (await _open(inside, vm)).source.source_id
+    assert [] == await _told(inside, source_id)
+    assert () == await inside.sources.close(POOL_ID, source_id, committed=True)
+
+
+async def test_a_snapshot_that_waits_for_the_pool_to_move_disks_is_told_of(
+    inside: House, pool: MemoryPool, vm: MemoryVm
+) -> None:
+    source_id = (await _open(inside, vm)).source.source_id
+    pool.moving.add(vm.vm_id)
+    told = await inside.sources.close(POOL_ID, source_id, committed=True)
+    assert ["SNAPSHOT_WAITS"] == [notice.code for notice in told]
+    pool.moving.clear()
+    assert () == await inside.sources.close(POOL_ID, source_id, committed=True)

@@ -64,7 +64,7 @@ class BackupSource(_message.Message):
 
     @_builtins.property
     def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
-        """Downgrades and skips, for instance an excluded disk."""
+        """Downgrades and skips, for instance an excluded disk, and what happened since it was opened, for instance a snapshot that was moved."""
 
     @_builtins.property
     def group(self) -> _capture_pb2.GroupMoment:
@@ -440,6 +440,52 @@ class ListExtentsResponse(_message.Message):
 Global___ListExtentsResponse: _TypeAlias = ListExtentsResponse  # noqa: Y015
 
 @_typing.final
+class ReviewBackupSourceRequest(_message.Message):
+    """Request of ReviewBackupSource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`pools/{pool}/backupSources/{backup_source}`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewBackupSourceRequest: _TypeAlias = ReviewBackupSourceRequest  # noqa: Y015
+
+@_typing.final
+class ReviewBackupSourceResponse(_message.Message):
+    """Response of ReviewBackupSource."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
+        """Everything that was told of the source since it was opened, in the order in which it was found."""
+
+    def __init__(
+        self,
+        *,
+        notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notices", b"notices"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewBackupSourceResponse: _TypeAlias = ReviewBackupSourceResponse  # noqa: Y015
+
+@_typing.final
 class CloseBackupSourceRequest(_message.Message):
     """Request of CloseBackupSource."""
 
@@ -471,12 +517,19 @@ class CloseBackupSourceResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    NOTICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
+        """Everything there is to tell of the source, what was found only while it was closed included: a run tells what its restore point does not have."""
+
     def __init__(
         self,
+        *,
+        notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["notices", b"notices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

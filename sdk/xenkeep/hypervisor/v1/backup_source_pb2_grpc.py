@@ -50,6 +50,11 @@ class BackupSourceServiceStub:
                 request_serializer=xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ListExtentsRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ListExtentsResponse.FromString,
                 _registered_method=True)
+        self.ReviewBackupSource = channel.unary_unary(
+                '/xenkeep.hypervisor.v1.BackupSourceService/ReviewBackupSource',
+                request_serializer=xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ReviewBackupSourceRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ReviewBackupSourceResponse.FromString,
+                _registered_method=True)
         self.CloseBackupSource = channel.unary_unary(
                 '/xenkeep.hypervisor.v1.BackupSourceService/CloseBackupSource',
                 request_serializer=xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.CloseBackupSourceRequest.SerializeToString,
@@ -82,6 +87,13 @@ class BackupSourceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReviewBackupSource(self, request, context):
+        """Looks at an open source once more and returns all there is to tell of it: asked when everything has been read, so that the restore point has it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CloseBackupSource(self, request, context):
         """Ends a source: the snapshot is deleted, or reduced to what the next incremental needs. Closing a closed source succeeds.
         """
@@ -106,6 +118,11 @@ def add_BackupSourceServiceServicer_to_server(servicer, server):
                     servicer.ListExtents,
                     request_deserializer=xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ListExtentsRequest.FromString,
                     response_serializer=xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ListExtentsResponse.SerializeToString,
+            ),
+            'ReviewBackupSource': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewBackupSource,
+                    request_deserializer=xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ReviewBackupSourceRequest.FromString,
+                    response_serializer=xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ReviewBackupSourceResponse.SerializeToString,
             ),
             'CloseBackupSource': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseBackupSource,
@@ -195,6 +212,33 @@ class BackupSourceService:
             '/xenkeep.hypervisor.v1.BackupSourceService/ListExtents',
             xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ListExtentsRequest.SerializeToString,
             xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ListExtentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewBackupSource(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.hypervisor.v1.BackupSourceService/ReviewBackupSource',
+            xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ReviewBackupSourceRequest.SerializeToString,
+            xenkeep_dot_hypervisor_dot_v1_dot_backup__source__pb2.ReviewBackupSourceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class BackupSourceServiceStub:
     """Returns an open source with endpoints that are valid now. Ask again when a host died or the coordinator moved."""
     ListExtents: _grpc.UnaryStreamMultiCallable[_backup_source_pb2.ListExtentsRequest, _backup_source_pb2.ListExtentsResponse]
     """Lists what has to be read of one disk, in ascending order, nothing twice."""
+    ReviewBackupSource: _grpc.UnaryUnaryMultiCallable[_backup_source_pb2.ReviewBackupSourceRequest, _backup_source_pb2.ReviewBackupSourceResponse]
+    """Looks at an open source once more and returns all there is to tell of it: asked when everything has been read, so that the restore point has it."""
     CloseBackupSource: _grpc.UnaryUnaryMultiCallable[_backup_source_pb2.CloseBackupSourceRequest, _backup_source_pb2.CloseBackupSourceResponse]
     """Ends a source: the snapshot is deleted, or reduced to what the next incremental needs. Closing a closed source succeeds."""
 
@@ -53,6 +55,8 @@ class BackupSourceServiceAsyncStub(BackupSourceServiceStub):
     """Returns an open source with endpoints that are valid now. Ask again when a host died or the coordinator moved."""
     ListExtents: _aio.UnaryStreamMultiCallable[_backup_source_pb2.ListExtentsRequest, _backup_source_pb2.ListExtentsResponse]  # type: ignore[assignment]
     """Lists what has to be read of one disk, in ascending order, nothing twice."""
+    ReviewBackupSource: _aio.UnaryUnaryMultiCallable[_backup_source_pb2.ReviewBackupSourceRequest, _backup_source_pb2.ReviewBackupSourceResponse]  # type: ignore[assignment]
+    """Looks at an open source once more and returns all there is to tell of it: asked when everything has been read, so that the restore point has it."""
     CloseBackupSource: _aio.UnaryUnaryMultiCallable[_backup_source_pb2.CloseBackupSourceRequest, _backup_source_pb2.CloseBackupSourceResponse]  # type: ignore[assignment]
     """Ends a source: the snapshot is deleted, or reduced to what the next incremental needs. Closing a closed source succeeds."""
 
@@ -82,6 +86,14 @@ class BackupSourceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_backup_source_pb2.ListExtentsResponse], _abc.AsyncIterator[_backup_source_pb2.ListExtentsResponse]]:
         """Lists what has to be read of one disk, in ascending order, nothing twice."""
+
+    @_abc_1.abstractmethod
+    def ReviewBackupSource(
+        self,
+        request: _backup_source_pb2.ReviewBackupSourceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_backup_source_pb2.ReviewBackupSourceResponse, _abc.Awaitable[_backup_source_pb2.ReviewBackupSourceResponse]]:
+        """Looks at an open source once more and returns all there is to tell of it: asked when everything has been read, so that the restore point has it."""
 
     @_abc_1.abstractmethod
     def CloseBackupSource(

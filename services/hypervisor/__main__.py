@@ -37,6 +37,7 @@ from services.hypervisor.app.pools import Pools, Vms
 from services.hypervisor.app.shares import Shares
 from services.hypervisor.app.sources import Sources
 from services.hypervisor.app.steps import Passed, nobody
+from services.hypervisor.app.switched_off import SwitchedOff
 from services.hypervisor.app.targets import Targets
 from services.hypervisor.config import HypervisorConfig
 from services.hypervisor.consumers import Consumers
@@ -59,9 +60,9 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
     gateway = XapiGateway(base.clock, installation, base.config.pool_patience.total_seconds())
     bell = Bell()
     passed = _dies_at(base.config.crash_at)
-    stirred = Bell()
+    stirred, halted = Bell(), Bell()
     pool_store = SqlPools(database, sealer)
-    pools = Pools(pool_store, gateway, base.clock, bell.ring, stirred.ring)
+    pools = Pools(pool_store, gateway, base.clock, bell.ring, stirred.ring, halted.ring)
     shares = Shares(source_store, CONNECTIONS_PER_HOST - base.config.nbd_spare, base.clock)
     care = Care(pools, SqlHindered(database), shares, _care_limits(base.config), base.clock, stirred)
     hooks = HttpsHooks(base.clock, base.config.hook_ca)
@@ -76,6 +77,7 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
         base.outbox(database, bus),
         pools,
         care,
+        SwitchedOff(pools, sources, source_store, halted),
         Janitor(pools, sources, targets, source_store, target_store, base.clock, bell),
         base.consumer(database, bus, Consumers(bell.ring).table()),
         base.rpc(

@@ -3,11 +3,13 @@
 import asyncio
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import pytest
 import XenAPI
+from xenkeep.common.v1 import capture_pb2
 from xenkeep.scheduler.v1 import run_pb2
 from xenkeep.simulator.v1 import simulator_pb2, simulator_pb2_grpc
 
@@ -15,6 +17,9 @@ from tests.support.stack import MIB, REPOSITORY, Stack
 from tests.support.waiting import until_true
 
 TIB = 1 << 40
+LEAVES_NOTHING = capture_pb2.CaptureOptions(
+    reading=capture_pb2.ReadingOptions(without_tracking=capture_pb2.ReadingOptions.WITHOUT_TRACKING_READ_ALL)
+)
 HASTY = b"""
 name: hasty
 repository: main
@@ -40,6 +45,19 @@ def resize(stack: Stack) -> Iterator[Resize]:
 
 
 @pytest.fixture
+def hold(stack: Stack) -> Iterator[Callable[[bool], None]]:
+    """Whether storage migrations stop before they arrive; they do not in the end."""
+    with grpc.insecure_channel(f"unix:{stack.pool.socket}") as channel:
+        simulator = simulator_pb2_grpc.SimulatorServiceStub(channel)
+
+        def held(whether: bool) -> None:
+            simulator.HoldMigrations(simulator_pb2.HoldMigrationsRequest(held=whether))
+
+        yield held
+        held(False)
+
+
+@pytest.fixture
 def untracked(stack: Stack) -> Iterator[str]:
     """A VM that runs and whose changed blocks the pool's licence does not let be tracked."""
     with grpc.insecure_channel(f"unix:{stack.pool.socket}") as channel:
@@ -49,8 +67,8 @@ def untracked(stack: Stack) -> Iterator[str]:
         [spare] = stack.xapi("VM.get_by_name_label", "spare")
         vm = stack.xapi("VM.clone", spare, "a disk that moves")
         stack.xapi("VM.start", vm, False, False)
-        stack.wait_until_listed("a disk that moves")
         uuid = str(stack.xapi("VM.get_uuid", vm))
+        stack.wait_until_listed(uuid)
         stack.guest_writes(stack.disks(uuid)[0], 0, os.urandom(8 * MIB))
         yield uuid
         simulator.SetRestriction(simulator_pb2.SetRestrictionRequest(name="restrict_cbt", restricted=False))
@@ -157,7 +175,7 @@ def test_a_disk_that_moves_to_other_storage_in_the_middle_is_backed_up_whole(
     assert run_pb2.Run.STATE_SUCCEEDED == done.state, done
     point = done.tasks[0].result.point.point_id
     for shown in (("point", "show", point), ("run", "show", run.name)):
-        assert f"The VM lost disk 'spare disk 0' ({disk})" in stack.ok(*shown)
+        assert f"The VM lost disk 'spare disk 0' ({disk})" in _shown(stack, *shown)
     restored = stack.data("restore", point, "--name", "after the disk moved", "--wait")["tasks"][0]
     assert before == stack.hashes(restored["result"]["vm"])
     stack.xapi("VDI.destroy", ref)  # the pool left it where it was, without a VM
@@ -166,6 +184,11 @@ def test_a_disk_that_moves_to_other_storage_in_the_middle_is_backed_up_whole(
     assert ["FULL_REASON_DISK_REPLACED"] == [
         each["full_reason"] for each in again["result"]["point"]["disks"]
     ]
+
+
+def _shown(stack: Stack, *command: str) -> str:
+    """What a command prints, with lines that were wrapped in one piece."""
+    return " ".join(stack.ok(*command).split())
 
 
 def _second_disk(stack: Stack, vm: str) -> str:
@@ -190,7 +213,7 @@ def test_a_snapshot_that_moves_before_it_is_read_is_read_there_and_the_point_and
     second = _second_disk(stack, untracked)
     before = stack.hashes(untracked)
     stack.control.limit(MIB)
-    run = stack.client.runs.backup([untracked], REPOSITORY, full=True)
+    run = stack.client.runs.backup([untracked], REPOSITORY, full=True, options=LEAVES_NOTHING)
     stack.watch(run.name, lambda now: any(task.progress.read_bytes for task in now.tasks))
     [sr] = stack.xapi("SR.get_by_name_label", "Plain storage")
     stack.xapi("VDI.pool_migrate", stack.xapi("VDI.get_by_uuid", second), sr, {})
@@ -202,11 +225,41 @@ def test_a_snapshot_that_moves_before_it_is_read_is_read_there_and_the_point_and
     point = done.tasks[0].result.point
     assert 1 == [notice.code for notice in point.notices].count("SNAPSHOT_MOVED")
     for shown in (("point", "show", point.point_id), ("run", "show", run.name)):
-        assert f"Disk 'second' ({second}) was moved to other storage while it was backed up" in stack.ok(
-            *shown
-        )
-    restored = stack.data("restore", point.point_id, "--name", "after its second disk moved", "--wait")[
-        "tasks"
-    ][0]
+        told = f"Disk 'second' ({second}) was moved to other storage while it was backed up"
+        assert told in _shown(stack, *shown)
+    name = "after its second disk moved"
+    restored = stack.data("restore", point.point_id, "--name", name, "--wait")["tasks"][0]
     assert before == stack.hashes(restored["result"]["vm"])
+    stack.wait_until_nothing_is_left()
+
+
+def test_a_vm_that_is_being_migrated_waits_says_why_and_goes_on_when_that_has_ended(
+    stack: Stack, untracked: str, hold: Callable[[bool], None]
+) -> None:
+    hold(True)
+    disk = stack.xapi("VDI.get_by_uuid", stack.disks(untracked)[0])
+    [sr] = stack.xapi("SR.get_by_name_label", "Plain storage")
+    vm = stack.xapi("VM.get_by_uuid", untracked)
+    why = "The VM is being migrated, or disks of it to other storage"
+    with ThreadPoolExecutor(1) as administrator:
+        moving = administrator.submit(stack.xapi, "VDI.pool_migrate", disk, sr, {})
+        asyncio.run(until_true(lambda: bool(stack.xapi("VM.get_current_operations", vm))))
+        waiting = []
+        for _ in range(2):
+            run = stack.client.runs.backup([untracked], REPOSITORY, options=LEAVES_NOTHING)
+            waiting.append(stack.watch(run.name, lambda now: any(why in each.activity for each in now.tasks)))
+        shown = [_shown(stack, "run", "show", each.name) for each in waiting]
+        stack.ok("run", "cancel", waiting[0].name)
+        cancelled = stack.watch(waiting[0].name)
+        hold(False)
+        moved = stack.xapi("VDI.get_uuid", moving.result())
+
+    done = stack.watch(waiting[1].name)
+
+    assert all(why in each for each in shown)
+    assert run_pb2.Run.STATE_CANCELLED == cancelled.state
+    assert (run_pb2.Run.STATE_SUCCEEDED, 1) == (done.state, done.tasks[0].attempt), done
+    assert ["SNAPSHOT_DELAYED"] == [notice.code for notice in done.tasks[0].notices]
+    assert [moved] == [each.disk_id for each in done.tasks[0].result.point.disks]
+    assert why in _shown(stack, "run", "show", done.name)
     stack.wait_until_nothing_is_left()

@@ -26,6 +26,7 @@ from services.hypervisor.app.pools import Pools, Vms
 from services.hypervisor.app.shares import Shares
 from services.hypervisor.app.sources import Sources
 from services.hypervisor.app.steps import nobody
+from services.hypervisor.app.switched_off import SwitchedOff
 from services.hypervisor.app.targets import Targets
 from services.hypervisor.domain.capture import Hook
 from services.hypervisor.domain.care import CareLimits
@@ -136,6 +137,7 @@ class House:
     source_store: SqlSources
     target_store: SqlTargets
     care: Care
+    switched_off: SwitchedOff
 
 
 @asynccontextmanager
@@ -155,9 +157,9 @@ async def house(
     async with Database(url, "hypervisor", "services.hypervisor.migrations") as database:
         source_store, target_store = SqlSources(database, sealer), SqlTargets(database, sealer)
         bell = Bell()
-        stirred, pool_store = Bell(), SqlPools(database, sealer)
+        stirred, halted, pool_store = Bell(), Bell(), SqlPools(database, sealer)
         gateway = MemoryGateway(connection)
-        async with Pools(pool_store, gateway, clock, bell.ring, stirred.ring) as pools:
+        async with Pools(pool_store, gateway, clock, bell.ring, stirred.ring, halted.ring) as pools:
             if not pools.all():
                 await pool.pictures.put(pool.picture())
                 await pools.add("host-1", "root", Secret("secret"), "00")
@@ -169,4 +171,5 @@ async def house(
             targets = Targets(target_store, pools, clock, passed)
             janitor = Janitor(pools, sources, targets, source_store, target_store, clock, bell)
             stores = (source_store, target_store)
-            yield House(database, pools, Vms(pools, agents), sources, targets, janitor, *stores, care)
+            off = SwitchedOff(pools, sources, source_store, halted)
+            yield House(database, pools, Vms(pools, agents), sources, targets, janitor, *stores, care, off)

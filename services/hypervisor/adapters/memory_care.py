@@ -6,7 +6,7 @@ from services.chassis.clock import Clock
 from services.chassis.errors import NotFound
 from services.chassis.ids import IdSource
 from services.hypervisor.adapters.memory_objects import MemoryObjects
-from services.hypervisor.domain.care import SnapshotFacts
+from services.hypervisor.domain.care import Moves, SnapshotFacts
 from services.hypervisor.domain.vm import PowerState
 
 
@@ -28,13 +28,13 @@ class MemoryCare(MemoryObjects):
     async def reading_hosts(self) -> frozenset[str]:
         return frozenset({"host-1"})
 
-    async def block_migrations(self, vm_id: str, source_id: str) -> None:
-        for operation in ("pool_migrate", "migrate_send"):
-            self.blocks.setdefault((vm_id, operation), source_id)
+    async def block_migrations(self, vm_id: str, source_id: str, moves: Moves) -> None:
+        for operation in ("pool_migrate", "migrate_send")[moves is Moves.OF_DISKS :]:
+            if vm_id in self.vms:
+                self.blocks.setdefault((vm_id, operation), source_id)
 
-    async def block_moves_of_disks(self, vm_id: str, source_id: str) -> None:
-        if self.vms[vm_id].power_state is PowerState.HALTED:
-            self.blocks.setdefault((vm_id, "migrate_send"), source_id)
+    async def is_off(self, vm_id: str) -> bool:
+        return vm_id in self.vms and self.vms[vm_id].power_state is PowerState.HALTED
 
     async def allow_migrations(self, vm_id: str, source_id: str) -> None:
         self.blocks = {key: by for key, by in self.blocks.items() if (key[0], by) != (vm_id, source_id)}

@@ -5,7 +5,7 @@ resumes it. The snapshot has the image as its suspend_VDI.
 """
 
 from services.chassis.errors import FailedPrecondition
-from services.hypervisor.adapters import xapi_tasks
+from services.hypervisor.adapters import xapi_taking
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
@@ -31,9 +31,10 @@ _REFUSALS = {
 
 
 async def take(session: XapiSession, vm_ref: str, name: str) -> str:
-    """Reference of the snapshot. Raises FailedPrecondition MEMORY_IMPOSSIBLE."""
+    """Reference of the snapshot. Raises FailedPrecondition MEMORY_IMPOSSIBLE, ResourceExhausted
+    VM_MIGRATING."""
     try:
-        [ref] = await xapi_tasks.run(session, "VM.checkpoint", vm_ref, name, repeatable=False)
+        return await xapi_taking.take(session, "VM.checkpoint", vm_ref, name)
     except XapiFailure as failure:
         if failure.code not in _REFUSALS:
             raise
@@ -44,7 +45,6 @@ async def take(session: XapiSession, vm_ref: str, name: str) -> str:
             hint="Use another method, or let the policy prefer memory instead of requiring it.",
             metadata={"pool_code": failure.code, "why": why},
         ) from failure
-    return ref
 
 
 async def image(objects: XapiObjects, vm: Record) -> tuple[str, Record] | None:

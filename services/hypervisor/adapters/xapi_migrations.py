@@ -5,15 +5,15 @@ two entries block every way. The text of an entry, which whoever is refused gets
 """
 
 import re
-from collections.abc import Collection
 
 from services.hypervisor.adapters.xapi_errors import translating
-from services.hypervisor.adapters.xapi_objects import XapiObjects
+from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
+from services.hypervisor.domain.care import Moves
 
-_OF_DISKS = ("migrate_send",)
-_OPERATIONS = ("pool_migrate", *_OF_DISKS)
+_OF_DISKS = "migrate_send"
+_OPERATIONS = {Moves.ANY: ("pool_migrate", _OF_DISKS), Moves.OF_DISKS: (_OF_DISKS,)}
 _TEXT = "Xenkeep is backing this VM up; it takes this block off by itself (source {}, installation {})."
 _OURS = re.compile(re.escape(_TEXT).replace(r"\{\}", "([0-9a-f-]+)"))
 
@@ -26,22 +26,25 @@ class XapiMigrations:
         self._objects = objects
         self._installation = installation
 
-    async def block_migrations(self, vm_id: str, source_id: str) -> None:
+    async def block_migrations(self, vm_id: str, source_id: str, moves: Moves) -> None:
         """See ports.care.Migrations."""
         with translating(f"blocking migrations of VM {vm_id}"):
             ref = await self._objects.ref("VM", vm_id)
-            if ref is None:
-                raise XapiFailure("UUID_INVALID", ["VM", vm_id])
-            await self._block(ref, _OPERATIONS, source_id)
+            vm = await self._objects.fields("VM", ref, ["blocked_operations"]) if ref else None
+            if ref is None or vm is None:
+                return
+            free = [each for each in _OPERATIONS[moves] if each not in vm["blocked_operations"]]
+            for operation in free:
+                await self._add(ref, operation, _TEXT.format(source_id, self._installation))
+            if free:
+                await self._objects.renew_allowed_operations(ref)
 
-    async def block_moves_of_disks(self, vm_id: str, source_id: str) -> None:
+    async def is_off(self, vm_id: str) -> bool:
         """See ports.care.Migrations."""
-        with translating(f"blocking moves of the disks of VM {vm_id}"):
+        with translating(f"asking whether VM {vm_id} is off"):
             ref = await self._objects.ref("VM", vm_id)
-            if ref is None:
-                raise XapiFailure("UUID_INVALID", ["VM", vm_id])
-            if await self._session.call("VM.get_power_state", ref) == "Halted":
-                await self._block(ref, _OF_DISKS, source_id)
+            vm = await self._objects.fields("VM", ref, ["power_state"]) if ref else None
+        return vm is not None and vm["power_state"] == "Halted"
 
     async def allow_migrations(self, vm_id: str, source_id: str) -> None:
         """See ports.care.Migrations."""
@@ -63,7 +66,7 @@ class XapiMigrations:
         with translating(f"asking whether VM {vm_id} is being migrated"):
             ref = await self._objects.ref("VM", vm_id)
             vm = await self._objects.fields("VM", ref, ["current_operations"]) if ref else None
-        return vm is not None and "migrate_send" in vm["current_operations"].values()
+        return vm is not None and _OF_DISKS in vm["current_operations"].values()
 
     async def migration_blocks(self) -> frozenset[tuple[str, str]]:
         """See ports.care.Migrations."""
@@ -76,13 +79,6 @@ class XapiMigrations:
             if (source_id := self._source(text))
         )
 
-    async def _block(self, ref: str, operations: Collection[str], source_id: str) -> None:
-        there = await self._session.call("VM.get_blocked_operations", ref)
-        for operation in operations:
-            if operation not in there:
-                await self._add(ref, operation, _TEXT.format(source_id, self._installation))
-        await self._objects.renew_allowed_operations(ref)
-
     async def _add(self, ref: str, operation: str, text: str) -> None:
         try:
             await self._session.call("VM.add_to_blocked_operations", ref, operation, text)
@@ -93,3 +89,8 @@ class XapiMigrations:
     def _source(self, text: str) -> str:
         match = _OURS.fullmatch(text)
         return match[1] if match and match[2] == self._installation else ""
+
+
+def is_migrating(vm: Record) -> bool:
+    """Whether a VM, or a disk of it, is on the move, as its record says."""
+    return not set(_OPERATIONS[Moves.ANY]).isdisjoint(vm["current_operations"].values())

@@ -24,7 +24,7 @@ from services.hypervisor.adapters.xapi_storage import XapiStorage
 from services.hypervisor.adapters.xapi_surroundings import XapiSurroundings
 from services.hypervisor.adapters.xapi_vms import XapiVms
 from services.hypervisor.adapters.xapi_watch import XapiInventory
-from services.hypervisor.domain.care import SnapshotFacts
+from services.hypervisor.domain.care import Moves, SnapshotFacts
 from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredInterface
 from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.gpus import GpuObstacle
@@ -86,11 +86,11 @@ class XapiPool:
     async def reading_hosts(self) -> frozenset[str]:
         return await self._storage.reading_hosts()
 
-    async def block_migrations(self, vm_id: str, source_id: str) -> None:
-        await self._migrations.block_migrations(vm_id, source_id)
+    async def block_migrations(self, vm_id: str, source_id: str, moves: Moves) -> None:
+        await self._migrations.block_migrations(vm_id, source_id, moves)
 
-    async def block_moves_of_disks(self, vm_id: str, source_id: str) -> None:
-        await self._migrations.block_moves_of_disks(vm_id, source_id)
+    async def is_off(self, vm_id: str) -> bool:
+        return await self._migrations.is_off(vm_id)
 
     async def allow_migrations(self, vm_id: str, source_id: str) -> None:
         await self._migrations.allow_migrations(vm_id, source_id)

@@ -13,6 +13,7 @@ from services.hypervisor.adapters.xapi_guests import (
     quiesce_obstacle,
     shutdown_obstacle,
 )
+from services.hypervisor.adapters.xapi_migrations import is_migrating
 from services.hypervisor.domain.pool import Host, Picture
 from services.hypervisor.domain.vm import Disk, NetworkInterface, PowerState, Vm
 
@@ -56,13 +57,16 @@ class Records:
         table = self._tables.get(name)
         if table is None:
             return
-        self._touch(name, ref, table.get(ref))
+        before = table.get(ref)
+        self._touch(name, ref, before)
         self._storage_changes += name in _STORAGE
         if event["operation"] == "del":
             table.pop(ref, None)
             return
         table[ref] = event["snapshot"]
         self._touch(name, ref, table[ref])
+        if name == "vm" and before is not None:
+            self._storage_changes += is_migrating(before) and not is_migrating(table[ref])
 
     def counts(self) -> dict[str, int]:
         """Records per lower-case class, to compare with valid_ref_counts."""

@@ -7,7 +7,13 @@ from collections.abc import Collection
 import structlog
 
 from services.chassis.errors import InvalidInput, NotFound
-from services.hypervisor.adapters import xapi_checkpoints, xapi_image_formats, xapi_tags, xapi_tasks
+from services.hypervisor.adapters import (
+    xapi_checkpoints,
+    xapi_image_formats,
+    xapi_tags,
+    xapi_taking,
+    xapi_tasks,
+)
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_half_made import HalfMade
 from services.hypervisor.adapters.xapi_http import XapiHttp
@@ -116,10 +122,10 @@ class XapiSnapshots:
             elif ref is None:
                 ignored = [ref for disk in leave_out if (ref := await self._objects.ref("VDI", disk))]
                 name = xapi_tags.snapshot_name(source_id)
-                args = [vm_ref, name, ignored] if ignored else [vm_ref, name]
+                args = [name, ignored] if ignored else [name]
                 method = "VM.snapshot_with_quiesce" if quiesce else "VM.snapshot"
                 async with HalfMade(self._objects, vm_ref).named(f"taking a snapshot of VM {vm_id}"):
-                    [ref] = await xapi_tasks.run(self._session, method, *args, repeatable=False)
+                    ref = await xapi_taking.take(self._session, method, vm_ref, *args)
             snapshot = await self._objects.record("VM", ref)
             if snapshot is None:
                 raise XapiFailure("HANDLE_INVALID", ["VM", ref])

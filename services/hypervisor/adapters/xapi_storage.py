@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 
 from services.hypervisor.adapters.xapi_errors import translating
+from services.hypervisor.adapters.xapi_migrations import is_migrating
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
 from services.hypervisor.adapters.xapi_readers import XapiReaders
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
@@ -36,7 +37,7 @@ class XapiStorage:
                 images = await self._objects.where("VDI", f'field "SR"="{sr_ref}"')
                 chains += [_chain(vdi, sr, images) for vdi in mine]
                 rooms.append(_room(sr, mine))
-        return SnapshotFacts(tuple(chains), tuple(rooms))
+        return SnapshotFacts(tuple(chains), tuple(rooms), is_migrating(vm))
 
     async def reading_hosts(self) -> frozenset[str]:
         """See ports.care.Storage."""

@@ -6,6 +6,7 @@ work then (xapi: task has PersistNothing). A finished task is always destroyed: 
 
 import html
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
@@ -19,7 +20,17 @@ class TaskVanished(Exception):
     """The pool knows nothing of the task any more."""
 
 
-async def run(session: XapiSession, method: str, *args: Any, repeatable: bool) -> list[str]:
+Meanwhile = Callable[[str], Awaitable[None]]
+"""Called with a task's reference now and then, as long as it is pending."""
+
+
+async def nothing(_task: str) -> None:
+    """Nothing is done meanwhile."""
+
+
+async def run(
+    session: XapiSession, method: str, *args: Any, repeatable: bool, meanwhile: Meanwhile = nothing
+) -> list[str]:
     """``Async.<method>`` to its end; the values of its result (xapi: XML-RPC text), none for a void call.
 
     Raises XapiFailure, or Unavailable POOL_OUTCOME_UNKNOWN when it may have run and must not run twice.
@@ -28,7 +39,7 @@ async def run(session: XapiSession, method: str, *args: Any, repeatable: bool) -
     while True:
         ref = await call(f"Async.{method}", *args)
         try:
-            return await finished(session, ref)
+            return await finished(session, ref, meanwhile)
         except TaskVanished:
             if not repeatable:
                 raise outcome_unknown(session.pool, method) from None
@@ -36,13 +47,14 @@ async def run(session: XapiSession, method: str, *args: Any, repeatable: bool) -
             await destroy(session, ref)
 
 
-async def finished(session: XapiSession, ref: str) -> list[str]:
+async def finished(session: XapiSession, ref: str, meanwhile: Meanwhile = nothing) -> list[str]:
     """Waits for a task; its values. Raises TaskVanished, or XapiFailure when the work failed."""
     token = ""
     while True:
         record = await state(session, ref)
         if record["status"] != "pending":
             return values(str(record["result"]))
+        await meanwhile(ref)
         answer = await session.call("event.from", [f"task/{ref}"], token, _WAIT_S, timeout_s=_WAIT_S * 2)
         token = answer["token"] if answer["events"] else ""
 

@@ -60,7 +60,8 @@ class Care:
     async def assert_possible(
         self, connection: PoolConnection, source: Source, left_out: Collection[str]
     ) -> None:
-        """Raises ResourceExhausted DISK_CHAIN_LONG, SR_COALESCING, SR_SPACE_LOW, NBD_CONNECTIONS_SPENT."""
+        """Raises ResourceExhausted VM_MIGRATING, DISK_CHAIN_LONG, SR_COALESCING, SR_SPACE_LOW,
+        NBD_CONNECTIONS_SPENT."""
         found = await self._hindrance(connection, source.pool_id, source.vm_id, left_out, source.source_id)
         watch = self._pools.find(source.pool_id)
         if found is None:

@@ -11,6 +11,7 @@ from services.hypervisor.app.disk_plans import memory_disk, memory_of, plan, pla
 from services.hypervisor.app.own_snapshots import Saved
 from services.hypervisor.app.preparing import Preparing
 from services.hypervisor.app.steps import Passed
+from services.hypervisor.app.stillness import Stillness
 from services.hypervisor.domain.capture import Hook, OwnSnapshots
 from services.hypervisor.domain.configuration import Configuration, pack
 from services.hypervisor.domain.notice import Notice
@@ -25,8 +26,16 @@ from services.hypervisor.ports.stores import SourceStore
 class Opening:
     """What happens between a source that is recorded and one that can be read."""
 
-    def __init__(self, store: SourceStore, captures: Captures, preparing: Preparing, passed: Passed) -> None:
+    def __init__(
+        self,
+        store: SourceStore,
+        captures: Captures,
+        preparing: Preparing,
+        stillness: Stillness,
+        passed: Passed,
+    ) -> None:
         self._store = store
+        self._stillness = stillness
         self._captures = captures
         self._preparing = preparing
         self._passed = passed
@@ -58,10 +67,7 @@ class Opening:
             own_snapshots=own.configured,
         )
         self._passed("open:configuration")
-        if source.options.block_migrations:
-            await connection.block_migrations(source.vm_id, source.source_id)
-        else:
-            await connection.block_moves_of_disks(source.vm_id, source.source_id)
+        await self._stillness.keep(connection, source)
         self._passed("open:blocked")
         plans = [
             await plan(connection, source, shape, prepared.outcomes, disk) for disk in taken.snapshot.disks

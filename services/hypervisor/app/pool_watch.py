@@ -8,9 +8,10 @@ import structlog
 
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, Internal, ResourceExhausted, Unavailable, XenkeepError
-from services.hypervisor.domain.events import PoolEvent, PoolReachable, PoolUnreachable
+from services.hypervisor.domain.events import PoolEvent, PoolReachable, PoolUnreachable, VmPowerChanged
 from services.hypervisor.domain.pool import Member, Picture, Pool, PoolState
 from services.hypervisor.domain.reconcile import changes
+from services.hypervisor.domain.vm import PowerState
 from services.hypervisor.ports.pool import PoolConnection
 from services.hypervisor.ports.stores import PoolStore
 
@@ -35,6 +36,7 @@ class PoolWatch:
         clock: Clock,
         connected: Callable[[str], None],
         stirred: Callable[[str], None],
+        halted: Callable[[str], None],
     ) -> None:
         self.pool = pool
         self.picture = known
@@ -46,6 +48,7 @@ class PoolWatch:
         self._clock = clock
         self._connected = connected
         self._stirred = stirred
+        self._halted = halted
 
     async def run(self) -> None:
         """For ever; trouble with the pool is its state, not the end."""
@@ -77,6 +80,7 @@ class PoolWatch:
             if first:
                 self._connected(self.pool.pool_id)
                 self._stirred(self.pool.pool_id)
+                self._halted(self.pool.pool_id)
             first = False
 
     async def _members(self, picture: Picture) -> tuple[Member, ...]:
@@ -113,6 +117,8 @@ class PoolWatch:
         self.looked.set()
         if moved:
             self._stirred(pool.pool_id)
+        if any(_went_off(event) for event in found.events):
+            self._halted(pool.pool_id)
 
     async def _trouble(self, error: XenkeepError) -> None:
         state = _state_of(error)
@@ -133,6 +139,10 @@ class PoolWatch:
 def _faces(picture: Picture) -> frozenset[tuple[str, str]]:
     """Where the hosts are and what they present: when this changes, certificates are learned again."""
     return frozenset((host.address, host.fingerprint) for host in picture.hosts)
+
+
+def _went_off(event: PoolEvent) -> bool:
+    return isinstance(event, VmPowerChanged) and event.vm.power_state is PowerState.HALTED
 
 
 def _assert_same(known: Member | None, told: Member | None) -> None:

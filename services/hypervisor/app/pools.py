@@ -23,7 +23,7 @@ FIRST_LOOK_S = 15.0
 
 class Pools:
     """Every pool of ours. ``async with`` watches them. ``connected`` is told when one (again) answers,
-    ``stirred`` then, too, and when its storage changed."""
+    ``stirred`` then, too, and when its storage changed, ``halted`` then and when a VM went off."""
 
     def __init__(
         self,
@@ -32,12 +32,14 @@ class Pools:
         clock: Clock,
         connected: Callable[[str], None],
         stirred: Callable[[str], None],
+        halted: Callable[[str], None],
     ) -> None:
         self._store = store
         self._gateway = gateway
         self._clock = clock
         self._connected = connected
         self._stirred = stirred
+        self._halted = halted
         self._locks = Locks()
         self._watches: dict[str, tuple[PoolWatch, asyncio.Task[None]]] = {}
 
@@ -124,7 +126,8 @@ class Pools:
     async def _start(self, pool: Pool, password: Secret) -> PoolWatch:
         connection = self._gateway.connect(pool, password)
         known = await self._store.picture(pool)
-        watch = PoolWatch(pool, known, connection, self._store, self._clock, self._connected, self._stirred)
+        told = (self._connected, self._stirred, self._halted)
+        watch = PoolWatch(pool, known, connection, self._store, self._clock, *told)
         task = asyncio.create_task(watch.run(), name=f"watch {pool.pool_id}")
         self._watches[pool.pool_id] = (watch, task)
         return watch

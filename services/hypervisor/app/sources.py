@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from services.chassis.clock import Clock
-from services.chassis.errors import InvalidInput, NotFound, XenkeepError
+from services.chassis.errors import InvalidInput, NotFound, Unavailable, XenkeepError
 from services.hypervisor.app.captures import HOOK_FAILED, Captures
 from services.hypervisor.app.care import Care
 from services.hypervisor.app.following import Following
@@ -24,10 +24,12 @@ from services.hypervisor.app.preparing import Preparing
 from services.hypervisor.app.readables import Readable, Readables
 from services.hypervisor.app.reviewing import Reviewing
 from services.hypervisor.app.steps import Locks, Ongoing, Passed, nobody
+from services.hypervisor.app.stillness import Stillness
 from services.hypervisor.domain.capture import Hook, Offline, Options, assert_fitting
 from services.hypervisor.domain.disk_rules import assert_rules
 from services.hypervisor.domain.extents import Extent
 from services.hypervisor.domain.group import Group, Member, assert_sound
+from services.hypervisor.domain.motion import may_move
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import Base, Source, SourceState
 from services.hypervisor.domain.source_rules import assert_not_closed, assert_open
@@ -38,7 +40,8 @@ from services.hypervisor.ports.stores import GroupStore, SourceStore
 
 _WAITS = Notice(
     "SNAPSHOT_WAITS",
-    "The pool is moving disks of the VM: the snapshot of its backup is removed as soon as that has ended.",
+    "The pool is moving disks of the VM: the snapshot of its backup is removed when that has ended, and the "
+    "next backup of what moves is full.",
 )
 
 _log = structlog.get_logger()
@@ -66,7 +69,8 @@ class Sources:
         self._locks = Locks()
         self._ongoing = Ongoing()
         preparing = Preparing(care, passed)
-        self._opening = Opening(store, captures, preparing, passed)
+        self._stillness = Stillness(store, passed)
+        self._opening = Opening(store, captures, preparing, self._stillness, passed)
         following = Following(store)
         self._readables = Readables(store, following)
         self._reviewing = Reviewing(store, following)
@@ -143,7 +147,8 @@ class Sources:
         holds.
 
         A pool that is copying the snapshot's disks to other storage would leave copies that nobody can tell
-        are ours: until that has ended the source is CLOSING, and the janitor goes on."""
+        are ours: until that has ended the source is CLOSING, and the janitor goes on. While a snapshot is
+        being removed no disk of the VM can begin to move."""
         return await self._ongoing.join(
             f"close {source_id}", lambda: self._close(pool_id, source_id, committed)
         )
@@ -159,22 +164,37 @@ class Sources:
                 self._passed("close:recorded")
             connection = self._pools.connection(pool_id)
             failed = await self._settled(connection, source)
-            source = await self._reviewing.review(connection, source)
-            if await connection.moves_disks(source.vm_id):
+            if not await self._stillness.reached(connection, source):
                 _log.warning("the VM's disks are being moved, its snapshot waits", source=source_id)
                 return (*source.notices, _WAITS)
+            source = await self._reviewing.review(connection, await self._existing(pool_id, source_id))
             await connection.remove_snapshot(
                 source_id, source.committed, source.lineage, source.kept_disks, source.snapshot_disks
             )
             self._passed("close:removed")
+            await self._stillness.end(connection, source)
+            self._passed("close:allowed")
             if failed is not None:
                 raise failed
             await self._captures.finish(source, committed=source.committed)
-            await connection.allow_migrations(source.vm_id, source_id)
-            self._passed("close:allowed")
             await self._store.close(replace(source, state=SourceState.CLOSED))
             self._care.freed(pool_id)
             return source.notices
+
+    async def keep_still(self, pool_id: str, source_id: str) -> None:
+        """Blocks for an open source what has to be by now (``Stillness.keep``). What cannot be is told of the
+        source, once, and raised."""
+        async with self._locks.of(source_id):
+            source = await self._store.get(source_id)
+            if source is None or source.state is not SourceState.OPEN:
+                return
+            try:
+                await self._stillness.keep(self._pools.connection(pool_id), source)
+            except XenkeepError as error:
+                if not isinstance(error, Unavailable):
+                    await self._store.revise(source_id, partial(may_move, why=str(error)))
+                raise
+            self._passed("still:blocked")
 
     def busy(self, source_id: str) -> bool:
         """Whether it is being opened or closed: a VM may take minutes to shut down."""

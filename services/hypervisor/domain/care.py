@@ -6,11 +6,20 @@ on LVM that is not thin a snapshot reserves the disk's whole virtual size again.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 SEGMENT_BYTES = 4 << 20
 """LVM hands out room in these."""
 VHD_BLOCK_BYTES = 2 << 20
 THICK_TYPES = frozenset({"lvm", "lvmohba", "lvmoiscsi", "lvmofcoe", "lvmobond"})
+
+
+class Moves(Enum):
+    """What a VM can be kept from: being moved in any way, or having its disks moved to other storage or to
+    another pool."""
+
+    ANY = "any"
+    OF_DISKS = "of disks"
 
 
 @dataclass(frozen=True)
@@ -48,10 +57,11 @@ class Room:
 
 @dataclass(frozen=True)
 class SnapshotFacts:
-    """What a snapshot of a VM would meet."""
+    """What a snapshot of a VM would meet. ``migrating``: the VM or its disks are on the move."""
 
     chains: tuple[Chain, ...]
     rooms: tuple[Room, ...]
+    migrating: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,13 @@ class Hindrance:
     reason: str
     message: str
     hint: str
+
+
+MIGRATING = Hindrance(
+    "VM_MIGRATING",
+    "The VM is being migrated, or disks of it to other storage: the pool takes no snapshot meanwhile.",
+    "Wait until it has ended; the pool's tasks say how far it is.",
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +105,8 @@ def snapshot_cost(thick: bool, virtual_bytes: int) -> int:
 
 def hindrance(facts: SnapshotFacts, limits: CareLimits) -> Hindrance | None:
     """The first thing that forbids a snapshot now."""
+    if facts.migrating:
+        return MIGRATING
     for chain in facts.chains:
         disk = f"Disk {chain.display_name!r} on {chain.sr_display_name!r}"
         if chain.length >= limits.longest_chain:

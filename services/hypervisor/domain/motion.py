@@ -6,6 +6,7 @@ from dataclasses import replace
 from services.hypervisor.domain.notice import Notice
 from services.hypervisor.domain.source import DiskKind, Source, SourceDisk
 
+_MAY_MOVE = "MOVES_NOT_BLOCKED"
 _VM_GONE = Notice(
     "VM_LEFT_POOL",
     "The VM was removed or went to another pool while it was backed up. Its restore point has it as it was "
@@ -47,6 +48,14 @@ def without_vm(source: Source) -> Source:
     """The source, having told that its VM is gone."""
     told = _VM_GONE in source.notices
     return source if told else replace(source, notices=(*source.notices, _VM_GONE))
+
+
+def may_move(source: Source, why: str) -> Source:
+    """The source, having told that its VM's disks could not be kept where they are."""
+    if any(notice.code == _MAY_MOVE for notice in source.notices):
+        return source
+    told = f"The VM's disks could not be kept from being moved while their snapshot was needed: {why}"
+    return replace(source, notices=(*source.notices, Notice(_MAY_MOVE, told)))
 
 
 def _moved(disk: SourceDisk, places: Mapping[str, str]) -> SourceDisk:

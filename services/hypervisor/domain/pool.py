@@ -77,4 +77,4 @@ class Picture:
     vms: dict[str, Vm] = field(default_factory=dict)
     """VMs and own templates that can be protected, by UUID."""
     storage_changes: int = 0
-    """Grows whenever the pool tells of a disk or a storage repository."""
+    """Grows whenever the pool tells of a disk or a storage repository, or that a migration has ended."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Protocol
 
-from services.hypervisor.domain.care import SnapshotFacts
+from services.hypervisor.domain.care import Moves, SnapshotFacts
 
 
 class Storage(Protocol):
@@ -22,13 +22,13 @@ class Storage(Protocol):
 class Migrations(Protocol):
     """Keeping a VM where it is. Somebody else's block is never touched."""
 
-    async def block_migrations(self, vm_id: str, source_id: str) -> None:
-        """Blocks what is not blocked yet, in the name of a backup source."""
+    async def block_migrations(self, vm_id: str, source_id: str, moves: Moves) -> None:
+        """Blocks what of ``moves`` is not blocked yet, in the name of a backup source; what is under way goes
+        on. Nothing happens to a VM that is gone."""
         ...
 
-    async def block_moves_of_disks(self, vm_id: str, source_id: str) -> None:
-        """The same for moves to other storage alone, if the VM is off now: one that is off can lose sight of
-        a disk that arrives while its snapshot is read. One that runs cannot, and is not blocked."""
+    async def is_off(self, vm_id: str) -> bool:
+        """Whether a VM is off now; one that is gone is not."""
         ...
 
     async def allow_migrations(self, vm_id: str, source_id: str) -> None:

@@ -97,7 +97,8 @@ class Snapshots(Protocol):
         ``quiesce`` has the pool freeze the guest for it, which excludes ``leave_out``; raises
         FailedPrecondition QUIESCE_IMPOSSIBLE. ``memory`` has the pool capture the memory of a running or
         suspended VM with its disks, which excludes ``leave_out`` too; raises FailedPrecondition
-        MEMORY_IMPOSSIBLE with why in ``metadata["why"]``. A running VM stands still meanwhile; if the pool
+        MEMORY_IMPOSSIBLE with why in ``metadata["why"]``. A migration is not waited for: raises
+        ResourceExhausted VM_MIGRATING. A running VM stands still meanwhile; if the pool
         dies then, it stays suspended.
         """
         ...

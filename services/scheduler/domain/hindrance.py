@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from services.scheduler.domain.notes import Failure, Notice
 from services.scheduler.domain.task import Task, TaskState, skipped
 
-HINDRANCES = frozenset({"DISK_CHAIN_LONG", "SR_COALESCING", "SR_SPACE_LOW", "NBD_CONNECTIONS_SPENT"})
+HINDRANCES = frozenset(
+    {"VM_MIGRATING", "DISK_CHAIN_LONG", "SR_COALESCING", "SR_SPACE_LOW", "NBD_CONNECTIONS_SPENT"}
+)
 """Reasons of the hypervisor service to refuse a snapshot for the pool's sake; nothing was done."""
 
 DELAYED = "SNAPSHOT_DELAYED"

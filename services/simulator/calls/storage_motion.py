@@ -92,6 +92,7 @@ async def _copied(call: Call, motion: Motion) -> dict[str, str]:
             call.pool.tasks.check(call.task)
             made[ref] = await _copy(call, call.db.row("VDI", ref), sr, motion.formats.get(ref, ""))
             call.pool.tasks.progress(call.task, (done + 1) / (len(motion.disks) + 1))
+        await call.pool.mishaps.may_arrive(call.pool.tasks.cancelled(call.task))
         call.pool.tasks.check(call.task)
     except XapiFailure:
         for copy in reversed(made.values()):

@@ -97,6 +97,8 @@ COMMANDS = (
     Command("restrict", "SetRestriction", "withhold a feature of the licence, or give it back",
             [Argument("name", "such as restrict_cbt"),
              Argument("restricted", "withhold it", flag=True)]),
+    Command("hold-migrations", "HoldMigrations", "storage migrations do not arrive any more, or again",
+            [Argument("held", "they stop when their disks are copied", flag=True)]),
     Command("stall-coalescing", "StallCoalescing", "chains are not merged any more, or again",
             [STORAGE, Argument("stalled", "the garbage collector hangs", flag=True)]),
     Command("run-workload", "RunWorkload", "write to a running VM's disk by a script",

@@ -149,6 +149,12 @@ class DisorderApi(SimulatorServiceServicer):
         await self._attempt(context, f"VM {request.vm}", vm_power.pool_migrate, vm.ref, host.ref, {})
         return pb.MigrateVmResponse()
 
+    async def HoldMigrations(
+        self, request: pb.HoldMigrationsRequest, context: Context
+    ) -> pb.HoldMigrationsResponse:
+        self._pool.mishaps.hold_migrations(held=request.held)
+        return pb.HoldMigrationsResponse()
+
     async def StallCoalescing(
         self, request: pb.StallCoalescingRequest, context: Context
     ) -> pb.StallCoalescingResponse:

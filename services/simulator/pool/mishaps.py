@@ -34,6 +34,16 @@ class Mishaps:
         self._shutdowns: dict[str, Shutdown] = {}
         self._untracked: dict[str, str] = {}
         self._reset = asyncio.Event()
+        self._may_arrive = asyncio.Event()
+        self._may_arrive.set()
+
+    def hold_migrations(self, *, held: bool) -> None:
+        """Storage migrations stop between their copies and their arrival, or go on."""
+        (self._may_arrive.clear if held else self._may_arrive.set)()
+
+    async def may_arrive(self, cancelled: asyncio.Event) -> None:
+        """Returns when a storage migration may, or when it is ``cancelled``."""
+        await either(self._may_arrive, cancelled)
 
     def fail_snapshot(self, vm: str, after_disks: int) -> None:
         """The VM's next snapshot breaks off when it has made ``after_disks`` disks; once."""

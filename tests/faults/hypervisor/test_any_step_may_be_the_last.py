@@ -138,10 +138,33 @@ async def test_a_backup_that_is_given_up_leaves_nothing(stage: Stage) -> None:
 
         async def check() -> None:
             assert (before, [vm]) == (set(stage.pool.disks), list(stage.pool.vms.values()))
+            assert {} == stage.pool.blocks
 
         return (lambda: stage.backup(vm, id, committed=False)), check
 
     assert await stage.everything_strikes(scene) > 20
+
+
+async def test_a_vm_that_goes_off_while_it_is_read_may_be_moved_again_afterwards(stage: Stage) -> None:
+    async def scene() -> tuple[Story, Check]:
+        vm, id = stage.new_vm(), str(uuid.uuid4())
+
+        async def story() -> None:
+            source = await stage.inside.source_store.get(id)
+            if source is None or source.state in (SourceState.OPENING, SourceState.OPEN):
+                await stage.open(vm, id)
+                vm.power_state = PowerState.HALTED
+                await stage.inside.sources.keep_still(POOL_ID, id)
+                assert [id] == list(stage.pool.blocks.values())
+            await stage.inside.sources.close(POOL_ID, id, committed=True)
+
+        async def check() -> None:
+            assert {} == stage.pool.blocks
+            assert [vm] == list(stage.pool.vms.values())
+
+        return story, check
+
+    assert await stage.everything_strikes(scene) > 30
 
 
 async def test_the_original_is_replaced_whole_and_once(stage: Stage) -> None:

@@ -3,15 +3,19 @@
 The first pool's licence does not include changed block tracking; where changes are tracked pools refuse.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
+import grpc
 import pytest
 import pytest_asyncio
 import XenAPI
 from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import backup_source_pb2, vm_pb2
+from xenkeep.simulator.v1 import simulator_pb2
 
 from services.mover.adapters.nbd_connection import NbdConnection
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
@@ -19,6 +23,7 @@ from tests.faults.hypervisor.pool_view import gone
 from tests.support.hypervisor import PATIENCE_S, HypervisorProcess, Lab, bases
 from tests.support.nats import NatsServer
 from tests.support.pool import SimulatedPool, vm
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -226,3 +231,94 @@ async def test_a_snapshot_that_was_moved_and_removed_there_is_gone(unlicensed: L
     with pytest.raises(Exception, match="Somebody removed the snapshot of disk"):
         await _now(lab, source.name)
     await lab.close(source.name, committed=False)
+
+
+async def _blocked(lab: Lab, vm: vm_pb2.Vm) -> dict[str, str]:
+    ref = await lab.session_call("VM.get_by_uuid", vm.name.rpartition("/")[2])
+    return dict(await lab.session_call("VM.get_blocked_operations", ref))
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_disks_of_a_vm_that_is_shut_down_while_it_is_read_stay_where_they_are(
+    unlicensed: Lab, killed: bool
+) -> None:
+    lab, web = unlicensed, await unlicensed.new_vm()
+    hashes = await _written(lab, web)
+    source = await lab.open(web)
+    assert {} == await _blocked(lab, web)
+    if killed:
+        await lab.process.kill()
+    ref = await lab.session_call("VM.get_by_uuid", web.name.rpartition("/")[2])
+    await lab.session_call("VM.hard_shutdown", ref)
+    if killed:
+        await lab.restarted()
+    await until(partial(_blocked, lab, web))
+    code, _, text = await _refused(lab, web.disks[0].disk_id)
+    assert ("OPERATION_BLOCKED", True) == (code, "Xenkeep is backing this VM up" in text)
+    assert hashes == [_hash(disk) for disk in (await _now(lab, source.name)).disks]
+    assert LEFT not in await lab.close(source.name, committed=True)
+    assert {} == await _blocked(lab, web)
+    await _migrate(lab, web.disks[0].disk_id)
+
+
+async def _hold(lab: Lab, *, held: bool) -> None:
+    await lab.simulator.HoldMigrations(simulator_pb2.HoldMigrationsRequest(held=held))
+
+
+async def _moving(lab: Lab, vm: vm_pb2.Vm) -> asyncio.Task[str]:
+    """A migration of its first disk that has begun and does not arrive."""
+    await _hold(lab, held=True)
+    moving = asyncio.create_task(_migrate(lab, vm.disks[0].disk_id))
+    ref = await lab.session_call("VM.get_by_uuid", vm.name.rpartition("/")[2])
+    await until(partial(lab.session_call, "VM.get_current_operations", ref))
+    return moving
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_a_snapshot_whose_disks_are_being_moved_is_removed_when_they_have_arrived(
+    unlicensed: Lab, killed: bool
+) -> None:
+    lab, web = unlicensed, await unlicensed.new_vm()
+    before = await _snapshot_disks(lab)
+    source = await lab.open(web)
+    moving = await _moving(lab, web)
+    told = await lab.close(source.name, committed=True)
+    assert told[-1] == "SNAPSHOT_WAITS"
+    if killed:
+        await lab.process.kill()
+    await _hold(lab, held=False)
+    moved = await moving
+    if killed:
+        await lab.restarted()
+    else:
+        assert MOVED in await lab.close(source.name, committed=True)
+    [other] = {disk.tracking_ref for disk in source.disks[1:]}
+
+    async def removed() -> bool:
+        return await _snapshot_disks(lab) - before == {other}
+
+    await until(removed)
+    await lab.vm_with(web.name, lambda vm: moved in _disks(vm))
+
+
+async def test_killed_while_a_snapshot_is_removed_no_disk_moves_until_the_next_process_has_done_it(
+    unlicensed: Lab,
+) -> None:
+    lab, web = unlicensed, await unlicensed.new_vm()
+    before = await _snapshot_disks(lab)
+    await lab.process.stop()
+    await lab.restarted(crash_at="close:blocked")
+    source = await lab.open(web)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await lab.close(source.name, committed=False)
+    await lab.process.died()
+    assert "OPERATION_BLOCKED" == (await _refused(lab, web.disks[0].disk_id))[0]
+    await lab.restarted()
+
+    async def allowed() -> bool:
+        return not await _blocked(lab, web)
+
+    await until(allowed)
+    assert before == await _snapshot_disks(lab)
+    await _migrate(lab, web.disks[0].disk_id)
+    assert before == await _snapshot_disks(lab)

@@ -55,6 +55,8 @@ async def test_every_command_reaches_the_pool(tmp_path: Path, capsys: pytest.Cap
         assert (await tell("attach-guest", disk, str(tmp_path / "guest")))["uri"].startswith("nbd+unix:")
         await tell("detach-guest", disk)
         await tell("stall-coalescing", "one", "--stalled")
+        await tell("hold-migrations", "--held")
+        await tell("hold-migrations")
         await tell("limit-link", "host-1", "1000000000")
         await sdk.call("VDI.enable_cbt", ref)
         await tell("lose-cbt", disk)

@@ -58,6 +58,7 @@ def _facts(*, length: int = 1, uncoalesced: int = 0, free_gib: int = 50, cost: i
         (_facts(cost=48 * GIB), None),
         (_facts(cost=49 * GIB), "SR_SPACE_LOW"),
         (SnapshotFacts((), (Room("Tells nothing", 0, 0, GIB),)), None),
+        (SnapshotFacts((), (), migrating=True), "VM_MIGRATING"),
     ],
 )
 def test_what_hinders_a_snapshot(facts: SnapshotFacts, reason: str | None) -> None:

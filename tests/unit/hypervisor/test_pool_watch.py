@@ -56,8 +56,7 @@ async def test_trouble_that_could_not_be_noted_is_noted_by_a_later_look() -> Non
         cast(Any, Unreachable()),
         cast(Any, store),
         clock,
-        lambda _: None,
-        lambda _: None,
+        *[lambda _: None] * 3,
     )
     looking = asyncio.create_task(watch.run())
     await clock.until_sleeping()

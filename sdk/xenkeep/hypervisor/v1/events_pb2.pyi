@@ -426,7 +426,7 @@ class SnapshotHindered(_message.Message):
     vm_display_name: _builtins.str
     """Its name."""
     reason: _builtins.str
-    """Stable code: DISK_CHAIN_LONG, SR_COALESCING, SR_SPACE_LOW or NBD_CONNECTIONS_SPENT."""
+    """Stable code: VM_MIGRATING, DISK_CHAIN_LONG, SR_COALESCING, SR_SPACE_LOW or NBD_CONNECTIONS_SPENT."""
     message: _builtins.str
     """One sentence for a person."""
     def __init__(

@@ -1216,6 +1216,45 @@ class MigrateDiskResponse(_message.Message):
 Global___MigrateDiskResponse: _TypeAlias = MigrateDiskResponse  # noqa: Y015
 
 @_typing.final
+class HoldMigrationsRequest(_message.Message):
+    """Request of HoldMigrations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: _builtins.int
+    held: _builtins.bool
+    """Whether they stop there from now on; otherwise those that did go on at once."""
+    def __init__(
+        self,
+        *,
+        held: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldMigrationsRequest: _TypeAlias = HoldMigrationsRequest  # noqa: Y015
+
+@_typing.final
+class HoldMigrationsResponse(_message.Message):
+    """Response of HoldMigrations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HoldMigrationsResponse: _TypeAlias = HoldMigrationsResponse  # noqa: Y015
+
+@_typing.final
 class StallCoalescingRequest(_message.Message):
     """Request of StallCoalescing."""
 

@@ -175,6 +175,11 @@ class SimulatorServiceStub:
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskResponse.FromString,
                 _registered_method=True)
+        self.HoldMigrations = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/HoldMigrations',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HoldMigrationsRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HoldMigrationsResponse.FromString,
+                _registered_method=True)
         self.StallCoalescing = channel.unary_unary(
                 '/xenkeep.simulator.v1.SimulatorService/StallCoalescing',
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.StallCoalescingRequest.SerializeToString,
@@ -396,6 +401,13 @@ class SimulatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HoldMigrations(self, request, context):
+        """Let storage migrations stop when all their disks are copied and nothing is where it will be yet, or go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StallCoalescing(self, request, context):
         """Let the garbage collector of a storage repository hang, so that chains are not merged, or go on.
         """
@@ -560,6 +572,11 @@ def add_SimulatorServiceServicer_to_server(servicer, server):
                     servicer.MigrateDisk,
                     request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskRequest.FromString,
                     response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskResponse.SerializeToString,
+            ),
+            'HoldMigrations': grpc.unary_unary_rpc_method_handler(
+                    servicer.HoldMigrations,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HoldMigrationsRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HoldMigrationsResponse.SerializeToString,
             ),
             'StallCoalescing': grpc.unary_unary_rpc_method_handler(
                     servicer.StallCoalescing,
@@ -1334,6 +1351,33 @@ class SimulatorService:
             '/xenkeep.simulator.v1.SimulatorService/MigrateDisk',
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskRequest.SerializeToString,
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.MigrateDiskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def HoldMigrations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/HoldMigrations',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HoldMigrationsRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.HoldMigrationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

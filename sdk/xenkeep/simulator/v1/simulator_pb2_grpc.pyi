@@ -97,6 +97,8 @@ class SimulatorServiceStub:
     """Deletions are forgotten as if more had followed than a pool remembers: older event tokens miss them."""
     MigrateDisk: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.MigrateDiskRequest, _simulator_pb2.MigrateDiskResponse]
     """An administrator moves a disk to another storage repository (VDI.pool_migrate)."""
+    HoldMigrations: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.HoldMigrationsRequest, _simulator_pb2.HoldMigrationsResponse]
+    """Let storage migrations stop when all their disks are copied and nothing is where it will be yet, or go on."""
     StallCoalescing: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.StallCoalescingRequest, _simulator_pb2.StallCoalescingResponse]
     """Let the garbage collector of a storage repository hang, so that chains are not merged, or go on."""
     RunWorkload: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.RunWorkloadRequest, _simulator_pb2.RunWorkloadResponse]
@@ -175,6 +177,8 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
     """Deletions are forgotten as if more had followed than a pool remembers: older event tokens miss them."""
     MigrateDisk: _aio.UnaryUnaryMultiCallable[_simulator_pb2.MigrateDiskRequest, _simulator_pb2.MigrateDiskResponse]  # type: ignore[assignment]
     """An administrator moves a disk to another storage repository (VDI.pool_migrate)."""
+    HoldMigrations: _aio.UnaryUnaryMultiCallable[_simulator_pb2.HoldMigrationsRequest, _simulator_pb2.HoldMigrationsResponse]  # type: ignore[assignment]
+    """Let storage migrations stop when all their disks are copied and nothing is where it will be yet, or go on."""
     StallCoalescing: _aio.UnaryUnaryMultiCallable[_simulator_pb2.StallCoalescingRequest, _simulator_pb2.StallCoalescingResponse]  # type: ignore[assignment]
     """Let the garbage collector of a storage repository hang, so that chains are not merged, or go on."""
     RunWorkload: _aio.UnaryUnaryMultiCallable[_simulator_pb2.RunWorkloadRequest, _simulator_pb2.RunWorkloadResponse]  # type: ignore[assignment]
@@ -418,6 +422,14 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_pb2.MigrateDiskResponse, _abc.Awaitable[_simulator_pb2.MigrateDiskResponse]]:
         """An administrator moves a disk to another storage repository (VDI.pool_migrate)."""
+
+    @_abc_1.abstractmethod
+    def HoldMigrations(
+        self,
+        request: _simulator_pb2.HoldMigrationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.HoldMigrationsResponse, _abc.Awaitable[_simulator_pb2.HoldMigrationsResponse]]:
+        """Let storage migrations stop when all their disks are copied and nothing is where it will be yet, or go on."""
 
     @_abc_1.abstractmethod
     def StallCoalescing(

@@ -44,8 +44,12 @@ check: install ## Format, lint, types, import rules, contracts: everything but t
 	tools/check-breaking
 	tools/check-generated
 
+# Hundreds of processes are started: none shall compile again what another has compiled already. The order of
+# the files is that of tests/support/order.py.
+test faults: export PYTHONDONTWRITEBYTECODE =
+
 test: install ## Run all tests, WORKERS files at a time (most of them wait more than they compute)
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 faults: install ## Inject every fault, at every step; build/faults/report.json counts what was survived
 	XENKEEP_TEST_FAULTS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile -m scenario \

@@ -1,10 +1,12 @@
 """Fixtures every test may ask for."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.nats import nats_server
+from tests.support.order import longest_first
 from tests.support.postgres import empty_database, fresh_database, postgres_url
-from tests.support.scenario_marks import injections, pytest_collection_modifyitems
+from tests.support.scenario_marks import carry_scenarios, injections
 from tests.support.seaweed import seaweed
 
 __all__ = [
@@ -13,9 +15,13 @@ __all__ = [
     "injections",
     "nats_server",
     "postgres_url",
-    "pytest_collection_modifyitems",
     "seaweed",
 ]
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    carry_scenarios(items)
+    longest_first(items)

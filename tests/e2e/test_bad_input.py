@@ -298,21 +298,27 @@ def test_a_vm_that_vanished_is_skipped_and_the_others_are_backed_up(stack: Stack
     assert "Take it out of the policy" in tasks["spare"]["failure"]["hint"]
 
 
-@pytest.mark.usefixtures("changes")
-def test_a_pool_that_presents_another_certificate_is_not_talked_to_until_it_is_added_again(
-    stack: Stack,
-) -> None:
-    """The pool is made anew on the same addresses: new certificates, as after a man stepped in between."""
-    point = stack.backup("web")["result"]["point"]["point_id"]
+@pytest.fixture(scope="module")
+def point_of_old(stack: Stack) -> str:
+    """Of ``web``. Since then the pool was made anew on the same addresses: new certificates, as after a man
+    stepped in between.
+    """
+    point: str = stack.backup("web")["result"]["point"]["point_id"]
     stack.control.close()
     stack.pool.stop()
     stack.pool.overrides["data_dir"] = str(stack.folder / "sim" / "another pool")
     stack.pool.start()
     stack.control = PoolControl(stack.pool.socket)
+    return point
 
+
+@pytest.mark.usefixtures("changes")
+def test_a_pool_that_presents_another_certificate_is_not_talked_to_until_it_is_added_again(
+    stack: Stack, point_of_old: str
+) -> None:
     (pool,) = stack.pools_when(lambda pool: pool["state"] == "STATE_CERTIFICATE_CHANGED")
     code, error = stack.refused("backup", "web", "--to", REPOSITORY, "--wait")
-    restoring = stack.refused("restore", point, "--wait")
+    restoring = stack.refused("restore", point_of_old, "--wait")
 
     assert "certificate" in pool["state_message"]
     assert (6, "CERTIFICATE_CHANGED") == (code, error["reason"])
@@ -321,10 +327,11 @@ def test_a_pool_that_presents_another_certificate_is_not_talked_to_until_it_is_a
 
 
 @pytest.mark.usefixtures("changes")
-def test_a_restore_into_a_pool_that_is_gone_says_so_and_goes_into_another(stack: Stack) -> None:
-    """After the test above: the pool of the points is gone, another one is at its addresses."""
+def test_a_restore_into_a_pool_that_is_gone_says_so_and_goes_into_another(
+    stack: Stack, point_of_old: str
+) -> None:
     (old,) = stack.data("pool", "list")
-    point = stack.data("point", "list", "--vm", "web")[0]["point"]
+    point = stack.data("point", "show", point_of_old)["point"]
     stack.ok("pool", "remove", old["name"])
     stack.add_pool()
 

@@ -36,6 +36,7 @@ from tests.support.nats import NatsServer
 from tests.support.pool import PASSWORD, SimulatedPool, simulator
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S as PATIENCE_S
+from tests.support.warm import WarmProcess, start
 
 if TYPE_CHECKING:
     Pools = pool_pb2_grpc.PoolServiceAsyncStub
@@ -52,13 +53,14 @@ EVENTS: tuple[type[Message], ...] = tuple(
 
 
 class HypervisorProcess:
-    """``start`` returns when it serves; what it stored survives ``kill``."""
+    """``start`` returns when it serves; what it stored survives ``kill``. ``warm`` is how it is started."""
 
-    def __init__(self, nats: NatsServer, directory: Path) -> None:
+    def __init__(self, nats: NatsServer, directory: Path, *, warm: bool = True) -> None:
         self.target = f"127.0.0.1:{free_port()}"
         self._nats = nats
         self._directory = directory
-        self._process: Process | None = None
+        self._warm = warm
+        self._process: Process | WarmProcess | None = None
         self.log = directory / "hypervisor.log"
         self.data = directory / "hypervisor"
 
@@ -76,9 +78,15 @@ class HypervisorProcess:
             "XENKEEP_HOOK_CA": str(tls.ca),
         }
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services.hypervisor", env=environment, stdout=log, stderr=log
-            )
+            if self._warm:
+                said = log.fileno()
+                self._process = start(
+                    "services.hypervisor.__main__:main", env=environment, stdout=said, stderr=said
+                )
+            else:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", "services.hypervisor", env=environment, stdout=log, stderr=log
+                )
         async with self.channel() as way, asyncio.timeout(PATIENCE_S):
             serving = asyncio.ensure_future(way.channel_ready())
             ended = asyncio.ensure_future(self._process.wait())

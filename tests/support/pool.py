@@ -3,8 +3,7 @@
 import itertools
 import json
 import os
-import subprocess
-import sys
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from xenkeep.simulator.v1 import simulator_pb2_grpc
 
 from tests.support.ports import free_port
+from tests.support.warm import WarmProcess, start
 
 PASSWORD = "a password of the pool's own"
 MIB = 1024 * 1024
@@ -45,7 +45,7 @@ class SimulatedPool:
         self._net = f"127.{number >> 8}.{number & 255}"
         self.https_port = free_port(f"{self._net}.11")
         self.socket = Path(f"/tmp/xk-sim-{os.getpid()}-{number}.sock")
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: WarmProcess | None = None
 
     def address(self, index: int) -> str:
         """host:port of the host ``index``, 0 being the first coordinator."""
@@ -74,15 +74,17 @@ class SimulatedPool:
         }
         file = self.directory / "pool.json"
         file.write_text(json.dumps(description))
-        command = [sys.executable, "-m", "services.simulator", "run", str(file)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None
-        assert self._process.stdout.readline(), "the simulator did not start"
+        said, saying = os.pipe()
+        self._process = start("services.simulator.__main__:main", "run", str(file), stdout=saying)
+        os.close(saying)
+        self._said = os.fdopen(said)
+        assert self._said.readline(), "the simulator did not start"
 
     def stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
-            self._process.communicate()
+            self._process.send_signal(signal.SIGTERM)
+            self._process.join()
+            self._said.close()
         self.socket.unlink(missing_ok=True)
 
     def control(self) -> grpc.aio.Channel:

@@ -14,9 +14,12 @@ _given: set[int] = set()
 def free_port(address: str = "0.0.0.0", kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port nobody has at ``address``; by default at none. No other worker of this test run is given it."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-    mine = [port for port in _BELOW_OUTGOING if not worker or port % _WORKERS == int(worker) % _WORKERS]
-    mine = [port for port in mine if port not in _given]
-    for port in Random().sample(mine, len(mine)):
+    mine = _BELOW_OUTGOING[int(worker) % _WORKERS :: _WORKERS] if worker else _BELOW_OUTGOING
+    random = Random()
+    for _ in mine:
+        port = random.choice(mine)
+        if port in _given:
+            continue
         with socket.socket(socket.AF_INET, kind) as probe, suppress(OSError):
             probe.bind((address, port))
             _given.add(port)

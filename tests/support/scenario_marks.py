@@ -14,7 +14,8 @@ def scenarios_of(item: pytest.Item) -> tuple[int | str, ...]:
     return tuple(dict.fromkeys(number for mark in item.iter_markers(MARK) for number in mark.args))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def carry_scenarios(items: list[pytest.Item]) -> None:
+    """Raises ``pytest.UsageError`` for a number that no scenario has."""
     for item in items:
         numbers = scenarios_of(item)
         if unknown := [number for number in numbers if number not in SCENARIOS]:

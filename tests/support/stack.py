@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import nats
@@ -31,6 +32,7 @@ from tests.support.pool import PASSWORD, SimulatedPool
 from tests.support.stack_parts import commands_below, described_vm, ext4_image, leftovers, runs
 from tests.support.waiting import PATIENCE_S as PATIENCE_S
 from tests.support.waiting import until_true
+from tests.support.warm import start
 
 PROGRAM = str(Path(sys.executable).with_name("xenkeep"))
 PASSPHRASE = "stands between everybody and the backups"
@@ -100,16 +102,20 @@ class Stack:
 
     def run(self, *arguments: object, answer: str = "", timeout: float = PATIENCE_S) -> Ran:
         """A ``xenkeep`` command with this home; ``answer`` is typed into it."""
-        done = subprocess.run(
-            [PROGRAM, *map(str, arguments)],
-            env=os.environ | {"XENKEEP_HOME": str(self.home.path), "COLUMNS": "200"},
-            input=answer,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        with TemporaryFile("w+") as typed, TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+            typed.write(answer)
+            typed.seek(0)
+            code = start(
+                "xenkeep.cli.main:main",
+                *map(str, arguments),
+                env=os.environ | {"XENKEEP_HOME": str(self.home.path), "COLUMNS": "200"},
+                stdin=typed.fileno(),
+                stdout=out.fileno(),
+                stderr=err.fileno(),
+            ).join(timeout)
+            out.seek(0)
+            err.seek(0)
+            return Ran(code, out.read(), err.read())
 
     def ok(self, *arguments: object, answer: str = "") -> str:
         """What a command that must succeed prints."""

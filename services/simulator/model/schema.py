@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
@@ -167,6 +167,7 @@ class Model:
         return {name.replace(".", "_", 1): name for name in (*self.messages, *self.internal)}
 
 
+@cache
 def load_model(version: str) -> Model:
     """The model as ``version`` publishes it, a product (``8.2``) or xapi's own (``23.1.0``).
 

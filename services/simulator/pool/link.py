@@ -10,8 +10,9 @@ class Link:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._speed = 0
+        self._limits = 0
         self._free_at = 0.0
         self._cut_after: int | None = None
 
@@ -20,6 +21,8 @@ class Link:
         with self._lock:
             self._speed = bytes_per_second
             self._free_at = self._monotonic()
+            self._limits += 1
+            self._lock.notify_all()
 
     @property
     def limited(self) -> bool:
@@ -34,11 +37,14 @@ class Link:
     def delay(self, byte_count: int) -> float:
         """Seconds to wait after so many bytes, so that the speed is kept."""
         with self._lock:
-            if not self._speed:
-                return 0.0
-            now = self._monotonic()
-            self._free_at = max(self._free_at, now) + byte_count / self._speed
-            return self._free_at - now
+            return self._delay(byte_count)
+
+    def pause(self, byte_count: int) -> None:
+        """Wait for so long in a thread, or until there is another limit."""
+        with self._lock:
+            before = self._limits
+            if delay := self._delay(byte_count):
+                self._lock.wait_for(lambda: self._limits != before, delay)
 
     def allowance(self, wanted: int) -> int:
         """How many of ``wanted`` bytes may pass before the cut; a cut happens once."""
@@ -50,3 +56,10 @@ class Link:
                 return wanted
             allowed, self._cut_after = self._cut_after, None
             return allowed
+
+    def _delay(self, byte_count: int) -> float:
+        if not self._speed:
+            return 0.0
+        now = self._monotonic()
+        self._free_at = max(self._free_at, now) + byte_count / self._speed
+        return self._free_at - now

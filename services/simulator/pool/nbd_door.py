@@ -5,7 +5,6 @@ Source: xapi, ocaml/xapi-nbd.
 
 import re
 import threading
-import time
 from collections.abc import Iterator
 
 from services.simulator.failure import XapiFailure
@@ -71,9 +70,10 @@ class MeteredDisk:
         """Small reads, made on the event loop, leave their delay to the next one made in a thread."""
         self._disk.read_into(offset, buffer)
         self._host.nbd_sent_bytes += len(buffer)
-        delay = self._host.link.delay(len(buffer))
-        if delay and threading.current_thread() is not threading.main_thread():
-            time.sleep(delay)
+        if threading.current_thread() is threading.main_thread():
+            self._host.link.delay(len(buffer))
+        else:
+            self._host.link.pause(len(buffer))
 
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         self._disk.write(offset, data)

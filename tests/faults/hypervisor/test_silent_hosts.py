@@ -23,7 +23,7 @@ from tests.faults.hypervisor.pool_view import gone
 from tests.support.hypervisor import PATIENCE_S, POOL_PATIENCE_S, HypervisorProcess, Lab, write_disk
 from tests.support.nats import NatsServer
 from tests.support.pool import SimulatedPool, vm
-from tests.support.silence import needs_silence
+from tests.support.silence import asked_in_vain, needs_silence
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.scenario(40), needs_silence]
@@ -170,7 +170,7 @@ async def _waits_out_a_short_silence(lab: Lab) -> None:
     """Nothing is asked twice."""
     await _silent(lab, "host0", to_its_pool=False)
     opening = asyncio.create_task(lab.open(await lab.vm("db")))
-    await asyncio.sleep(2)  # far from what is put up with; nothing can be awaited where nothing is heard
+    await asked_in_vain(lab.pool.address(0).partition(":")[0], 2)  # far from what is put up with
     assert not opening.done()
     await lab.simulator.HearHost(sim.HearHostRequest(host="host0"))
     source = await opening

@@ -23,7 +23,7 @@ from services.simulator.pool.host import Host
 from services.simulator.pool.simulation import Simulation
 from tests.integration.simulator.pools import MIB, Sdk, describe, running
 from tests.integration.simulator.test_vm_life import disk_of, only_vm
-from tests.support.silence import needs_silence
+from tests.support.silence import asked_in_vain, needs_silence
 
 pytestmark = [pytest.mark.scenario(40), needs_silence]
 
@@ -143,7 +143,7 @@ async def test_a_host_that_is_heard_again_in_time_goes_on_with_what_it_was_asked
     await asyncio.to_thread(next, reading)
     await disk.silence(host)
     going_on = asyncio.create_task(asyncio.to_thread(list, reading))
-    await asyncio.sleep(0.5)
+    await asked_in_vain(host.address, 2)
     assert not going_on.done()
     await disk.simulation.pool.failures.hear(host)
     await going_on

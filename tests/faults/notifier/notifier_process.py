@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from services.chassis.rpc.channel import channel
 from tests.support.nats import NatsServer
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S
+from tests.support.warm import WarmProcess, start
 
 if TYPE_CHECKING:
     from xenkeep.notifier.v1.notifier_pb2_grpc import ChannelServiceAsyncStub
@@ -36,7 +36,7 @@ class NotifierProcess:
         self._data_dir = data_dir
         self._channel_files = channel_files
         self._target = f"127.0.0.1:{free_port()}"
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: WarmProcess | None = None
         self.log = data_dir.with_suffix(".log")
 
     async def start(self) -> None:
@@ -52,8 +52,9 @@ class NotifierProcess:
             "XENKEEP_CHANNEL_FILES_DIR": str(self._channel_files),
         }
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "services.notifier", env=environment, stderr=log, stdout=log
+            said = log.fileno()
+            self._process = start(
+                "services.notifier.__main__:main", env=environment, stdout=said, stderr=said
             )
         async with channel(self._target, self._nats.tls("admin")) as way:
             serving = asyncio.create_task(_serving(health_pb2_grpc.HealthStub(way)))

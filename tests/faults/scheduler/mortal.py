@@ -37,5 +37,5 @@ def live(service: str) -> None:
     import_module(f"services.{service}.__main__").main()
 
 
-if __name__ == "__main__":
+def main() -> None:
     live(os.environ["MORTAL_SERVICE"])

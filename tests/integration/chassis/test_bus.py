@@ -448,9 +448,10 @@ async def test_work_that_was_on_its_way_to_a_stopped_worker_is_taken_up_by_anoth
     async with nats_server.bus() as bus, nats_server.bus() as another:
 
         async def consumer(wanted: Callable[[api.ConsumerInfo], bool]) -> None:
-            async with asyncio.timeout(20):
-                while not wanted(await bus.js.consumer_info(subjects.WORK, "workers")):  # noqa: ASYNC110 - it tells nobody
-                    await asyncio.sleep(0.01)
+            async def looked() -> bool:
+                return wanted(await bus.js.consumer_info(subjects.WORK, "workers"))
+
+            await until(looked)
 
         await bus.js.add_consumer(subjects.WORK, config)
         stopped, heir = (

@@ -20,7 +20,10 @@ async def lab(pool: SimulatedPool, nats_server: NatsServer, tmp_path: Path) -> A
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
-    """The same for tests that leave others alone: each backs up and restores VMs of its own."""
+    """The same for tests that leave others alone: each backs up and restores VMs of its own.
+
+    The service is started by itself, for the test that looks at what the kernel shows of it.
+    """
     directory = tmp_path_factory.mktemp("lab")
     for name in ("sim", "nats"):
         (directory / name).mkdir()
@@ -33,7 +36,7 @@ async def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
     nats = NatsServer(directory / "nats")
     simulated.start()
     nats.start()
-    async with Lab(simulated, HypervisorProcess(nats, directory), nats).running() as running:
+    async with Lab(simulated, HypervisorProcess(nats, directory, warm=False), nats).running() as running:
         yield running
     nats.stop()
     simulated.stop()

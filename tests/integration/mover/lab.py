@@ -37,6 +37,7 @@ from tests.support.nats import NatsServer
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_S as PATIENCE_S
 from tests.support.waiting import until_true
+from tests.support.warm import WarmProcess, start
 
 if TYPE_CHECKING:
     Repositories = repository_pb2_grpc.RepositoryServiceAsyncStub
@@ -61,7 +62,7 @@ class MoverProcess:
         self._nats = nats
         self.data = directory
         self.log = directory.with_suffix(".log")
-        self._process: Process | None = None
+        self._process: Process | WarmProcess | None = None
         tls = nats.tls("mover")
         self.env = os.environ | {
             "XENKEEP_LISTEN": self.target,
@@ -77,10 +78,15 @@ class MoverProcess:
         }
 
     async def start(self, wrapper: tuple[str, ...] = ()) -> None:
+        """``wrapper`` is a program that runs it."""
         with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *wrapper, sys.executable, "-m", "services.mover", env=self.env, stdout=log, stderr=log
-            )
+            if wrapper:
+                self._process = await asyncio.create_subprocess_exec(
+                    *wrapper, sys.executable, "-m", "services.mover", env=self.env, stdout=log, stderr=log
+                )
+            else:
+                said = log.fileno()
+                self._process = start("services.mover.__main__:main", env=self.env, stdout=said, stderr=said)
         async with self.channel() as way, asyncio.timeout(PATIENCE_S):
             serving = asyncio.ensure_future(way.channel_ready())
             ended = asyncio.ensure_future(self._process.wait())

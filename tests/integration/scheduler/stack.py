@@ -2,8 +2,6 @@
 
 import asyncio
 import signal
-import sys
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from tests.integration.scheduler.neighbours import (
 from tests.integration.scheduler.scripted_mover import Script, ScriptedMover
 from tests.support.nats import NatsServer
 from tests.support.ports import free_port
+from tests.support.warm import WarmProcess, start
 
 if TYPE_CHECKING:
     Stubs = tuple[policy_pb2_grpc.PolicyServiceAsyncStub, run_pb2_grpc.RunServiceAsyncStub]
@@ -48,19 +47,14 @@ class ServiceProcess:
             "XENKEEP_TLS_KEY": str(tls.key),
             "MORTAL_SERVICE": name,
         } | {f"XENKEEP_{other.upper()}": f"127.0.0.1:{port}" for other, port in neighbours.items()}
-        self._process: Process | None = None
+        self._process: WarmProcess | None = None
 
     async def start(self, module: str = "", **env: str) -> None:
         """Returns at once; calls made with ``wait_for_ready`` wait for it."""
         with (self.directory / f"{self.name}.log").open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                module or f"services.{self.name}",
-                env=self.env | env,
-                stdout=log,
-                stderr=log,
-            )
+            program = f"{module or f'services.{self.name}.__main__'}:main"
+            said = log.fileno()
+            self._process = start(program, env=self.env | env, stdout=said, stderr=said)
 
     async def wait(self) -> int:
         """Its exit code, when it has ended by itself."""

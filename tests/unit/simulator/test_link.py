@@ -1,5 +1,7 @@
 """The speed of a link, and its cut."""
 
+import threading
+
 from services.simulator.pool.link import Link
 
 
@@ -18,3 +20,20 @@ def test_a_cut_happens_once_after_so_many_bytes() -> None:
     link = Link(lambda: 0.0)
     link.cut_after(10)
     assert [link.allowance(6), link.allowance(6), link.allowance(6)] == [6, 4, 6]
+
+
+def test_whoever_waits_goes_on_when_the_limit_is_lifted() -> None:
+    asked = threading.Event()
+
+    def now() -> float:
+        asked.set()
+        return 0.0
+
+    link = Link(now)
+    link.limit(1)
+    asked.clear()
+    waiting = threading.Thread(target=link.pause, args=(3600,))
+    waiting.start()
+    asked.wait()  # it holds the lock until it waits
+    link.limit(0)
+    waiting.join()

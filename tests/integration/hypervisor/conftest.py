@@ -8,7 +8,7 @@ from tests.support.hypervisor import HypervisorProcess, Lab
 from tests.support.nats import NatsServer
 from tests.support.pool import PASSWORD, TESLA, SimulatedPool, pool, vm
 
-__all__ = ["lab", "pool", "shared_lab"]
+__all__ = ["lab", "pool", "shared_lab", "warm"]
 
 
 @pytest.fixture
@@ -18,12 +18,15 @@ async def lab(pool: SimulatedPool, nats_server: NatsServer, tmp_path: Path) -> A
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
-    """The same for tests that leave others alone: each backs up and restores VMs of its own.
+@pytest.fixture(scope="module")
+def warm() -> bool:
+    """How the service of the shared lab is started."""
+    return True
 
-    The service is started by itself, for the test that looks at what the kernel shows of it.
-    """
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_lab(tmp_path_factory: pytest.TempPathFactory, warm: bool) -> AsyncIterator[Lab]:
+    """The same for tests that leave others alone: each backs up and restores VMs of its own."""
     directory = tmp_path_factory.mktemp("lab")
     for name in ("sim", "nats"):
         (directory / name).mkdir()
@@ -36,7 +39,7 @@ async def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
     nats = NatsServer(directory / "nats")
     simulated.start()
     nats.start()
-    async with Lab(simulated, HypervisorProcess(nats, directory, warm=False), nats).running() as running:
+    async with Lab(simulated, HypervisorProcess(nats, directory, warm=warm), nats).running() as running:
         yield running
     nats.stop()
     simulated.stop()

@@ -9,6 +9,12 @@ from tests.support.pool import PASSWORD
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
+@pytest.fixture(scope="module")
+def warm() -> bool:
+    """By itself: a test looks at what the kernel shows of it."""
+    return False
+
+
 async def _refused(lab: Lab, **changed: str) -> grpc.aio.AioRpcError:
     request = pool_pb2.ProbePoolRequest(address=lab.pool.address(0))
     probe = await lab.pools.ProbePool(request, timeout=PATIENCE_S)

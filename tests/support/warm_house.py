@@ -23,7 +23,7 @@ ORDER_BYTES = 1 << 17
 _FILES = 4
 
 
-def serve(door: socket.socket) -> Callable[[], object] | None:
+def serve(door: socket.socket) -> Callable[[], int | None] | None:
     """Returns in every child, with what it shall run, and at the end, with nothing."""
     children: dict[int, int] = {}
     woken, waker = socket.socketpair()
@@ -42,7 +42,7 @@ def serve(door: socket.socket) -> Callable[[], object] | None:
             break
         order, told = json.loads(message), files.pop()
         module, _, name = order["program"].partition(":")
-        entry: Callable[[], object] = getattr(import_module(module), name)
+        entry: Callable[[], int | None] = getattr(import_module(module), name)
         gc.freeze()
         child = os.fork()
         if child == 0:

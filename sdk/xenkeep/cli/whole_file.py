@@ -81,7 +81,7 @@ def _made(path: Path) -> tuple[int, str]:
         descriptor, name = mkstemp(_PARTIAL, f".{path.name}.", path.parent)
         with suppress(OSError):  # some network file systems have no locks: then nobody removes it
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
+        if os.path.lexists(name):
             return descriptor, name
         os.close(descriptor)
 

@@ -184,3 +184,23 @@ def test_a_kill_at_any_system_call_leaves_the_object_whole_or_absent(
         injections.held()
         step += 1
     assert step > 8
+
+
+def test_a_temporary_that_is_swept_before_it_is_locked_is_made_again_and_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    store = DirectoryStore(tmp_path, on_notice=lambda code, _: told.append(code))
+    lock, swept = fcntl.flock, list[int]()
+
+    def late(descriptor: int, how: int) -> None:
+        if not swept:
+            swept.append(0)
+            swept[0] = DirectoryStore(tmp_path).sweep()
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    store.put("points/a", [b"content"])
+    assert [1] == swept and [] == told
+    assert b"content" == store.get("points/a")
+    assert ["a"] == [path.name for path in (tmp_path / "points").iterdir()]

@@ -1,5 +1,6 @@
 """Files of the CLI are there whole or not at all."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -121,3 +122,22 @@ def test_the_name_is_made_durable_after_the_content(tmp_path: Path, monkeypatch:
     (content, early), (folder, late) = synced
     assert content.suffix == ".partial" and not early
     assert folder == tmp_path and late
+
+
+def test_a_file_that_is_taken_for_abandoned_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, late = fcntl.flock, [True]
+
+    def flock(descriptor: int, how: int) -> None:
+        if late:
+            late.clear()
+            remove_abandoned(tmp_path)
+            assert [] == list(tmp_path.iterdir())
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with whole_file(tmp_path / "out") as file:
+        file.write(b"new")
+    assert b"new" == (tmp_path / "out").read_bytes()
+    assert [tmp_path / "out"] == list(tmp_path.iterdir())

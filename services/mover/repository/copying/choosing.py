@@ -1,14 +1,12 @@
 """Which points are copied, in what order, and which of them together."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 from services.chassis.errors import DataLoss, NotFound
 from services.mover.repository.context import Context
 from services.mover.repository.copying.report import CopyOptions, CopyReport, chosen
-from services.mover.repository.leases import remove_moot_leases
 from services.mover.repository.points import listed_points, read_point
 from services.mover.repository.trash import trashed
 
@@ -28,33 +26,10 @@ class Chosen:
 def points_to_copy(
     source: Context, target: Context, options: CopyOptions, report: CopyReport
 ) -> list[Chosen]:
-    """Those the target lacks, the oldest first, once what earlier copies left there is swept up.
+    """Those the target lacks, the oldest first. What is not copied is in the report.
 
-    What is not copied is in the report. Raises what the two places raise.
+    Raises what the two places raise.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="sweep") as aside:
-        swept = aside.submit(target.store.sweep)
-        remove_moot_leases(target)
-        points = _choose(source, target, options, report)
-        swept.result()
-    return points
-
-
-def together(points: Sequence[Chosen]) -> Iterator[list[Chosen]]:
-    """Points that are made together, in their order: many small ones, a large one alone."""
-    some: list[Chosen] = []
-    size = 0
-    for point in points:
-        if some and (len(some) == _TOGETHER or size + point.new_bytes > _TOGETHER_BYTES):
-            yield some
-            some, size = [], 0
-        some.append(point)
-        size += point.new_bytes
-    if some:
-        yield some
-
-
-def _choose(source: Context, target: Context, options: CopyOptions, report: CopyReport) -> list[Chosen]:
     known = set(listed_points(target))
     sizes: dict[str, int] = {}
     found: dict[str, tuple[dict[str, str], str]] = {}
@@ -79,3 +54,17 @@ def _choose(source: Context, target: Context, options: CopyOptions, report: Copy
     report.known_points += len(known.intersection(wanted))
     left = (each for each in wanted if each not in known and each not in deleted)
     return [Chosen(each, sizes[each]) for each in left]
+
+
+def together(points: Sequence[Chosen]) -> Iterator[list[Chosen]]:
+    """Points that are made together, in their order: many small ones, a large one alone."""
+    some: list[Chosen] = []
+    size = 0
+    for point in points:
+        if some and (len(some) == _TOGETHER or size + point.new_bytes > _TOGETHER_BYTES):
+            yield some
+            some, size = [], 0
+        some.append(point)
+        size += point.new_bytes
+    if some:
+        yield some

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from services.chassis.errors import Cancelled, DataLoss, NotFound
@@ -17,6 +18,7 @@ from services.mover.repository.flow import Flow
 from services.mover.repository.format.names import DAMAGE, INDEX, POINTS
 from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.indexing import sync_index
+from services.mover.repository.leases import remove_moot_leases
 from services.mover.repository.parallel import for_each
 from services.mover.repository.points import listed_points, read_point
 from services.mover.repository.store import Store
@@ -75,12 +77,16 @@ class Copy:
         if self._refused:
             text = f"{len(self._refused)} packs are known to be damaged at {self._target.store.location}."
             self._target.on_notice("COPY_DAMAGED", f"{text} Points there may need them: verify the copy.")
+        remove_moot_leases(self._target)
         points = points_to_copy(self._source, self._target, self._options, self._report)
         self._place.forget()
-        for some in together(points):
-            self._check()
-            self._copy([each.point_id for each in some], len(points))
-            self._begun += len(some)
+        with ThreadPoolExecutor(1, thread_name_prefix="sweep") as aside:
+            swept = aside.submit(self._place.sweep)
+            for some in together(points):
+                self._check()
+                self._copy([each.point_id for each in some], len(points))
+                self._begun += len(some)
+            swept.result()
         return self._report
 
     def _copy(self, point_ids: list[str], count: int) -> None:

@@ -31,7 +31,7 @@ from services.mover.repository.store import Store
 from services.mover.repository.stores.asked_ahead import AskedAhead
 
 _BEGINNING: Final = (FEATURES, KEYS, EPOCHS)
-"""What has to be there before the header is, in this order."""
+"""What has to be there before the header is: until then there is no repository, whatever of it is there."""
 _AT_ONCE: Final = 4
 
 
@@ -136,17 +136,19 @@ def _require_beginning(source: Context, store: Store) -> None:
 
 def _bring_beginning(source: Context, store: Store, on_notice: Listener) -> None:
     """Features, keys and epochs that are not there yet. What was removed here stays there, and is told."""
-    for prefix in _BEGINNING:
-        there = {stored.name for stored in store.list(prefix)}
-        here = {stored.name for stored in source.store.list(prefix)}
+    there = {stored.name for prefix in _BEGINNING for stored in store.list(prefix)}
+    here = {stored.name for prefix in _BEGINNING for stored in source.store.list(prefix)}
 
-        def bring(name: str) -> None:
-            with contextlib.suppress(NotFound):  # removed just now
-                put_same(store, name, [source.store.get(name)])
+    def bring(name: str) -> None:
+        with contextlib.suppress(NotFound):  # removed just now
+            put_same(store, name, [source.store.get(name)])
 
-        for_each(sorted(here - there), bring, _AT_ONCE)
-        if prefix == KEYS:
-            _tell_of_keys(source, store, here, there, on_notice)
+    for_each(sorted(here - there), bring, _AT_ONCE)
+    _tell_of_keys(source, store, _keys(here), _keys(there), on_notice)
+
+
+def _keys(names: set[str]) -> set[str]:
+    return {name for name in names if name.startswith(KEYS)}
 
 
 def _tell_of_keys(

@@ -75,7 +75,9 @@ class AskedAhead(ForwardingStore):
         try:
             yield
         except NotFound:
-            self._changes(name)
+            for prefix, asked in [*self._lists.items()]:
+                if name.startswith(prefix) and any(each.name == name for each in asked.result()):
+                    self._lists.pop(prefix, None)
             raise
 
     def _changes(self, name: str) -> None:

@@ -151,11 +151,8 @@ class DirectoryStore:
             return shutil.disk_usage(self._root).free
 
     def _put_once(self, path: Path, name: str, parts: Sequence[Bytes]) -> None:
-        temporary = path.parent / (_TEMPORARY + self._entropy(8).hex())
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        temporary, descriptor = self._opened_temporary(path.parent)
         try:
-            with contextlib.suppress(OSError):  # some network file systems have no locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _write(descriptor, parts)
             os.fdatasync(descriptor)
             self._link(descriptor, temporary, path, name)
@@ -172,6 +169,17 @@ class DirectoryStore:
             with contextlib.suppress(OSError):
                 path.unlink()
             raise
+
+    def _opened_temporary(self, folder: Path) -> tuple[Path, int]:
+        """A new one, locked; between making and locking it a sweep may have taken it for abandoned."""
+        while True:
+            temporary = folder / (_TEMPORARY + self._entropy(8).hex())
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with contextlib.suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if temporary.exists():
+                return temporary, descriptor
+            os.close(descriptor)
 
     def _link(self, descriptor: int, temporary: Path, path: Path, name: str) -> None:
         try:

@@ -50,8 +50,8 @@ class Shipper:
     def ship(self, load: Load, moved: Callable[[], None]) -> None:
         """Send what is missing of a load and list it. ``moved`` is told of every pack.
 
-        Raises Refused, and what the target raises; what was sent by then is found the next time. Small packs
-        are sent last: while the last large ones are stored.
+        Raises Refused, and what the target raises; what was sent by then is found the next time. The
+        largest are sent first: while the last of them are stored, small ones are sent.
         """
         self._unlisted.clear()
         failed = threading.Event()
@@ -66,7 +66,7 @@ class Shipper:
                 failed.set()
                 raise
 
-        packs = sorted(load.packs.values(), key=lambda pack: (_is_small(pack), pack.kind, pack.sha256))
+        packs = sorted(load.packs.values(), key=lambda pack: (-pack.size, pack.sha256))
         for_each(packs, send, self._at_once)
         self._list(self._taken(1))
 

@@ -181,11 +181,10 @@ def take_leases(context: Context, point_ids: Collection[str], at_once: int) -> d
     try:
         with ThreadPoolExecutor(at_once, thread_name_prefix="lease") as pool:
             asked = pool.submit(listed_plan_ids, context)
-            older = {each: pool.submit(_listed, context, each) for each in point_ids}
-            known = frozenset(asked.result())
+            listed = pool.submit(_listed, context, point_ids)
+            known, older = frozenset(asked.result()), listed.result()
             for placing in [
-                pool.submit(_place, context, each, known, there.result(), placed)
-                for each, there in older.items()
+                pool.submit(_place, context, each, known, older[each], placed) for each in point_ids
             ]:
                 placing.result()
         plans = listed_plans(context)
@@ -198,8 +197,13 @@ def take_leases(context: Context, point_ids: Collection[str], at_once: int) -> d
     return {lease.point_id: lease for lease in placed}
 
 
-def _listed(context: Context, point_id: str) -> dict[str, int]:
-    return {name: number for _, number, name in _numbers(context, lease_prefix(point_id))}
+def _listed(context: Context, point_ids: Collection[str]) -> dict[str, dict[str, int]]:
+    """Names and numbers of the leases of each point."""
+    found: dict[str, dict[str, int]] = {each: {} for each in point_ids}
+    for point_id, number, name in _numbers(context, LEASES if len(found) > 1 else lease_prefix(*found)):
+        if point_id in found:
+            found[point_id][name] = number
+    return found
 
 
 def _place(

@@ -15,7 +15,7 @@ from services.mover.repository.copying.shipping import SMALL_AT_ONCE, Refused, S
 from services.mover.repository.copying.target import ask_ahead, open_target
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.flow import Flow
-from services.mover.repository.format.names import DAMAGE, INDEX, POINTS
+from services.mover.repository.format.names import DAMAGE, INDEX, POINTS, point_name
 from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.leases import remove_moot_leases
@@ -123,12 +123,15 @@ class Copy:
         leases.take(point_ids)
         begun: dict[str, RestorePoint] = {}
 
+        self._place.ask((INDEX, DAMAGE, POINTS))
+        taken = {stored.name for stored in self._place.list(POINTS)}
+
         def begin(point_id: str) -> None:
-            why = leases.clear(point_id) or self._read(point_id, begun)
+            why = leases.clear(point_id) if point_name(point_id) in taken else ""
+            why = why or self._read(point_id, begun)
             if why:
                 self._report.left_points[point_id] = why
 
-        self._place.ask((INDEX, DAMAGE, POINTS))
         for_each(point_ids, begin, self._at_once)
         sync_index(self._target)
         self._learn_bases(list(begun.values()), set(listed_points(self._target)))

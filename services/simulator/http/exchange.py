@@ -34,6 +34,7 @@ _REASONS = {
     400: "Bad Request",
     500: "Internal Error",
     501: "Method not implemented",
+    503: "Service Unavailable",
 }
 
 
@@ -88,6 +89,11 @@ class Exchange:
         body = self._page(status, info)
         await self._send(status, [*_error_headers(body), *extra], body)
 
+    async def refuse(self, status: int, reason: str, body: bytes) -> None:
+        """An error in words of its own (xapi: http_svr.ml ``response_custom_error``)."""
+        self.keep_open = False
+        await self._send(status, _error_headers(body), body, reason=reason)
+
     async def redirect(self, location: str) -> None:
         """To the host that can serve the request."""
         self.keep_open = False
@@ -132,15 +138,28 @@ class Exchange:
         )
 
     async def _send(
-        self, status: int, headers: Headers, body: bytes = b"", version: str = "HTTP/1.1"
+        self,
+        status: int,
+        headers: Headers,
+        body: bytes = b"",
+        version: str = "HTTP/1.1",
+        reason: str | None = None,
     ) -> None:
         self.answered = True
-        self._write(status, headers, body, version)
+        self._write(status, headers, body, version, reason=reason)
         await self.writer.drain()
 
-    def _write(self, status: int, headers: Headers, body: bytes, version: str, colon: str = ": ") -> None:
+    def _write(
+        self,
+        status: int,
+        headers: Headers,
+        body: bytes,
+        version: str,
+        colon: str = ": ",
+        reason: str | None = None,
+    ) -> None:
         lines = [
-            f"{version} {status} {_REASONS[status]}",
+            f"{version} {status} {reason or _REASONS[status]}",
             *(f"{name}{': ' if name == 'content-length' else colon}{value}" for name, value in headers),
             "",
             "",

@@ -7,7 +7,10 @@ find the host in the console's location.
 
 import asyncio
 import hashlib
-from contextlib import suppress
+import html
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from services.simulator.database.database import Change
 from services.simulator.database.row import Row
@@ -44,18 +47,27 @@ class Consoles:
     def __init__(self, pool: Pool, host: Host) -> None:
         self._pool = pool
         self._host = host
+        self._viewers: defaultdict[str, list[str]] = defaultdict(list)
 
     async def connect(self, exchange: Exchange) -> None:
         name = "connect_console"
         async with admitted(self._pool, self._host, exchange, name, _LABEL) as transfer:
             console = self._find(transfer, f"{name}/host_console")
+            if self._limited and (viewers := self._viewers[console["VM"]]):
+                await exchange.refuse(503, "Connection Limit Exceeded", _taken(viewers))
+                return
             await exchange.begin(_OPEN)
-            await self._show(console, exchange, PlainPipe(exchange.reader, exchange.writer))
+            pipe = PlainPipe(exchange.reader, exchange.writer)
+            with self._seen_by(transfer.session, console):
+                await self._show(console, exchange, pipe)
 
     async def upgrade(self, exchange: Exchange) -> None:
         name = "connect_console_ws"
         async with admitted(self._pool, self._host, exchange, name, _LABEL) as transfer:
             console = self._find(transfer, f"{name}/host_console_ws")
+            if self._limited:
+                await exchange.bare_status(503)
+                return
             key = exchange.head.header("sec-websocket-key")
             if key is None:
                 await exchange.bare_status(501)
@@ -69,6 +81,20 @@ class Consoles:
                 ]
             )
             await self._show(console, exchange, WebSocket(exchange.reader, exchange.writer))
+
+    @property
+    def _limited(self) -> bool:
+        """One viewer of a VM at a time; then browsers are none."""
+        return bool(self._pool.db.only("pool").get("limit_console_sessions"))
+
+    @contextmanager
+    def _seen_by(self, session: str, console: Row) -> Iterator[None]:
+        user, viewers = self._pool.sessions.user(session), self._viewers[console["VM"]]
+        viewers.append(user)
+        try:
+            yield
+        finally:
+            viewers.remove(user)
 
     def _find(self, transfer: Transfer, for_control_domains: str) -> Row:
         """Raises ``INTERNAL_ERROR`` unless it is a console of a VM that runs on this host."""
@@ -111,6 +137,16 @@ class Consoles:
                     await _prompt(pipe, vm["name_label"])
         finally:
             stop_listening()
+
+
+def _taken(viewers: Sequence[str]) -> bytes:
+    names = html.escape(", ".join(viewers))
+    who = f"User '{names}' is" if len(viewers) == 1 else f"Users '{names}' are"
+    return (
+        f"<html><body><h1>Connection Limit Exceeded</h1><p>{who} currently connected to this console. No new "
+        "connections are allowed. Please check the limit_console_sessions config and try again later.</p>"
+        "</body></html>"
+    ).encode()
 
 
 async def _prompt(pipe: rfb.Pipe, name: str) -> None:

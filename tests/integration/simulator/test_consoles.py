@@ -220,3 +220,25 @@ async def test_a_screen_is_shown_by_its_host_to_those_who_may_see_it(tmp_path: P
         viewer.writer.close()
         for sdk in sdks:
             sdk.close()
+
+
+async def test_one_viewer_at_a_time_where_the_pool_says_so(tmp_path: Path) -> None:
+    """xapi: ocaml/xapi/console.ml ``respond_console_limit_exceeded``, ``go_if_no_limit``."""
+    async with running(describe(tmp_path / "pool", version="26.17")) as simulation:
+        sdk = await Sdk(simulation).log_in()
+        (pool,) = await sdk.call("pool.get_all")
+        target = f"/console?ref={await only_vm(sdk)}&session_id={sdk.session.handle}"
+        first, second, third = [await Viewer.connected(simulation) for _ in range(3)]
+        assert (await first.ask(f"CONNECT {target} HTTP/1.1"))[0] == "HTTP/1.1 200 OK"
+        await first.open_screen()
+        await sdk.call("pool.set_limit_console_sessions", pool, True)
+        assert (await second.ask(f"CONNECT {target} HTTP/1.1"))[0] == "HTTP/1.1 503 Connection Limit Exceeded"
+        assert b"User 'root' is currently connected" in await second.end()
+        head = await third.ask(f"GET {target} HTTP/1.1", "Upgrade: websocket", "Sec-WebSocket-Key: x")
+        assert head[0] == "HTTP/1.1 503 Service Unavailable"
+        await sdk.call("pool.set_limit_console_sessions", pool, False)
+        again = await Viewer.connected(simulation)
+        assert (await again.ask(f"CONNECT {target} HTTP/1.1"))[0] == "HTTP/1.1 200 OK"
+        for viewer in (first, again):
+            viewer.writer.close()
+        sdk.close()

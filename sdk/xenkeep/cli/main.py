@@ -1,5 +1,6 @@
 """``xenkeep``: reads the arguments, runs a command, ends with the exit code of what went wrong."""
 
+import gc
 import json
 import sys
 from pathlib import Path
@@ -51,6 +52,7 @@ def root(
 
 def main() -> None:
     """Console script."""
+    gc.freeze()  # what was imported stays: looking at it again would take most of the time of ending
     try:
         app()
     except Error as error:

@@ -62,7 +62,15 @@ def compose(base: Base[HypervisorConfig]) -> list[Component]:
     passed = _dies_at(base.config.crash_at)
     stirred, halted = Bell(), Bell()
     pool_store = SqlPools(database, sealer)
-    pools = Pools(pool_store, gateway, base.clock, bell.ring, stirred.ring, halted.ring)
+    pools = Pools(
+        pool_store,
+        gateway,
+        base.clock,
+        bell.ring,
+        stirred.ring,
+        halted.ring,
+        canvass_every_s=base.config.canvass_every.total_seconds(),
+    )
     shares = Shares(source_store, CONNECTIONS_PER_HOST - base.config.nbd_spare, base.clock)
     care = Care(pools, SqlHindered(database), shares, _care_limits(base.config), base.clock, stirred)
     hooks = HttpsHooks(base.clock, base.config.hook_ca)

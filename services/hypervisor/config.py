@@ -19,6 +19,13 @@ class HypervisorConfig(BaseConfig):
         default=timedelta(seconds=25),
         metadata=option("how long an outage of a pool is bridged before a request fails"),
     )
+    canvass_every: timedelta = field(
+        default=timedelta(seconds=10),
+        metadata=option(
+            "how often all hosts of a pool are asked which coordinator they follow",
+            check=lambda every: None if every.total_seconds() > 0 else "must be more than nothing",
+        ),
+    )
     nbd_spare: int = field(
         default=4,
         metadata=option(

@@ -8,7 +8,9 @@ from xenkeep.catalog.v1.events_pb2 import RestorePointDamaged
 from xenkeep.common.v1.bus_pb2 import MessageDeadLettered
 from xenkeep.hypervisor.v1.events_pb2 import (
     ChangeTrackingLost,
+    CoordinatorAgreed,
     CoordinatorChanged,
+    CoordinatorContested,
     HostFailed,
     HostRecovered,
     PoolReachable,
@@ -46,6 +48,8 @@ STORIES: Mapping[type[Message], Teller] = {
     PoolUnreachable: hypervisor.pool_unreachable,
     PoolReachable: hypervisor.pool_reachable,
     CoordinatorChanged: hypervisor.coordinator_changed,
+    CoordinatorContested: hypervisor.coordinator_contested,
+    CoordinatorAgreed: hypervisor.coordinator_agreed,
     HostFailed: hypervisor.host_failed,
     HostRecovered: hypervisor.host_recovered,
     VmMoved: hypervisor.vm_moved,

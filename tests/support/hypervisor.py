@@ -8,7 +8,7 @@ import struct
 import sys
 import uuid
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,9 +53,18 @@ EVENTS: tuple[type[Message], ...] = tuple(
 
 
 class HypervisorProcess:
-    """``start`` returns when it serves; what it stored survives ``kill``. ``warm`` is how it is started."""
+    """``start`` returns when it serves; what it stored survives ``kill``. ``warm`` is how it is started,
+    ``environment`` comes last."""
 
-    def __init__(self, nats: NatsServer, directory: Path, *, warm: bool = True) -> None:
+    def __init__(
+        self,
+        nats: NatsServer,
+        directory: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        warm: bool = True,
+    ) -> None:
+        self._chosen = environment or {}
         self.target = f"127.0.0.1:{free_port()}"
         self._nats = nats
         self._directory = directory
@@ -76,6 +85,7 @@ class HypervisorProcess:
             "XENKEEP_POOL_PATIENCE": f"{POOL_PATIENCE_S}s",
             "XENKEEP_CRASH_AT": crash_at,
             "XENKEEP_HOOK_CA": str(tls.ca),
+            **self._chosen,
         }
         with self.log.open("ab") as log:
             if self._warm:

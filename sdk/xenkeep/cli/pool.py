@@ -130,6 +130,7 @@ def _lines(pool: pool_pb2.Pool) -> list[tuple[str, str]]:
         role = "coordinator" if host.host_id == pool.coordinator else "supporter"
         life = "live" if host.live else "dead"
         lines.append(("Host", f"{host.display_name}  {host.address}  {role}, {life}"))
+    lines += [("Notice", notice.message) for notice in pool.notices]
     lines += [("Missing right", text) for text in pool.missing_rights]
     return lines
 

@@ -12,6 +12,7 @@ from services.hypervisor.adapters.memory_metadata import MemoryMetadata
 from services.hypervisor.adapters.memory_readers import MemoryReaders
 from services.hypervisor.adapters.memory_restores import MemoryRestores
 from services.hypervisor.adapters.memory_snapshots import MemorySnapshots
+from services.hypervisor.domain.leadership import Leadership
 from services.hypervisor.domain.pool import Host, Member, Picture
 
 
@@ -40,6 +41,9 @@ class MemoryPool(
 
     async def members(self) -> tuple[Member, ...]:
         return self.known_members
+
+    async def leadership(self) -> Leadership:
+        return Leadership("host-1")
 
     async def close(self) -> None:
         return None

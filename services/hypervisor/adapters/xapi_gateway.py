@@ -15,6 +15,7 @@ from services.hypervisor.adapters.pinned_https import (
     presented_certificate,
 )
 from services.hypervisor.adapters.xapi_errors import translating
+from services.hypervisor.adapters.xapi_link_errors import certificate_changed, credentials_refused
 from services.hypervisor.adapters.xapi_pool import XapiPool
 from services.hypervisor.adapters.xapi_rights import missing_rights
 from services.hypervisor.adapters.xapi_rpc import XapiFailure, rpc
@@ -23,8 +24,6 @@ from services.hypervisor.adapters.xapi_session import (
     LOGIN_TIMEOUT_S,
     ORIGINATOR,
     XapiSession,
-    certificate_changed,
-    credentials_refused,
 )
 from services.hypervisor.domain.pool import Certificate, Member, Pool
 from services.hypervisor.ports.pool import Introduction, PoolConnection

@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 from services.chassis.clock import Clock
 from services.hypervisor.adapters import xapi_tasks
 from services.hypervisor.adapters.pinned_https import ConnectFailed, ConnectionLost, WrongCertificate
+from services.hypervisor.adapters.xapi_link_errors import outcome_unknown, unreachable
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
-from services.hypervisor.adapters.xapi_session import XapiSession, outcome_unknown, unreachable
+from services.hypervisor.adapters.xapi_session import XapiSession
 
 TIMEOUT_S = 300.0
 _AFTER_BREAK_S = 30.0

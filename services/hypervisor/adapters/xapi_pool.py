@@ -29,6 +29,7 @@ from services.hypervisor.domain.configuration import ConfiguredDisk, ConfiguredI
 from services.hypervisor.domain.differences import Layers
 from services.hypervisor.domain.gpus import GpuObstacle
 from services.hypervisor.domain.image_format import DiskStorage
+from services.hypervisor.domain.leadership import Leadership
 from services.hypervisor.domain.memory import HostCpu
 from services.hypervisor.domain.pool import Member, Picture
 from services.hypervisor.domain.surroundings import Surroundings
@@ -76,6 +77,9 @@ class XapiPool:
 
     async def members(self) -> tuple[Member, ...]:
         return await self._inventory.members()
+
+    async def leadership(self) -> Leadership:
+        return await self._session.leadership()
 
     async def assert_readable(self) -> None:
         await self._readers.assert_readable()
@@ -262,6 +266,9 @@ class XapiPool:
         await self._cleanup.remove_target(target_id)
 
     async def leftovers(self) -> Leftovers:
+        await (
+            self._session.leadership()
+        )  # what is found is swept: not through a coordinator that lost its pool
         return await self._cleanup.leftovers()
 
     async def remove_orphans(self) -> int:

@@ -19,10 +19,11 @@ from services.hypervisor.adapters.pinned_https import (
 from services.hypervisor.adapters.xapi_description import describe
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_http import XapiHttp
+from services.hypervisor.adapters.xapi_link_errors import unreachable
 from services.hypervisor.adapters.xapi_objects import XapiObjects
 from services.hypervisor.adapters.xapi_readers import XapiReaders
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
-from services.hypervisor.adapters.xapi_session import XapiSession, unreachable
+from services.hypervisor.adapters.xapi_session import XapiSession
 
 MAX_DUMP_BYTES = 1 << 30
 _DATABASE = "/pool/xmldbdump"

@@ -2,7 +2,8 @@
 
 Sessions die with the coordinator or its toolstack (xapi: session has PersistNothing); supporters answer
 HOST_IS_SLAVE. Both are bridged here: every known member is tried, the coordinator is followed, and we log in
-again. A login carries an originator so that only our own sessions compete for its cap of 500.
+again. Whoever takes our login is used only if no other host leads most of the pool. A login carries an
+originator so that only our own sessions compete for its cap of 500.
 """
 
 import asyncio
@@ -12,7 +13,6 @@ from typing import Any
 
 from services.chassis.clock import Clock
 from services.chassis.config import Secret
-from services.chassis.errors import FailedPrecondition, Unauthenticated, Unavailable
 from services.hypervisor.adapters.pinned_https import (
     ConnectFailed,
     ConnectionLost,
@@ -21,7 +21,16 @@ from services.hypervisor.adapters.pinned_https import (
     WrongCertificate,
     fingerprint_of_pem,
 )
+from services.hypervisor.adapters.xapi_canvass import ask_whom, canvass, still_leads
+from services.hypervisor.adapters.xapi_link_errors import (
+    certificate_changed,
+    contested,
+    credentials_refused,
+    outcome_unknown,
+    unreachable,
+)
 from services.hypervisor.adapters.xapi_rpc import XapiFailure, rpc
+from services.hypervisor.domain.leadership import Answer, Leadership, judge
 from services.hypervisor.domain.pool import Member
 
 ORIGINATOR = "xenkeep"
@@ -119,6 +128,18 @@ class XapiSession:
         """The current login; makes one when there is none."""
         return await self._linked(self._clock.monotonic() + self._patience_s)
 
+    async def leadership(self) -> Leadership:
+        """Asks all members whom they follow. A login at somebody else than who leads is given up."""
+        while True:
+            link = await self.link()
+            found = await self._leadership(link)
+            if not found.contested or await still_leads(link.https, link.ref):
+                break
+            self.forget(link)
+        if not found.allows(link.address):
+            await self._give_up(link, found)
+        return found
+
     def forget(self, link: Link) -> None:
         """The login turned out to be dead."""
         if self._link is link:
@@ -132,9 +153,7 @@ class XapiSession:
     async def close(self) -> None:
         link, self._link = self._link, None
         if link is not None:
-            # When this fails the session expires by itself.
-            with suppress(XapiFailure, ConnectFailed, ConnectionLost, WrongCertificate):
-                await rpc(link.https, "session.logout", [link.ref], 5.0)
+            await _log_out(link)
         for https in self._clients.values():
             await https.close()
         self._clients.clear()
@@ -181,13 +200,36 @@ class XapiSession:
     async def _linked(self, give_up: float) -> Link:
         async with self._lock:
             while self._link is None:
-                self._link, tried = await self._login_somewhere()
-                if self._link is not None:
+                link, tried = await self._login_somewhere()
+                found = await self._leadership(link, hurry=True) if link is not None else Leadership("")
+                if link is not None and found.allows(link.address):
+                    self._link = link
                     break
+                if link is not None:
+                    await self._give_up(link, found)
                 if self._clock.monotonic() >= give_up:
+                    if found.contested:
+                        raise contested(self._pool, found.dispute)
                     raise unreachable(self._pool, "; ".join(f"{k}: {v}" for k, v in tried.items()))
                 await self._clock.sleep(_PAUSE_S)
             return self._link
+
+    async def _leadership(self, link: Link, *, hurry: bool = False) -> Leadership:
+        others = [address for address in self._pins if address != link.address]
+        return judge(await canvass(link.address, others, self._ask_whom, hurry=hurry))
+
+    async def _ask_whom(self, address: str) -> Answer:
+        if address not in self._pins:
+            return Answer(address, "", "it has left the pool")
+        return await ask_whom(address, self.member(address), self._credentials())
+
+    async def _give_up(self, link: Link, found: Leadership) -> None:
+        """Somebody else leads, or nobody can tell. Calls that wait for an answer there are woken."""
+        self.forget(link)
+        if found.leader:
+            self._first = found.leader
+            self._mute.discard(found.leader)
+        await _log_out(link)
 
     async def _login_somewhere(self) -> tuple[Link | None, dict[str, str]]:
         """One round through the members; (login, or what each of them answered).
@@ -253,40 +295,15 @@ class XapiSession:
 
     async def _login(self, address: str) -> Link:
         https = self.member(address)
-        credentials = [self._username, self._password.reveal(), API_VERSION, ORIGINATOR]
-        ref = await rpc(https, "session.login_with_password", credentials, LOGIN_TIMEOUT_S)
+        ref = await rpc(https, "session.login_with_password", self._credentials(), LOGIN_TIMEOUT_S)
         self._epoch += 1
         return Link(address, https, str(ref), self._epoch)
 
-
-def unreachable(pool: str, tried: str) -> Unavailable:
-    return Unavailable(
-        f"No member of pool {pool} answers as it should ({tried or 'no address is known'}).",
-        reason="POOL_UNREACHABLE",
-        hint="Check that a host is up, its toolstack runs and the network is open; it is tried again.",
-    )
+    def _credentials(self) -> list[str]:
+        return [self._username, self._password.reveal(), API_VERSION, ORIGINATOR]
 
 
-def outcome_unknown(pool: str, method: str) -> Unavailable:
-    return Unavailable(
-        f"The connection to pool {pool} broke while {method} was under way; it may have been executed.",
-        reason="POOL_OUTCOME_UNKNOWN",
-        hint="Repeat the request: what was made is found and used.",
-    )
-
-
-def credentials_refused(pool: str, username: str) -> Unauthenticated:
-    return Unauthenticated(
-        f"Pool {pool} refused the password of {username!r}, or the account.",
-        reason="POOL_CREDENTIALS_REFUSED",
-        hint="Add the pool again with the right user name and password.",
-    )
-
-
-def certificate_changed(address: str, pinned: str, presented: str) -> FailedPrecondition:
-    return FailedPrecondition(
-        f"{address} presents the certificate {presented}, but {pinned} was agreed to. Nothing was sent.",
-        reason="CERTIFICATE_CHANGED",
-        hint="Compare the fingerprint on the host itself; if it is right, add the pool again with it.",
-        metadata={"address": address, "sha256": presented},
-    )
+async def _log_out(link: Link) -> None:
+    """When this fails the session expires by itself."""
+    with suppress(XapiFailure, ConnectFailed, ConnectionLost, WrongCertificate):
+        await rpc(link.https, "session.logout", [link.ref], 5.0)

@@ -9,8 +9,9 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from services.hypervisor.adapters.xapi_link_errors import outcome_unknown
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
-from services.hypervisor.adapters.xapi_session import XapiSession, outcome_unknown
+from services.hypervisor.adapters.xapi_session import XapiSession
 
 _WAIT_S = 20.0
 _VALUE = re.compile(r"<value>([^<]*)</value>")

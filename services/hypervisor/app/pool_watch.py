@@ -8,7 +8,15 @@ import structlog
 
 from services.chassis.clock import Clock
 from services.chassis.errors import FailedPrecondition, Internal, ResourceExhausted, Unavailable, XenkeepError
-from services.hypervisor.domain.events import PoolEvent, PoolReachable, PoolUnreachable, VmPowerChanged
+from services.hypervisor.domain.events import (
+    CoordinatorAgreed,
+    CoordinatorContested,
+    PoolEvent,
+    PoolReachable,
+    PoolUnreachable,
+    VmPowerChanged,
+)
+from services.hypervisor.domain.leadership import Leadership
 from services.hypervisor.domain.pool import Member, Picture, Pool, PoolState
 from services.hypervisor.domain.reconcile import changes
 from services.hypervisor.domain.vm import PowerState
@@ -17,9 +25,15 @@ from services.hypervisor.ports.stores import PoolStore
 
 _PAUSE_S = {
     PoolState.UNREACHABLE: 1.0,  # its return is told within two seconds
+    PoolState.CONTESTED: 1.0,
     PoolState.CERTIFICATE_CHANGED: 30.0,
     PoolState.UNAUTHENTICATED: 60.0,  # more often could lock the account
 }
+
+CANVASS_EVERY_S = 10.0
+"""How often all hosts are asked whom they follow."""
+_SURE_AFTER = 0.2
+"""So much later, as a part of that, they are asked again: one that just began to lead is not contested."""
 
 _log = structlog.get_logger()
 
@@ -37,6 +51,8 @@ class PoolWatch:
         connected: Callable[[str], None],
         stirred: Callable[[str], None],
         halted: Callable[[str], None],
+        *,
+        canvass_every_s: float = CANVASS_EVERY_S,
     ) -> None:
         self.pool = pool
         self.picture = known
@@ -49,9 +65,20 @@ class PoolWatch:
         self._connected = connected
         self._stirred = stirred
         self._halted = halted
+        self._canvass_every_s = canvass_every_s
+        self._changing = asyncio.Lock()
+        """Held from reading ``pool`` until what became of it is stored: two look at the pool."""
 
     async def run(self) -> None:
         """For ever; trouble with the pool is its state, not the end."""
+        canvassing = asyncio.create_task(self._canvass(), name=f"canvass {self.pool.pool_id}")
+        try:
+            await self._look()
+        finally:
+            canvassing.cancel()
+            await asyncio.gather(canvassing, return_exceptions=True)
+
+    async def _look(self) -> None:
         while True:
             try:
                 await self._follow()
@@ -76,7 +103,8 @@ class PoolWatch:
                 members = await self._members(picture)
                 self.connection.learn(members, picture.coordinator)
                 faces = _faces(picture)
-            await self._learn(picture, members)
+            async with self._changing:
+                await self._learn(picture, members)
             if first:
                 self._connected(self.pool.pool_id)
                 self._stirred(self.pool.pool_id)
@@ -120,20 +148,65 @@ class PoolWatch:
         if any(_went_off(event) for event in found.events):
             self._halted(pool.pool_id)
 
+    async def _canvass(self) -> None:
+        """For ever; a pool that cannot be asked is in trouble, which the other look tells."""
+        while True:
+            await self._clock.sleep(self._canvass_every_s)
+            if self.pool.state is not PoolState.ONLINE:
+                continue
+            try:
+                found = await self.connection.leadership()
+                if found.contested and not self.pool.dispute:
+                    await self._clock.sleep(self._canvass_every_s * _SURE_AFTER)
+                    found = await self.connection.leadership()
+                async with self._changing:
+                    await self._note_leadership(found)
+            except XenkeepError as error:
+                _log.warning("hosts not asked whom they follow", pool=self.pool.pool_id, reason=error.reason)
+            except Exception as error:  # noqa: BLE001 - the boundary: the next round asks again
+                _log.error("asking hosts whom they follow failed", pool=self.pool.pool_id, exc_info=error)
+
+    async def _note_leadership(self, found: Leadership) -> None:
+        if found.dispute == self.pool.dispute:
+            return
+        events: list[PoolEvent] = []
+        if not found.contested:
+            events = [CoordinatorAgreed()]
+        elif not self.pool.dispute:
+            events = [CoordinatorContested(_told(found.dispute, used=bool(found.leader)))]
+        await self._note(replace(self.pool, dispute=found.dispute), events)
+
     async def _trouble(self, error: XenkeepError) -> None:
-        state = _state_of(error)
         _log.warning("pool in trouble", pool=self.pool.pool_id, reason=error.reason, detail=str(error))
+        async with self._changing:
+            await self._note_trouble(error, _state_of(error))
+
+    async def _note_trouble(self, error: XenkeepError, state: PoolState) -> None:
         if state is self.pool.state:
             return
         message = f"{error} Since {self._clock.now():%Y-%m-%d %H:%M:%S} UTC."
-        events = [PoolUnreachable(str(error))] if self.pool.state is PoolState.ONLINE else []
+        events: list[PoolEvent] = []
         pool = replace(self.pool, state=state, state_message=message)
+        if state is PoolState.CONTESTED and not self.pool.dispute:
+            pool = replace(pool, dispute=str(error))
+            events.append(CoordinatorContested(str(error)))
+        if self.pool.state is PoolState.ONLINE:
+            events.append(PoolUnreachable(str(error)))
+        await self._note(pool, events)
+
+    async def _note(self, pool: Pool, events: list[PoolEvent]) -> None:
+        """Unless our own store is away: the next look says it again, and we must go on looking."""
         try:
             await self._store.update(pool, events)
-        except (Unavailable, ResourceExhausted) as away:  # the next look says it again: we must go on looking
+        except (Unavailable, ResourceExhausted) as away:
             _log.warning("pool's trouble not noted", pool=pool.pool_id, reason=away.reason, detail=str(away))
             return
         self.pool = pool
+
+
+def _told(dispute: str, *, used: bool) -> str:
+    follows = "Backups go on through the one that most hosts follow." if used else "The pool is not used."
+    return f"{dispute}. {follows}"
 
 
 def _faces(picture: Picture) -> frozenset[tuple[str, str]]:
@@ -159,4 +232,6 @@ def _assert_same(known: Member | None, told: Member | None) -> None:
 def _state_of(error: XenkeepError) -> PoolState:
     if error.reason == "CERTIFICATE_CHANGED":
         return PoolState.CERTIFICATE_CHANGED
+    if error.reason == "POOL_CONTESTED":
+        return PoolState.CONTESTED
     return PoolState.UNAUTHENTICATED if error.kind == "Unauthenticated" else PoolState.UNREACHABLE

@@ -8,7 +8,7 @@ from dataclasses import replace
 from services.chassis.clock import Clock
 from services.chassis.config import Secret
 from services.chassis.errors import DataLoss, InvalidInput, NotFound
-from services.hypervisor.app.pool_watch import PoolWatch
+from services.hypervisor.app.pool_watch import CANVASS_EVERY_S, PoolWatch
 from services.hypervisor.app.steps import Locks
 from services.hypervisor.domain.events import PoolAdded, PoolRemoved
 from services.hypervisor.domain.pool import Certificate, Picture, Pool, PoolState
@@ -33,6 +33,8 @@ class Pools:
         connected: Callable[[str], None],
         stirred: Callable[[str], None],
         halted: Callable[[str], None],
+        *,
+        canvass_every_s: float = CANVASS_EVERY_S,
     ) -> None:
         self._store = store
         self._gateway = gateway
@@ -40,6 +42,7 @@ class Pools:
         self._connected = connected
         self._stirred = stirred
         self._halted = halted
+        self._canvass_every_s = canvass_every_s
         self._locks = Locks()
         self._watches: dict[str, tuple[PoolWatch, asyncio.Task[None]]] = {}
 
@@ -126,8 +129,17 @@ class Pools:
     async def _start(self, pool: Pool, password: Secret) -> PoolWatch:
         connection = self._gateway.connect(pool, password)
         known = await self._store.picture(pool)
-        told = (self._connected, self._stirred, self._halted)
-        watch = PoolWatch(pool, known, connection, self._store, self._clock, *told)
+        watch = PoolWatch(
+            pool,
+            known,
+            connection,
+            self._store,
+            self._clock,
+            self._connected,
+            self._stirred,
+            self._halted,
+            canvass_every_s=self._canvass_every_s,
+        )
         task = asyncio.create_task(watch.run(), name=f"watch {pool.pool_id}")
         self._watches[pool.pool_id] = (watch, task)
         return watch

@@ -38,6 +38,18 @@ class CoordinatorChanged:
 
 
 @dataclass(frozen=True)
+class CoordinatorContested:
+    """More than one host leads; ``message`` tells who follows whom, and what that means for us."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class CoordinatorAgreed:
+    """One host leads again."""
+
+
+@dataclass(frozen=True)
 class HostFailed:
     """The pool believes a host is dead."""
 
@@ -119,6 +131,8 @@ PoolEvent = (
     | PoolUnreachable
     | PoolReachable
     | CoordinatorChanged
+    | CoordinatorContested
+    | CoordinatorAgreed
     | HostFailed
     | HostRecovered
     | VmAdded

@@ -14,6 +14,7 @@ class PoolState(Enum):
     UNREACHABLE = "UNREACHABLE"
     CERTIFICATE_CHANGED = "CERTIFICATE_CHANGED"
     UNAUTHENTICATED = "UNAUTHENTICATED"
+    CONTESTED = "CONTESTED"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Pool:
     state: PoolState
     state_message: str
     created: datetime
+    dispute: str = ""
+    """What its hosts say while more than one leads it; empty otherwise."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Every method bridges a lost session, a moved coordinator or a dead member for a bounded time by itself, and is
 safe to repeat unless it says otherwise. Besides what is written there, each raises
 
-- Unavailable POOL_UNREACHABLE when no member answers,
+- Unavailable POOL_UNREACHABLE when no member answers, POOL_CONTESTED when more than one leads,
 - Unauthenticated POOL_CREDENTIALS_REFUSED, FailedPrecondition CERTIFICATE_CHANGED,
 - any other kind when the pool refuses, with the pool's code in ``metadata["pool_code"]``.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.chassis.config import Secret
+from services.hypervisor.domain.leadership import Leadership
 from services.hypervisor.domain.pool import Certificate, Member, Picture, Pool
 from services.hypervisor.ports.care import Migrations, Storage
 from services.hypervisor.ports.guests import GuestPower
@@ -46,6 +47,12 @@ class Inventory(Protocol):
         """A first complete picture, then one after every change, within 2 s of the pool's own event.
 
         A lost session or a moved coordinator leads to a complete new look, not to the end. Ends by raising.
+        """
+        ...
+
+    async def leadership(self) -> Leadership:
+        """Whom the hosts follow, asked of each. A pool in which two lead, and neither most of its hosts, is
+        not used from then on: Unavailable POOL_CONTESTED.
         """
         ...
 

@@ -25,6 +25,10 @@ def event_to_proto(pool: Pool, event: events.PoolEvent) -> Message:
             return events_pb2.CoordinatorChanged(
                 **about_pool, old_host_id=old, new_host_id=new, new_host_display_name=name
             )
+        case events.CoordinatorContested(message):
+            return events_pb2.CoordinatorContested(**about_pool, message=message)
+        case events.CoordinatorAgreed():
+            return events_pb2.CoordinatorAgreed(**about_pool)
         case events.HostFailed(host):
             return events_pb2.HostFailed(
                 **about_pool, host_id=host.host_id, host_display_name=host.display_name

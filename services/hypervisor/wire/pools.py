@@ -3,6 +3,7 @@
 import hashlib
 import ssl
 
+from xenkeep.common.v1.capture_pb2 import Notice
 from xenkeep.hypervisor.v1 import pool_pb2
 
 from services.hypervisor.domain.names import pool_name
@@ -31,6 +32,7 @@ def pool_to_proto(pool: Pool, vm_count: int) -> pool_pb2.Pool:
         product=pool.product,
         vm_count=vm_count,
         missing_rights=pool.missing_rights,
+        notices=[Notice(code="COORDINATOR_CONTESTED", message=pool.dispute)] if pool.dispute else [],
     )
     message.create_time.FromDatetime(pool.created)
     return message

@@ -37,6 +37,26 @@ def coordinator_changed(event: events.CoordinatorChanged) -> Story:
     )
 
 
+def coordinator_contested(event: events.CoordinatorContested) -> Story:
+    return Story(
+        severity=Severity.ERROR,
+        incident=f"{event.pool}/coordinator",
+        about=event.pool_display_name or event.pool,
+        headline="more than one host leads the pool",
+        advice="Each has a database of its own. On the coordinator that is to stay: xe pool-recover-slaves.",
+        details=(("What the hosts say", event.message),),
+    )
+
+
+def coordinator_agreed(event: events.CoordinatorAgreed) -> Story:
+    return Story(
+        severity=Severity.INFO,
+        incident=f"{event.pool}/coordinator",
+        about=event.pool_display_name or event.pool,
+        headline="one host leads the pool again",
+    )
+
+
 def host_failed(event: events.HostFailed) -> Story:
     return Story(
         severity=Severity.ERROR,

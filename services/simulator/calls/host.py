@@ -52,7 +52,7 @@ async def call_plugin(call: Call, ref: str, plugin: str, name: str, arguments: d
 async def declare_dead(call: Call, ref: str) -> None:
     """Raises ``HOST_IS_LIVE``; the VMs that it ran count as halted."""
     host = call.db.row("host", ref)
-    if call.pool.hosts[ref].alive:
+    if call.pool.hears(call.pool.hosts[ref]):
         raise XapiFailure("HOST_IS_LIVE", ref)
     call.db.set("host_metrics", host["metrics"], "live", False)
     for vm in list(host["resident_VMs"]):

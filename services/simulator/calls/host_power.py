@@ -64,7 +64,7 @@ async def destroy(call: Call, host: str) -> None:
     call.db.row("host", host)
     if call.pool.hosts[host] is call.pool.coordinator:
         raise XapiFailure("HOST_CANNOT_DESTROY_SELF", host)
-    if call.pool.hosts[host].alive:
+    if call.pool.hears(call.pool.hosts[host]):
         raise XapiFailure("HOST_IS_LIVE", host)
     if _guests(call, host):
         raise XapiFailure("HOST_HAS_RESIDENT_VMS", host)

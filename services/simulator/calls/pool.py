@@ -9,7 +9,7 @@ async def designate_new_master(call: Call, host: str) -> None:
     if call.db.only("pool")["ha_enabled"]:
         raise XapiFailure("HA_IS_ENABLED")
     heir = call.pool.hosts[call.db.row("host", host).ref]
-    if not heir.heard:
+    if not call.pool.hears(heir):
         raise XapiFailure("HOST_OFFLINE", host)
     call.pool.background(call.pool.failures.designate(heir))
 
@@ -21,7 +21,10 @@ async def emergency_transition_to_master(call: Call) -> None:
 
 
 async def recover_slaves(call: Call) -> list[str]:
-    return call.pool.failures.recover_supporters()
+    """Raises ``NOT_IMPLEMENTED`` where a former coordinator of a split pool is asked: here that one loses."""
+    if call.pool.half is not None:
+        raise XapiFailure("NOT_IMPLEMENTED", "pool.recover_slaves")
+    return await call.pool.failures.recover_supporters()
 
 
 async def sync_database(call: Call) -> None:

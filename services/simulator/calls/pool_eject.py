@@ -26,7 +26,7 @@ async def eject(call: Call, ref: str) -> None:
         raise XapiFailure("HA_IS_ENABLED")
     if host is pool.coordinator:
         raise internal_error("Xapi_pool.Cannot_eject_master")
-    if not host.alive:
+    if not pool.hears(host):
         raise XapiFailure("HOST_OFFLINE", ref)
     if any(not call.db.row("VM", vm)["is_control_domain"] for vm in row["resident_VMs"]):
         raise XapiFailure("OPERATION_NOT_ALLOWED", "VM resident on host")

@@ -5,9 +5,11 @@ from services.simulator.failure import XapiFailure
 
 
 async def emergency_reset_master(call: Call, address: str) -> None:
-    """A supporter that lost its coordinator is told of another."""
-    if call.host.emergency and call.pool.coordinator.address == address:
-        call.host.emergency = False
+    """A host that lost its coordinator, or is in a split pool, is told whom to follow. Returns before its
+    toolstack restarts.
+    """
+    if call.host.emergency or call.pool.half is not None or call.pool.rival is not None:
+        call.pool.failures.follow_soon(call.host, address)
 
 
 async def has_extension(call: Call, pool: str, name: str) -> bool:

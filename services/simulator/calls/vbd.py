@@ -138,7 +138,7 @@ def _check_running(call: Call, vbd: Row) -> Row:
     if vm["power_state"] != "Running":
         raise XapiFailure("VM_BAD_POWER_STATE", vm.ref, "running", vm["power_state"].lower())
     host = call.pool.hosts.get(vm["resident_on"])
-    if host is not None and not host.heard:
+    if host is not None and not call.pool.hears(host):
         raise XapiFailure("CANNOT_CONTACT_HOST", host.ref)
     return vm
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -70,10 +71,15 @@ class SimulatorApi(DisorderApi):
         await self._pool.failures.seize(host)
         return pb.SeizeCoordinatorResponse()
 
+    async def SplitPool(self, request: pb.SplitPoolRequest, context: Context) -> pb.SplitPoolResponse:
+        stay = [await named_host(self._pool, context, name) for name in request.stay]
+        await self._do(context, request.host, partial(self._pool.failures.split, stay=stay))
+        return pb.SplitPoolResponse()
+
     async def RecoverSupporters(
         self, request: pb.RecoverSupportersRequest, context: Context
     ) -> pb.RecoverSupportersResponse:
-        found = self._pool.failures.recover_supporters()
+        found = await self._pool.failures.recover_supporters()
         return pb.RecoverSupportersResponse(host_ids=[self._pool.hosts[ref].uuid for ref in found])
 
     async def RestartToolstack(
@@ -136,17 +142,19 @@ class SimulatorApi(DisorderApi):
 
     def _host(self, host: Host) -> pb.SimulatedHost:
         vms = (self._pool.db.row("VM", vm) for vm in self._pool.db.row("host", host.ref)["resident_VMs"])
+        leader = self._pool.led_with(host).coordinator
         return pb.SimulatedHost(
             host_id=host.uuid,
             display_name=host.name,
             address=host.address,
             port=host.https_port,
             alive=host.alive,
-            coordinator=host is self._pool.coordinator,
+            coordinator=host is leader,
             vm_ids=[vm["uuid"] for vm in vms if not vm["is_control_domain"]],
             nbd_connections=host.nbd_connections,
             nbd_sent_bytes=host.nbd_sent_bytes,
             silent=host.silence.fallen,
+            follows=leader.uuid if host.alive and not host.emergency else "",
         )
 
     async def _do(

@@ -36,6 +36,11 @@ class Database:
         self.generation = FIRST_GENERATION
         self._listeners: list[Callable[[Change], None]] = []
 
+    def copy_from(self, other: "Database") -> None:
+        """Hold what ``other`` holds, to change apart from it. Nobody is told: event tokens stay good."""
+        self.tables = {cls: table.copy() for cls, table in other.tables.items()}
+        self.generation = other.generation
+
     def listen(self, listener: Callable[[Change], None]) -> Callable[[], None]:
         """Call ``listener`` at every change until the returned function is called. It must not write."""
         self._listeners.append(listener)

@@ -21,6 +21,16 @@ class Row(Mapping[str, Any]):
         self.modified = generation
         self.encoded: dict[str, str] = {}
 
+    def copy(self) -> "Row":
+        """The same values and generations, to change apart from these."""
+        values = {
+            field: value.copy() if isinstance(value, (dict, list)) else value
+            for field, value in self.values_by_field.items()
+        }
+        twin = Row(self.cls, self.ref, values, self.created)
+        twin.modified = self.modified
+        return twin
+
     def __getitem__(self, field: str) -> Any:
         return self.values_by_field[field]
 

@@ -30,6 +30,15 @@ class Table:
         self._deletions: deque[Deletion] = deque()
         self.generation = 0
 
+    def copy(self) -> "Table":
+        """The same rows and memories of deletions, to change apart from these."""
+        twin = Table(self.cls)
+        twin._rows = {ref: row.copy() for ref, row in self._rows.items()}
+        twin._by_uuid = dict(self._by_uuid)
+        twin._deletions = deque(self._deletions)
+        twin.generation = self.generation
+        return twin
+
     def __len__(self) -> int:
         return len(self._rows)
 

@@ -46,6 +46,7 @@ class HttpServer:
         self.ssl_context = context
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+        self._busy: set[asyncio.StreamWriter] = set()
 
     @property
     def connection_count(self) -> int:
@@ -79,9 +80,9 @@ class HttpServer:
             self._server.close()
             self._server = None
 
-    def cut(self) -> int:
-        """Reset every connection at once; their number."""
-        cut = list(self._connections.items())
+    def cut(self, *, busy: bool = False) -> int:
+        """Reset every connection at once, or only those that wait for an answer; their number."""
+        cut = [each for each in self._connections.items() if not busy or each[0] in self._busy]
         for writer, task in cut:
             reset(writer)
             if task is not None and task is not asyncio.current_task():
@@ -128,6 +129,7 @@ class HttpServer:
             if head is None:
                 return False
             exchange = Exchange(head, reader, writer)
+            self._busy.add(writer)
             await self._handler(exchange)
         except BadRequest as error:
             await _refuse(exchange, error)
@@ -138,6 +140,8 @@ class HttpServer:
             _log.exception("defect in the answer to %s %s", exchange.head.method, exchange.head.path)
             await _refuse(exchange, BadRequest(500, repr(error)))
             return False
+        finally:
+            self._busy.discard(writer)
         return exchange.keep_open
 
 

@@ -63,7 +63,9 @@ def possible_hosts(pool: Pool, vm: Row) -> list[str]:
     most free memory."""
     srs = {vdi["SR"] for _, vdi in disks_in_use(pool, vm)}
     hosts = [
-        host.ref for host in pool.hosts.values() if host.heard and pool.db.row("host", host.ref)["enabled"]
+        host.ref
+        for host in pool.hosts.values()
+        if pool.hears(host) and pool.db.row("host", host.ref)["enabled"]
     ]
     seeing = [host for host in hosts if all(sees(pool, host, sr) for sr in srs)]
     seeing = [host for host in seeing if gpus.fits(pool.db, host, vm)]

@@ -7,6 +7,7 @@ from services.simulator.pool import allowed_operations, domains, high_availabili
 from services.simulator.pool.database_image import DatabaseImage, replace_rows
 from services.simulator.pool.disks import Disks
 from services.simulator.pool.host import Host
+from services.simulator.pool.leaders import Leaders
 from services.simulator.pool.pool import Pool
 
 _OUTSIDE_OF_DUMPS = frozenset({"session", "task", "message", "event"})
@@ -15,11 +16,11 @@ FUSE_S = 1.0
 _HA_ORDER = {"restart": 0, "best-effort": 1}
 
 
-class Failures:
-    """Deaths, births and changes of leadership. ``boot`` gives a host power."""
+class Failures(Leaders):
+    """Deaths and births of hosts, of a pool and its rival. ``boot`` gives a host power."""
 
     def __init__(self, pool: Pool, boot: Callable[[Host], Awaitable[None]]) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._boot = boot
 
     async def kill(self, host: Host, *, silently: bool = False) -> None:
@@ -30,11 +31,14 @@ class Failures:
         """
         if not host.alive:
             return
-        led = host is self._pool.coordinator
+        pool = self._pool.led_with(host)
+        led = host is pool.coordinator
         await host.power_off(silently=silently)
-        for vm in list(self._pool.db.row("host", host.ref)["resident_VMs"]):
-            await domains.drop_guest(self._pool, self._pool.db.row("VM", vm))
-        if self._pool.db.only("pool")["ha_enabled"]:
+        for vm in list(pool.db.row("host", host.ref)["resident_VMs"]):
+            await domains.drop_guest(pool, pool.db.row("VM", vm))
+        if pool is not self._pool:
+            await self._leave(host, pool)
+        elif self._pool.db.only("pool")["ha_enabled"]:
             await self._recover(host, led)
         elif led:
             await self._forget_everything()
@@ -64,13 +68,19 @@ class Failures:
             self._pool.background(self._assume_dead(host))
 
     async def hear(self, host: Host) -> None:
-        """A silent host is heard again. Whoever was cut off while the leadership changed has to be recovered.
+        """A silent host is heard again. Whoever was cut off with its coordinator while another one came
+        follows it on; supporters that nobody told of the other one find it again.
 
         Raises ``HOST_OFFLINE`` without power: such a host has to boot.
         """
         if not host.alive:
             raise XapiFailure("HOST_OFFLINE", host.ref)
         host.silence.end()
+        rival = self._pool.rival
+        if rival is not None and self._pool.led_with(host) is rival:
+            if host is rival.coordinator:
+                self._find_former(rival)
+            return
         if not host.cut_off_under:
             return
         followed, host.cut_off_under = host.cut_off_under, ""
@@ -105,37 +115,17 @@ class Failures:
             self._find_coordinator()
 
     async def restart_toolstack(self, host: Host) -> None:
-        """Connections break; on the coordinator sessions and tasks are gone. NBD goes on."""
-        await host.restart_toolstack()
-        if host is self._pool.coordinator:
-            await self._forget_everything()
-            domains.ensure_metrics(self._pool)
-
-    async def designate(self, host: Host) -> None:
-        """Another host leads, in good order. Raises ``HOST_OFFLINE``."""
-        if not host.alive:
-            raise XapiFailure("HOST_OFFLINE", host.ref)
-        old = self._pool.coordinator
-        if host is old:
+        """Connections break; on a coordinator sessions and tasks are gone. NBD goes on. A former coordinator
+        that finds another one in its place follows that.
+        """
+        pool = self._pool.led_with(host)
+        if pool is not self._pool and host is pool.coordinator and self._meets_coordinator(host):
+            await self._rejoin(host)
             return
-        await self._lead(host)
-        await old.restart_toolstack()
         await host.restart_toolstack()
-
-    async def seize(self, host: Host) -> None:
-        """A supporter that has lost its coordinator becomes it; others follow when they are recovered."""
-        host.emergency = False
-        dead = self._pool.coordinator
-        await self._lead(host)
-        self._pool.db.set("host_metrics", self._pool.db.row("host", dead.ref)["metrics"], "live", False)
-
-    def recover_supporters(self) -> list[str]:
-        """Point supporters in emergency mode at the coordinator; their references."""
-        lost = [host for host in self._pool.hosts.values() if host.emergency and host.heard]
-        for host in lost:
-            host.emergency = False
-            self._set_live(host)
-        return [host.ref for host in lost]
+        if host is pool.coordinator:
+            await self._forget_everything(pool)
+            domains.ensure_metrics(pool)
 
     async def reboot(self, host: Host) -> None:
         """In good order, and without what ran on it."""
@@ -213,39 +203,6 @@ class Failures:
         name = self._pool.hosts[host].name
         body = f"VM '{vm['name_label']}' (uuid: {vm['uuid']}) started on host: {name}"
         self._pool.messages.create("VM_STARTED", "VM", vm["uuid"], body)
-
-    async def _lead(self, host: Host) -> None:
-        """Sessions and tasks do not survive a change of leadership; the rest of the database does."""
-        await self._forget_everything()
-        domains.ensure_metrics(self._pool)
-        self._pool.db.set("pool", self._pool.db.only("pool").ref, "master", host.ref)
-        self._tell("POOL_MASTER_TRANSITION", host, "")
-
-    async def _forget_everything(self) -> None:
-        db = self._pool.db
-        await self._pool.stop_work()
-        self._pool.tasks.forget_all()
-        self._pool.sessions.end_all()
-        for cls in ("VM", "VDI", "SR", "VBD", "VIF"):
-            for row in db.rows(cls):
-                db.set(cls, row.ref, "current_operations", {})
-
-    async def _assume_dead(self, host: Host) -> None:
-        await self._pool.clock.sleep(self._pool.description.host_assumed_dead_s)
-        if not host.heard:
-            self._set_live(host, live=False)
-
-    def _lose_coordinator(self) -> None:
-        for host in self._pool.hosts.values():
-            host.emergency = host.alive and host is not self._pool.coordinator
-
-    def _find_coordinator(self) -> None:
-        for host in self._pool.hosts.values():
-            host.emergency = bool(host.cut_off_under)
-
-    def _set_live(self, host: Host, *, live: bool = True) -> None:
-        db = self._pool.db
-        db.set("host_metrics", db.row("host", host.ref)["metrics"], "live", live)
 
     def _tell(self, name: str, host: Host, body: str) -> None:
         self._pool.messages.create(name, "Host", host.uuid, body)

@@ -169,7 +169,7 @@ def _refresh_disks(pool: Pool) -> None:
 def _is_live(pool: Pool, host: str) -> bool:
     row = pool.db.row("host", host)
     lives = bool(pool.db.row("host_metrics", row["metrics"])["live"])
-    return lives and (pool.hosts[host].heard or not pool.running)
+    return lives and (pool.hears(pool.hosts[host]) or not pool.running)
 
 
 def _is_agile(pool: Pool, vm: Row) -> bool:

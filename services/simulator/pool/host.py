@@ -48,7 +48,8 @@ NbdFactory = Callable[[Door, ssl.SSLContext], NbdListener]
 class Host:
     """``emergency`` means: it is a supporter that has lost its coordinator; ``unknown``: because that one
     does not know it any more. ``cut_off_under`` is the coordinator (a reference) of when its fellows stopped
-    hearing it, and empty while they do. ``internal`` is the certificate that other hosts ask for.
+    hearing it, or that it follows in the other half of a split pool, and empty otherwise. ``internal`` is the
+    certificate that other hosts ask for.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Host:
 
     @property
     def heard(self) -> bool:
-        """Whether other hosts hear it."""
+        """Whether the other hosts hear it, and it follows their coordinator."""
         return self.alive and not self.cut_off_under
 
     async def power_off(self, *, silently: bool = False) -> None:
@@ -165,6 +166,12 @@ class Host:
             self.link.cut_after(after_bytes)
             return sum(server.connection_count for server in servers)
         return sum(server.cut() for server in servers)
+
+    def break_off_answers(self) -> None:
+        """Reset the connections of the toolstack that wait for an answer."""
+        for server in (self.https, self.http):
+            if server is not None:
+                server.cut(busy=True)
 
     async def cut_nbd(self, after_bytes: int) -> int:
         """Reset the NBD connections, now or after some more bytes; their number."""

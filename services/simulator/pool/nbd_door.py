@@ -18,11 +18,15 @@ _EXPORT_NAME = re.compile(r"/([0-9a-f-]{36})\?session_id=(OpaqueRef:[0-9a-f-]+)(
 
 
 class NbdDoor:
-    """Fulfils ``nbd.ports.Door``."""
+    """Fulfils ``nbd.ports.Door``, by the database of the coordinator that the host follows."""
 
     def __init__(self, pool: Pool, host: Host) -> None:
-        self._pool = pool
+        self._whole = pool
         self._host = host
+
+    @property
+    def _pool(self) -> Pool:
+        return self._whole.led_with(self._host)
 
     def mode(self) -> Mode:
         """Both purposes at once, or none, means that nobody is let in."""
@@ -48,7 +52,9 @@ class NbdDoor:
         return Export(MeteredDisk(disk, self._host), vbd, lambda: self._host.link.limited)
 
     async def close_export(self, export: Export) -> None:
-        control_domain.unplug(self._pool, str(export.token))
+        for pool in (self._whole, self._whole.rival):  # opened before a split, it is plugged in both
+            if pool is not None:
+                control_domain.unplug(pool, str(export.token))
 
 
 class MeteredDisk:

@@ -50,7 +50,7 @@ def vm_operation(call: Call, ref: str, name: str) -> AbstractAsyncContextManager
     def check(vm: Row) -> None:
         vm_rules.check(call.db, vm, name, call.task)
         host = call.pool.hosts.get(vm["resident_on"])
-        if host is not None and not host.heard:
+        if host is not None and not call.pool.hears(host):
             raise XapiFailure("CANNOT_CONTACT_HOST", host.ref)
 
     return operation(call, "VM", ref, name, check)

@@ -23,7 +23,7 @@ def check_host(pool: Pool, host: str) -> None:
     row = pool.db.row("host", host)
     if not pool.db.row("host_metrics", row["metrics"])["live"]:
         raise XapiFailure("HOST_NOT_LIVE")
-    if not pool.hosts[row.ref].heard:
+    if not pool.hears(pool.hosts[row.ref]):
         raise XapiFailure("CANNOT_CONTACT_HOST", row.ref)
     if not row["enabled"]:
         raise XapiFailure("HOST_DISABLED", row.ref)

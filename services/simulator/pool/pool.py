@@ -64,7 +64,8 @@ class Pool:
     ``storage_motions`` counts those under way by host; ``waiting`` counts calls that wait for the end of an
     operation. Who holds ``guests_may_write`` knows that no guest writes meanwhile, but those of
     ``guest_disks``. All hosts live in this process and see one database, the coordinator's; that supporters
-    refuse calls is the dispatcher's business.
+    refuse calls is the dispatcher's business. ``rival`` is the pool as a former coordinator leads it on
+    (``pool.split``), ``half`` in such a one the hosts that follow it, and None in any other.
     """
 
     def __init__(self, model: Model, description: PoolDescription, clock: Clock, ids: IdSource) -> None:
@@ -96,6 +97,8 @@ class Pool:
         self.domids = itertools.count(1)
         self.storage_motions = Counter[str]()
         self.waiting = 0
+        self.rival: Pool | None = None
+        self.half: set[Host] | None = None
         self.failures: Failures
         self.found: Callable[[PoolDescription], Awaitable[None]]
         self.running = False
@@ -109,6 +112,15 @@ class Pool:
     @property
     def coordinator(self) -> Host:
         return self.hosts[self.db.only("pool")["master"]]
+
+    def hears(self, host: Host) -> bool:
+        """Whether a host is up and the coordinator reaches it as one of its own."""
+        return host.heard if self.half is None else host.alive and host in self.half
+
+    def led_with(self, host: Host) -> Pool:
+        """The pool that a host belongs to: this one, or its rival."""
+        rival = self.rival
+        return rival if rival is not None and host in (rival.half or ()) else self
 
     def now(self) -> DateTime:
         return DateTime.of(self.clock.now())
@@ -144,8 +156,9 @@ class Pool:
         return found[0]
 
     def host_named(self, name: str) -> Host:
-        """By uuid or name. Raises ``KeyError``."""
-        for host in self.hosts.values():
+        """By uuid or name, those of a rival too. Raises ``KeyError``."""
+        half = self.rival.half if self.rival is not None else None
+        for host in (*self.hosts.values(), *(half or set[Host]())):
             if name in (host.uuid, host.name):
                 return host
         raise KeyError(name)
@@ -198,9 +211,15 @@ class Pool:
 
     async def close(self) -> None:
         """Break off everything, the hosts' own business too."""
+        if self.rival is not None:
+            await self.rival.break_off()
         for machine in self.machines.values():
             await machine.close()
         await self.guest_disks.close()
+        await self.break_off()
+
+    async def break_off(self) -> None:
+        """Whatever is under way ends; machines and disks stay as they are."""
         await _cancel(self._work | self._background)
 
 

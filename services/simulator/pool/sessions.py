@@ -56,6 +56,11 @@ class Sessions:
         """With their passwords as they are now."""
         return list(self._users.values())
 
+    def copy_from(self, other: "Sessions") -> None:
+        """Whoever is logged in there is logged in here, too, if their records are."""
+        self._users = other._users
+        self._roles = dict(other._roles)
+
     async def log_in(self, host: str, name: str, password: str, originator: str) -> str:
         """A new session's reference. Raises ``SESSION_AUTHENTICATION_FAILED``, after a pause that slows
         guessing.

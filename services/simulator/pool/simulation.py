@@ -4,6 +4,7 @@ from services.chassis.clock import Clock
 from services.chassis.ids import IdSource
 from services.simulator.calls.table import CALLS
 from services.simulator.dispatch.dispatcher import Dispatcher
+from services.simulator.http.exchange import Exchange
 from services.simulator.http.router import Router
 from services.simulator.http.rpc import Rpc
 from services.simulator.http.server import Handler
@@ -35,7 +36,7 @@ class Simulation:
     def __init__(self, pool: Pool, nbd: NbdFactory) -> None:
         self.pool = pool
         self._nbd = nbd
-        self._dispatcher = Dispatcher(pool, CALLS)
+        self._dispatchers = {pool: Dispatcher(pool, CALLS)}
         pool.failures = Failures(pool, self.boot)
         pool.found = self._found
         self.offspring: list[Simulation] = []
@@ -73,32 +74,51 @@ class Simulation:
         self.offspring.append(made)
 
     def _handler(self, host: Host) -> Handler:
-        rpc = Rpc(host, self._dispatcher)
-        figures = Figures(self.pool, host)
-        consoles = Consoles(self.pool, host)
-        arriving = arrivals.Arrivals(self.pool, host)
-        joining = newcomers.Newcomers(self.pool, host)
+        """Answers as the coordinator leads that the host follows at the moment."""
+        pool, answer = self.pool, self._routes(self.pool, host)
+
+        async def handle(exchange: Exchange) -> None:
+            nonlocal pool, answer
+            if (now := self.pool.led_with(host)) is not pool:
+                pool, answer = now, self._routes(now, host)
+            await answer(exchange)
+
+        return handle
+
+    def _dispatcher(self, pool: Pool) -> Dispatcher:
+        """Of this pool, or of the rival that it has now."""
+        if pool not in self._dispatchers:
+            own = self._dispatchers[self.pool]
+            self._dispatchers = {self.pool: own, pool: Dispatcher(pool, CALLS)}
+        return self._dispatchers[pool]
+
+    def _routes(self, pool: Pool, host: Host) -> Handler:
+        rpc = Rpc(host, self._dispatcher(pool))
+        figures = Figures(pool, host)
+        consoles = Consoles(pool, host)
+        arriving = arrivals.Arrivals(pool, host)
+        joining = newcomers.Newcomers(pool, host)
         routes = {
             ("POST", "/"): rpc.xml,
             ("POST", "/jsonrpc"): rpc.json,
-            ("GET", "/export_raw_vdi"): RawExport(self.pool, host).handle,
-            ("PUT", "/import_raw_vdi"): RawImport(self.pool, host).handle,
-            ("GET", "/export"): XvaExport(self.pool, host).handle,
-            ("PUT", "/import"): XvaImport(self.pool, host).handle,
-            ("GET", "/pool/xmldbdump"): DatabaseDump(self.pool, host).handle,
-            ("PUT", "/pool/xmldbdump"): DatabaseRestore(self.pool, host).handle,
-            ("GET", "/host_backup"): HostBackup(self.pool, host).handle,
-            ("PUT", "/host_restore"): HostRestore(self.pool, host).handle,
-            ("GET", "/audit_log"): AuditLog(self.pool, host).handle,
+            ("GET", "/export_raw_vdi"): RawExport(pool, host).handle,
+            ("PUT", "/import_raw_vdi"): RawImport(pool, host).handle,
+            ("GET", "/export"): XvaExport(pool, host).handle,
+            ("PUT", "/import"): XvaImport(pool, host).handle,
+            ("GET", "/pool/xmldbdump"): DatabaseDump(pool, host).handle,
+            ("PUT", "/pool/xmldbdump"): DatabaseRestore(pool, host).handle,
+            ("GET", "/host_backup"): HostBackup(pool, host).handle,
+            ("PUT", "/host_restore"): HostRestore(pool, host).handle,
+            ("GET", "/audit_log"): AuditLog(pool, host).handle,
             ("GET", "/rrd_updates"): figures.updates,
             ("GET", "/host_rrd"): figures.of_host,
             ("GET", "/vm_rrd"): figures.of_vm,
             ("GET", "/sr_rrd"): figures.of_sr,
             ("CONNECT", "/console"): consoles.connect,
             ("GET", "/console"): consoles.upgrade,
-            ("GET", "/vncsnapshot"): Screenshot(self.pool, host).handle,
-            ("GET", "/export_metadata"): MetadataExport(self.pool, host).handle,
-            ("PUT", "/import_metadata"): MetadataImport(self.pool, host).handle,
+            ("GET", "/vncsnapshot"): Screenshot(pool, host).handle,
+            ("GET", "/export_metadata"): MetadataExport(pool, host).handle,
+            ("PUT", "/import_metadata"): MetadataImport(pool, host).handle,
             ("PUT", arrivals.SNAPSHOTS): arriving.snapshots,
             ("PUT", arrivals.MEMORY): arriving.memory,
             ("PUT", arrivals.MESSAGES): arriving.messages,

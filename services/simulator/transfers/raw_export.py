@@ -95,7 +95,7 @@ async def redirect(transfer: Transfer, sr: str) -> None:
     A XenServer always listens on 443, so a port is named only if it is another.
     """
     for host in transfer.pool.hosts.values():
-        if host.heard and domains.sees(transfer.pool, host.ref, sr):
+        if transfer.pool.hears(host) and domains.sees(transfer.pool, host.ref, sr):
             port = "" if host.https_port == 443 else f":{host.https_port}"
             transfer.handed_over = True
             await transfer.exchange.redirect(f"https://{host.address}{port}{transfer.exchange.head.target}")

@@ -33,6 +33,10 @@ class Told:
         assert ended == code, said.err
         return said.err if code else json.loads(said.out)
 
+    async def leaders(self) -> list[str]:
+        """Names of the hosts that lead."""
+        return [host["displayName"] for host in (await self("state"))["hosts"] if host["coordinator"]]
+
 
 async def test_every_command_reaches_the_pool(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     disks = [DiskDescription(size_bytes=4 * MIB, storage="one")]
@@ -112,8 +116,13 @@ async def test_every_command_reaches_the_pool(tmp_path: Path, capsys: pytest.Cap
         await tell("kill-host", "host-2")
         await tell("seize", "host-1")
         assert (await tell("recover-supporters"))["hostIds"] == []
-        leaders = [host["displayName"] for host in (await tell("state"))["hosts"] if host["coordinator"]]
-        assert leaders == ["host-1"]
+        assert await tell.leaders() == ["host-1"]
+        await tell("revive-host", "host-2")
+        await tell("split", "host-2")
+        assert await tell.leaders() == ["host-1", "host-2"]
+        assert "no split yet" in await tell("split", "host-1", "--stay", "host-2", code=1)
+        assert len((await tell("recover-supporters"))["hostIds"]) == 1
+        assert await tell.leaders() == ["host-2"]
         sdk.close()
     untried = set() if can_fall_silent() else {"silence-host"}
     assert tell.names == {command.name for command in cli.COMMANDS} - untried

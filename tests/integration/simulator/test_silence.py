@@ -144,7 +144,7 @@ async def test_in_a_split_pool_the_half_without_a_coordinator_gets_one_and_the_o
     assert not live(three_hosts, first)
     for host in (first, second):
         await failures.hear(host)
-    assert "HOST_STILL_BOOTING" == (await login(three_hosts, 1))[0]
+    assert ["HOST_IS_SLAVE", "127.0.0.11"] == await login(three_hosts, 2)
     assert {first.ref, second.ref} == set(await sdk.call("pool.recover_slaves"))
     assert ["HOST_IS_SLAVE", "127.0.0.13"] == await login(three_hosts, 1)
     assert live(three_hosts, first)

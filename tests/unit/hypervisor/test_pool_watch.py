@@ -9,7 +9,13 @@ from services.chassis.clock import FakeClock
 from services.chassis.errors import ResourceExhausted, Unavailable
 from services.hypervisor.app.pool_watch import PoolWatch
 from services.hypervisor.app.pools import nothing_known
-from services.hypervisor.domain.events import PoolEvent, PoolUnreachable
+from services.hypervisor.domain.events import (
+    CoordinatorAgreed,
+    CoordinatorContested,
+    PoolEvent,
+    PoolUnreachable,
+)
+from services.hypervisor.domain.leadership import Leadership
 from services.hypervisor.domain.pool import Picture, Pool, PoolState
 
 POOL = Pool(
@@ -64,5 +70,66 @@ async def test_trouble_that_could_not_be_noted_is_noted_by_a_later_look() -> Non
     await clock.advance(2)
     assert PoolState.UNREACHABLE == watch.pool.state
     assert [PoolUnreachable] == [type(event) for event in store.told]
+    looking.cancel()
+    await asyncio.wait({looking})
+
+
+class Led:
+    """A pool that answers once and whose hosts say what a test puts into ``found``."""
+
+    def __init__(self) -> None:
+        self.found = Leadership("h1")
+        self.asked = 0
+
+    async def watch(self) -> AsyncIterator[Picture]:
+        await asyncio.Event().wait()
+        yield nothing_known(POOL)
+
+    async def leadership(self) -> Leadership:
+        self.asked += 1
+        return self.found
+
+
+class Roomy:
+    """A store that has room."""
+
+    def __init__(self) -> None:
+        self.told: list[PoolEvent] = []
+
+    async def update(self, pool: Pool, events: Sequence[PoolEvent] = (), changes: object = None) -> None:
+        self.told += events
+
+
+async def test_a_second_coordinator_is_told_once_and_so_is_its_end_but_a_moment_is_not() -> None:
+    clock, store, pool = FakeClock(), Roomy(), Led()
+    watch = PoolWatch(
+        POOL,
+        nothing_known(POOL),
+        cast(Any, pool),
+        cast(Any, store),
+        clock,
+        *[lambda _: None] * 3,
+    )
+    looking = asyncio.create_task(watch.run())
+    await clock.until_sleeping()
+
+    pool.found = Leadership("h1", "h1 and h2")
+    await clock.advance(10)
+    pool.found = Leadership("h1")
+    await clock.advance(2)
+    assert (2, []) == (pool.asked, store.told)
+
+    pool.found = Leadership("h1", "h1 and h2")
+    await clock.advance(12)
+    [told] = store.told
+    assert isinstance(told, CoordinatorContested)
+    assert "h1 and h2. Backups go on through the one that most hosts follow." == told.message
+    pool.found = Leadership("h1", "h1, h2 and h3")
+    await clock.advance(10)
+    assert ("h1, h2 and h3", 1) == (watch.pool.dispute, len(store.told))
+
+    pool.found = Leadership("h1")
+    await clock.advance(10)
+    assert (CoordinatorAgreed(), "") == (store.told[-1], watch.pool.dispute)
     looking.cancel()
     await asyncio.wait({looking})

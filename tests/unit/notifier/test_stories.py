@@ -83,6 +83,12 @@ def told(event: Message) -> Story | None:
             2,
             "lab: xs2 is the pool's coordinator now",
         ),
+        (
+            hypervisor.CoordinatorContested(**POOL, message="a and b"),
+            3,
+            "lab: more than one host leads the pool",
+        ),
+        (hypervisor.CoordinatorAgreed(**POOL), 1, "lab: one host leads the pool again"),
         (hypervisor.HostFailed(**HOST), 3, "xs1: the pool believes that this host is dead"),
         (hypervisor.HostRecovered(**HOST), 1, "xs1: the host is back"),
         (hypervisor.VmMoved(vm="v", vm_display_name="db", new_host_id="h2"), 1, "db: runs on h2 now"),

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from xenkeep.hypervisor.v1 import vm_pb2 as xenkeep_dot_hypervisor_dot_v1_dot_vm__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"xenkeep/hypervisor/v1/events.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1exenkeep/hypervisor/v1/vm.proto\"4\n\tPoolAdded\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\"6\n\x0bPoolRemoved\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\"K\n\x0fPoolUnreachable\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"8\n\rPoolReachable\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\"\x86\x01\n\x12\x43oordinatorChanged\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\x12\x13\n\x0bold_host_id\x18\x03 \x01(\t\x12\x13\n\x0bnew_host_id\x18\x04 \x01(\t\x12\x1d\n\x15new_host_display_name\x18\x05 \x01(\t\"a\n\nHostFailed\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\x12\x0f\n\x07host_id\x18\x03 \x01(\t\x12\x19\n\x11host_display_name\x18\x04 \x01(\t\"d\n\rHostRecovered\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\x12\x0f\n\x07host_id\x18\x03 \x01(\t\x12\x19\n\x11host_display_name\x18\x04 \x01(\t\"0\n\x07VmAdded\x12%\n\x02vm\x18\x01 \x01(\x0b\x32\x19.xenkeep.hypervisor.v1.Vm\"2\n\tVmChanged\x12%\n\x02vm\x18\x01 \x01(\x0b\x32\x19.xenkeep.hypervisor.v1.Vm\"0\n\tVmRemoved\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\"w\n\x07VmMoved\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\x12\x13\n\x0bold_host_id\x18\x03 \x01(\t\x12\x13\n\x0bnew_host_id\x18\x04 \x01(\t\x12\x1d\n\x15new_host_display_name\x18\x05 \x01(\t\"\xb3\x01\n\x0eVmPowerChanged\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\x12=\n\x0fold_power_state\x18\x03 \x01(\x0e\x32$.xenkeep.hypervisor.v1.Vm.PowerState\x12=\n\x0fnew_power_state\x18\x04 \x01(\x0e\x32$.xenkeep.hypervisor.v1.Vm.PowerState\"[\n\x12\x43hangeTrackingLost\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\x12\x0f\n\x07\x64isk_id\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"X\n\x10SnapshotHindered\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"7\n\x10SnapshotPossible\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"xenkeep/hypervisor/v1/events.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1exenkeep/hypervisor/v1/vm.proto\"4\n\tPoolAdded\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\"6\n\x0bPoolRemoved\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\"K\n\x0fPoolUnreachable\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"8\n\rPoolReachable\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\"\x86\x01\n\x12\x43oordinatorChanged\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\x12\x13\n\x0bold_host_id\x18\x03 \x01(\t\x12\x13\n\x0bnew_host_id\x18\x04 \x01(\t\x12\x1d\n\x15new_host_display_name\x18\x05 \x01(\t\"P\n\x14\x43oordinatorContested\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"<\n\x11\x43oordinatorAgreed\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\"a\n\nHostFailed\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\x12\x0f\n\x07host_id\x18\x03 \x01(\t\x12\x19\n\x11host_display_name\x18\x04 \x01(\t\"d\n\rHostRecovered\x12\x0c\n\x04pool\x18\x01 \x01(\t\x12\x19\n\x11pool_display_name\x18\x02 \x01(\t\x12\x0f\n\x07host_id\x18\x03 \x01(\t\x12\x19\n\x11host_display_name\x18\x04 \x01(\t\"0\n\x07VmAdded\x12%\n\x02vm\x18\x01 \x01(\x0b\x32\x19.xenkeep.hypervisor.v1.Vm\"2\n\tVmChanged\x12%\n\x02vm\x18\x01 \x01(\x0b\x32\x19.xenkeep.hypervisor.v1.Vm\"0\n\tVmRemoved\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\"w\n\x07VmMoved\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\x12\x13\n\x0bold_host_id\x18\x03 \x01(\t\x12\x13\n\x0bnew_host_id\x18\x04 \x01(\t\x12\x1d\n\x15new_host_display_name\x18\x05 \x01(\t\"\xb3\x01\n\x0eVmPowerChanged\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\x12=\n\x0fold_power_state\x18\x03 \x01(\x0e\x32$.xenkeep.hypervisor.v1.Vm.PowerState\x12=\n\x0fnew_power_state\x18\x04 \x01(\x0e\x32$.xenkeep.hypervisor.v1.Vm.PowerState\"[\n\x12\x43hangeTrackingLost\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\x12\x0f\n\x07\x64isk_id\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"X\n\x10SnapshotHindered\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t\"7\n\x10SnapshotPossible\x12\n\n\x02vm\x18\x01 \x01(\t\x12\x17\n\x0fvm_display_name\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,24 +42,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POOLREACHABLE']._serialized_end=336
   _globals['_COORDINATORCHANGED']._serialized_start=339
   _globals['_COORDINATORCHANGED']._serialized_end=473
-  _globals['_HOSTFAILED']._serialized_start=475
-  _globals['_HOSTFAILED']._serialized_end=572
-  _globals['_HOSTRECOVERED']._serialized_start=574
-  _globals['_HOSTRECOVERED']._serialized_end=674
-  _globals['_VMADDED']._serialized_start=676
-  _globals['_VMADDED']._serialized_end=724
-  _globals['_VMCHANGED']._serialized_start=726
-  _globals['_VMCHANGED']._serialized_end=776
-  _globals['_VMREMOVED']._serialized_start=778
-  _globals['_VMREMOVED']._serialized_end=826
-  _globals['_VMMOVED']._serialized_start=828
-  _globals['_VMMOVED']._serialized_end=947
-  _globals['_VMPOWERCHANGED']._serialized_start=950
-  _globals['_VMPOWERCHANGED']._serialized_end=1129
-  _globals['_CHANGETRACKINGLOST']._serialized_start=1131
-  _globals['_CHANGETRACKINGLOST']._serialized_end=1222
-  _globals['_SNAPSHOTHINDERED']._serialized_start=1224
-  _globals['_SNAPSHOTHINDERED']._serialized_end=1312
-  _globals['_SNAPSHOTPOSSIBLE']._serialized_start=1314
-  _globals['_SNAPSHOTPOSSIBLE']._serialized_end=1369
+  _globals['_COORDINATORCONTESTED']._serialized_start=475
+  _globals['_COORDINATORCONTESTED']._serialized_end=555
+  _globals['_COORDINATORAGREED']._serialized_start=557
+  _globals['_COORDINATORAGREED']._serialized_end=617
+  _globals['_HOSTFAILED']._serialized_start=619
+  _globals['_HOSTFAILED']._serialized_end=716
+  _globals['_HOSTRECOVERED']._serialized_start=718
+  _globals['_HOSTRECOVERED']._serialized_end=818
+  _globals['_VMADDED']._serialized_start=820
+  _globals['_VMADDED']._serialized_end=868
+  _globals['_VMCHANGED']._serialized_start=870
+  _globals['_VMCHANGED']._serialized_end=920
+  _globals['_VMREMOVED']._serialized_start=922
+  _globals['_VMREMOVED']._serialized_end=970
+  _globals['_VMMOVED']._serialized_start=972
+  _globals['_VMMOVED']._serialized_end=1091
+  _globals['_VMPOWERCHANGED']._serialized_start=1094
+  _globals['_VMPOWERCHANGED']._serialized_end=1273
+  _globals['_CHANGETRACKINGLOST']._serialized_start=1275
+  _globals['_CHANGETRACKINGLOST']._serialized_end=1366
+  _globals['_SNAPSHOTHINDERED']._serialized_start=1368
+  _globals['_SNAPSHOTHINDERED']._serialized_end=1456
+  _globals['_SNAPSHOTPOSSIBLE']._serialized_start=1458
+  _globals['_SNAPSHOTPOSSIBLE']._serialized_end=1513
 # @@protoc_insertion_point(module_scope)

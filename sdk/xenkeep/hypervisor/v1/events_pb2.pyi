@@ -164,6 +164,62 @@ class CoordinatorChanged(_message.Message):
 Global___CoordinatorChanged: _TypeAlias = CoordinatorChanged  # noqa: Y015
 
 @_typing.final
+class CoordinatorContested(_message.Message):
+    """More than one host leads the pool: a coordinator that was cut off leads on beside the one that took its place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_FIELD_NUMBER: _builtins.int
+    POOL_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    pool: _builtins.str
+    """`pools/{pool}`."""
+    pool_display_name: _builtins.str
+    """Its name."""
+    message: _builtins.str
+    """Which hosts follow whom, and whether the pool is used meanwhile."""
+    def __init__(
+        self,
+        *,
+        pool: _builtins.str = ...,
+        pool_display_name: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "pool", b"pool", "pool_display_name", b"pool_display_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CoordinatorContested: _TypeAlias = CoordinatorContested  # noqa: Y015
+
+@_typing.final
+class CoordinatorAgreed(_message.Message):
+    """One host leads the pool again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOL_FIELD_NUMBER: _builtins.int
+    POOL_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    pool: _builtins.str
+    """`pools/{pool}`."""
+    pool_display_name: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        pool: _builtins.str = ...,
+        pool_display_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pool", b"pool", "pool_display_name", b"pool_display_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CoordinatorAgreed: _TypeAlias = CoordinatorAgreed  # noqa: Y015
+
+@_typing.final
 class HostFailed(_message.Message):
     """The pool believes a host is dead."""
 

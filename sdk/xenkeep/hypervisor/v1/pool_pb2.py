@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from xenkeep.common.v1 import capture_pb2 as xenkeep_dot_common_dot_v1_dot_capture__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n xenkeep/hypervisor/v1/pool.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb6\x03\n\x04Pool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.xenkeep.hypervisor.v1.Pool.State\x12\x15\n\rstate_message\x18\x04 \x01(\t\x12*\n\x05hosts\x18\x05 \x03(\x0b\x32\x1b.xenkeep.hypervisor.v1.Host\x12\x13\n\x0b\x63oordinator\x18\x06 \x01(\t\x12\x10\n\x08username\x18\x07 \x01(\t\x12\x0f\n\x07product\x18\x08 \x01(\t\x12\x10\n\x08vm_count\x18\t \x01(\x05\x12\x16\n\x0emissing_rights\x18\n \x03(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ONLINE\x10\x01\x12\x15\n\x11STATE_UNREACHABLE\x10\x02\x12\x1d\n\x19STATE_CERTIFICATE_CHANGED\x10\x03\x12\x19\n\x15STATE_UNAUTHENTICATED\x10\x04\"h\n\x04Host\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0c\n\x04live\x18\x04 \x01(\x08\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x05 \x01(\t\"\x97\x01\n\x0b\x43\x65rtificate\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x33\n\x0fnot_before_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0enot_after_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"#\n\x10ProbePoolRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\"L\n\x11ProbePoolResponse\x12\x37\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\".xenkeep.hypervisor.v1.Certificate\"i\n\x11\x43reatePoolRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x15\n\x08password\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x04 \x01(\t\"\x1e\n\x0eGetPoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x10ListPoolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x11ListPoolsResponse\x12*\n\x05pools\x18\x01 \x03(\x0b\x32\x1b.xenkeep.hypervisor.v1.Pool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11\x44\x65letePoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x14\n\x12\x44\x65letePoolResponse2\xd4\x03\n\x0bPoolService\x12^\n\tProbePool\x12\'.xenkeep.hypervisor.v1.ProbePoolRequest\x1a(.xenkeep.hypervisor.v1.ProbePoolResponse\x12S\n\nCreatePool\x12(.xenkeep.hypervisor.v1.CreatePoolRequest\x1a\x1b.xenkeep.hypervisor.v1.Pool\x12M\n\x07GetPool\x12%.xenkeep.hypervisor.v1.GetPoolRequest\x1a\x1b.xenkeep.hypervisor.v1.Pool\x12^\n\tListPools\x12\'.xenkeep.hypervisor.v1.ListPoolsRequest\x1a(.xenkeep.hypervisor.v1.ListPoolsResponse\x12\x61\n\nDeletePool\x12(.xenkeep.hypervisor.v1.DeletePoolRequest\x1a).xenkeep.hypervisor.v1.DeletePoolResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n xenkeep/hypervisor/v1/pool.proto\x12\x15xenkeep.hypervisor.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fxenkeep/common/v1/capture.proto\"\xf7\x03\n\x04Pool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x30\n\x05state\x18\x03 \x01(\x0e\x32!.xenkeep.hypervisor.v1.Pool.State\x12\x15\n\rstate_message\x18\x04 \x01(\t\x12*\n\x05hosts\x18\x05 \x03(\x0b\x32\x1b.xenkeep.hypervisor.v1.Host\x12\x13\n\x0b\x63oordinator\x18\x06 \x01(\t\x12\x10\n\x08username\x18\x07 \x01(\t\x12\x0f\n\x07product\x18\x08 \x01(\t\x12\x10\n\x08vm_count\x18\t \x01(\x05\x12\x16\n\x0emissing_rights\x18\n \x03(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07notices\x18\x0c \x03(\x0b\x32\x19.xenkeep.common.v1.Notice\"\x96\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_ONLINE\x10\x01\x12\x15\n\x11STATE_UNREACHABLE\x10\x02\x12\x1d\n\x19STATE_CERTIFICATE_CHANGED\x10\x03\x12\x19\n\x15STATE_UNAUTHENTICATED\x10\x04\x12\x13\n\x0fSTATE_CONTESTED\x10\x05\"h\n\x04Host\x12\x0f\n\x07host_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x0c\n\x04live\x18\x04 \x01(\x08\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x05 \x01(\t\"\x97\x01\n\x0b\x43\x65rtificate\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x33\n\x0fnot_before_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0enot_after_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"#\n\x10ProbePoolRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\"L\n\x11ProbePoolResponse\x12\x37\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0b\x32\".xenkeep.hypervisor.v1.Certificate\"i\n\x11\x43reatePoolRequest\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\x15\n\x08password\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\x12\x63\x65rtificate_sha256\x18\x04 \x01(\t\"\x1e\n\x0eGetPoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x10ListPoolsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"X\n\x11ListPoolsResponse\x12*\n\x05pools\x18\x01 \x03(\x0b\x32\x1b.xenkeep.hypervisor.v1.Pool\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11\x44\x65letePoolRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x14\n\x12\x44\x65letePoolResponse2\xd4\x03\n\x0bPoolService\x12^\n\tProbePool\x12\'.xenkeep.hypervisor.v1.ProbePoolRequest\x1a(.xenkeep.hypervisor.v1.ProbePoolResponse\x12S\n\nCreatePool\x12(.xenkeep.hypervisor.v1.CreatePoolRequest\x1a\x1b.xenkeep.hypervisor.v1.Pool\x12M\n\x07GetPool\x12%.xenkeep.hypervisor.v1.GetPoolRequest\x1a\x1b.xenkeep.hypervisor.v1.Pool\x12^\n\tListPools\x12\'.xenkeep.hypervisor.v1.ListPoolsRequest\x1a(.xenkeep.hypervisor.v1.ListPoolsResponse\x12\x61\n\nDeletePool\x12(.xenkeep.hypervisor.v1.DeletePoolRequest\x1a).xenkeep.hypervisor.v1.DeletePoolResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,30 +35,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEPOOLREQUEST'].fields_by_name['password']._loaded_options = None
   _globals['_CREATEPOOLREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001'
-  _globals['_POOL']._serialized_start=93
-  _globals['_POOL']._serialized_end=531
-  _globals['_POOL_STATE']._serialized_start=402
-  _globals['_POOL_STATE']._serialized_end=531
-  _globals['_HOST']._serialized_start=533
-  _globals['_HOST']._serialized_end=637
-  _globals['_CERTIFICATE']._serialized_start=640
-  _globals['_CERTIFICATE']._serialized_end=791
-  _globals['_PROBEPOOLREQUEST']._serialized_start=793
-  _globals['_PROBEPOOLREQUEST']._serialized_end=828
-  _globals['_PROBEPOOLRESPONSE']._serialized_start=830
-  _globals['_PROBEPOOLRESPONSE']._serialized_end=906
-  _globals['_CREATEPOOLREQUEST']._serialized_start=908
-  _globals['_CREATEPOOLREQUEST']._serialized_end=1013
-  _globals['_GETPOOLREQUEST']._serialized_start=1015
-  _globals['_GETPOOLREQUEST']._serialized_end=1045
-  _globals['_LISTPOOLSREQUEST']._serialized_start=1047
-  _globals['_LISTPOOLSREQUEST']._serialized_end=1104
-  _globals['_LISTPOOLSRESPONSE']._serialized_start=1106
-  _globals['_LISTPOOLSRESPONSE']._serialized_end=1194
-  _globals['_DELETEPOOLREQUEST']._serialized_start=1196
-  _globals['_DELETEPOOLREQUEST']._serialized_end=1229
-  _globals['_DELETEPOOLRESPONSE']._serialized_start=1231
-  _globals['_DELETEPOOLRESPONSE']._serialized_end=1251
-  _globals['_POOLSERVICE']._serialized_start=1254
-  _globals['_POOLSERVICE']._serialized_end=1722
+  _globals['_POOL']._serialized_start=126
+  _globals['_POOL']._serialized_end=629
+  _globals['_POOL_STATE']._serialized_start=479
+  _globals['_POOL_STATE']._serialized_end=629
+  _globals['_HOST']._serialized_start=631
+  _globals['_HOST']._serialized_end=735
+  _globals['_CERTIFICATE']._serialized_start=738
+  _globals['_CERTIFICATE']._serialized_end=889
+  _globals['_PROBEPOOLREQUEST']._serialized_start=891
+  _globals['_PROBEPOOLREQUEST']._serialized_end=926
+  _globals['_PROBEPOOLRESPONSE']._serialized_start=928
+  _globals['_PROBEPOOLRESPONSE']._serialized_end=1004
+  _globals['_CREATEPOOLREQUEST']._serialized_start=1006
+  _globals['_CREATEPOOLREQUEST']._serialized_end=1111
+  _globals['_GETPOOLREQUEST']._serialized_start=1113
+  _globals['_GETPOOLREQUEST']._serialized_end=1143
+  _globals['_LISTPOOLSREQUEST']._serialized_start=1145
+  _globals['_LISTPOOLSREQUEST']._serialized_end=1202
+  _globals['_LISTPOOLSRESPONSE']._serialized_start=1204
+  _globals['_LISTPOOLSRESPONSE']._serialized_end=1292
+  _globals['_DELETEPOOLREQUEST']._serialized_start=1294
+  _globals['_DELETEPOOLREQUEST']._serialized_end=1327
+  _globals['_DELETEPOOLRESPONSE']._serialized_start=1329
+  _globals['_DELETEPOOLRESPONSE']._serialized_end=1349
+  _globals['_POOLSERVICE']._serialized_start=1352
+  _globals['_POOLSERVICE']._serialized_end=1820
 # @@protoc_insertion_point(module_scope)

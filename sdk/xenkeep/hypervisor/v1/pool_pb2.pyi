@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from xenkeep.common.v1 import capture_pb2 as _capture_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -42,6 +43,8 @@ class Pool(_message.Message):
         """A member presents another certificate than the pinned one: a person must decide."""
         STATE_UNAUTHENTICATED: Pool._State.ValueType  # 4
         """The credentials were refused."""
+        STATE_CONTESTED: Pool._State.ValueType  # 5
+        """More than one host leads it, and most of its hosts do not follow one that answers: it is not used."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """States of a pool."""
@@ -56,6 +59,8 @@ class Pool(_message.Message):
     """A member presents another certificate than the pinned one: a person must decide."""
     STATE_UNAUTHENTICATED: Pool.State.ValueType  # 4
     """The credentials were refused."""
+    STATE_CONTESTED: Pool.State.ValueType  # 5
+    """More than one host leads it, and most of its hosts do not follow one that answers: it is not used."""
 
     NAME_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
@@ -68,6 +73,7 @@ class Pool(_message.Message):
     VM_COUNT_FIELD_NUMBER: _builtins.int
     MISSING_RIGHTS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    NOTICES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`pools/{pool}`; the id is the pool's UUID."""
     display_name: _builtins.str
@@ -96,6 +102,10 @@ class Pool(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was added."""
 
+    @_builtins.property
+    def notices(self) -> _containers.RepeatedCompositeFieldContainer[_capture_pb2.Notice]:
+        """What a person should know although the pool is used: COORDINATOR_CONTESTED while more than one host leads it."""
+
     def __init__(
         self,
         *,
@@ -110,10 +120,11 @@ class Pool(_message.Message):
         vm_count: _builtins.int = ...,
         missing_rights: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        notices: _abc.Iterable[_capture_pb2.Notice] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinator", b"coordinator", "create_time", b"create_time", "display_name", b"display_name", "hosts", b"hosts", "missing_rights", b"missing_rights", "name", b"name", "product", b"product", "state", b"state", "state_message", b"state_message", "username", b"username", "vm_count", b"vm_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coordinator", b"coordinator", "create_time", b"create_time", "display_name", b"display_name", "hosts", b"hosts", "missing_rights", b"missing_rights", "name", b"name", "notices", b"notices", "product", b"product", "state", b"state", "state_message", b"state_message", "username", b"username", "vm_count", b"vm_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

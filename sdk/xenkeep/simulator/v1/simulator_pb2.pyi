@@ -35,6 +35,7 @@ class SimulatedHost(_message.Message):
     NBD_CONNECTIONS_FIELD_NUMBER: _builtins.int
     NBD_SENT_BYTES_FIELD_NUMBER: _builtins.int
     SILENT_FIELD_NUMBER: _builtins.int
+    FOLLOWS_FIELD_NUMBER: _builtins.int
     host_id: _builtins.str
     """UUID."""
     display_name: _builtins.str
@@ -46,13 +47,15 @@ class SimulatedHost(_message.Message):
     alive: _builtins.bool
     """Whether it has power."""
     coordinator: _builtins.bool
-    """Whether it leads the pool."""
+    """Whether it leads the pool. In a split pool two do."""
     nbd_connections: _builtins.int
     """NBD connections that are open."""
     nbd_sent_bytes: _builtins.int
     """Bytes sent by NBD since it was made."""
     silent: _builtins.bool
     """Whether its packets vanish."""
+    follows: _builtins.str
+    """UUID of the coordinator it follows, which may be itself; empty without power, or when it has lost it."""
     @_builtins.property
     def vm_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """UUIDs of the VMs that run on it."""
@@ -70,10 +73,11 @@ class SimulatedHost(_message.Message):
         nbd_connections: _builtins.int = ...,
         nbd_sent_bytes: _builtins.int = ...,
         silent: _builtins.bool = ...,
+        follows: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "alive", b"alive", "coordinator", b"coordinator", "display_name", b"display_name", "host_id", b"host_id", "nbd_connections", b"nbd_connections", "nbd_sent_bytes", b"nbd_sent_bytes", "port", b"port", "silent", b"silent", "vm_ids", b"vm_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "alive", b"alive", "coordinator", b"coordinator", "display_name", b"display_name", "follows", b"follows", "host_id", b"host_id", "nbd_connections", b"nbd_connections", "nbd_sent_bytes", b"nbd_sent_bytes", "port", b"port", "silent", b"silent", "vm_ids", b"vm_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -331,6 +335,51 @@ class DesignateCoordinatorResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DesignateCoordinatorResponse: _TypeAlias = DesignateCoordinatorResponse  # noqa: Y015
+
+@_typing.final
+class SplitPoolRequest(_message.Message):
+    """Request of SplitPool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOST_FIELD_NUMBER: _builtins.int
+    STAY_FIELD_NUMBER: _builtins.int
+    host: _builtins.str
+    """UUID or name of the host that takes the coordinator's place."""
+    @_builtins.property
+    def stay(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """UUIDs or names of the supporters that follow the former coordinator on; all others follow the new one."""
+
+    def __init__(
+        self,
+        *,
+        host: _builtins.str = ...,
+        stay: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "stay", b"stay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitPoolRequest: _TypeAlias = SplitPoolRequest  # noqa: Y015
+
+@_typing.final
+class SplitPoolResponse(_message.Message):
+    """Response of SplitPool."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SplitPoolResponse: _TypeAlias = SplitPoolResponse  # noqa: Y015
 
 @_typing.final
 class RestartToolstackRequest(_message.Message):

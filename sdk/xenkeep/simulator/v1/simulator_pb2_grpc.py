@@ -70,6 +70,11 @@ class SimulatorServiceStub:
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorResponse.FromString,
                 _registered_method=True)
+        self.SplitPool = channel.unary_unary(
+                '/xenkeep.simulator.v1.SimulatorService/SplitPool',
+                request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SplitPoolRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SplitPoolResponse.FromString,
+                _registered_method=True)
         self.RecoverSupporters = channel.unary_unary(
                 '/xenkeep.simulator.v1.SimulatorService/RecoverSupporters',
                 request_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.RecoverSupportersRequest.SerializeToString,
@@ -252,8 +257,17 @@ class SimulatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SplitPool(self, request, context):
+        """The coordinator is cut off, another host takes its place without high availability, and then they hear each
+        other again: both lead, each with a database of its own, until the former one's toolstack restarts, or
+        supporters are recovered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RecoverSupporters(self, request, context):
-        """Hosts that have lost their coordinator follow the new one (pool.recover_slaves).
+        """Hosts that have lost their coordinator, or follow a former one, follow the new one (pool.recover_slaves).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -467,6 +481,11 @@ def add_SimulatorServiceServicer_to_server(servicer, server):
                     servicer.SeizeCoordinator,
                     request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorRequest.FromString,
                     response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorResponse.SerializeToString,
+            ),
+            'SplitPool': grpc.unary_unary_rpc_method_handler(
+                    servicer.SplitPool,
+                    request_deserializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SplitPoolRequest.FromString,
+                    response_serializer=xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SplitPoolResponse.SerializeToString,
             ),
             'RecoverSupporters': grpc.unary_unary_rpc_method_handler(
                     servicer.RecoverSupporters,
@@ -784,6 +803,33 @@ class SimulatorService:
             '/xenkeep.simulator.v1.SimulatorService/SeizeCoordinator',
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorRequest.SerializeToString,
             xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SeizeCoordinatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SplitPool(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.simulator.v1.SimulatorService/SplitPool',
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SplitPoolRequest.SerializeToString,
+            xenkeep_dot_simulator_dot_v1_dot_simulator__pb2.SplitPoolResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,8 +51,13 @@ class SimulatorServiceStub:
     """A host that has lost its coordinator becomes coordinator (pool.emergency_transition_to_master). Its fellows
     stay lost until they are recovered.
     """
+    SplitPool: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SplitPoolRequest, _simulator_pb2.SplitPoolResponse]
+    """The coordinator is cut off, another host takes its place without high availability, and then they hear each
+    other again: both lead, each with a database of its own, until the former one's toolstack restarts, or
+    supporters are recovered.
+    """
     RecoverSupporters: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.RecoverSupportersRequest, _simulator_pb2.RecoverSupportersResponse]
-    """Hosts that have lost their coordinator follow the new one (pool.recover_slaves)."""
+    """Hosts that have lost their coordinator, or follow a former one, follow the new one (pool.recover_slaves)."""
     SetHighAvailability: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.SetHighAvailabilityRequest, _simulator_pb2.SetHighAvailabilityResponse]
     """High availability is switched on or off."""
     MigrateVm: _grpc.UnaryUnaryMultiCallable[_simulator_pb2.MigrateVmRequest, _simulator_pb2.MigrateVmResponse]
@@ -131,8 +136,13 @@ class SimulatorServiceAsyncStub(SimulatorServiceStub):
     """A host that has lost its coordinator becomes coordinator (pool.emergency_transition_to_master). Its fellows
     stay lost until they are recovered.
     """
+    SplitPool: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SplitPoolRequest, _simulator_pb2.SplitPoolResponse]  # type: ignore[assignment]
+    """The coordinator is cut off, another host takes its place without high availability, and then they hear each
+    other again: both lead, each with a database of its own, until the former one's toolstack restarts, or
+    supporters are recovered.
+    """
     RecoverSupporters: _aio.UnaryUnaryMultiCallable[_simulator_pb2.RecoverSupportersRequest, _simulator_pb2.RecoverSupportersResponse]  # type: ignore[assignment]
-    """Hosts that have lost their coordinator follow the new one (pool.recover_slaves)."""
+    """Hosts that have lost their coordinator, or follow a former one, follow the new one (pool.recover_slaves)."""
     SetHighAvailability: _aio.UnaryUnaryMultiCallable[_simulator_pb2.SetHighAvailabilityRequest, _simulator_pb2.SetHighAvailabilityResponse]  # type: ignore[assignment]
     """High availability is switched on or off."""
     MigrateVm: _aio.UnaryUnaryMultiCallable[_simulator_pb2.MigrateVmRequest, _simulator_pb2.MigrateVmResponse]  # type: ignore[assignment]
@@ -252,12 +262,23 @@ class SimulatorServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def SplitPool(
+        self,
+        request: _simulator_pb2.SplitPoolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulator_pb2.SplitPoolResponse, _abc.Awaitable[_simulator_pb2.SplitPoolResponse]]:
+        """The coordinator is cut off, another host takes its place without high availability, and then they hear each
+        other again: both lead, each with a database of its own, until the former one's toolstack restarts, or
+        supporters are recovered.
+        """
+
+    @_abc_1.abstractmethod
     def RecoverSupporters(
         self,
         request: _simulator_pb2.RecoverSupportersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_simulator_pb2.RecoverSupportersResponse, _abc.Awaitable[_simulator_pb2.RecoverSupportersResponse]]:
-        """Hosts that have lost their coordinator follow the new one (pool.recover_slaves)."""
+        """Hosts that have lost their coordinator, or follow a former one, follow the new one (pool.recover_slaves)."""
 
     @_abc_1.abstractmethod
     def SetHighAvailability(

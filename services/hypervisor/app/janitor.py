@@ -108,7 +108,9 @@ class Janitor:
                 )
             else:
                 await self._try("put a VM right", self._sources.settle(pool_id, source.source_id))
-                await self._try("keep a VM where it is", self._sources.keep_still(pool_id, source.source_id))
+                if self._pools.find(pool_id).is_off(source.vm_id):
+                    still = self._sources.keep_still(pool_id, source.source_id)
+                    await self._try("keep a VM where it is", still)
         for target in await self._target_store.unfinished(pool_id):
             if target.state is TargetState.PREPARED:
                 await self._try("note what is written", self._targets.note_written(pool_id, target.target_id))

@@ -69,6 +69,11 @@ class PoolWatch:
         self._changing = asyncio.Lock()
         """Held from reading ``pool`` until what became of it is stored: two look at the pool."""
 
+    def is_off(self, vm_id: str) -> bool:
+        """Whether a VM is off, as the pool told last."""
+        vm = self.picture.vms.get(vm_id)
+        return vm is not None and vm.power_state is PowerState.HALTED
+
     async def run(self) -> None:
         """For ever; trouble with the pool is its state, not the end."""
         canvassing = asyncio.create_task(self._canvass(), name=f"canvass {self.pool.pool_id}")

@@ -7,7 +7,6 @@ from services.hypervisor.app.care import Wake
 from services.hypervisor.app.pools import Pools
 from services.hypervisor.app.sources import Sources
 from services.hypervisor.domain.source import SourceState
-from services.hypervisor.domain.vm import PowerState
 from services.hypervisor.ports.stores import SourceStore
 
 _log = structlog.get_logger()
@@ -35,14 +34,13 @@ class SwitchedOff:
     async def look(self, pool_id: str) -> None:
         """Keeps the disks of every VM that is off and read. What fails is tried again by the janitor."""
         try:
-            vms = self._pools.find(pool_id).picture.vms
+            watch = self._pools.find(pool_id)
         except NotFound:
             return  # removed meanwhile
         for source in await self._store.unfinished(pool_id):
-            vm = vms.get(source.vm_id)
-            if source.state is not SourceState.OPEN or vm is None or vm.power_state is not PowerState.HALTED:
+            if source.state is not SourceState.OPEN or not watch.is_off(source.vm_id):
                 continue
             try:
                 await self._sources.keep_still(pool_id, source.source_id)
             except XenkeepError as error:
-                _log.warning("disks of a VM that is off may move", vm=vm.vm_id, reason=error.reason)
+                _log.warning("disks of a VM that is off may move", vm=source.vm_id, reason=error.reason)

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
 from services.chassis.clock import SystemClock
 from services.chassis.errors import Aborted, Unavailable
 from services.chassis.ids import RandomIds
 from services.hypervisor.adapters.memory_objects import MemoryVm
 from services.hypervisor.adapters.memory_pool import MemoryPool
+from services.hypervisor.adapters.tables import SOURCES, TARGETS
 from services.hypervisor.app.readables import Readable
 from services.hypervisor.domain.capture import Options
 from services.hypervisor.domain.source import Base, SourceState
@@ -66,6 +68,12 @@ class Stage:
                 await story()
                 await check()
         return struck
+
+    async def forget(self) -> None:
+        """What earlier scenes left open: there is nothing of it in the pool any more."""
+        async with self.inside.database.begin() as tx:
+            await tx.execute(delete(SOURCES))
+            await tx.execute(delete(TARGETS))
 
     async def open(self, vm: MemoryVm, id: str, bases: tuple[Base, ...] = ()) -> Readable:
         return await self.inside.sources.open(
@@ -248,6 +256,7 @@ async def test_a_restore_that_is_given_up_leaves_nothing(stage: Stage) -> None:
 
 async def test_the_janitor_ends_whatever_was_left(stage: Stage) -> None:
     async def scene() -> tuple[Story, Check]:
+        await stage.forget()
         vm, source, target = stage.new_vm(), str(uuid.uuid4()), str(uuid.uuid4())
         point = await stage.point(vm)
         old = set(vm.disks.values())

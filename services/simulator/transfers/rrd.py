@@ -5,6 +5,7 @@ Updates are rows of consolidated figures, the newest first; the others are whole
 figures of itself and of the VMs that run on it; those of VMs that stopped are kept by the coordinator.
 """
 
+import asyncio
 from urllib.parse import urlencode
 
 from services.simulator.database.row import Row
@@ -81,11 +82,8 @@ class Figures:
             await self._send(transfer, metrics.of_sr(self._pool, sr))
 
     async def _send(self, transfer: Transfer, owner: Owner, *, for_browsers: bool = False) -> None:
-        now = self._now()
-        if "json" in transfer.query:
-            text = documents.database_json(owner, now)
-        else:
-            text = "".join(documents.database_xml(owner, now))
+        write = documents.database_json if "json" in transfer.query else documents.database_xml
+        text = await asyncio.to_thread(write, owner, self._now())
         await transfer.exchange.begin([*_HEAD, *([_FOR_BROWSERS] if for_browsers else [])], "HTTP/1.0")
         transfer.exchange.writer.write(text.encode())
         await transfer.exchange.writer.drain()

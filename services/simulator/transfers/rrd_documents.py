@@ -66,8 +66,12 @@ def _meta(updates: Updates) -> dict[str, int]:
     }
 
 
-def database_xml(owner: Owner, now: int) -> Iterator[str]:
-    """Everything that is kept of the owner, in pieces."""
+def database_xml(owner: Owner, now: int) -> str:
+    """Everything that is kept of the owner; it takes a while."""
+    return "".join(_database_xml(owner, now))
+
+
+def _database_xml(owner: Owner, now: int) -> Iterator[str]:
     yield f"{_PROLOGUE}<rrd><version>{_VERSION}</version><step>{STEP_S}</step><lastupdate>{now}</lastupdate>"
     for metric in owner.metrics:
         facts = "".join(f"<{key}>{escape(value)}</{key}>" for key, value in _source(metric, now).items())

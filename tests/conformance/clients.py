@@ -23,6 +23,7 @@ CLIENTS: dict[str, Callable[[Tally, Path, Path], None]] = {
     "nbd-client": node.nbd_client,
     "nbd-tools": nbd_tools.run,
     "curl": curl.run,
+    "xen-api-old": node.xen_api_old,
     "xva-img": xva_img.run,
     "releases": releases.run,
     "golden-releases": golden_releases.run,

@@ -17,6 +17,7 @@ from tests.conformance.report import Skip, Tally
 from tests.integration.simulator.pools import PASSWORD
 
 SOURCE = Path(__file__).parent / "node"
+OLD_SOURCE = Path(__file__).parent / "node_old"
 INSTALL_TIMEOUT_S = 300.0
 RUN_TIMEOUT_S = 120.0
 
@@ -26,31 +27,41 @@ def xen_api(tally: Tally, work_dir: Path, build: Path, **changes: Any) -> None:
     _run("xen_api.mjs", tally, work_dir, build, **changes)
 
 
+def xen_api_old(tally: Tally, work_dir: Path, build: Path) -> None:
+    """Raises ``Skip`` without node, npm, or the package."""
+    for release in ("8.2", "26.17"):
+        place, part = work_dir / release, Tally(release)
+        place.mkdir()
+        _run("xen_api_old.mjs", part, place, build, OLD_SOURCE, version=release)
+        tally.passed += [f"{release}: {name}" for name in part.passed]
+        tally.failed += [(f"{release}: {name}", reason) for name, reason in part.failed]
+
+
 def nbd_client(tally: Tally, work_dir: Path, build: Path) -> None:
     """Raises ``Skip`` without node, npm, or the packages."""
     _run("nbd_client.mjs", tally, work_dir, build)
 
 
-def _run(name: str, tally: Tally, work_dir: Path, build: Path, **changes: Any) -> None:
-    place = installed(build).parent
-    for source in (name, "talk.mjs"):
-        shutil.copyfile(SOURCE / source, place / source)
+def _run(name: str, tally: Tally, work_dir: Path, build: Path, source: Path = SOURCE, **changes: Any) -> None:
+    place = installed(build, source).parent
+    for program in (source / name, SOURCE / "talk.mjs"):
+        shutil.copyfile(program, place / program.name)
     with running_pool(work_dir, **changes) as pool:
         _talk(tally, pool, place / name)
 
 
-def installed(build: Path) -> Path:
+def installed(build: Path, source: Path = SOURCE) -> Path:
     """The folder of the packages, installed as the lock file says unless they are there."""
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             raise Skip(f"{tool} is not installed")
-    place = (build / "node").absolute()
-    lock = (SOURCE / "package-lock.json").read_text("utf-8")
+    place = (build / source.name).absolute()
+    lock = (source / "package-lock.json").read_text("utf-8")
     stamp = place / "installed.json"
     if not stamp.exists() or stamp.read_text("utf-8") != lock:
         place.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
-            shutil.copyfile(SOURCE / name, place / name)
+            shutil.copyfile(source / name, place / name)
         command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
         if done.returncode:

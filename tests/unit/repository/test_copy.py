@@ -251,6 +251,28 @@ def test_a_full_target_is_told_and_the_next_copy_goes_on_when_there_is_room(pair
     require_whole(pair, points)
 
 
+@pytest.mark.parametrize("streams", [1, 3])
+def test_large_packs_go_as_many_at_a_time_as_asked_and_none_after_one_that_failed(
+    pair: Pair, streams: int
+) -> None:
+    back_up(pair.repository, "a", noise(8 * MIB, 60))
+    begun: list[str] = []
+    lock, all_begun = threading.Lock(), threading.Barrier(streams, timeout=60)
+
+    def fault(verb: str, name: str) -> None:
+        if verb == "put" and name.startswith("packs/data/"):
+            with lock:
+                begun.append(name)
+            all_begun.wait()
+            raise ResourceExhausted("The disk is full.", reason="STORE_FULL")
+
+    with pytest.raises(ResourceExhausted):
+        pair.copy(FaultyStore(pair.there, fault=fault), CopyOptions(streams=streams))
+    assert streams == len(begun)
+    pair.copy()
+    require_whole(pair, {"a": noise(8 * MIB, 60)})
+
+
 def test_a_damaged_pack_leaves_its_points_and_is_told(pair: Pair) -> None:
     back_up(pair.repository, "a", A)
     bad = {name for name in pair.here.objects if name.startswith("packs/data/")}

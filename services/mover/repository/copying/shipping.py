@@ -57,14 +57,11 @@ class Shipper:
         failed = threading.Event()
 
         def send(pack: PackInfo) -> None:
-            try:
+            with _noted(failed):
                 self._check()
                 if self._send(pack, failed):
                     moved()
                     self._list(self._taken(_INDEXED_TOGETHER))
-            except BaseException:
-                failed.set()
-                raise
 
         packs = sorted(load.packs.values(), key=lambda pack: (-pack.size, pack.sha256))
         for_each(packs, send, self._at_once)
@@ -76,18 +73,21 @@ class Shipper:
             self._target.store.settle(pack.name)  # whoever sent it may have died before it was durable
             self._sent(pack, found=True)
             return True
-        with nullcontext() if _is_small(pack) else self._large:
+        with nullcontext() if _is_small(pack) else self._large, _noted(failed):
             if failed.is_set():
                 return False
             self._check()  # it may have waited for long
-            with self._read(pack) as data:
-                try:
-                    self._target.store.put(pack.name, [data])
-                except AlreadyExists:
-                    if not self._is_there(pack):
-                        raise
+            self._put(pack)
         self._sent(pack, found=False)
         return True
+
+    def _put(self, pack: PackInfo) -> None:
+        with self._read(pack) as data:
+            try:
+                self._target.store.put(pack.name, [data])
+            except AlreadyExists:
+                if not self._is_there(pack):
+                    raise
 
     def _is_there(self, pack: PackInfo) -> bool:
         try:
@@ -147,6 +147,16 @@ class Shipper:
             else:
                 self._report.copied_packs += 1
                 self._report.copied_bytes += pack.size
+
+
+@contextmanager
+def _noted(failed: threading.Event) -> Iterator[None]:
+    """Whoever waits for a turn hears of a failure before the turn is free."""
+    try:
+        yield
+    except BaseException:
+        failed.set()
+        raise
 
 
 def _is_small(pack: PackInfo) -> bool:

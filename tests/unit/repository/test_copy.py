@@ -15,6 +15,7 @@ from services.chassis.errors import (
 )
 from services.mover.repository import CopyOptions, CopyReport, MemoryStore, PruneOptions, Repository, Store
 from services.mover.repository.copying import choosing
+from services.mover.repository.copying.shipping import SMALL_BYTES
 from services.mover.repository.format.names import INDEX, LEASES, PACKS, PLANS, POINTS
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.support.injections import Injections
@@ -253,24 +254,33 @@ def test_a_full_target_is_told_and_the_next_copy_goes_on_when_there_is_room(pair
 
 @pytest.mark.parametrize("streams", [1, 3])
 def test_large_packs_go_as_many_at_a_time_as_asked_and_none_after_one_that_failed(
-    pair: Pair, streams: int
+    tmp_path: Path, streams: int
 ) -> None:
-    back_up(pair.repository, "a", noise(8 * MIB, 60))
-    begun: list[str] = []
+    here, there = MemoryStore("memory:here"), MemoryStore("memory:there")
+    content, begun = noise(12 * MIB, 60), list[str]()
     lock, all_begun = threading.Lock(), threading.Barrier(streams, timeout=60)
 
+    def is_large(name: str) -> bool:
+        return name.startswith(PACKS) and len(here.objects[name]) > SMALL_BYTES
+
     def fault(verb: str, name: str) -> None:
-        if verb == "put" and name.startswith("packs/data/"):
+        if verb == "put" and is_large(name):
             with lock:
                 begun.append(name)
             all_begun.wait()
             raise ResourceExhausted("The disk is full.", reason="STORE_FULL")
 
-    with pytest.raises(ResourceExhausted):
-        pair.copy(FaultyStore(pair.there, fault=fault), CopyOptions(streams=streams))
-    assert streams == len(begun)
-    pair.copy()
-    require_whole(pair, {"a": noise(8 * MIB, 60)})
+    with new_repository(here, tmp_path / "here", MIB, 2 * MIB) as repository:
+        back_up(repository, "a", content)
+        assert len([name for name in here.objects if is_large(name)]) > streams
+        with pytest.raises(ResourceExhausted):
+            repository.copy_to(
+                FaultyStore(there, fault=fault), tmp_path / "copies", CopyOptions(streams=streams)
+            )
+        assert streams == len(begun)
+        repository.copy_to(there, tmp_path / "copies")
+    with reopen(there, tmp_path / "there") as copy:
+        assert content == restored(copy, "a")
 
 
 def test_a_damaged_pack_leaves_its_points_and_is_told(pair: Pair) -> None:

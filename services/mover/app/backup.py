@@ -176,7 +176,7 @@ class BackupRunner:
         try:
             late = await self._close(source, committed=True)
         except XenkeepError as error:
-            text = f"The snapshot could not be removed: {error.message} {SWEPT_LATER}"
+            text = f"Closing the backup failed, its snapshot may be left: {error.message} {SWEPT_LATER}"
             late = (Remark("SNAPSHOT_LEFT", text),)
         point = read_point(registration.repository_id, record)
         result = Result(

@@ -9,6 +9,7 @@ from services.hypervisor.adapters import xapi_tags
 from services.hypervisor.adapters.xapi_errors import CODES, translated
 from services.hypervisor.adapters.xapi_migrations import XapiMigrations
 from services.hypervisor.adapters.xapi_objects import XapiObjects
+from services.hypervisor.adapters.xapi_records import Records
 from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.adapters.xapi_tasks import values
@@ -84,3 +85,24 @@ async def test_disks_move_while_a_vm_is_sent_and_not_while_it_only_changes_its_h
     objects = cast(XapiObjects, _Objects(operation))
     migrations = XapiMigrations(cast(XapiSession, None), objects, "installation")
     assert moves is await migrations.moves_disks("vm")
+
+
+def test_the_end_of_a_migration_is_looked_at_as_news_of_storage_is() -> None:
+    """Its begin is not: nobody who waits may go on."""
+    records, seen = Records("pool"), []
+    pool = {"master": "OpaqueRef:host", "name_label": "Lab", "restrictions": {}}
+    records.apply({"class": "pool", "ref": "OpaqueRef:pool", "operation": "add", "snapshot": pool})
+    for operations in (
+        {},
+        {"task": "migrate_send"},
+        {},
+        {"task": "pool_migrate"},
+        {"task": "pool_migrate"},
+        {},
+    ):
+        vm = _record() | {"is_a_template": False, "current_operations": operations}
+        records.apply({"class": "vm", "ref": "OpaqueRef:vm", "operation": "mod", "snapshot": vm})
+        picture = records.picture()
+        assert picture is not None
+        seen.append(picture.storage_changes)
+    assert [0, 0, 1, 1, 1, 2] == seen

@@ -59,7 +59,9 @@ def hold(stack: Stack) -> Iterator[Callable[[bool], None]]:
 
 @pytest.fixture
 def untracked(stack: Stack) -> Iterator[str]:
-    """A VM that runs and whose changed blocks the pool's licence does not let be tracked."""
+    """A VM that runs and whose changed blocks the pool's licence does not let be tracked. It is gone in the
+    end, and with it what the next backup of it would start from.
+    """
     with grpc.insecure_channel(f"unix:{stack.pool.socket}") as channel:
         simulator = simulator_pb2_grpc.SimulatorServiceStub(channel)
         restriction = simulator_pb2.SetRestrictionRequest(name="restrict_cbt", restricted=True)
@@ -71,6 +73,12 @@ def untracked(stack: Stack) -> Iterator[str]:
         stack.wait_until_listed(uuid)
         stack.guest_writes(stack.disks(uuid)[0], 0, os.urandom(8 * MIB))
         yield uuid
+        stack.xapi("VM.hard_shutdown", vm)
+        for disk in stack.disks(uuid):
+            ref = stack.xapi("VDI.get_by_uuid", disk)
+            for each in (*stack.xapi("VDI.get_snapshots", ref), ref):
+                stack.xapi("VDI.destroy", each)
+        stack.xapi("VM.destroy", vm)
         simulator.SetRestriction(simulator_pb2.SetRestrictionRequest(name="restrict_cbt", restricted=False))
 
 

@@ -22,6 +22,8 @@ def leftovers(records: Callable[[str], Records]) -> list[str]:
     domains = {ref for ref, vm in vms.items() if vm["is_control_domain"]}
     left += [f"VBD {vbd['uuid']} of a control domain" for vbd in vbds.values() if vbd["VM"] in domains]
     for vdi in vdis.values():
+        if vdi["type"] in ("ha_statefile", "redo_log"):
+            continue  # the pool's own: it keeps them for the next time that high availability is on
         if vdi["managed"] and not vdi["is_tools_iso"] and (not vdi["VBDs"] or vdi["is_a_snapshot"]):
             left.append(f"{vdi['type']} disk {vdi['name_label']} of {vdi['snapshot_of']}")
     for text in {text for text in left if text.startswith("cbt_metadata")}:

@@ -13,7 +13,7 @@ from services.mover.ports.neighbours import Hypervisor
 class PatientHypervisor:
     """``ports.neighbours.Hypervisor`` around another one. Every verb of the port may be repeated.
 
-    Raises Unavailable when there is no answer for as long as ``patience`` has it.
+    Raises Unavailable when there is no answer for as long as ``patience`` has it, of a review at once.
     """
 
     def __init__(self, hypervisor: Hypervisor, patience: Patience) -> None:
@@ -45,7 +45,8 @@ class PatientHypervisor:
             yield extent
 
     async def review_source(self, source: str) -> Sequence[Remark]:
-        return await self._patience.until_answered(lambda: self._hypervisor.review_source(source))
+        """Asked once: a restore point of which every byte is there does not wait to be committed."""
+        return await self._hypervisor.review_source(source)
 
     async def close_source(self, source: str, *, committed: bool) -> Sequence[Remark]:
         return await self._patience.until_answered(

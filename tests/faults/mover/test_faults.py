@@ -84,6 +84,7 @@ async def test_killed_between_the_commit_and_recording_it_the_point_is_reported_
         await lab.mover.start()
         result = await lab.finished(transfer_id)
         assert transfer_id == result.point.point_id
+        assert "SOURCE_NOT_REVIEWED" in {notice.code for notice in result.point.notices}
         assert {lab.source(transfer_id): True} == lab.hypervisor.closed
         assert 1 == lab.hypervisor.calls.count("OpenBackupSource")
 

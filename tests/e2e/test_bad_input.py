@@ -288,6 +288,7 @@ def test_a_vm_that_vanished_is_skipped_and_the_others_are_backed_up(stack: Stack
     stack.ok("policy", "apply", written(tmp_path, text))
     (spare,) = [ref for ref, vm in stack.records("VM").items() if vm["name_label"] == "spare"]
     stack.xapi("VM.destroy", spare)
+    stack.wait_until_unlisted("spare")
 
     run = stack.data("run", "start", "two", "--wait")
 

@@ -253,11 +253,14 @@ class Stack:
 
     def wait_until_listed(self, vm: str) -> None:
         """Until the inventory has a VM of that name or UUID."""
+        asyncio.run(until_true(lambda: self._lists(vm)))
 
-        def listed() -> bool:
-            return any(vm in (each.display_name, each.name[-36:]) for each in self.client.vms.list())
+    def wait_until_unlisted(self, vm: str) -> None:
+        """Until the inventory has none."""
+        asyncio.run(until_true(lambda: not self._lists(vm)))
 
-        asyncio.run(until_true(listed))
+    def _lists(self, vm: str) -> bool:
+        return any(vm in (each.display_name, each.name[-36:]) for each in self.client.vms.list())
 
     def disks(self, vm: str) -> list[str]:
         """UUIDs of a VM's disks, by device; ``vm`` is a name, UUID or resource name."""

@@ -252,7 +252,7 @@ class Stack:
         self.xapi("event.from", session_free, token, seconds)
 
     def wait_until_listed(self, vm: str) -> None:
-        """Until the inventory has a VM of that name or UUID."""
+        """Until the inventory has a VM or template of that name, UUID or resource name."""
         asyncio.run(until_true(lambda: self._lists(vm)))
 
     def wait_until_unlisted(self, vm: str) -> None:
@@ -260,14 +260,16 @@ class Stack:
         asyncio.run(until_true(lambda: not self._lists(vm)))
 
     def _lists(self, vm: str) -> bool:
-        return any(vm in (each.display_name, each.name[-36:]) for each in self.client.vms.list())
+        listed = (*self.client.vms.list(), *self.client.vms.list(templates=True))
+        return any(vm in (each.display_name, each.name, each.name[-36:]) for each in listed)
 
     def disks(self, vm: str) -> list[str]:
         """UUIDs of a VM's disks, by device; ``vm`` is a name, UUID or resource name."""
         return [disk.disk_id for disk in self.client.vms.get(vm).disks]
 
     def hashes(self, vm: str) -> list[str]:
-        """SHA-256 of a VM's disks, by device, as the simulator says."""
+        """SHA-256 of a VM's disks, by device, as the simulator says; when the inventory has the VM."""
+        self.wait_until_listed(vm)
         return [self.control.sha256(disk) for disk in self.disks(vm)]
 
     def _admin(self) -> TlsFiles:

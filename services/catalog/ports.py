@@ -10,6 +10,9 @@ from services.catalog.domain.facts import Fact
 from services.catalog.domain.health import Health
 from services.catalog.domain.point import Filter, Point, ProtectedAsset, RestorePoint
 
+ALL = ""
+"""As a repository to be read: every one."""
+
 
 class News(Protocol):
     """What the other services tell us."""
@@ -72,7 +75,7 @@ class Repositories(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A repository (all when empty) that is to be read; ``tries`` is how often it could not be."""
+    """A repository (or ``ALL``) that is to be read; ``tries`` is how often it could not be."""
 
     repository_id: str
     try_time: datetime
@@ -83,8 +86,8 @@ class Wish:
 class Wishes(Protocol):
     """Repositories to be read, until it is done."""
 
-    async def none_ever(self) -> bool:
-        """Whether nothing was ever wished or granted: the store is new."""
+    async def ever(self, repository_id: str) -> bool:
+        """Whether this was ever wished, be it granted or not."""
         ...
 
     async def open(self) -> Sequence[Wish]:

@@ -104,8 +104,8 @@ class MemoryWishes:
 
     kept: dict[str, Wish | None] = field(default_factory=dict)
 
-    async def none_ever(self) -> bool:
-        return not self.kept
+    async def ever(self, repository_id: str) -> bool:
+        return repository_id in self.kept
 
     async def open(self) -> Sequence[Wish]:
         return sorted(filter(None, self.kept.values()), key=lambda wish: (wish.try_time, wish.repository_id))

@@ -17,8 +17,9 @@ class SqlWishes:
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def none_ever(self) -> bool:
-        return await self._reader.scalar(select(WISHES.c.repository_id).limit(1)) is None
+    async def ever(self, repository_id: str) -> bool:
+        same = WISHES.c.repository_id == repository_id
+        return await self._reader.scalar(select(WISHES.c.repository_id).where(same)) is not None
 
     async def open(self) -> Sequence[Wish]:
         wanted = select(WISHES).where(WISHES.c.grant_time.is_(None))

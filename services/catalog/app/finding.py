@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from services.catalog.domain.point import Filter, ProtectedAsset, RestorePoint
-from services.catalog.ports import News, Shelf
+from services.catalog.ports import ALL, News, Shelf
 from services.chassis.errors import FailedPrecondition, NotFound, Unavailable
 
 SHORT_ID = re.compile(r"[0-9a-fA-F-]{8,36}")
@@ -109,15 +109,14 @@ class Finding:
         return behind + await self._unread()
 
     async def _unread(self) -> tuple[Lack, ...]:
-        """Repositories whose points are still to be read."""
+        """Repositories whose points are still to be read: all of them until somebody wished for that."""
         async with self._shelf.reading() as work:
-            wishes = await work.wishes.open()
+            unread = [(wish.repository_id, wish.activity) for wish in await work.wishes.open()]
+            if not await work.wishes.ever(ALL):
+                unread.append((ALL, ""))
         return tuple(
-            Lack(
-                "REPOSITORY_UNREAD",
-                f"{_named(wish.repository_id)} not been read yet. {wish.activity}".strip(),
-            )
-            for wish in wishes
+            Lack("REPOSITORY_UNREAD", f"{_named(repository_id)} not been read yet. {activity}".strip())
+            for repository_id, activity in unread
         )
 
 

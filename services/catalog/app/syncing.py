@@ -10,11 +10,10 @@ import structlog
 from services.catalog.app.record import add, learn
 from services.catalog.domain.facts import Removed
 from services.catalog.domain.health import with_damage
-from services.catalog.ports import Listed, Movers, Repository, Shelf, Wish
+from services.catalog.ports import ALL, Listed, Movers, Repository, Shelf, Wish
 from services.chassis.clock import Clock
 from services.chassis.errors import NotFound, XenkeepError
 
-ALL = ""
 BATCH = 200
 FIRST_WAIT = timedelta(seconds=1)
 LONGEST_WAIT = timedelta(minutes=1)
@@ -55,9 +54,9 @@ class Syncing:
         return total
 
     async def prepare(self) -> None:
-        """An empty store wants to read everything: deleting the catalog's database loses nothing."""
+        """A new store wants to read everything: deleting the catalog's database loses nothing."""
         async with self._shelf.writing() as work:
-            if await work.wishes.none_ever():
+            if not await work.wishes.ever(ALL):
                 await work.wishes.put(Wish(ALL, self._clock.now()))
 
     async def round(self) -> datetime | None:

@@ -172,7 +172,7 @@ async def test_a_repository_keeps_its_newest_name(shelf: Shelf) -> None:
 
 async def test_wishes_are_open_until_they_are_granted(shelf: Shelf) -> None:
     async with shelf.writing() as work:
-        assert await work.wishes.none_ever()
+        assert not await work.wishes.ever("r1")
         await work.wishes.put(Wish("r1", at(2), 3, "waits"))
         await work.wishes.put(Wish("", at(1)))
     async with shelf.writing() as work:
@@ -182,7 +182,7 @@ async def test_wishes_are_open_until_they_are_granted(shelf: Shelf) -> None:
         assert await work.wishes.open() == [Wish("r1", at(2), 3, "waits")]
         await work.wishes.grant(Wish("r1", at(2)), at(5))
         assert await work.wishes.open() == []
-        assert not await work.wishes.none_ever()
+        assert await work.wishes.ever("r1") and not await work.wishes.ever("r2")
         await work.wishes.put(Wish("r1", at(9)))
         assert await work.wishes.open() == [Wish("r1", at(9))]
 

@@ -23,7 +23,7 @@ from tests.integration.scheduler.neighbours import REPOSITORY, SITE, Mover, poin
 from tests.integration.scheduler.scripted_mover import ScriptedMover
 from tests.integration.scheduler.stack import ServiceProcess
 from tests.support.nats import NatsServer
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 READY: Any = {"timeout": 60, "wait_for_ready": True}
 ONE, TWO, THREE = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "123")
@@ -98,6 +98,16 @@ async def get(stub: Any, point_id: str) -> catalog_pb2.RestorePoint:
 async def names(stub: Any) -> list[str]:
     page = await stub.ListRestorePoints(catalog_pb2.ListRestorePointsRequest(), **READY)
     return [each.point.point_id for each in page.restore_points]
+
+
+async def read(stub: Any) -> None:
+    """Returns when the catalog has read all repositories."""
+
+    async def look() -> bool:
+        page = await stub.ListRestorePoints(catalog_pb2.ListRestorePointsRequest(), **READY)
+        return not page.notices
+
+    await until(look)
 
 
 async def test_facts_about_points_become_the_catalog_and_its_events(stack: Stack) -> None:
@@ -217,7 +227,7 @@ async def test_hostile_requests_and_strangers_are_answered_not_obeyed(stack: Sta
         return error_from_rpc(error.value).kind
 
     async with stack.stub() as stub:
-        await names(stub)
+        await read(stub)
         name = catalog_pb2.GetRestorePointRequest
         page = catalog_pb2.ListRestorePointsRequest
         assert (

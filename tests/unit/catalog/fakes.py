@@ -4,11 +4,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from services.catalog.adapters.memory_shelf import MemoryShelf
 from services.catalog.domain.point import UNKNOWN_TIME, Asset, Point
-from services.catalog.ports import Listed, Repository
+from services.catalog.ports import ALL, Listed, Repository, Wish
 from services.chassis.errors import NotFound, Unavailable
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def read_shelf() -> MemoryShelf:
+    """Of a catalog that has read all there is."""
+    shelf, wish = MemoryShelf(), Wish(ALL, START)
+    async with shelf.writing() as work:
+        await work.wishes.put(wish)
+        await work.wishes.grant(wish, START)
+    return shelf
 
 
 def at(minute: float) -> datetime:

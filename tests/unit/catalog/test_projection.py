@@ -10,7 +10,7 @@ from services.catalog.app.projection import Projection
 from services.catalog.domain.facts import Added, Damaged, Fact, Verified
 from services.catalog.domain.point import Filter
 from services.chassis.errors import FailedPrecondition, NotFound
-from tests.unit.catalog.fakes import Heard, at, point
+from tests.unit.catalog.fakes import Heard, at, point, read_shelf
 
 PROJECTION = Projection()
 P = "11111111-aaaa"
@@ -72,7 +72,7 @@ async def test_the_same_damage_is_announced_once_and_again_after_it_was_repaired
 
 
 async def test_a_point_that_was_removed_is_not_brought_back_by_a_late_event() -> None:
-    shelf = MemoryShelf()
+    shelf = await read_shelf()
     await apply(shelf, "committed")
     async with shelf.writing() as work:
         await work.points.remove(P, at(1))
@@ -90,7 +90,7 @@ async def test_a_repository_keeps_its_newest_name() -> None:
 
 
 async def test_a_point_is_found_by_the_beginning_of_its_id() -> None:
-    shelf = MemoryShelf()
+    shelf = await read_shelf()
     async with shelf.writing() as work:
         for point_id in ("12345678-a", "12345678-b", "87654321-a"):
             await PROJECTION.committed(work, point(point_id), "main", at(0))

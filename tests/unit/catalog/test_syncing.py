@@ -6,7 +6,7 @@ from services.catalog.adapters.memory_shelf import MemoryShelf
 from services.catalog.app.projection import Projection
 from services.catalog.app.syncing import Outcome, Syncing
 from services.catalog.domain.facts import Added, Damaged, Removed
-from services.catalog.ports import Listed
+from services.catalog.ports import Listed, Wish
 from services.chassis.clock import FakeClock
 from services.chassis.errors import NotFound, Unavailable
 from tests.unit.catalog.fakes import FakeMovers, at, down, point, unreadable
@@ -126,6 +126,15 @@ async def test_a_new_catalog_reads_everything_by_itself_once_movers_answer() -> 
         (wish,) = await work.wishes.open()
     assert (wish.tries, wish.activity) == (3, "The mover service cannot be reached.")
     del world.movers.trouble[""]
+    await world.settle()
+    assert world.known() == {"a", "b"}
+
+
+async def test_a_new_catalog_that_was_told_of_one_repository_first_reads_the_others_too() -> None:
+    world = World(r1=held("a"), r2=held("b", repository="r2"))
+    async with world.shelf.writing() as work:
+        await work.wishes.put(Wish("r2", world.clock.now()))
+    await world.syncing.prepare()
     await world.settle()
     assert world.known() == {"a", "b"}
 

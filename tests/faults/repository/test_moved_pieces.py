@@ -261,8 +261,9 @@ def test_without_any_key_nothing_opens_and_nothing_is_changed(
 ) -> None:
     store = _store({name: data for name, data in pristine.items() if not name.startswith("keys/")})
     before = dict(store.objects)
-    with pytest.raises(Unauthenticated):
+    with pytest.raises(FailedPrecondition) as missing:
         reopen(store, tmp_path / "a")
+    assert missing.value.reason == "REPOSITORY_KEYS_MISSING"
     assert store.objects == before
 
 

@@ -29,7 +29,9 @@ def waits() -> None:
 
 def house() -> None:
     """A process that has a warm child, and dies without a word to it."""
-    start(f"{HERE}:waits")
+    said, saying = os.pipe()
+    start(f"{HERE}:waits", stdout=saying)
+    os.write(1, os.read(said, 100))  # it has begun
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -17,7 +17,7 @@ def write_new(path: Path, content: bytes) -> bool:
         return False
     finally:
         temporary.unlink()
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
     return True
 
 
@@ -29,7 +29,16 @@ def replace(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make durable what was created, renamed and removed in it; OSError when that cannot be."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_temporary(path: Path, content: bytes) -> Path:
@@ -44,11 +53,3 @@ def _write_temporary(path: Path, content: bytes) -> Path:
         Path(name).unlink(missing_ok=True)
         raise
     return Path(name)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidInput, ResourceExhausted
+from services.chassis.files import sync_directory
 from services.mover.repository.stores.os_errors import translated
 
 RESULT = "restored.json"
@@ -72,7 +73,7 @@ class RestoreFolder:
         """Give a finished file its name; durable on return."""
         with translated("name", name):
             os.replace(self.partial(name), self.path / name)
-            self._sync()
+            sync_directory(self.path)
 
     def write(self, name: str, data: bytes) -> None:
         """A small file, whole or not at all."""
@@ -123,14 +124,7 @@ class RestoreFolder:
                 )
             os.pwrite(self._lock, self._claim, 0)
             os.fsync(self._lock)
-            self._sync()
-
-    def _sync(self) -> None:
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            sync_directory(self.path)
 
 
 def _require(allowed: bool, name: str) -> None:

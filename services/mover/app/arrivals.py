@@ -10,6 +10,7 @@ from typing import Final
 
 from services.chassis.clock import Clock
 from services.chassis.errors import Aborted, InvalidInput, ResourceExhausted, Unavailable
+from services.chassis.files import sync_directory
 from services.mover.domain.replica import ARRIVED_WRONG
 from services.mover.repository.lending import room_to_read
 
@@ -113,7 +114,7 @@ class Arrival:
             os.ftruncate(self._descriptor, 0)
             here = 0
         os.fdatasync(self._descriptor)  # what an earlier process wrote and did not sync counts from now on
-        _sync_directory(file.parent)
+        sync_directory(file.parent)
         self.durable = self._written = here
 
     def _append(self, data: bytes) -> None:
@@ -199,11 +200,3 @@ def _told(file: Path) -> Iterator[None]:
             reason="REPLICA_NO_ROOM",
             hint="Free space in the receiving mover's data directory; the copy goes on where it was.",
         ) from error
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, Unavailable
+from services.chassis.files import sync_directory
 from services.mover.repository.format.damaged import unreadable
 from services.mover.repository.format.names import HEADER
 from services.mover.repository.lending import room_to_read
@@ -127,7 +128,7 @@ class DirectoryStore:
         path = self._path(name)
         with translated("delete", name, self.location):
             path.unlink()
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
 
     def sweep(self) -> int:
         swept = 0
@@ -141,7 +142,7 @@ class DirectoryStore:
         folder = self._root / prefix.rpartition("/")[0]
         with translated("sync", prefix, self.location):
             while folder.is_dir():
-                _sync_directory(folder)
+                sync_directory(folder)
                 if folder == self._root:
                     return
                 folder = folder.parent
@@ -164,7 +165,7 @@ class DirectoryStore:
             os.close(descriptor)
         temporary.unlink(missing_ok=True)
         try:
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
         except OSError:
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -244,7 +245,7 @@ class DirectoryStore:
             return
         self._make_durable(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_directory(folder.parent)
+        sync_directory(folder.parent)
         self._known.add(folder)
 
     def _walk(self, folder: Path, start: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
@@ -313,15 +314,7 @@ def _make_directories(folder: Path) -> None:
     if not folder.exists():
         _make_directories(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-        _sync_directory(folder.parent)
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(folder.parent)
 
 
 def _remove_if_abandoned(path: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from xenkeep import status
 from xenkeep.home import SERVICES
+from xenkeep.mover.v1 import transfer_pb2
 
 from tests.support.stack import PATIENCE_S, PROGRAM, REPOSITORY, Stack
 
@@ -288,6 +289,29 @@ def test_samples_say_how_much_they_read(stack: Stack, points: dict[str, str]) ->
     shown = stack.ok("repo", "verify", REPOSITORY, "--sample", "50%", "--packs", "1")
     assert "1 of " in shown and "no damage" in shown and "such samples read everything" in shown
     assert 2 == stack.run("repo", "verify", REPOSITORY, "--sample", "half").code
+
+
+def test_a_transfer_is_listed_stopped_and_its_work_goes_on_when_asked_again(
+    stack: Stack, points: dict[str, str], tmp_path: Path
+) -> None:
+    spec = transfer_pb2.CopySpec(
+        repository=REPOSITORY,
+        target_url=(tmp_path / "copy").as_uri(),
+        rate_limits=[transfer_pb2.RateLimit(bytes_per_second=1)],
+    )
+    started = stack.client.repositories.copy(spec).name
+    assert started == stack.data("transfer", "list")[0]["name"]
+
+    stack.data("transfer", "cancel", started[-36:][:13])
+    ended = stack.run("transfer", "watch", started, "--json")
+    assert (14, "TRANSFER_CANCELLED") == (ended.code, ended.error["reason"])
+    assert "STATE_CANCELLED" == json.loads(ended.out.splitlines()[-1])["state"]
+    assert "cancelled" in stack.ok("transfer", "show", started)
+    code, error = stack.refused("transfer", "show", "zz")
+    assert (4, "TRANSFER_NOT_FOUND") == (code, error["reason"])
+
+    copied = stack.data("repo", "copy", REPOSITORY, tmp_path / "copy")["result"]["copy"]
+    assert copied["left_point_count"] == "0"
 
 
 def test_a_data_key_is_rotated_and_retired(stack: Stack, points: dict[str, str]) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from xenkeep.cli import events, local, notify, point, policy, pool, repo, run, vm
+from xenkeep.cli import events, local, notify, point, policy, pool, repo, run, transfer, vm
+from xenkeep.cli.interruption import raise_when_terminated
 from xenkeep.cli.output import complaints, printable
 from xenkeep.cli.session import choose_home
 from xenkeep.errors import Error
@@ -16,7 +17,8 @@ from xenkeep.errors import Error
 EPILOG = (
     "Exit codes: 0 done, 2 wrong input, 4 not found, 5 exists already, 6 not possible in this state, "
     "7 not authenticated, 8 not allowed, 9 not reachable, 10 full, 11 conflict, 12 data damaged, "
-    "13 too slow, 14 cancelled, 1 anything else."
+    "13 too slow, 14 cancelled, 1 anything else; 130 and 143 for Ctrl-C and SIGTERM: what the services "
+    "were asked for goes on, see `xenkeep transfer` and `xenkeep run`."
 )
 
 app = typer.Typer(
@@ -33,6 +35,7 @@ app.add_typer(vm.app, name="vm")
 app.add_typer(repo.app, name="repo")
 app.add_typer(policy.app, name="policy")
 app.add_typer(run.app, name="run")
+app.add_typer(transfer.app, name="transfer")
 app.add_typer(point.app, name="point")
 app.add_typer(events.app, name="events")
 app.add_typer(notify.app, name="notify")
@@ -52,6 +55,7 @@ def root(
 
 def main() -> None:
     """Console script."""
+    raise_when_terminated()
     gc.freeze()  # what was imported stays: looking at it again would take most of the time of ending
     try:
         app()

@@ -131,6 +131,6 @@ async def _found(work: Work, transfer_id: str) -> Transfer:
         raise NotFound(
             f"There is no transfer {transfer_id} at this site.",
             reason="TRANSFER_NOT_FOUND",
-            hint="See `xenkeep run list`.",
+            hint="See `xenkeep transfer list`.",
         )
     return transfer

@@ -32,14 +32,14 @@ def parted(source: Source, vm_disks: Collection[str]) -> tuple[SourceDisk, ...]:
     return tuple(
         disk
         for disk in source.disks
-        if disk.kind is DiskKind.UNSPECIFIED and not disk.moved and disk.disk_id not in vm_disks
+        if disk.kind is DiskKind.UNSPECIFIED and not disk.told and disk.disk_id not in vm_disks
     )
 
 
 def left_behind(source: Source, disk_ids: Mapping[str, bool]) -> Source:
     """The source, having told of disks its VM has no more: UUIDs, and whether each still exists."""
-    left = [disk for disk in source.disks if disk.disk_id in disk_ids and not disk.moved]
-    disks = tuple(replace(disk, moved=True) if disk in left else disk for disk in source.disks)
+    left = [disk for disk in source.disks if disk.disk_id in disk_ids and not disk.told]
+    disks = tuple(replace(disk, lost=True) if disk in left else disk for disk in source.disks)
     notices = (*source.notices, *(_gone(disk, exists=disk_ids[disk.disk_id]) for disk in left))
     return replace(source, disks=disks, notices=notices)
 

@@ -55,7 +55,8 @@ class Base:
 class SourceDisk:
     """A disk to read. ``full_reason`` is UNSPECIFIED when it is read incrementally, relative to
     ``base_tracking_ref``. ``kept``: its snapshot stays with its data, because it is not tracked. ``moved``:
-    it was told that the VM has the disk no more."""
+    the snapshot was followed to other storage. ``lost``: the VM has the disk no more, which was told.
+    """
 
     disk_id: str
     snapshot_disk_id: str
@@ -71,7 +72,13 @@ class SourceDisk:
     base_tracking_ref: str = ""
     kept: bool = False
     moved: bool = False
+    lost: bool = False
     kind: DiskKind = DiskKind.UNSPECIFIED
+
+    @property
+    def told(self) -> bool:
+        """Whether it was said why the VM has the disk no more."""
+        return self.moved or self.lost
 
     @property
     def extents_known(self) -> bool:

@@ -173,6 +173,7 @@ async def test_a_snapshot_whose_disk_moved_is_read_on_there_and_told_once(
         assert all(readable.endpoints[disk.disk_id] for disk in source.disks)
         codes = [notice.code for notice in readable.source.notices]
         assert 1 == codes.count("SNAPSHOT_MOVED")
+        assert [(True, False), (False, False)] == [(disk.moved, disk.lost) for disk in readable.source.disks]
         assert [False, True] == [disk.kept for disk in readable.source.disks]
         assert ["", source.disks[1].tracking_ref] == [disk.tracking_ref for disk in readable.source.disks]
     await inside.sources.close(POOL_ID, source.source_id, committed=True)
@@ -231,6 +232,9 @@ async def test_a_disk_that_its_vm_lost_is_told_of_once(
         [notice] = await inside.sources.review(POOL_ID, source_id)
         assert ("DISK_LEFT_VM", True) == (notice.code, lost in notice.message)
         assert removed != ("The disk itself exists" in notice.message)
+    readable = await inside.sources.get(POOL_ID, source_id, 4)
+    marked = {disk.disk_id: (disk.moved, disk.lost) for disk in readable.source.disks}
+    assert {vm.disks["0"]: (False, False), lost: (False, True)} == marked
 
 
 async def test_a_vm_that_left_its_pool_is_told_of_once(inside: House, pool: MemoryPool, vm: MemoryVm) -> None:

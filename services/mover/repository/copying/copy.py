@@ -12,7 +12,7 @@ from services.mover.repository.copying.making import Writers, writers
 from services.mover.repository.copying.needs import Load, Needs
 from services.mover.repository.copying.report import CopyListener, CopyOptions, CopyReport
 from services.mover.repository.copying.shipping import SMALL_AT_ONCE, Refused, Shipper
-from services.mover.repository.copying.target import ask_ahead, open_target
+from services.mover.repository.copying.target import Target, ask_ahead, open_target
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.flow import Flow
 from services.mover.repository.format.names import DAMAGE, INDEX, POINTS, point_name
@@ -35,11 +35,11 @@ def copy_points(
     cancel: threading.Event | None,
 ) -> CopyReport:
     """Bring the chosen points to ``target``; raises as ``open_target`` and ``Copy`` do."""
-    with AskedAhead(target) as place:
-        ask_ahead(source, place)
-        there = open_target(source, place, cache_dir, on_notice)
+    with AskedAhead(target) as store:
+        ask_ahead(source, store)
+        there = open_target(source, store, cache_dir, on_notice)
         try:
-            return Copy(source, there, place, options, listener, cancel).run()
+            return Copy(source, there, options, listener, cancel).run()
         finally:
             there.index.close()
 
@@ -53,14 +53,12 @@ class Copy:
     def __init__(
         self,
         source: Context,
-        target: Context,
-        place: AskedAhead,
+        target: Target,
         options: CopyOptions,
         listener: CopyListener | None,
         cancel: threading.Event | None,
     ) -> None:
-        """``place`` is the store of ``target``."""
-        self._source, self._target, self._place, self._options = source, target, place, options
+        self._source, self._target, self._options = source, target, options
         self._at_once = options.streams * SMALL_AT_ONCE
         self._listener, self._cancel = listener, cancel
         self._report = CopyReport()
@@ -79,9 +77,9 @@ class Copy:
             self._target.on_notice("COPY_DAMAGED", f"{text} Points there may need them: verify the copy.")
         remove_moot_leases(self._target)
         points = points_to_copy(self._source, self._target, self._options, self._report)
-        self._place.forget()
+        self._target.store.forget()
         with ThreadPoolExecutor(1, thread_name_prefix="sweep") as aside:
-            swept = aside.submit(self._place.sweep)
+            swept = aside.submit(self._target.store.sweep)
             for some in together(points):
                 self._check()
                 self._copy([each.point_id for each in some], len(points))
@@ -123,8 +121,8 @@ class Copy:
         leases.take(point_ids)
         begun: dict[str, RestorePoint] = {}
 
-        self._place.ask((INDEX, DAMAGE, POINTS))
-        taken = {stored.name for stored in self._place.list(POINTS)}
+        self._target.store.ask((INDEX, DAMAGE, POINTS))
+        taken = {stored.name for stored in self._target.store.list(POINTS)}
 
         def begin(point_id: str) -> None:
             why = leases.clear(point_id) if point_name(point_id) in taken else ""
@@ -135,7 +133,7 @@ class Copy:
         for_each(point_ids, begin, self._at_once)
         sync_index(self._target)
         self._learn_bases(list(begun.values()), set(listed_points(self._target)))
-        self._place.forget()
+        self._target.store.forget()
         return [begun[each] for each in point_ids if each in begun]
 
     def _read(self, point_id: str, points: dict[str, RestorePoint]) -> str:

@@ -5,7 +5,7 @@ from services.mover.repository.format import canonical
 from services.mover.repository.format.crypto import KEY_BYTES
 from services.mover.repository.format.epoch import encode_epoch_object, wrap_data_key
 from services.mover.repository.format.header import Header, checked_parameters
-from services.mover.repository.format.names import EPOCHS, HEADER, KEYS, epoch_name, slot_name
+from services.mover.repository.format.names import EPOCHS, HEADER, KEYS, PROBES, epoch_name, slot_name
 from services.mover.repository.format.recovery_key import SECRET_BYTES, print_recovery_key
 from services.mover.repository.format.slot import (
     PASSPHRASE,
@@ -89,6 +89,8 @@ def _make_room(store: Store) -> None:
                 reason="REPOSITORY_EXISTS",
                 hint="Import it with its passphrase or recovery key, or choose another place.",
             )
+        if stored.name.startswith(PROBES):
+            continue
         if not stored.name.startswith((KEYS, EPOCHS)):
             raise FailedPrecondition(
                 f"{store.location} holds something else, {stored.name} for example.",

@@ -1,8 +1,11 @@
 """What a store can be trusted with, found out by trying."""
 
+import contextlib
 import time as system_time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Final
 
 from services.chassis.errors import (
     AlreadyExists,
@@ -10,18 +13,19 @@ from services.chassis.errors import (
     FailedPrecondition,
     NotFound,
     PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
     XenkeepError,
 )
-from services.mover.repository.format.names import HEADER, POINTS
-from services.mover.repository.probing import LockTryingStore, ProbeReport, StoreFacts, TellingStore, Verdict
-from services.mover.repository.store import HidingStore, LockingStore, Store
+from services.mover.repository.format.names import PROBES
+from services.mover.repository.probe_facts import tell_facts, tell_file_system, tell_room
+from services.mover.repository.probing import ProbeReport, Verdict
+from services.mover.repository.store import Store
 from services.mover.repository.types import Entropy
 
-_FOLDER = "probe/"
-_ABANDONED_S = 3600
-_BIG_BYTES = 8 << 20
-_CLOCK = timedelta(minutes=1)
-_TRIAL = timedelta(seconds=4)
+_ABANDONED_S: Final = 3600
+_BIG_BYTES: Final = 8 << 20
+_CREATORS: Final = 4
 
 
 def probe(
@@ -32,39 +36,44 @@ def probe(
     monotonic: Callable[[], float] = system_time.monotonic,
     pause: Callable[[float], None] = system_time.sleep,
 ) -> ProbeReport:
-    """Try ``store`` with objects under ``probe/``, which are removed; those of a probe that died are too.
+    """Try ``store`` with objects named ``probe-``, which are removed; those of a probe that died are too.
 
     A lock is tried with one that ends by itself after some seconds, which ``pause`` waits for. Raises what
-    opening a repository would raise: Unavailable, PermissionDenied to write, NotFound.
+    opening a repository would raise: Unavailable, PermissionDenied to write, NotFound, ResourceExhausted.
     """
     report = ProbeReport(store.location)
-    folder = f"{_FOLDER}{int(now().timestamp()):012d}-{entropy(8).hex()}/"
-    name = folder + "small"
+    prefix = f"{PROBES}{int(now().timestamp()):012d}-{entropy(8).hex()}-"
+    small, raced, big = prefix + "small", prefix + "raced", prefix + "big"
     content = entropy(4096)
+    left = [small, raced, big]
     try:
-        store.put(name, [content])
-        if _create_only(store, name, content, report):
-            _reads(store, name, content, report)
-            _lists(store, folder, report)
-        if _deletes(store, name, report):
-            _throughput(store, folder + "big", entropy(_BIG_BYTES), monotonic, report)
+        store.put(small, [content])
+        if _create_only(store, small, content, report):
+            _reads(store, small, content, report)
+            _lists(store, small, len(content), report)
+        if _deletes(store, small, report):
+            _one_creator(store, raced, [entropy(64) for _ in range(_CREATORS)], report)
+            _throughput(store, big, entropy(_BIG_BYTES), monotonic, report)
             _remove_abandoned(store, int(now().timestamp()))
+        else:
+            left = []
     except FailedPrecondition as error:
         if error.reason != "STORE_UNSUITABLE":
             raise
-        report.add("create-only", Verdict.BAD, f"{error.message} {error.hint}")
-    except DataLoss as error:
+        report.add(error.metadata.get("check", "create-only"), Verdict.BAD, f"{error.message} {error.hint}")
+    except (DataLoss, NotFound) as error:
+        if error.reason == "STORE_MISSING":
+            raise
         told = f"What was just written reads back otherwise: {error.message}"
         report.add("read-after-write", Verdict.BAD, told)
+    except Unavailable:
+        left = []  # nobody answers: a later probe removes what may be there
+        raise
     finally:
-        for left in (name, folder + "big"):
-            _remove(store, left)
-    facts = store.facts() if isinstance(store, TellingStore) else None
-    if facts is not None:
-        _told(facts, report)
-        _locks(store, folder + "locked", facts, report, now, pause)
-        if facts.versioned and isinstance(store, HidingStore):
-            _hidden(store, report)
+        _remove(store, left)
+    tell_room(store, report)
+    tell_file_system(store, report)
+    tell_facts(store, prefix + "locked", report, now, pause)
     return report
 
 
@@ -73,12 +82,37 @@ def _create_only(store: Store, name: str, content: bytes, report: ProbeReport) -
         store.put(name, [bytes(len(content))])
     except AlreadyExists:
         if store.get(name) == content:
-            told = "An object that exists is kept: several writers are safe."
+            told = "An object that exists is kept."
             report.add("create-only", Verdict.GOOD, told)
             return True
     told = "An object that exists is overwritten: no repository is safe here."
     report.add("create-only", Verdict.BAD, told)
     return False
+
+
+def _one_creator(store: Store, name: str, contents: list[bytes], report: ProbeReport) -> None:
+    """Several create one name at the same moment."""
+
+    def create(content: bytes) -> bool:
+        try:
+            store.put(name, [content])
+        except AlreadyExists:
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(contents)) as pool:
+        made = [content for content, done in zip(contents, pool.map(create, contents), strict=True) if done]
+    kept = store.get(name)
+    if made == [kept]:
+        told = f"Of {len(contents)} that create an object at once, one does: several writers are safe."
+        report.add("one-creator", Verdict.GOOD, told)
+        return
+    told = f"Of {len(contents)} that created an object at once, {len(made)} were told that they had."
+    if len(made) == 1:
+        told = (
+            "Of those that created an object at once, one was told that it had, and another one's is there."
+        )
+    report.add("one-creator", Verdict.BAD, f"{told} Two writers could destroy each other's work.")
 
 
 def _reads(store: Store, name: str, content: bytes, report: ProbeReport) -> None:
@@ -98,8 +132,8 @@ def _reads(store: Store, name: str, content: bytes, report: ProbeReport) -> None
     )
 
 
-def _lists(store: Store, folder: str, report: ProbeReport) -> None:
-    if [(found.name, found.size) for found in store.list(folder)] == [(folder + "small", 4096)]:
+def _lists(store: Store, name: str, size: int, report: ProbeReport) -> None:
+    if [(found.name, found.size) for found in store.list(name)] == [(name, size)]:
         report.add("list-after-write", Verdict.GOOD, "A list shows what was just written.")
     else:
         report.add(
@@ -118,7 +152,7 @@ def _deletes(store: Store, name: str, report: ProbeReport) -> bool:
             "delete",
             Verdict.LIMITED,
             f"Nothing can be deleted ({error.reason}): backups are safe from this mover, it frees no space,"
-            f" and {name} stays. Throughput was not measured.",
+            f" and {name} stays. Neither creating at once nor throughput was tried: that takes deletions.",
         )
         return False
     try:
@@ -134,7 +168,11 @@ def _throughput(
     store: Store, name: str, content: bytes, monotonic: Callable[[], float], report: ProbeReport
 ) -> None:
     start = monotonic()
-    store.put(name, [content])
+    try:
+        store.put(name, [content])
+    except ResourceExhausted as error:
+        report.add("throughput", Verdict.LIMITED, f"Not measured: {error.message}")
+        return
     written = monotonic()
     whole = store.get(name) == content
     read = monotonic()
@@ -149,102 +187,15 @@ def _throughput(
     )
 
 
-def _told(facts: StoreFacts, report: ProbeReport) -> None:
-    report.clock_ahead = facts.clock_ahead
-    if facts.clock_ahead is not None:
-        off = abs(facts.clock_ahead)
-        report.add(
-            "clock",
-            Verdict.GOOD if off <= _CLOCK else Verdict.LIMITED,
-            f"The store's clock and this machine's differ by {off.total_seconds():.0f} s."
-            + ("" if off <= _CLOCK else " Set both by NTP: beyond some minutes requests are refused."),
-        )
-    report.add(
-        "versioning",
-        Verdict.LIMITED if facts.versioned else Verdict.GOOD,
-        "The bucket keeps old versions: deleting frees no space until they expire."
-        if facts.versioned
-        else "The bucket keeps no old versions: what is deleted is gone.",
-    )
-
-
-def _locks(
-    store: Store,
-    name: str,
-    facts: StoreFacts,
-    report: ProbeReport,
-    now: Callable[[], datetime],
-    pause: Callable[[float], None],
-) -> None:
-    wanted = isinstance(store, LockingStore) and store.lock_period is not None
-    if not facts.object_lock:
-        verdict = Verdict.BAD if wanted else Verdict.LIMITED
-        text = "The bucket cannot lock objects: whoever has these credentials can delete backups."
-        report.add("object-lock", verdict, text)
-        return
-    if facts.locks_everything:
-        text = (
-            "The bucket locks whatever is put, leases too, which then pile up: remove its default retention."
-        )
-        report.add("default-lock", Verdict.LIMITED, text)
-    if not isinstance(store, LockTryingStore):
-        text = "The bucket says that it locks objects. Whether it does was not tried: that takes deletions."
-        report.add("object-lock", Verdict.LIMITED, text)
-        return
-    until = (now() + (facts.clock_ahead or timedelta())).replace(microsecond=0) + _TRIAL
-    trial = store.try_lock(name, until)
-    if trial.held:
-        how = (
-            "Points are locked here."
-            if wanted
-            else "To lock points put lock=30d, or another time, into the URL."
-        )
-        text = f"A locked object was neither deleted nor its lock shortened. {how}"
-        report.add("object-lock", Verdict.GOOD, text)
-        if wanted:  # elsewhere it is hidden at once, with the other objects of the probe
-            pause((until - now() - (facts.clock_ahead or timedelta())).total_seconds() + 1)
-    else:
-        failed = "is deleted" if not trial.refuses_deletion else "has its lock shortened"
-        text = f"The bucket says that it locks objects, and an object that was locked {failed} all the same."
-        report.add("object-lock", Verdict.BAD if wanted else Verdict.LIMITED, text)
-    _remove(store, name)
-
-
-def _hidden(store: HidingStore, report: ProbeReport) -> None:
-    """Of the header and restore points alone: a verification looks for packs that are needed."""
-    try:
-        points = sum(1 for _ in store.hidden(POINTS))
-        headless = any(each.name == HEADER for each in store.hidden(HEADER))
-    except (PermissionDenied, FailedPrecondition) as error:
-        text = f"Whether somebody hides objects under delete markers is not known: {error.message}"
-        report.add("hidden", Verdict.LIMITED, text)
-        return
-    if headless:
-        text = (
-            "The header of a repository is hidden under a delete marker, and no Xenkeep deletes one: remove"
-            " the marker with the server's own tools, and find out who deletes here."
-        )
-        report.add("hidden", Verdict.BAD, text)
-    elif points:
-        text = (
-            f"{points} restore points are hidden under delete markers. Points deleted without lock= in the"
-            " URL look like this; if these were not, remove the markers with the server's own tools."
-        )
-        report.add("hidden", Verdict.LIMITED, text)
-    else:
-        report.add("hidden", Verdict.GOOD, "No restore point is hidden under a delete marker.")
-
-
 def _remove_abandoned(store: Store, now: int) -> None:
-    for found in list(store.list(_FOLDER)):
-        made = found.name.removeprefix(_FOLDER).partition("-")[0]
+    for found in list(store.list(PROBES)):
+        made = found.name.removeprefix(PROBES).partition("-")[0]
         if made.isascii() and made.isdigit() and now - int(made) > _ABANDONED_S:
-            _remove(store, found.name)
+            _remove(store, [found.name])
 
 
-def _remove(store: Store, name: str) -> None:
+def _remove(store: Store, names: Iterable[str]) -> None:
     """What cannot be removed now is removed by a later probe; the report has said why it may not be."""
-    try:
-        store.delete(name)
-    except XenkeepError:
-        return
+    for name in names:
+        with contextlib.suppress(XenkeepError):
+            store.delete(name)

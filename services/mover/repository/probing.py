@@ -29,13 +29,15 @@ class ProbeFinding:
 class StoreFacts:
     """What a store says of itself; ``clock_ahead`` of this machine's.
 
-    ``locks_everything``: whatever is put is locked, asked or not.
+    ``locks_everything``: whatever is put is locked, asked or not. None is what it does not tell us, for the
+    reason that ``untold`` is.
     """
 
-    versioned: bool
-    object_lock: bool
+    versioned: bool | None
+    object_lock: bool | None
     clock_ahead: timedelta | None
     locks_everything: bool = False
+    untold: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,15 @@ class TellingStore(Protocol):
 
     def facts(self) -> StoreFacts | None:
         """None: it does not, after all."""
+        ...
+
+
+@runtime_checkable
+class FileSystemStore(Protocol):
+    """A store in a file system."""
+
+    def file_system(self) -> str | None:
+        """Its type, as the kernel names it; None when that is not known."""
         ...
 
 

@@ -139,6 +139,55 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_pat
     assert [stored.name for stored in store.list("")] == ["a/b"]
 
 
+@pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOTSUP])
+def test_where_there_are_no_locks_leftovers_are_swept_and_a_put_they_were_of_starts_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    told: list[str] = []
+    store = DirectoryStore(tmp_path, on_notice=lambda code, _: told.append(code))
+    monkeypatch.setattr(fcntl, "flock", _failing(fcntl.flock, error, 99))
+    swept: list[int] = []
+    link = os.link
+
+    def late(source: Any, target: Any) -> None:
+        if not swept:
+            swept.append(DirectoryStore(tmp_path).sweep())
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", late)
+    store.put("points/a", [b"content"])
+    assert ([1], ["STORE_REWRITE"]) == (swept, told)
+    assert b"content" == store.get("points/a")
+
+
+def test_a_temporary_that_cannot_be_locked_for_another_reason_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = DirectoryStore(tmp_path)
+    (tmp_path / ".tmp-dead").write_bytes(b"half")
+    monkeypatch.setattr(fcntl, "flock", _failing(fcntl.flock, errno.EIO, 1))
+    with pytest.raises(Unavailable, match="sweep"):
+        store.sweep()
+    assert (tmp_path / ".tmp-dead").exists()
+
+
+def test_a_leftover_is_opened_so_that_a_network_file_system_can_lock_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS makes of flock a lock of bytes, and takes none for writing on what is open for reading."""
+    store = DirectoryStore(tmp_path)
+    (tmp_path / ".tmp-dead").write_bytes(b"half")
+    flock = fcntl.flock
+
+    def nfs(descriptor: int, how: int) -> None:
+        if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", nfs)
+    assert 1 == store.sweep()
+
+
 @pytest.mark.scenario(9)
 def test_a_link_that_worked_but_reported_failure_is_success(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

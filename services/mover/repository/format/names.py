@@ -18,6 +18,8 @@ LEASES: Final = "leases/"
 PLANS: Final = "prune/"
 TRASH: Final = "trash/"
 BALLAST: Final = "reserve/ballast"
+PROBES: Final = "probe-"
+"""Objects of somebody who tries the place; no part of a repository."""
 PRUNE_FEATURE: Final = "features/writer.prune"
 
 FORMAT_VERSION: Final = 1

@@ -16,6 +16,7 @@ from services.mover.repository.format.damaged import unreadable
 from services.mover.repository.format.names import HEADER
 from services.mover.repository.lending import room_to_read
 from services.mover.repository.store import StoredObject, require_possible
+from services.mover.repository.stores.mounts import file_system_of
 from services.mover.repository.stores.os_errors import translated
 from services.mover.repository.stores.past_cache import (
     WORTH_IT,
@@ -27,6 +28,7 @@ from services.mover.repository.types import Bytes, Entropy
 
 _TEMPORARY = ".tmp-"
 _ATTEMPTS = 3
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 class DirectoryStore:
@@ -150,6 +152,10 @@ class DirectoryStore:
     def free_bytes(self) -> int | None:
         with translated("measure", "its space", self.location):
             return shutil.disk_usage(self._root).free
+
+    def file_system(self) -> str | None:
+        """See ``FileSystemStore``."""
+        return file_system_of(self._root)
 
     def _put_once(self, path: Path, name: str, parts: Sequence[Bytes]) -> None:
         temporary, descriptor = self._opened_temporary(path.parent)
@@ -319,16 +325,29 @@ def _make_directories(folder: Path) -> None:
 
 def _remove_if_abandoned(path: Path) -> bool:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)  # NFS locks nothing that is only read
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-    except BlockingIOError:
-        return False
+        return not _is_written(descriptor) and _unlinked(path)
     finally:
         os.close(descriptor)
+
+
+def _is_written(descriptor: int) -> bool:
+    """False also where there are no locks: whoever still writes finds its file gone, and starts over."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    return False
+
+
+def _unlinked(path: Path) -> bool:
+    path.unlink(missing_ok=True)
     return True
 
 

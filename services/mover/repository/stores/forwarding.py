@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 
 from services.chassis.errors import NotFound
-from services.mover.repository.probing import StoreFacts, TellingStore
+from services.mover.repository.probing import FileSystemStore, StoreFacts, TellingStore
 from services.mover.repository.store import (
     HiddenObject,
     HidingStore,
@@ -73,6 +73,9 @@ class ForwardingStore:
 
     def facts(self) -> StoreFacts | None:
         return self._inner.facts() if isinstance(self._inner, TellingStore) else None
+
+    def file_system(self) -> str | None:
+        return self._inner.file_system() if isinstance(self._inner, FileSystemStore) else None
 
     @property
     def lock_period(self) -> timedelta | None:

@@ -130,18 +130,20 @@ class S3Store(S3Reads, S3Hidden):
         return False
 
     def facts(self) -> StoreFacts:
-        """What the bucket says of itself; what it does not know, or tell, counts as not there."""
-        versioned = self._told(lambda s3: s3.get_bucket_versioning(Bucket=self._place.bucket))
-        lock = self._told(lambda s3: s3.get_object_lock_configuration(Bucket=self._place.bucket))
+        """What the bucket says of itself; what a server has no word for is not there."""
+        versioned, why = self._told(lambda s3: s3.get_bucket_versioning(Bucket=self._place.bucket))
+        lock, why_else = self._told(lambda s3: s3.get_object_lock_configuration(Bucket=self._place.bucket))
+        configured = lock.get("ObjectLockConfiguration", {})
         theirs = str(versioned.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
         ahead = None
         with suppress(ValueError):
             ahead = parsedate_to_datetime(theirs) - self._now()
         return StoreFacts(
-            versioned=versioned.get("Status") == "Enabled",
-            object_lock=lock.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled",
+            versioned=None if why else versioned.get("Status") == "Enabled",
+            object_lock=None if why_else else configured.get("ObjectLockEnabled") == "Enabled",
             clock_ahead=ahead,
-            locks_everything="Rule" in lock.get("ObjectLockConfiguration", {}),
+            locks_everything="Rule" in configured,
+            untold=why or why_else,
         )
 
     def settle(self, prefix: str) -> None:
@@ -164,8 +166,8 @@ class S3Store(S3Reads, S3Hidden):
             self._remove_proof(name)
             if not kept:
                 raise _overwrites(self.location) from None
-        if self.lock_period is not None and not self.facts().object_lock:
-            raise s3_lock.cannot_lock(self.location)
+        if self.lock_period is not None:
+            s3_lock.require_able(self.facts(), self.location)
         self._proven = True
 
     def _kept(self, name: str, parts: Sequence[Bytes]) -> bool:
@@ -215,12 +217,14 @@ class S3Store(S3Reads, S3Hidden):
         exactly = {"VersionId": version} if version else {}
         self._try("delete", name, lambda s3: s3.delete_object(**self._at(name), **exactly))
 
-    def _told(self, call: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    def _told(self, call: Callable[[Any], dict[str, Any]]) -> tuple[dict[str, Any], str]:
+        """The answer, and why it is not known what it says."""
         try:
-            return self._try("describe", "the bucket", call)
+            return self._try("describe", "the bucket", call), ""
         except (NotFound, FailedPrecondition, PermissionDenied) as error:
             cause = error.__cause__
-            return dict(cause.response) if isinstance(cause, ClientError) else {}
+            answer = dict(cause.response) if isinstance(cause, ClientError) else {}
+            return answer, error.message if isinstance(error, PermissionDenied) else ""
 
     def _is_ours(self, name: str, parts: Sequence[Bytes], mark: str) -> bool:
         """Whether the name is taken by this very put, whose answer was lost."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 from services.chassis.errors import FailedPrecondition, PermissionDenied
 from services.mover.repository.format.lease import REVOCATION_BYTES
 from services.mover.repository.format.names import FEATURES, HEADER, KEYS, PACKS, POINTS
+from services.mover.repository.probing import StoreFacts
 
 _NEEDED: Final = (HEADER, FEATURES, KEYS, PACKS, POINTS)
 """What a point needs to be restored. The index and epochs are made again from the packs."""
@@ -64,9 +65,23 @@ def is_locked(name: str, until: datetime) -> PermissionDenied:
     )
 
 
+def require_able(facts: StoreFacts, location: str) -> None:
+    """Raises FailedPrecondition for a bucket that locks nothing, PermissionDenied when it does not tell."""
+    if facts.object_lock is None:
+        raise PermissionDenied(
+            f"Whether the store at {location} locks objects is not known: {facts.untold}",
+            reason="STORE_REFUSED",
+            hint="Give these credentials the right to read the bucket's object lock configuration"
+            " (s3:GetBucketObjectLockConfiguration), or leave lock= out of the URL.",
+        )
+    if not facts.object_lock:
+        raise cannot_lock(location)
+
+
 def cannot_lock(location: str) -> FailedPrecondition:
     return FailedPrecondition(
         f"The store at {location} does not lock objects.",
         reason="STORE_UNSUITABLE",
         hint="Use a bucket that was made with object lock enabled, or leave lock= out of the URL.",
+        metadata={"check": "object-lock"},
     )

@@ -192,7 +192,7 @@ def _decode(data: bytes, chunk_bytes: int, what: str) -> Checkpoint:
 def _decode_disk(fields: canonical.Fields, chunk_bytes: int, what: str) -> DiskCheckpoint:
     pages = fields.inner("pages")
     try:
-        positions = {int(text): pages.optional_raw(text, 32) for text in fields.mapping("pages")}
+        positions = {_position(text): pages.optional_raw(text, 32) for text in fields.mapping("pages")}
         entries = base64.b64decode(fields.text("entries"), validate=True)
     except ValueError:
         raise damaged(what, "a disk in it is garbled") from None
@@ -202,3 +202,9 @@ def _decode_disk(fields: canonical.Fields, chunk_bytes: int, what: str) -> DiskC
         MapProgress(positions, decode_entries(entries, chunk_bytes, what)),
         fields.number("read_bytes"),
     )
+
+
+def _position(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(text)
+    return int(text)

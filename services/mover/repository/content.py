@@ -84,8 +84,8 @@ def _content(
             continue
         group = memoryview(groups[patch.group])
         at = patch.first * BLOCK_BYTES
-        if len(group) < at + patch.bitmap.bit_count() * BLOCK_BYTES:
-            raise damaged(f"group {patch.group.hex()}", "it has fewer blocks than the map says")
+        if len(group) % BLOCK_BYTES or len(group) < at + patch.bitmap.bit_count() * BLOCK_BYTES:
+            raise damaged(f"group {patch.group.hex()}", "it has not the blocks that the map says")
         for first, length in runs(patch.bitmap):
             end = at + length * BLOCK_BYTES
             content[first * BLOCK_BYTES : (first + length) * BLOCK_BYTES] = group[at:end]

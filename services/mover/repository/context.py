@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Protocol
 
-from services.chassis.errors import DataLoss, NotFound, PermissionDenied, ResourceExhausted, Unavailable
+from services.chassis.errors import (
+    DataLoss,
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unavailable,
+)
 from services.mover.repository.damage import DamagedPack, record_damage
 from services.mover.repository.diskmap import DiskMap, Shape
+from services.mover.repository.features import require_writable
 from services.mover.repository.format.header import Header
 from services.mover.repository.format.names import parse_pack_name
 from services.mover.repository.format.page import Entry
@@ -70,13 +78,17 @@ class Context:
     def quarantine(self, error: DataLoss) -> None:
         """Record the pack a read failed at, if the error names one; where nothing may be written, tell."""
         pack = info_of(error.metadata.get("object", ""))
-        if pack is None:
-            return
+        if pack is not None:
+            self.report_if_writable(pack, error.message)
+            self.on_notice("PACK_DAMAGED", error.message)
+
+    def report_if_writable(self, pack: PackInfo, problem: str) -> None:
+        """As ``report_damage`` by whoever only reads: where nothing may be written, tell."""
         try:
-            self.report_damage(pack, error.message)
-        except (PermissionDenied, ResourceExhausted, Unavailable) as refused:
-            self.on_notice("DAMAGE_NOT_RECORDED", f"{error.message} {refused.message}")
-        self.on_notice("PACK_DAMAGED", error.message)
+            require_writable(self.store, self.header)
+            self.report_damage(pack, problem)
+        except (PermissionDenied, FailedPrecondition, ResourceExhausted, Unavailable) as refused:
+            self.on_notice("DAMAGE_NOT_RECORDED", f"{problem} {refused.message}")
 
     def damaged_chunks(self, disk: DiskMap) -> frozenset[int]:
         """Chunks whose content has no undamaged copy. Walks the map only when some pack is damaged."""

@@ -117,7 +117,7 @@ class DiskMap:
             if (
                 page.level != level
                 or len(chain) > MAX_DELTA_DEPTH
-                or (chain and page.depth >= chain[-1].depth)
+                or (chain and page.depth + 1 != chain[-1].depth)
             ):
                 raise damaged(what, "it is not of the level or depth its place needs")
             chain.append(page)

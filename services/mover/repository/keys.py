@@ -49,16 +49,18 @@ class KeyRing:
             return bytes(self._root)
 
     def learn(self, record: EpochRecord, what: str) -> bytes:
-        """The data key in a record, remembered; raises DataLoss naming ``what`` when it does not open."""
+        """The data key in a record; the first of each epoch is remembered.
+
+        Raises DataLoss naming ``what`` when it does not open. Two copies of a repository that were written to
+        apart may have two data keys of one number.
+        """
         if record.generation != GENERATION:
             raise damaged(what, f"it needs root key generation {record.generation}, which is not here")
-        known = self.data_key(record.epoch)
-        if known is None:
-            known = record.data_key(self.root, self.repository_id, what)
-            with self._lock:
-                if not self._wiped:
-                    self._data_keys[record.epoch] = bytearray(known)
-        return known
+        learnt = record.data_key(self.root, self.repository_id, what)
+        with self._lock:
+            if not self._wiped:
+                self._data_keys.setdefault(record.epoch, bytearray(learnt))
+        return learnt
 
     def data_key(self, epoch: int) -> bytes | None:
         """The data key of an epoch learnt before."""

@@ -27,14 +27,23 @@ LEAST_SLOTS = 2
 
 
 def read_slots(store: Store, on_notice: Listener) -> list[Slot]:
-    """Every readable key slot; damaged ones are reported and left out."""
+    """Every readable key slot; damaged ones, and those of later releases, are reported and left out.
+
+    Raises FailedPrecondition when all that are not damaged are of a later release.
+    """
     slots = []
+    later: FailedPrecondition | None = None
     for stored in sorted(store.list(KEYS), key=lambda stored: stored.name):
         try:
             require_small(stored.name, stored.size)
             slots.append(parse_slot(store.get(stored.name), stored.name.removeprefix(KEYS)))
         except (DataLoss, NotFound) as error:
             on_notice("KEY_SLOT_DAMAGED", f"{error.message} Add another key while one still opens.")
+        except FailedPrecondition as error:
+            later = error
+            on_notice("KEY_SLOT_UNKNOWN", f"{stored.name} is of a later release: {error.message}")
+    if later is not None and not slots:
+        raise later
     return slots
 
 

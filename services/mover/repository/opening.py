@@ -8,15 +8,10 @@ from services.chassis.errors import (
     PermissionDenied,
 )
 from services.mover.repository.context import Listener
+from services.mover.repository.features import require_openable, require_writable
 from services.mover.repository.format import canonical
-from services.mover.repository.format.header import (
-    Header,
-    UnprovenHeader,
-    features_from_names,
-    parse_header,
-    refuse_unknown_features,
-)
-from services.mover.repository.format.names import FEATURES, HEADER, KEYS
+from services.mover.repository.format.header import UnprovenHeader, parse_header
+from services.mover.repository.format.names import HEADER, KEYS
 from services.mover.repository.keyslots import read_slots, unlock
 from services.mover.repository.store import HiddenObject, HidingStore, Store, require_small
 
@@ -46,15 +41,8 @@ def read_header(store: Store) -> UnprovenHeader:
             reason="NOT_A_REPOSITORY",
             hint="Is the right file system mounted? Otherwise create a repository.",
         ) from None
-    refuse_unknown_features(features_from_names(_feature_names(store), "mandatory"))
+    require_openable(store)
     return parse_header(canonical.decode_clear(data, HEADER))
-
-
-def require_writable(store: Store, header: Header) -> None:
-    """Raises FailedPrecondition when this release may only read the repository."""
-    refuse_unknown_features(
-        (*header.writer, *features_from_names(_feature_names(store), "writer")), "write to"
-    )
 
 
 def _hidden_header(store: Store) -> HiddenObject | None:
@@ -67,16 +55,15 @@ def _hidden_header(store: Store) -> HiddenObject | None:
         return None
 
 
-def _feature_names(store: Store) -> list[str]:
-    return [stored.name for stored in store.list(FEATURES)]
-
-
 def repair_header(store: Store, secret: str, on_notice: Listener) -> None:
     """Write the header again from a key slot when it is damaged or lost.
 
-    Raises InvalidInput when the header is in order, Unauthenticated when ``secret`` opens no slot.
+    Raises InvalidInput when the header is in order, Unauthenticated when ``secret`` opens no slot,
+    FailedPrecondition when this release must not change the repository.
     """
+    require_openable(store)
     root, slot = unlock(read_slots(store, on_notice), secret, store.location, on_notice)
+    require_writable(store, slot.header.proven(root))
     try:
         read_header(store).proven(root)
     except DataLoss:
@@ -86,5 +73,4 @@ def repair_header(store: Store, secret: str, on_notice: Listener) -> None:
             raise
     else:
         raise InvalidInput("The header is in order.", reason="HEADER_IN_ORDER", hint="Nothing to do.")
-    slot.header.proven(root)
     store.put(HEADER, [canonical.encode(slot.header.json)])

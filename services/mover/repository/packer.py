@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from services.mover.repository.flow import Channel, Flow
 from services.mover.repository.format.blob import ENTRY, BlobEntry, blob_aad, blob_nonce
 from services.mover.repository.format.crypto import TAG_BYTES
-from services.mover.repository.format.names import MAX_BLOB_BYTES, MAX_BLOBS_PER_PACK, pack_name
+from services.mover.repository.format.epoch import EpochRecord
+from services.mover.repository.format.names import MAX_BLOB_BYTES, MAX_BLOBS_PER_PACK, epoch_name, pack_name
 from services.mover.repository.format.pack import FOOTER_BYTES, HEADER_BYTES, PackHeader, pack_key, seal_end
 from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.keys import KeyRing
@@ -144,8 +145,7 @@ class Packer:
 
     def _new(self) -> OpenPack:
         salt = self._entropy(32)
-        data_key = self._keys.data_key(self._epoch)
-        assert data_key is not None, "a writer opens its epoch first"
+        data_key = self._keys.learn(EpochRecord.decode(self._epoch_record), epoch_name(self._epoch))
         key, commitment = pack_key(data_key, salt, self._kind, self._keys.repository_id)
         header = PackHeader(self._kind, self._keys.repository_id, salt, self._epoch_record, commitment)
         # Anonymous memory: a bytearray would be zeroed at once, with every other thread waiting.

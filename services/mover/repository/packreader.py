@@ -75,7 +75,7 @@ def _record(
     header = PackHeader.decode(head, name)
     if parsed is None or header.kind != parsed[0] or header.repository_id != keys.repository_id:
         raise damaged(name, "it belongs to another place or repository")
-    epoch = EpochRecord.decode(header.epoch_record)
+    epoch = EpochRecord.decode(header.epoch_record, name)
     key, commitment = pack_key(keys.learn(epoch, name), header.salt, header.kind, header.repository_id)
     if not same(commitment, header.commitment):
         raise damaged(name, "it was sealed with another key")

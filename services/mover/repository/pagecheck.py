@@ -76,7 +76,7 @@ class PageChecker(ScratchDb):
             base = self._check([page.base], level)[page.base]
             if _ALL in base.bad:
                 return base
-            if base.depth >= page.depth:
+            if base.depth + 1 != page.depth:
                 return _spoilt(level, _misplaced(id_))
             bad = {chunk: c for chunk, c in base.bad.items() if chunk // reach not in page.items}
         bad |= self._below(page, reach) if level else self._entries(page)

@@ -1,7 +1,7 @@
 """Reading blobs: find them, fetch ranges of packs, open, decompress, check ids."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -167,16 +167,31 @@ class BlobReader:
             raise damaged(pack.name, f"{entry.id.hex()} is a {entry.type.name.lower()} there")
         if len(sealed) != entry.stored:
             raise _gone(damaged(pack.name, "it is gone or shorter than the index says"), pack.name)
-        cipher = AESGCM(pack_key(self.data_key(pack), pack.salt, pack.kind, self._keys.repository_id)[0])
-        return open_blob(cipher, self._keys, pack.salt, location.slot, entry, sealed, pack.name)
+        key = self.data_key(pack)
+        try:
+            return self._unseal(key, location, sealed)
+        except DataLoss:
+            own = None
+            with suppress(DataLoss):
+                own = self._own_key(pack)
+            if own is None or own == key:
+                raise
+            return self._unseal(own, location, sealed)
+
+    def _unseal(self, data_key: bytes, location: Location, sealed: Bytes) -> Bytes:
+        pack = location.pack
+        cipher = AESGCM(pack_key(data_key, pack.salt, pack.kind, self._keys.repository_id)[0])
+        return open_blob(cipher, self._keys, pack.salt, location.slot, location.entry, sealed, pack.name)
 
     def data_key(self, pack: PackInfo) -> bytes:
         """The data key of the pack's epoch, learnt from the pack when ``epochs/`` does not have it."""
         known = self._keys.data_key(pack.epoch)
-        if known is not None:
-            return known
-        header = PackHeader.decode(self._store.get(pack.name, 0, HEADER_BYTES), pack.name)
-        record = EpochRecord.decode(header.epoch_record)
+        return self._own_key(pack) if known is None else known
+
+    def _own_key(self, pack: PackInfo) -> bytes:
+        """The data key in the pack's own header, which is the right one if the epoch's is another."""
+        header = PackHeader.decode(self._fetch(pack.name, 0, HEADER_BYTES), pack.name)
+        record = EpochRecord.decode(header.epoch_record, pack.name)
         if record.epoch != pack.epoch:
             raise damaged(pack.name, f"the index says {epoch_name(pack.epoch)}, its header another")
         return self._keys.learn(record, pack.name)

@@ -16,12 +16,12 @@ from services.mover.repository.copying.report import CopyListener, CopyOptions, 
 from services.mover.repository.copying.target import open_copy
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.extents import Extent
+from services.mover.repository.features import require_writable
 from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.indexrewriting import compact_index, rebuild_index
 from services.mover.repository.leases import take_lease
-from services.mover.repository.opening import require_writable
 from services.mover.repository.ownerkeys import RepositoryKeys
 from services.mover.repository.points import (
     listed_points,
@@ -123,6 +123,7 @@ class Repository:
             require_new(context, point_id)
         except AlreadyExists:
             if transfer_id is not None:
+                require_writable(context.store, context.header)
                 remove_checkpoints(context, transfer_id)
             raise
         require_not_in_trash(context, point_id)

@@ -97,10 +97,10 @@ def _contents(reader: BlobReader, batch: list[Placed]) -> list[bytes]:
 
 def _pieces(reader: BlobReader, ref: StreamRef, offset: int, end: int) -> Iterator[Placed]:
     """Every piece that has a byte from ``offset`` to ``end``."""
+    if (ref.list_id is None) != (ref.length == 0):
+        raise damaged("stream", f"it has {ref.length} bytes and {'no' if ref.list_id is None else 'a'} list")
     if ref.list_id is not None:
         yield from _descend(reader, ListItem(ref.list_id, ref.length), 0, None, offset, end)
-    elif ref.length:
-        raise damaged("stream", f"it has no list and {ref.length} bytes")
 
 
 def _descend(

@@ -1,8 +1,9 @@
 """Bringing back what somebody hid: deleted in a bucket that keeps what is deleted, and needed."""
 
-from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, PermissionDenied
+from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied
 from services.mover.repository.context import Context
-from services.mover.repository.format.names import HEADER, KEYS, POINTS, checked_id, trash_prefix
+from services.mover.repository.features import require_writable
+from services.mover.repository.format.names import HEADER, KEYS, POINTS, is_id, trash_prefix
 from services.mover.repository.keyslots import LEAST_SLOTS, read_slots
 from services.mover.repository.points import exists
 from services.mover.repository.store import HiddenObject, HidingStore, LockingStore
@@ -82,7 +83,7 @@ def bring_back_points(context: Context, notices: Notices) -> None:
     try:
         for point in list(store.hidden(POINTS)):
             point_id = point.name.removeprefix(POINTS)
-            if not _is_id(point_id):
+            if not is_id(point_id):
                 continue
             if store.hidden_lock(point.name) is None or any(store.list(trash_prefix(point_id))):
                 left.append(point_id)
@@ -101,20 +102,13 @@ def bring_back_points(context: Context, notices: Notices) -> None:
 def _uncovered(context: Context, store: HidingStore, what: HiddenObject, notices: Notices) -> str:
     """Why it cannot be; empty when it can be seen again, which is noted."""
     try:
+        require_writable(context.store, context.header)
         store.uncover(what.name)
     except (*_REFUSED, NotFound) as error:
         return error.message
     text = f"{what.name} was {_since(what)}. It can be seen again; find out who deletes at"
     notices.append((UNCOVERED, f"{text} {context.store.location}."))
     return ""
-
-
-def _is_id(text: str) -> bool:
-    try:
-        checked_id(text, "point id")
-    except InvalidInput:
-        return False
-    return True
 
 
 def _since(what: HiddenObject) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 
-from services.chassis.errors import Cancelled, DataLoss, NotFound, PermissionDenied
+from services.chassis.errors import Cancelled, DataLoss, FailedPrecondition, NotFound, PermissionDenied
 from services.mover.repository.context import Context, info_of
 from services.mover.repository.damage import forget_damage, recorded_damage
+from services.mover.repository.features import require_writable
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.envelope import parse_envelope
 from services.mover.repository.format.lease import looks_like_revocation
@@ -243,7 +244,7 @@ def _quarantine(context: Context, tally: _Tally) -> None:
     """Record damaged packs, and find out which of their blobs are really lost."""
     packs = {name: pack for name in tally.problems if (pack := info_of(name)) is not None}
     for name, pack in packs.items():
-        context.report_damage(pack, tally.problems[name])
+        context.report_if_writable(pack, tally.problems[name])
     for record in records_of(context, {pack.sha256: pack.kind for pack in packs.values()}):
         for id_ in {entry.id for entry in record.entries}:
             for location in context.index.find([id_]).get(id_, ()):
@@ -261,8 +262,9 @@ def _release(context: Context, tally: _Tally, was_read: Callable[[bytes], bool])
         if sha256 in damaged_packs or not was_read(sha256):
             continue
         try:
+            require_writable(context.store, context.header)
             forget_damage(context.store, sha256)
-        except (NotFound, PermissionDenied) as error:
+        except (NotFound, PermissionDenied, FailedPrecondition) as error:
             context.on_notice("DAMAGE_RECORD_KEPT", f"{error.message} The pack {sha256.hex()} is whole.")
     context.index.mark_damaged(recorded_damage(context.store))
 

@@ -12,7 +12,17 @@ from services.mover.repository.format.names import LEASES, PACKS
 from services.mover.repository.format.pack import HEADER_BYTES, PackHeader
 from services.mover.repository.keys import KeyRing
 from tests.unit.repository.test_prune import Place
-from tests.unit.repository.world import BLOCK, MIB, OPTIONS, add_disk, back_up, noise, overwritten, restored
+from tests.unit.repository.world import (
+    BLOCK,
+    MIB,
+    OPTIONS,
+    add_disk,
+    back_up,
+    noise,
+    overwritten,
+    reopen,
+    restored,
+)
 
 A = noise(4 * MIB, 1)
 B = overwritten(A, {BLOCK: noise(BLOCK, 2)})
@@ -130,3 +140,27 @@ def test_a_key_ring_forgets_one_key(place: Place) -> None:
     ring.forget(1)
     assert ring.data_key(1) is None and not any(key)
     assert restored(place.repository, "a") == A, "learnt again from the packs"
+
+
+def test_two_copies_that_were_written_to_apart_have_two_keys_of_one_number_and_all_is_read(
+    place: Place, tmp_path: Path
+) -> None:
+    """A copy that took over for a while, and comes back."""
+    copy = MemoryStore("memory:copy")
+    place.repository.copy_to(copy, tmp_path / "copies")
+    place.repository.keys.start_epoch()
+    back_up(place.repository, "here", noise(MIB, 5))
+    with reopen(copy, tmp_path / "there") as there:
+        assert 2 == there.keys.start_epoch()
+        back_up(there, "there", noise(MIB, 6))
+        there.copy_to(place.store, tmp_path / "back")
+        assert ((), noise(MIB, 6)) == (there.verify(full=True).findings, restored(there, "there"))
+    for _ in range(2):
+        assert noise(MIB, 5) == restored(place.repository, "here")
+        assert noise(MIB, 6) == restored(place.repository, "there")
+        assert () == place.repository.verify(full=True).findings
+        place.repository.rebuild_index()
+        back_up(place.repository, "more", noise(MIB, 7))
+        with reopen(place.store, tmp_path / "elsewhere") as clean:
+            assert noise(MIB, 7) == restored(clean, "more")
+        place.repository.delete_point("more", keep=0, purge=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from services.chassis.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
 from services.mover.repository.context import Context, Listener
+from services.mover.repository.features import require_writable
 from services.mover.repository.format import canonical
 from services.mover.repository.format.names import (
     DAMAGE,
@@ -24,7 +25,7 @@ from services.mover.repository.index import Index
 from services.mover.repository.indexfile import CACHE_REMADE
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.objects import SealedObjects, put_same
-from services.mover.repository.opening import read_header, require_writable
+from services.mover.repository.opening import read_header
 from services.mover.repository.parallel import for_each
 from services.mover.repository.reader import BlobReader
 from services.mover.repository.store import Store
@@ -61,10 +62,11 @@ def open_target(source: Context, store: AskedAhead, cache_dir: Path, on_notice: 
             hint="Choose another place.",
         )
     begun = _is_begun(source, store)
+    for place in (source.store, store):
+        require_writable(place, source.header)
     _bring_beginning(source, store, on_notice)
     if not begun:
         put_same(store, HEADER, [canonical.encode(source.header.to_json(source.keys.root))])
-    require_writable(store, source.header)
     there = _opened(source, store, cache_dir, on_notice)
     return Target(
         store=store,

@@ -8,6 +8,7 @@ from services.mover.repository.format.damaged import damaged
 
 T = TypeVar("T")
 _CLEAR_LEVELS: Final = 8
+_HEX: Final = frozenset("0123456789abcdef")
 
 
 def encode(value: Any) -> bytes:
@@ -72,11 +73,14 @@ class Fields:
         return value
 
     def raw(self, key: str, length: int) -> bytes:
-        """Bytes from a hexadecimal field of exactly ``length`` bytes."""
+        """Bytes from a hexadecimal field, in lower case, of exactly ``length`` bytes."""
+        text = self.text(key)
+        if not set(text) <= _HEX:
+            raise damaged(self._what, f"{key!r} is not hexadecimal")
         try:
-            value = bytes.fromhex(self.text(key))
+            value = bytes.fromhex(text)
         except ValueError:
-            raise damaged(self._what, f"{key!r} is not hexadecimal") from None
+            raise damaged(self._what, f"{key!r} is half a byte too long") from None
         if len(value) != length:
             raise damaged(self._what, f"{key!r} has {len(value)} bytes instead of {length}")
         return value

@@ -5,6 +5,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Final
 
+from services.chassis.errors import ResourceExhausted
 from services.mover.repository.format import canonical, zstd
 from services.mover.repository.format.crypto import (
     TAG_BYTES,
@@ -60,9 +61,18 @@ def seal_object(
     public: dict[str, Any],
     body: bytes,
 ) -> bytes:
-    """A whole object. ``salt``: 32 fresh random bytes; ``name`` is bound, objects cannot be swapped."""
+    """A whole object. ``salt``: 32 fresh random bytes; ``name`` is bound, objects cannot be swapped.
+
+    Raises ResourceExhausted when nobody could read it: it would be larger than an object may be.
+    """
     key, commitment = _keys(root, salt, kind, repository_id)
     public_bytes = canonical.encode(public)
+    if len(public_bytes) > _MAX_PUBLIC or len(body) > _MAX_BODY:
+        raise ResourceExhausted(
+            f"{name} would have {len(public_bytes)} and {len(body)} bytes, more than any object has.",
+            reason="OBJECT_TOO_LARGE",
+            hint="Back up fewer disks, or with a smaller description, in one restore point.",
+        )
     compression, packed = zstd.compress(body)
     head = _HEAD.pack(
         _MAGIC,
@@ -102,7 +112,7 @@ def parse_envelope(data: bytes, kind: str, what: str) -> Envelope:
         salt,
         commitment,
         body,
-        canonical.decode_object(data[_HEAD.size : clear_end], what),
+        canonical.decode_clear(data[_HEAD.size : clear_end], what),
         data[:clear_end],
         data[clear_end:-_DIGEST],
     )

@@ -7,6 +7,7 @@ from typing import Final
 
 from services.mover.repository.format.crypto import hkdf, seal, unseal
 from services.mover.repository.format.damaged import damaged
+from services.mover.repository.format.names import MAX_EPOCH
 
 _RECORD: Final = struct.Struct("<II12s48s")
 RECORD_BYTES: Final = _RECORD.size
@@ -27,8 +28,12 @@ class EpochRecord:
         return _RECORD.pack(self.epoch, self.generation, self.nonce, self.ciphertext)
 
     @classmethod
-    def decode(cls, data: bytes) -> "EpochRecord":
-        return cls(*_RECORD.unpack(data))
+    def decode(cls, data: bytes, what: str = "an epoch record") -> "EpochRecord":
+        """Raises DataLoss naming ``what`` when there can be no epoch, or root key, of its number."""
+        record = cls(*_RECORD.unpack(data))
+        if not 1 <= record.epoch <= MAX_EPOCH or not record.generation:
+            raise damaged(what, "its epoch has an impossible number")
+        return record
 
     def data_key(self, root: bytes, repository_id: bytes, what: str) -> bytes:
         """Raises DataLoss naming ``what`` when this root key does not open the record."""
@@ -55,7 +60,7 @@ def decode_epoch_object(data: bytes, what: str) -> EpochRecord:
         raise damaged(what, "it is not an epoch")
     if hashlib.sha256(body).digest() != digest:
         raise damaged(what, "its checksum is wrong")
-    return EpochRecord.decode(body[len(_MAGIC) :])
+    return EpochRecord.decode(body[len(_MAGIC) :], what)
 
 
 def _wrap_key(root: bytes, repository_id: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """The repository header (docs/repository-format.md, section 4)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +18,8 @@ from services.mover.repository.format.names import (
 )
 
 _FORMAT: Final = "xenkeep-repository"
-KNOWN_FEATURES: Final = frozenset({"prune"})
+KNOWN_FEATURES: Final = {"mandatory": frozenset[str](), "writer": frozenset({"prune"})}
+"""By what not knowing them means; optional ones need not be known."""
 DEFAULT_CHUNK_BYTES: Final = 1 << 20
 DEFAULT_PACK_BYTES: Final = 32 << 20
 
@@ -104,7 +106,7 @@ def parse_header(value: dict[str, Any], what: str = HEADER) -> UnprovenHeader:
         )
     features = fields.inner("features")
     mandatory = tuple(features.texts("mandatory"))
-    refuse_unknown_features(mandatory)
+    refuse_unknown_features("mandatory", mandatory)
     header = Header(
         fields.raw("id", 16),
         fields.number("chunk_bytes"),
@@ -129,9 +131,10 @@ def features_from_names(names: list[str], kind: str) -> tuple[str, ...]:
     return tuple(name.removeprefix(prefix) for name in names if name.startswith(prefix))
 
 
-def refuse_unknown_features(flags: tuple[str, ...], verb: str = "open") -> None:
-    """Raises FailedPrecondition when this release must not ``verb`` a repository with these flags."""
-    unknown = sorted(set(flags) - KNOWN_FEATURES)
+def refuse_unknown_features(kind: str, flags: Iterable[str]) -> None:
+    """Raises FailedPrecondition when this release must not open (``mandatory``) or change (``writer``) it."""
+    unknown = sorted(set(flags) - KNOWN_FEATURES[kind])
+    verb = "open" if kind == "mandatory" else "write to"
     if unknown:
         raise FailedPrecondition(
             f"To {verb} this repository takes features this release does not know: {', '.join(unknown)}.",

@@ -5,6 +5,7 @@ from typing import Final
 
 from services.mover.repository.format import canonical
 from services.mover.repository.format.crypto import hmac_sha256, same
+from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.names import FORMAT_VERSION
 
 _FORMAT: Final = "xenkeep-lease"
@@ -39,7 +40,9 @@ class Lease:
 
 def decode_lease(data: bytes, what: str) -> Lease:
     """Raises DataLoss naming ``what``."""
-    fields = canonical.Fields(canonical.decode_object(data, what), what)
+    fields = canonical.Fields(canonical.decode_clear(data, what), what)
+    if (fields.text("format"), fields.number("version")) != (_FORMAT, FORMAT_VERSION):
+        raise damaged(what, f"it is not a lease of version {FORMAT_VERSION}")
     return Lease(
         fields.text("point"),
         frozenset(fields.texts("plans")),

@@ -31,9 +31,12 @@ MAX_OBJECT_BYTES: Final = 258 << 20
 MAX_CLEAR_BYTES: Final = 64 << 10
 """More than a header or a key slot ever is."""
 MAX_BLOBS_PER_PACK: Final = 65_535
+MAX_BLOBS_PER_SEGMENT: Final = 1_000_000
 MAX_GROUP_BLOCKS: Final = 64
 MAX_PATCHES: Final = 4
 PAGE_ENTRIES: Final = 1024
+MAX_PAGE_LEVEL: Final = 4
+"""A disk has at most 2^47 chunks, and a page of level 4 reaches 2^50."""
 MAX_DELTA_DEPTH: Final = 8
 MAX_DISK_BYTES: Final = 2**63 - 1
 MAX_DISKS: Final = 1024
@@ -43,9 +46,14 @@ _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")
 _PACK = re.compile(r"packs/(data|meta)/([0-9a-f]{2})/([0-9a-f]{64})")
 
 
+def is_id(text: str) -> bool:
+    """Whether ``text`` may be part of an object's name."""
+    return _ID.fullmatch(text) is not None
+
+
 def checked_id(text: str, what: str) -> str:
     """``text`` when it may be part of an object's name; raises InvalidInput naming ``what`` otherwise."""
-    if not _ID.fullmatch(text):
+    if not is_id(text):
         raise InvalidInput(
             f"The {what} {text!r} is not usable as a name.",
             reason="BAD_ID",

@@ -9,6 +9,7 @@ from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.names import (
     MAX_DELTA_DEPTH,
     MAX_GROUP_BLOCKS,
+    MAX_PAGE_LEVEL,
     MAX_PATCHES,
     PAGE_ENTRIES,
 )
@@ -84,7 +85,7 @@ def decode_page(data: Bytes, blocks_per_chunk: int, what: str) -> Page:
     """Raises DataLoss naming ``what`` unless ``data`` is exactly one page the format allows."""
     reader = ItemReader(data, blocks_per_chunk, what)
     form, level, depth, reserved, count, reserved2 = _HEAD.unpack(reader.take(_HEAD.size))
-    if reserved or reserved2 or level > 6 or not 1 <= count <= PAGE_ENTRIES:
+    if reserved or reserved2 or level > MAX_PAGE_LEVEL or not 1 <= count <= PAGE_ENTRIES:
         raise damaged(what, "its head is impossible")
     items: dict[int, Item] = {}
     if form == _WHOLE and depth == 0:

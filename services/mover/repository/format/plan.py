@@ -28,8 +28,10 @@ class Plan:
 
 
 def decode_plan(data: bytes, what: str) -> Plan:
-    """Raises DataLoss naming ``what``."""
+    """Raises DataLoss naming ``what``, the plan's name, when it is another one or none."""
     fields = canonical.Fields(canonical.decode_object(data, what), what)
+    if (plan_name(fields.text("plan")), fields.number("version")) != (what, FORMAT_VERSION):
+        raise damaged(what, f"it is not this plan, of version {FORMAT_VERSION}")
     return Plan(fields.text("plan"), fields.text("made_time"), _packs(fields.texts("packs"), what))
 
 

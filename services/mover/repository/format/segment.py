@@ -7,7 +7,12 @@ from typing import Final
 
 from services.mover.repository.format.blob import ENTRY, BlobEntry, decode_entries
 from services.mover.repository.format.damaged import damaged
-from services.mover.repository.format.names import MAX_BLOBS_PER_PACK, MAX_PACK_BYTES, pack_name
+from services.mover.repository.format.names import (
+    MAX_BLOBS_PER_PACK,
+    MAX_BLOBS_PER_SEGMENT,
+    MAX_PACK_BYTES,
+    pack_name,
+)
 from services.mover.repository.format.pack import HEADER_BYTES, KINDS
 
 _VERSION: Final = 1
@@ -80,11 +85,15 @@ def decode_segment(data: bytes, what: str) -> Segment:
         raise damaged(what, "it is of an unknown version")
     superseded = tuple(take(32) for _ in range(number()))
     packs = []
+    blobs = 0
     for _ in range(number()):
         sha256, size, kind, reserved, epoch, salt, count = _PACK.unpack(take(_PACK.size))
         possible = size <= MAX_PACK_BYTES and 1 <= count <= MAX_BLOBS_PER_PACK
         if kind not in _KIND_NAMES or any(reserved) or not possible:
             raise damaged(what, "it lists an impossible pack")
+        blobs += count
+        if blobs > MAX_BLOBS_PER_SEGMENT:
+            raise damaged(what, "it lists more blobs than a segment may")
         entries = decode_entries(take(count * ENTRY.size), what)
         packs.append(PackRecord(sha256, size, _KIND_NAMES[kind], epoch, salt, tuple(entries)))
     if at != len(data):

@@ -14,7 +14,7 @@ from services.mover.repository.format import canonical
 from services.mover.repository.format.crypto import KEY_BYTES, key_and_commitment, same, seal
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.header import UnprovenHeader, parse_header
-from services.mover.repository.format.names import FORMAT_VERSION
+from services.mover.repository.format.names import FORMAT_VERSION, is_id
 
 _FORMAT: Final = "xenkeep-key-slot"
 PASSPHRASE, RECOVERY = "passphrase", "recovery"
@@ -125,6 +125,8 @@ def make_slot(
 def parse_slot(data: bytes, slot_id: str) -> Slot:
     """Raises DataLoss naming the slot when it is damaged or bears another id."""
     what = f"keys/{slot_id}"
+    if not is_id(slot_id):
+        raise damaged(what, "its name is none of a key slot")
     value = canonical.decode_clear(data, what)
     fields = canonical.Fields(value, what)
     kind, kdf, wrap = fields.text("kind"), fields.inner("kdf"), fields.inner("wrap")

@@ -9,7 +9,7 @@ import pytest
 from services.mover.repository import DirectoryStore, open_repository, scrub
 from services.mover.repository.format import canonical
 from tests.contract.repository import make_golden
-from tests.contract.repository.independent_reader import read_disk
+from tests.contract.repository.independent_reader import IndependentReader
 from tests.unit.repository.world import MemoryTarget
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -52,8 +52,10 @@ def test_this_release_still_writes_the_golden_repository_byte_for_byte(tmp_path:
 def test_a_reader_made_from_the_document_alone_reads_it_without_index(point: str) -> None:
     objects = {str(path.relative_to(GOLDEN)): path.read_bytes() for path in _files(GOLDEN)}
     without = {name: data for name, data in objects.items() if not name.startswith(("index/", "epochs/"))}
-    content = read_disk(without, RECOVERY_KEY, point, "disk")
+    reader = IndependentReader(without, RECOVERY_KEY)
+    content = reader.disk(reader.point(point), "disk")
     assert hashlib.sha256(content).hexdigest() == SHA256[point]
+    assert f"<vm point='{point}'/>".encode() == reader.stream(reader.point(point), "vm-configuration")
 
 
 def test_json_objects_are_canonical() -> None:

@@ -1,7 +1,6 @@
 """A mover, put together."""
 
 import asyncio
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -69,7 +68,6 @@ _log = structlog.get_logger("xenkeep.mover")
 def compose(base: Base[MoverConfig]) -> Sequence[Component]:
     """Work comes in by the queue, questions by gRPC; the hypervisor service is asked, nobody else."""
     config, clock = base.config, base.clock
-    cores = os.cpu_count() or 1
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     loop = asyncio.get_running_loop()
     threads = DISKS_AT_ONCE * config.transfers_at_once + THREADS_TO_SPARE
@@ -96,7 +94,6 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
     def options(connections: int) -> BackupOptions:
         return BackupOptions(
             readers=connections,
-            workers=cores,
             level=config.compression_level,
             unchanged_chunks=config.unchanged_sample,
             checkpoint_seconds=config.checkpoint_interval.total_seconds(),

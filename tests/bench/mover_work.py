@@ -7,7 +7,6 @@ the start of Python, ``opening_cpu_seconds`` to the moment the repository is ope
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -85,7 +84,7 @@ def backup(order: Order) -> dict[str, Any]:
     extents = None if order.extents is None else tuple(Extent(*each) for each in order.extents)
     base_disk = DISK if order.base else None
     request = DiskRequest(DISK, order.size, extents, base_disk, source_ref=f"snapshot of {order.point}")
-    options = BackupOptions(readers=DEFAULT_CONNECTIONS, workers=os.cpu_count() or 1)
+    options = BackupOptions(readers=DEFAULT_CONNECTIONS)
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     description = PointDescription({"id": "vm", "name": "bench"}, "normal", "crash", now, now)
     opened = Opened(order)
@@ -114,7 +113,7 @@ def restore(order: Order) -> dict[str, Any]:
 def verify(order: Order) -> dict[str, Any]:
     opened = Opened(order)
     with opened as repository:
-        result = repository.verify(full=True, workers=os.cpu_count() or 1)
+        result = repository.verify(full=True)
     return opened.facts | {"checked_bytes": result.checked_bytes, "findings": len(result.findings)}
 
 

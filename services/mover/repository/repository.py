@@ -319,13 +319,14 @@ class Repository:
         *,
         full: bool,
         sample: Sample | None = None,
-        workers: int = 2,
+        workers: int | None = None,
         listener: Callable[[int, int], None] | None = None,
         cancel: threading.Event | None = None,
     ) -> Verification:
         """Check every object (``full``: decode every blob) and every point; damaged packs are quarantined.
 
-        With a ``sample`` only some of the packs are read; then no point is called sound.
+        With a ``sample`` only some of the packs are read; then no point is called sound. ``workers`` hold a
+        pack each; None: as many as there are cores, six at most.
         """
         return verify(
             self._context,

@@ -1,18 +1,14 @@
 """What a backup is asked for."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.mover.repository.cores import threads
 from services.mover.repository.extents import Extent
 from services.mover.repository.format.point import Notice
 
 FULL, INCREMENTAL = "full", "incremental"
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +22,7 @@ class BackupOptions:
     """
 
     readers: int = 4
-    workers: int = field(default_factory=_cores)
+    workers: int = field(default_factory=threads)
     uploads: int = 2
     level: int = 1
     check: bool = True

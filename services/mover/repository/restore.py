@@ -1,16 +1,17 @@
 """Reading disks back: whole onto a target, or a range."""
 
-import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice, starmap
 
 from services.chassis.errors import Cancelled, DataLoss, InvalidInput
 from services.mover.repository.content import each_chunk, read_chunks
 from services.mover.repository.context import Context
+from services.mover.repository.cores import threads
 from services.mover.repository.diskmap import DiskMap
 from services.mover.repository.extents import Extent
 from services.mover.repository.format.blob import BlobType
@@ -30,10 +31,6 @@ Piece = tuple[int, memoryview]
 """Offset on the disk, and what belongs there."""
 
 
-def _workers() -> int:
-    return (os.cpu_count() or 1) + _WAITING
-
-
 @dataclass(frozen=True, slots=True)
 class RestoreOptions:
     """``workers`` read, decode and write in parallel.
@@ -41,7 +38,7 @@ class RestoreOptions:
     There are more workers than cores because each waits for the store and the target by turns.
     """
 
-    workers: int = field(default_factory=_workers)
+    workers: int = field(default_factory=partial(threads, _WAITING))
 
 
 def data_extents(disk: DiskMap) -> Iterator[Extent]:

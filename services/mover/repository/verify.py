@@ -9,6 +9,7 @@ from itertools import chain
 
 from services.chassis.errors import Cancelled, DataLoss, FailedPrecondition, NotFound, PermissionDenied
 from services.mover.repository.context import Context, info_of
+from services.mover.repository.cores import threads
 from services.mover.repository.damage import forget_damage, recorded_damage
 from services.mover.repository.features import require_writable
 from services.mover.repository.format.damaged import damaged
@@ -42,6 +43,8 @@ from services.mover.repository.uncovering import (
 
 _KINDS = {POINTS: "point", TRASH: "point", CHECKPOINTS: "checkpoint", PLANS: "plan"}
 _EVERYWHERE = (PACKS, INDEX, *_KINDS)
+_MOST_PACKS = 6
+"""So many are held in memory at a time, of 32 MiB as a rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def verify(
     *,
     full: bool,
     sample: Sample | None,
-    workers: int,
+    workers: int | None,
     listener: Callable[[int, int], None] | None,
     cancel: threading.Event | None,
 ) -> Verification:
@@ -106,6 +109,7 @@ def verify(
     Damaged packs are recorded, so that deduplication ignores them at once. ``listener`` hears of objects and
     bytes checked so far.
     """
+    workers = workers or threads(most=_MOST_PACKS)
     tally = _Tally()
     bring_back_points(context, tally.notices)
     points = listed_points(context)

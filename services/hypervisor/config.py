@@ -22,7 +22,7 @@ class HypervisorConfig(BaseConfig):
     canvass_every: timedelta = field(
         default=timedelta(seconds=10),
         metadata=option(
-            "how often all hosts of a pool are asked which coordinator they follow",
+            "how often eight hosts of a pool are asked which coordinator they follow",
             check=lambda every: None if every.total_seconds() > 0 else "must be more than nothing",
         ),
     )

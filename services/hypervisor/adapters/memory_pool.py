@@ -42,7 +42,7 @@ class MemoryPool(
     async def members(self) -> tuple[Member, ...]:
         return self.known_members
 
-    async def leadership(self) -> Leadership:
+    async def leadership(self, *, sampled: bool = False) -> Leadership:
         return Leadership("host-1")
 
     async def close(self) -> None:

@@ -16,15 +16,12 @@ from services.hypervisor.adapters.pinned_https import (
 )
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_link_errors import certificate_changed, credentials_refused
+from services.hypervisor.adapters.xapi_login import LOGIN_TIMEOUT_S
+from services.hypervisor.adapters.xapi_members import Credentials
 from services.hypervisor.adapters.xapi_pool import XapiPool
 from services.hypervisor.adapters.xapi_rights import missing_rights
 from services.hypervisor.adapters.xapi_rpc import XapiFailure, rpc
-from services.hypervisor.adapters.xapi_session import (
-    API_VERSION,
-    LOGIN_TIMEOUT_S,
-    ORIGINATOR,
-    XapiSession,
-)
+from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.domain.pool import Certificate, Member, Pool
 from services.hypervisor.ports.pool import Introduction, PoolConnection
 
@@ -87,8 +84,8 @@ class XapiGateway:
     ) -> Introduction:
         https = PinnedHttps(host, port, sha256)
         try:
-            credentials = [username, password.reveal(), API_VERSION, ORIGINATOR]
-            ref = await rpc(https, "session.login_with_password", credentials, LOGIN_TIMEOUT_S)
+            arguments = Credentials(username, password).arguments()
+            ref = await rpc(https, "session.login_with_password", arguments, LOGIN_TIMEOUT_S)
         except XapiFailure as failure:
             if failure.code == "HOST_IS_SLAVE" and failure.params:
                 coordinator = failure.params[0]

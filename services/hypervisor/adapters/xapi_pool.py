@@ -78,8 +78,8 @@ class XapiPool:
     async def members(self) -> tuple[Member, ...]:
         return await self._inventory.members()
 
-    async def leadership(self) -> Leadership:
-        return await self._session.leadership()
+    async def leadership(self, *, sampled: bool = False) -> Leadership:
+        return await self._session.leadership(sampled=sampled)
 
     async def assert_readable(self) -> None:
         await self._readers.assert_readable()

@@ -2,13 +2,10 @@
 
 Sessions die with the coordinator or its toolstack (xapi: session has PersistNothing); supporters answer
 HOST_IS_SLAVE. Both are bridged here: every known member is tried, the coordinator is followed, and we log in
-again. Whoever takes our login is used only if no other host leads most of the pool. A login carries an
-originator so that only our own sessions compete for its cap of 500.
+again. Whoever takes our login is used only if no other host leads most of the pool.
 """
 
 import asyncio
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from services.chassis.clock import Clock
@@ -19,26 +16,17 @@ from services.hypervisor.adapters.pinned_https import (
     HostSilent,
     PinnedHttps,
     WrongCertificate,
-    fingerprint_of_pem,
 )
-from services.hypervisor.adapters.xapi_canvass import ask_whom, canvass, still_leads
-from services.hypervisor.adapters.xapi_link_errors import (
-    certificate_changed,
-    contested,
-    credentials_refused,
-    outcome_unknown,
-    unreachable,
-)
+from services.hypervisor.adapters.xapi_canvass import Canvass, ask_whom, still_leads
+from services.hypervisor.adapters.xapi_link_errors import contested, outcome_unknown, unreachable
+from services.hypervisor.adapters.xapi_login import Link, Logins, log_out
+from services.hypervisor.adapters.xapi_members import Credentials, Members
 from services.hypervisor.adapters.xapi_rpc import XapiFailure, rpc
-from services.hypervisor.domain.leadership import Answer, Leadership, judge
+from services.hypervisor.domain.leadership import Answer, Leadership
 from services.hypervisor.domain.pool import Member
 
-ORIGINATOR = "xenkeep"
-API_VERSION = "2.20"
 CALL_TIMEOUT_S = 300.0
-LOGIN_TIMEOUT_S = 20.0
 _PAUSE_S = 0.5
-_LOGINS_AT_ONCE = 8
 
 _NOT_YET = frozenset(
     {
@@ -51,16 +39,6 @@ _NOT_YET = frozenset(
     }
 )
 """Answers of a member that is not itself yet (xapi: emergency mode); nothing was executed."""
-
-
-@dataclass(frozen=True)
-class Link:
-    """A login that was good when it was made. ``epoch`` counts logins."""
-
-    address: str
-    https: PinnedHttps
-    ref: str
-    epoch: int
 
 
 class XapiSession:
@@ -78,20 +56,14 @@ class XapiSession:
         patience_s: float,
     ) -> None:
         self._pool = pool
-        self._port = port
-        self._username = username
-        self._password = password
+        self._members = Members(members, port)
+        self._credentials = Credentials(username, password)
+        self._logins = Logins(pool, self._members, self._credentials, _address(members, coordinator))
+        self._canvass = Canvass(lambda: self._members.addresses, self._ask_whom, clock)
         self._clock = clock
         self._patience_s = patience_s
         self._lock = asyncio.Lock()
         self._link: Link | None = None
-        self._epoch = 0
-        self._clients: dict[tuple[str, str], PinnedHttps] = {}
-        self._pins: dict[str, str] = {}
-        self._certificates: dict[str, str] = {}
-        self._first = ""
-        self._mute: set[str] = set()
-        self.learn(members, coordinator)
 
     @property
     def pool(self) -> str:
@@ -100,18 +72,16 @@ class XapiSession:
 
     @property
     def port(self) -> int:
-        return self._port
+        return self._members.port
 
     def certificate(self, host_id: str) -> str:
         """The certificate (PEM) a member presents; empty when it is not known."""
-        return self._certificates.get(host_id, "")
+        return self._members.certificate(host_id)
 
     def learn(self, members: tuple[Member, ...], coordinator: str) -> None:
         """Where the hosts are and what they present, as the trusted coordinator told."""
-        self._pins = {each.address: fingerprint_of_pem(each.certificate_pem) for each in members}
-        self._certificates = {each.host_id: each.certificate_pem for each in members}
-        self._first = next((each.address for each in members if each.host_id == coordinator), self._first)
-        self._mute &= self._pins.keys()
+        self._members.learn(members)
+        self._logins.learn(_address(members, coordinator))
 
     async def call(self, method: str, *args: Any, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         """A call that is safe to repeat, and is repeated when its answer was lost. Raises XapiFailure."""
@@ -128,11 +98,14 @@ class XapiSession:
         """The current login; makes one when there is none."""
         return await self._linked(self._clock.monotonic() + self._patience_s)
 
-    async def leadership(self) -> Leadership:
-        """Asks all members whom they follow. A login at somebody else than who leads is given up."""
+    async def leadership(self, *, sampled: bool = False) -> Leadership:
+        """Asks all members whom they follow, or when ``sampled`` some, others each time, and all when they do
+        not agree. A login at somebody else than who leads is given up.
+        """
+        ask = self._canvass.some if sampled else self._canvass.everybody
         while True:
             link = await self.link()
-            found = await self._leadership(link)
+            found = await ask(link.address)
             if not found.contested or await still_leads(link.https, link.ref):
                 break
             self.forget(link)
@@ -147,16 +120,13 @@ class XapiSession:
 
     def member(self, address: str) -> PinnedHttps:
         """Connections to one host. Raises KeyError for an address that is no member's."""
-        key = (address, self._pins[address])
-        return self._clients.setdefault(key, PinnedHttps(address, self._port, self._pins[address]))
+        return self._members.https(address)
 
     async def close(self) -> None:
         link, self._link = self._link, None
         if link is not None:
-            await _log_out(link)
-        for https in self._clients.values():
-            await https.close()
-        self._clients.clear()
+            await log_out(link)
+        await self._members.close()
 
     async def _call(self, method: str, args: tuple[Any, ...], timeout_s: float, *, repeatable: bool) -> Any:
         give_up = self._clock.monotonic() + self._patience_s
@@ -177,7 +147,7 @@ class XapiSession:
                 if failure.code not in ("SESSION_INVALID", "HOST_IS_SLAVE", *_NOT_YET):
                     raise
                 self.forget(link)
-                self._follow(failure)
+                self._logins.follow(failure)
                 last = failure.code
             if first_failure:  # it may have waited for its answer for long before the outage began
                 give_up = self._clock.monotonic() + self._patience_s
@@ -189,19 +159,15 @@ class XapiSession:
     def _lost(self, link: Link, error: Exception) -> None:
         """A connection that broke says little of the login; a host that is out of reach leads nobody."""
         if isinstance(error, ConnectFailed | HostSilent):
-            self._mute.add(link.address)
+            self._logins.out_of_reach(link.address)
         if not isinstance(error, ConnectionLost) or isinstance(error, HostSilent):
             self.forget(link)
-
-    def _follow(self, failure: XapiFailure) -> None:
-        if failure.code == "HOST_IS_SLAVE" and failure.params and failure.params[0] in self._pins:
-            self._first = failure.params[0]
 
     async def _linked(self, give_up: float) -> Link:
         async with self._lock:
             while self._link is None:
-                link, tried = await self._login_somewhere()
-                found = await self._leadership(link, hurry=True) if link is not None else Leadership("")
+                link, tried = await self._logins.anywhere()
+                found = await self._canvass.hurried(link.address) if link is not None else Leadership("")
                 if link is not None and found.allows(link.address):
                     self._link = link
                     break
@@ -214,96 +180,17 @@ class XapiSession:
                 await self._clock.sleep(_PAUSE_S)
             return self._link
 
-    async def _leadership(self, link: Link, *, hurry: bool = False) -> Leadership:
-        others = [address for address in self._pins if address != link.address]
-        return judge(await canvass(link.address, others, self._ask_whom, hurry=hurry))
-
     async def _ask_whom(self, address: str) -> Answer:
-        if address not in self._pins:
-            return Answer(address, "", "it has left the pool")
-        return await ask_whom(address, self.member(address), self._credentials())
+        return await ask_whom(address, self._members.https(address), self._credentials.arguments())
 
     async def _give_up(self, link: Link, found: Leadership) -> None:
         """Somebody else leads, or nobody can tell. Calls that wait for an answer there are woken."""
         self.forget(link)
         if found.leader:
-            self._first = found.leader
-            self._mute.discard(found.leader)
-        await _log_out(link)
-
-    async def _login_somewhere(self) -> tuple[Link | None, dict[str, str]]:
-        """One round through the members; (login, or what each of them answered).
-
-        Who leads is asked alone, and then, or when it was out of reach just now, all others, some at once:
-        each silent one takes a while.
-        """
-        tried: dict[str, str] = {}
-        changed: dict[str, str] = {}
-        members = [each for each in dict.fromkeys((self._first, *self._pins)) if each in self._pins]
-        members.sort(key=lambda each: each in self._mute)
-        alone = 0 if self._first in self._mute else 1
-        for some in (members[:alone], members[alone:]):
-            if (link := await self._login_at_any(some, tried, changed)) is not None:
-                self._first = link.address
-                return link, tried
-        if changed:
-            address, presented = next(iter(changed.items()))
-            raise certificate_changed(address, self._pins[address], presented)
-        return None, tried
-
-    async def _login_at_any(
-        self, members: list[str], tried: dict[str, str], changed: dict[str, str]
-    ) -> Link | None:
-        room = asyncio.Semaphore(_LOGINS_AT_ONCE)
-
-        async def attempt(address: str) -> Link | None:
-            async with room:
-                return await self._try_login(address, tried, changed)
-
-        attempts = [asyncio.ensure_future(attempt(address)) for address in members]
-        try:
-            for done in asyncio.as_completed(attempts):
-                if (link := await done) is not None:
-                    return link
-            return None
-        finally:
-            for each in attempts:
-                each.cancel()
-            await asyncio.gather(*attempts, return_exceptions=True)
-
-    async def _try_login(self, address: str, tried: dict[str, str], changed: dict[str, str]) -> Link | None:
-        """None: why not is in ``tried``, and in ``changed`` which certificate was presented."""
-        try:
-            link = await self._login(address)
-        except WrongCertificate as wrong:
-            tried[address] = str(wrong)
-            changed[address] = wrong.presented
-        except (ConnectFailed, ConnectionLost) as error:
-            tried[address] = str(error)
-            self._mute.add(address)
-            return None
-        except XapiFailure as failure:
-            if failure.code == "SESSION_AUTHENTICATION_FAILED":
-                raise credentials_refused(self._pool, self._username) from failure
-            tried[address] = failure.code
-            self._follow(failure)
-        else:
-            self._mute.discard(address)
-            return link
-        self._mute.discard(address)
-        return None
-
-    async def _login(self, address: str) -> Link:
-        https = self.member(address)
-        ref = await rpc(https, "session.login_with_password", self._credentials(), LOGIN_TIMEOUT_S)
-        self._epoch += 1
-        return Link(address, https, str(ref), self._epoch)
-
-    def _credentials(self) -> list[str]:
-        return [self._username, self._password.reveal(), API_VERSION, ORIGINATOR]
+            self._logins.led_by(found.leader)
+        await log_out(link)
 
 
-async def _log_out(link: Link) -> None:
-    """When this fails the session expires by itself."""
-    with suppress(XapiFailure, ConnectFailed, ConnectionLost, WrongCertificate):
-        await rpc(link.https, "session.logout", [link.ref], 5.0)
+def _address(members: tuple[Member, ...], host_id: str) -> str:
+    """Empty when the host is none of them."""
+    return next((each.address for each in members if each.host_id == host_id), "")

@@ -31,7 +31,7 @@ _PAUSE_S = {
 }
 
 CANVASS_EVERY_S = 10.0
-"""How often all hosts are asked whom they follow."""
+"""How often hosts are asked whom they follow: a few in turn, and all as long as they do not agree."""
 _SURE_AFTER = 0.2
 """So much later, as a part of that, they are asked again: one that just began to lead is not contested."""
 
@@ -160,7 +160,7 @@ class PoolWatch:
             if self.pool.state is not PoolState.ONLINE:
                 continue
             try:
-                found = await self.connection.leadership()
+                found = await self.connection.leadership(sampled=not self.pool.dispute)
                 if found.contested and not self.pool.dispute:
                     await self._clock.sleep(self._canvass_every_s * _SURE_AFTER)
                     found = await self.connection.leadership()

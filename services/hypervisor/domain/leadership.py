@@ -15,7 +15,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Answer:
     """What the host at ``address`` said when it was asked for a login. ``follows`` is the address of the
-    coordinator it follows, its own if it took the login, and empty if it did not tell; ``words`` say why not.
+    coordinator it follows, its own if it took the login, and empty if it did not tell; ``words`` say why not,
+    or what else there is to tell of it.
     """
 
     address: str
@@ -60,6 +61,7 @@ def judge(answers: Sequence[Answer]) -> Leadership:
     elected = [leader for leader, them in followers.items() if 2 * len(them) > len(answers)]
     told = [f"{leader} is followed by {_listed(leader, them)}" for leader, them in sorted(followers.items())]
     told += [f"{each.address} does not tell ({each.words})" for each in answers if not each.follows]
+    told += [f"{each.address} {each.words}" for each in answers if each.follows and each.words]
     return Leadership(elected[0] if elected else "", "; ".join(told))
 
 

@@ -50,9 +50,12 @@ class Inventory(Protocol):
         """
         ...
 
-    async def leadership(self) -> Leadership:
-        """Whom the hosts follow, asked of each. A pool in which two lead, and neither most of its hosts, is
-        not used from then on: Unavailable POOL_CONTESTED.
+    async def leadership(self, *, sampled: bool = False) -> Leadership:
+        """Whom the hosts follow, asked of each. When ``sampled`` a few are asked, whatever the pool's size,
+        others each time and all in turn; and each when one of them follows somebody else.
+
+        A pool in which two lead, and neither most of its hosts, is not used from then on: Unavailable
+        POOL_CONTESTED.
         """
         ...
 

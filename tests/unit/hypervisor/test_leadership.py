@@ -1,12 +1,9 @@
 """Who leads a pool, by what its hosts say."""
 
-import asyncio
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.hypervisor.adapters.xapi_canvass import canvass
 from services.hypervisor.domain.leadership import Answer, Leadership, judge
 
 NAMES = ("a", "b", "c", "d")
@@ -73,6 +70,12 @@ def test_a_dispute_says_who_follows_whom_and_who_says_nothing() -> None:
     assert "a is followed by itself; b is followed by itself, c; d does not tell (refused)" == found.dispute
 
 
+def test_a_dispute_says_what_else_is_told_of_who_leads() -> None:
+    said = [Answer("a", "a"), Answer("b", "b", "refuses our password"), Answer("c", "b")]
+    told = "a is followed by itself; b is followed by itself, c; b refuses our password"
+    assert Leadership("b", told) == judge(said)
+
+
 @pytest.mark.parametrize(
     ("found", "allowed"),
     [
@@ -92,27 +95,3 @@ def test_of_two_who_took_our_login_at_most_one_is_used(follows: list[str]) -> No
     found = judge([Answer(host, leader) for host, leader in zip(NAMES, follows, strict=False)])
     leaders = [host for host, leader in zip(NAMES, follows, strict=False) if host == leader]
     assert len(leaders) < 2 or len([host for host in leaders if found.allows(host)]) <= 1
-
-
-async def test_in_a_hurry_nobody_is_waited_for_once_most_follow() -> None:
-    asked: list[str] = []
-
-    async def ask(address: str) -> Answer:
-        asked.append(address)
-        if address == "d":
-            await asyncio.Event().wait()
-        return Answer(address, "a")
-
-    said = await canvass("a", ("b", "c", "d"), ask, hurry=True)
-    assert Leadership("a") == judge(said)
-    assert ["b", "c", "d"] == sorted(asked)
-    assert {"a", "b", "c", "d"} == {each.address for each in said}
-
-
-async def test_without_a_majority_everybody_is_waited_for() -> None:
-    async def ask(address: str) -> Answer:
-        return Answer(address, "b")
-
-    assert Leadership("b", "a is followed by itself; b is followed by itself, c") == judge(
-        await canvass("a", ("b", "c"), ask, hurry=True)
-    )

@@ -79,14 +79,14 @@ class Led:
 
     def __init__(self) -> None:
         self.found = Leadership("h1")
-        self.asked = 0
+        self.sampled: list[bool] = []
 
     async def watch(self) -> AsyncIterator[Picture]:
         await asyncio.Event().wait()
         yield nothing_known(POOL)
 
-    async def leadership(self) -> Leadership:
-        self.asked += 1
+    async def leadership(self, *, sampled: bool = False) -> Leadership:
+        self.sampled.append(sampled)
         return self.found
 
 
@@ -117,7 +117,7 @@ async def test_a_second_coordinator_is_told_once_and_so_is_its_end_but_a_moment_
     await clock.advance(10)
     pool.found = Leadership("h1")
     await clock.advance(2)
-    assert (2, []) == (pool.asked, store.told)
+    assert ([True, False], []) == (pool.sampled, store.told)
 
     pool.found = Leadership("h1", "h1 and h2")
     await clock.advance(12)
@@ -127,6 +127,7 @@ async def test_a_second_coordinator_is_told_once_and_so_is_its_end_but_a_moment_
     pool.found = Leadership("h1", "h1, h2 and h3")
     await clock.advance(10)
     assert ("h1, h2 and h3", 1) == (watch.pool.dispute, len(store.told))
+    assert [True, False, False] == pool.sampled[2:], "all are asked as long as they do not agree"
 
     pool.found = Leadership("h1")
     await clock.advance(10)

@@ -19,8 +19,8 @@ def share_out(
     """What a source may use now: for each disk, given by the hosts that see it, ``wanted`` connections spread
     over the hosts with the most room, less when everybody together wants more than there is, and never none.
 
-    ``others`` hold what they were told. Disks are read one after the other: a host's share is that of the
-    disk that needs it most.
+    ``others`` hold what they were told. Disks that are read at the same time have a host's share together: it
+    is that of the disk that needs it most.
     """
     taken: Counter[str] = Counter()
     for held in others:

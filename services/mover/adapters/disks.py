@@ -11,6 +11,7 @@ from services.mover.adapters.http_disk_target import HttpDiskTarget
 from services.mover.adapters.http_opener import HttpTargetOptions
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
 from services.mover.adapters.nbd_pool import NbdPool
+from services.mover.adapters.nbd_sharing import NbdSharing
 from services.mover.adapters.nbd_supply import NbdPoolOptions
 from services.mover.adapters.patience import Patience
 from services.mover.adapters.write_endpoint import WriteEndpoint
@@ -36,15 +37,22 @@ class HypervisorDisks:
         found = await self._patience.until_answered(
             lambda: self._hypervisor.whereabouts(source.name, connections)
         )
-        options = NbdPoolOptions(connections=connections)
-        return {disk.disk_id: self._pool(source, disk, found, options) for disk in source.disks}
+        options, sharing = NbdPoolOptions(connections=connections), NbdSharing()
+        return {disk.disk_id: self._pool(source, disk, found, options, sharing) for disk in source.disks}
 
     async def targets(self, target: Target, frame_bytes: int) -> Mapping[str, HttpDiskTarget]:
         found = await self._patience.until_answered(lambda: self._hypervisor.write_endpoints(target.name))
         options = HttpTargetOptions(frame_bytes=min(frame_bytes, LARGEST_FRAME))
         return {disk.disk_id: _writer(disk, found.get(disk.disk_id, ()), options) for disk in target.disks}
 
-    def _pool(self, source: Source, disk: SourceDisk, first: Whereabouts, options: NbdPoolOptions) -> NbdPool:
+    def _pool(
+        self,
+        source: Source,
+        disk: SourceDisk,
+        first: Whereabouts,
+        options: NbdPoolOptions,
+        sharing: NbdSharing,
+    ) -> NbdPool:
         book = NoticeBook()
 
         def heard(found: Whereabouts) -> Sequence[NbdEndpoint]:
@@ -56,7 +64,7 @@ class HypervisorDisks:
         def refresh() -> Sequence[NbdEndpoint]:
             return heard(self._ask(self._hypervisor.whereabouts(source.name, options.connections)))
 
-        return NbdPool(disk.size_bytes, heard(first), refresh, options, book)
+        return NbdPool(disk.size_bytes, heard(first), refresh, options, book, sharing=sharing)
 
     def _ask(self, question: Coroutine[Any, Any, T]) -> T:
         """From a thread: the answer of the event loop."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
+from services.mover.adapters.nbd_sharing import NbdSharing
 
 
 @dataclass
@@ -21,14 +22,15 @@ class NbdHosts:
 
     A shunned host is full, or silent from here: whoever says where the disk is does not know of that.
 
-    ``per_host`` limits what one disk takes of the 16 connections that a host has for everybody, and so does
-    what an endpoint says of its host.
+    ``per_host`` limits what one disk takes of the 16 connections that a host has for everybody. What an
+    endpoint says of its host is for all disks that ``sharing`` knows to be read.
     """
 
     endpoints: Sequence[NbdEndpoint]
     per_host: int
     first_rest: float
     longest_rest: float
+    sharing: NbdSharing = field(default_factory=NbdSharing)
     _open: Counter[str] = field(default_factory=Counter)
     _rests: dict[NbdEndpoint, _Rest] = field(default_factory=dict)
     _shunned: dict[str, _Rest] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class NbdHosts:
         if not ready:
             return None
         chosen = min(ready, key=lambda endpoint: self._open[endpoint.host_id])
-        self._open[chosen.host_id] += 1
+        self._count(chosen.host_id, 1)
         return chosen
 
     def next_ready(self) -> float | None:
@@ -73,7 +75,7 @@ class NbdHosts:
 
     def closed(self, endpoint: NbdEndpoint) -> None:
         """A connection to it is gone."""
-        self._open[endpoint.host_id] -= 1
+        self._count(endpoint.host_id, -1)
 
     def is_shared(self) -> bool:
         """Whether what may be opened is shared with others, and may be more or less by now."""
@@ -82,11 +84,27 @@ class NbdHosts:
     def too_many(self, host_id: str) -> bool:
         """Whether more is open at a host than it is allowed by now; one that is not named is left alone."""
         told = [each.max_connections for each in self.endpoints if each.host_id == host_id]
-        return bool(told) and 0 < max(told) < self._open[host_id]
+        return bool(told) and 0 < max(told) and self.sharing.part(max(told)) < self._open[host_id]
+
+    def others_have_it(self) -> bool:
+        """Whether nothing is open here, and no host has room, because of the other disks that are read."""
+        return (
+            bool(self.endpoints)
+            and not any(self._open.values())
+            and all(self._taken_by_others(endpoint) for endpoint in self.endpoints)
+        )
 
     def _has_room(self, endpoint: NbdEndpoint) -> bool:
-        most = min(self.per_host, endpoint.max_connections or self.per_host)
-        return self._open[endpoint.host_id] < most
+        share = endpoint.max_connections
+        most = min(self.per_host, self.sharing.part(share)) if share else self.per_host
+        return self._open[endpoint.host_id] < most and not self._taken_by_others(endpoint)
+
+    def _taken_by_others(self, endpoint: NbdEndpoint) -> bool:
+        return 0 < endpoint.max_connections <= self.sharing.open[endpoint.host_id]
+
+    def _count(self, host_id: str, change: int) -> None:
+        self._open[host_id] += change
+        self.sharing.open[host_id] += change
 
     def _ready_at(self, endpoint: NbdEndpoint) -> float:
         rests = (self._rests.get(endpoint), self._shunned.get(endpoint.host_id))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from services.chassis.errors import XenkeepError
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
 from services.mover.adapters.nbd_redo import Redo
+from services.mover.adapters.nbd_sharing import NbdSharing
 from services.mover.adapters.nbd_supply import NbdPoolOptions, NbdSupply, Refresh
 from services.mover.block_ranges import check_read, cut
 from services.mover.domain import BlockRead, Extent, Notice
@@ -31,14 +32,18 @@ class NbdPool:
         notices: NoticeBook | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
+        sharing: NbdSharing | None = None,
     ) -> None:
         """``size_bytes`` is the disk's size as its owner knows it; an endpoint that has less is not used.
-        ``notices`` may have more than those of the connections."""
+        ``notices`` may have more than those of the connections. ``sharing`` is one for all disks of a source.
+        """
         self._size_bytes = size_bytes
         self._options = options or NbdPoolOptions()
         self._monotonic = monotonic
         self._notices = notices or NoticeBook()
-        self._supply = NbdSupply(size_bytes, endpoints, refresh, self._options, self._notices, monotonic)
+        self._supply = NbdSupply(
+            size_bytes, endpoints, refresh, self._options, self._notices, monotonic, sharing
+        )
         self._counting = threading.Lock()
         self._bytes_read = 0
         self._bytes_redone = 0

@@ -1,6 +1,5 @@
 """Connections to one disk: made when needed, spread over hosts, replaced when lost."""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from services.mover.adapters.nbd_connection import NbdConnection
 from services.mover.adapters.nbd_endpoint import NbdEndpoint
 from services.mover.adapters.nbd_handshake import HOST_SILENT, NbdTimeouts
 from services.mover.adapters.nbd_hosts import NbdHosts
+from services.mover.adapters.nbd_sharing import NbdSharing
 from services.mover.notice_book import NoticeBook
 
 Refresh = Callable[[], Sequence[NbdEndpoint]]
@@ -62,15 +62,21 @@ class NbdSupply:
         options: NbdPoolOptions,
         notices: NoticeBook,
         monotonic: Callable[[], float] = time.monotonic,
+        sharing: NbdSharing | None = None,
     ) -> None:
         self._size_bytes = size_bytes
         self._refresh = refresh
         self._options = options
         self._notices = notices
         self._monotonic = monotonic
-        self._changed = threading.Condition()
+        self._sharing = sharing or NbdSharing()
+        self._changed = self._sharing.changed
         self._hosts = NbdHosts(
-            tuple(endpoints), options.connections_per_host, options.first_pause, options.longest_pause
+            tuple(endpoints),
+            options.connections_per_host,
+            options.first_pause,
+            options.longest_pause,
+            self._sharing,
         )
         self._live: set[NbdConnection] = set()
         self._idle: list[NbdConnection] = []
@@ -93,6 +99,7 @@ class NbdSupply:
         while True:
             with self._changed:
                 self._must_be_open()
+                self._sharing.readers.add(self)
                 now = self._monotonic()
                 endpoint = None
                 if renews := self._share_is_old(now):
@@ -107,7 +114,7 @@ class NbdSupply:
                     elif self._refresh_is_due(now):
                         self._refreshing = True
                     else:
-                        self._changed.wait(self._until_something_may_change(since, now))
+                        since = self._waited_since(since, now)
                         continue
             if endpoint is None:
                 self._ask_where(tell=not renews)
@@ -139,8 +146,11 @@ class NbdSupply:
         """Close what is idle, interrupt what is not. A thread that is just connecting notices afterwards."""
         with self._changed:
             self._closed = True
+            self._sharing.readers.discard(self)
             idle, self._idle = self._idle, []
             self._live.difference_update(idle)
+            for connection in idle:
+                self._hosts.closed(connection.endpoint)
             busy = tuple(self._live)
             self._changed.notify_all()
         for connection in busy:
@@ -148,13 +158,20 @@ class NbdSupply:
         for connection in idle:
             connection.close()
 
+    def _waited_since(self, since: float, now: float) -> float:
+        """Waits; the moment from which patience counts, which is now when other disks had all connections."""
+        had_a_turn = not self._hosts.others_have_it()
+        self._changed.wait(self._until_something_may_change(since, now) if had_a_turn else None)
+        return since if had_a_turn else self._monotonic()
+
     def _must_be_open(self) -> None:
         if self._closed:
             raise Cancelled("The disk was closed while it was being read.", reason="SOURCE_CLOSED")
 
     def _must_be_patient(self, since: float, now: float) -> None:
         lost_for = now - max(since, self._lost_since)
-        if self._live or self._opening or lost_for <= self._options.patience:
+        waits_its_turn = self._live or self._opening or self._hosts.others_have_it()
+        if waits_its_turn or lost_for <= self._options.patience:
             return
         last = self._last_failure
         raise Unavailable(

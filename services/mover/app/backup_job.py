@@ -1,6 +1,8 @@
 """The part of a backup between the snapshot and the commit. It runs in a thread."""
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
 from services.chassis.clock import Clock
@@ -27,6 +29,8 @@ from services.mover.repository import (
 )
 
 UNUSABLE_BASE = frozenset({"BASE_POINT_UNUSABLE", "BASE_DISK_MISSING"})
+DISKS_AT_ONCE = 2
+"""Of one VM, so that a slow disk does not hold the others; each costs its buffers and threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class BackupJob:
     """Asked when everything has been read: what became of the source meanwhile."""
     resumed_bytes: int = 0
     _session: BackupSession | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _being_read: list[str] = field(default_factory=list, init=False)
 
     def run(self) -> RestorePoint:
         """Raises DiskFailed for what a disk raises, and what the engine raises; the disks are closed in any
@@ -99,10 +105,8 @@ class BackupJob:
     def _fill(self, session: BackupSession) -> RestorePoint:
         source = self.reading.source
         session.stream(VM_CONFIGURATION, [source.vm_configuration])
-        lost_and_found = 0
-        for planned in self.reading.plan.disks:
-            self._one_disk(session, planned)
-            lost_and_found += self.reading.disks[planned.disk.disk_id].resumed_from_bytes
+        self._all_disks(session)
+        lost_and_found = sum(disk.resumed_from_bytes for disk in self.reading.disks.values())
         self.board.doing("asking what became of the VM's disks meanwhile")
         self.remarks.extend(self.review())
         self.board.doing("committing the restore point")
@@ -117,14 +121,43 @@ class BackupJob:
             compression_level=self.options.level,
         )
         self.resumed_bytes = max(lost_and_found, session.resumed_from_bytes)
-        return session.commit(replace(description, late_notices=self._store_notices))
+        order = tuple(planned.disk.disk_id for planned in self.reading.plan.disks)
+        return session.commit(replace(description, late_notices=self._store_notices, disk_order=order))
 
     def _store_notices(self) -> list[Notice]:
         return [Notice(remark.code, remark.message) for remark in self.board.remarks()]
 
+    def _all_disks(self, session: BackupSession) -> None:
+        """Several at a time, begun in their order. The first failure stops them all and is raised."""
+        with ThreadPoolExecutor(DISKS_AT_ONCE, thread_name_prefix="disk") as pool:
+            reading = [pool.submit(self._one_disk, session, planned) for planned in self.reading.plan.disks]
+            failures = _failures(wait(reading, return_when=FIRST_EXCEPTION).done)
+            if failures:
+                for waiting in reading:
+                    waiting.cancel()
+                session.cancel()
+                for disk in self.reading.disks.values():
+                    disk.close()
+        # That a disk failed stops the others, and one of those may have said so before it did.
+        failures = [*(error for error in _failures(reading) if isinstance(error, DiskFailed)), *failures]
+        if failures:
+            raise failures[0]
+
     def _one_disk(self, session: BackupSession, planned: DiskPlan) -> None:
+        name = f"{planned.disk.device} ({planned.disk.display_name})"
+        self._tell_what_is_read(self._being_read.append, name)
+        self._read(session, planned)
+        self._tell_what_is_read(self._being_read.remove, name)
+
+    def _tell_what_is_read(self, change: Callable[[str], None], name: str) -> None:
+        with self._lock:
+            change(name)
+            if self._being_read:
+                several = "s" if len(self._being_read) > 1 else ""
+                self.board.doing(f"reading disk{several} {', '.join(self._being_read)}")
+
+    def _read(self, session: BackupSession, planned: DiskPlan) -> None:
         disk = planned.disk
-        self.board.doing(f"reading disk {disk.device} ({disk.display_name})")
         if planned.remark is not None:
             self.remarks.append(planned.remark)
         request = planned.request(self.reading.source, self.reading.extents[disk.disk_id])
@@ -150,3 +183,7 @@ class BackupJob:
         finally:
             connected.close()
             self.remarks.extend(Remark(notice.code, notice.text) for notice in connected.notices())
+
+
+def _failures(ended: Iterable[Future[None]]) -> list[BaseException]:
+    return [error for each in ended if not each.cancelled() and (error := each.exception()) is not None]

@@ -1,6 +1,8 @@
 """The disks of one backup."""
 
 import hashlib
+import threading
+from collections.abc import Sequence
 from typing import Final
 
 from services.chassis.errors import DataLoss, FailedPrecondition, InvalidInput
@@ -43,12 +45,14 @@ class DiskIntake:
         self._options = options
         self._notice = on_notice
         self._disks: dict[str, Disk | None] = {}
+        self._lock = threading.Lock()
         self.read_bytes = 0
         self.resumed_bytes = 0
 
-    @property
-    def finished(self) -> tuple[Disk, ...]:
-        return tuple(disk for disk in self._disks.values() if disk is not None)
+    def finished(self, order: Sequence[str] = ()) -> tuple[Disk, ...]:
+        """Those in ``order`` first, the others as they were begun."""
+        ids = dict.fromkeys((*(disk_id for disk_id in order if disk_id in self._disks), *self._disks))
+        return tuple(disk for disk in map(self._disks.__getitem__, ids) if disk is not None)
 
     @property
     def unfinished(self) -> list[str]:
@@ -105,8 +109,9 @@ class DiskIntake:
             self._require_sound_base(level)
             self._flow.raise_failure()
             raise
-        self.read_bytes += backup.read_bytes + earlier
-        self.resumed_bytes += backup.resumed_bytes
+        with self._lock:
+            self.read_bytes += backup.read_bytes + earlier
+            self.resumed_bytes += backup.resumed_bytes
         return Disk(
             disk_id=request.disk_id,
             label=request.label,

@@ -63,5 +63,7 @@ class PointDescription:
     commit_time: str
     document: Any = None
     notices: tuple[Notice, ...] = ()
+    disk_order: Sequence[str] = ()
+    """Ids of disks, in the order the point has them; without, as they were begun."""
     late_notices: Callable[[], Sequence[Notice]] = tuple
     """Asked when all packs are stored: what is known only then."""

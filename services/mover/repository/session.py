@@ -1,5 +1,6 @@
 """One backup: disks and streams go in, one restore point comes out, or nothing."""
 
+import threading
 from collections.abc import AsyncIterable, Iterable
 
 from services.chassis.errors import Aborted, AlreadyExists, Cancelled, FailedPrecondition, XenkeepError
@@ -42,6 +43,7 @@ class BackupSession:
         self._lease = lease
         self._began = context.time.now()
         self._unchanged_chunks, self._compared_bytes = options.unchanged_chunks, 0
+        self._comparing = threading.Lock()
         self._point_id = point_id
         self._base = base
         self._notices: list[Notice] = []
@@ -90,7 +92,8 @@ class BackupSession:
         compared = compare_unchanged(
             self._context, base, request.extents, source, self._unchanged_chunks, seed
         )
-        self._compared_bytes += compared.compared_bytes
+        with self._comparing:
+            self._compared_bytes += compared.compared_bytes
         return compared
 
     def stream(
@@ -232,7 +235,7 @@ class BackupSession:
 
     def _point(self, description: PointDescription) -> RestorePoint:
         counts = self._pipeline.writer.counts
-        disks = self._disks.finished
+        disks = self._disks.finished(description.disk_order)
         incremental = bool(disks) and all(disk.level == INCREMENTAL for disk in disks)
         return RestorePoint(
             point_id=self._point_id,

@@ -170,8 +170,7 @@ class NbdSupply:
 
     def _must_be_patient(self, since: float, now: float) -> None:
         lost_for = now - max(since, self._lost_since)
-        waits_its_turn = self._live or self._opening or self._hosts.others_have_it()
-        if waits_its_turn or lost_for <= self._options.patience:
+        if self._live or self._opening or lost_for <= self._options.patience:
             return
         last = self._last_failure
         raise Unavailable(

@@ -2,21 +2,24 @@
 
 ``python -m services.mover.restore_offline URL [--point ID --to-directory DIR]``; the passphrase or recovery
 key comes in on standard input. Standard output is one JSON object per line, the last one the result; an error
-is one JSON object on standard error, and its exit code is that of its kind.
+is one JSON object on standard error, and its exit code is that of its kind. SIGINT and SIGTERM end it; the
+same restore started again goes on.
 """
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from xenkeep import status
 
 from services.chassis.core_dumps import forbid_core_dumps
-from services.chassis.errors import DataLoss, InvalidInput, XenkeepError
+from services.chassis.errors import Cancelled, DataLoss, InvalidInput, ResourceExhausted, XenkeepError
 from services.mover.adapters.offline_restore import chosen_point, restore_point
 from services.mover.adapters.restore_folder import RestoreFolder
 from services.mover.adapters.stores import Stores
@@ -27,11 +30,14 @@ from services.mover.repository.stores.os_errors import translate
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         forbid_core_dumps()
         _run(options, sys.stdin.readline().removesuffix("\n"))
     except XenkeepError as error:
         return _complain(error)
+    except KeyboardInterrupt:
+        return _complain(_interrupted(options.to_directory))
     except OSError as error:
         return _complain(translate(error, "use", str(error.filename or "the working files")))
     return 0
@@ -40,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, secret: str) -> None:
     store = Stores(options.s3_credentials_dir, options.s3_ca).open(options.url)
     if options.to_directory is None:
-        with tempfile.TemporaryDirectory() as cache, open_repository(store, secret, Path(cache)) as opened:
+        with _cache() as cache, open_repository(store, secret, Path(cache)) as opened:
             _say({"points": [_listed(opened, point) for point in opened.list_points()]})
         return
     if not options.point:
@@ -54,12 +60,37 @@ def _run(options: argparse.Namespace, secret: str) -> None:
 
 def _restore(store: Store, secret: str, wanted: str, directory: Path) -> dict[str, Any]:
     """The point is found with a cache that goes away; only then is the directory claimed for it."""
-    with tempfile.TemporaryDirectory() as cache, open_repository(store, secret, Path(cache)) as repository:
+    with _cache() as cache, open_repository(store, secret, Path(cache)) as repository:
         point = repository.get_point(chosen_point(repository, wanted))
         claim = {"repository": repository.repository_id, "point": point.point_id}
         with RestoreFolder(directory, claim) as folder:
             options = RestoreOptions()
             return restore_point(repository, point, folder, options, _say)
+
+
+def _cache() -> tempfile.TemporaryDirectory[str]:
+    """For what is known of the repository's index, as long as this runs."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="xenkeep-restore-")
+    except OSError as error:
+        raise ResourceExhausted(
+            f"There is no directory for working files: {error.strerror}.",
+            reason="NO_WORKING_DIRECTORY",
+            hint="Set TMPDIR to one that can be written, with room for the index: some 100 bytes a chunk.",
+        ) from error
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _interrupted(directory: Path | None) -> Cancelled:
+    left = "" if directory is None else f" {directory} keeps what was written."
+    return Cancelled(
+        f"The restore was interrupted.{left}",
+        reason="RESTORE_INTERRUPTED",
+        hint="Start the same restore again: it goes on where it was.",
+    )
 
 
 def _listed(repository: Repository, point_id: str) -> dict[str, Any]:

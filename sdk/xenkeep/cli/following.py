@@ -27,7 +27,7 @@ def follow_run(xenkeep: Client, name: str, *, json_: bool) -> run_pb2.Run:
             f"The run {id_} goes on; only this command has ended.",
             f"Follow it with `xenkeep run watch {id_}`, stop it with `xenkeep run cancel {id_}`.",
         ),
-        _progress(hidden=json_) as bars,
+        progress_bars(hidden=json_) as bars,
     ):
         shown: dict[str, int] = {}
         for run in _past_restarts(xenkeep, "scheduler", lambda: xenkeep.runs.watch(name)):
@@ -63,7 +63,7 @@ def follow_transfer(xenkeep: Client, name: str, *, json_: bool) -> transfer_pb2.
             f"The transfer {id_} goes on; only this command has ended.",
             f"Follow it with `xenkeep transfer watch {id_}`, stop it with `xenkeep transfer cancel {id_}`.",
         ),
-        _progress(hidden=json_) as bars,
+        progress_bars(hidden=json_) as bars,
     ):
         bar = bars.add_task("", total=None, state="")
         for transfer in _past_restarts(xenkeep, "mover", lambda: xenkeep.transfers.watch(name)):
@@ -98,7 +98,8 @@ def _past_restarts(xenkeep: Client, service: str, watch: Callable[[], Iterator[T
             xenkeep.wait_until_serving(service, PATIENCE_S)
 
 
-def _progress(*, hidden: bool) -> Progress:
+def progress_bars(*, hidden: bool) -> Progress:
+    """Shows bytes done, of how many, how fast, and in which state."""
     return Progress(
         TextColumn("{task.description:<20}"),
         BarColumn(),

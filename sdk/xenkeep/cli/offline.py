@@ -3,15 +3,20 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress, TaskID
 
-from xenkeep.cli.output import complaints, console, details, show_data, size, table
+from xenkeep.cli.following import progress_bars
+from xenkeep.cli.interruption import told_if_interrupted
+from xenkeep.cli.output import console, details, show_data, size, table
 from xenkeep.cli.session import secret
 from xenkeep.errors import Error
+from xenkeep.local.processes import leashed
 
 PROGRAM = "services.mover.restore_offline"
 
@@ -69,15 +74,37 @@ def restore(
     for option, path in zip(("--s3-credentials-dir", "--s3-ca"), s3, strict=True):
         wanted += [] if path is None else [option, str(path.absolute())]
     answer: dict[str, Any] = {}
-    for answer in _told([url_of(repository), *wanted], key):
-        if "doing" in answer and not json_:
-            complaints.print(f"{answer['doing']} {answer['file']}, {size(int(answer['size_bytes']))}")
+    with (
+        _interruptible(to_directory),
+        progress_bars(hidden=json_) as bars,
+        closing(_told([url_of(repository), *wanted], key)) as told,
+    ):
+        tasks: dict[str, TaskID] = {}
+        for answer in told:
+            if "doing" in answer:
+                _advance(bars, tasks, answer)
     if json_:
         show_data(answer)
     elif "points" in answer:
         console.print(table(("RESTORE POINT", "VM", "TAKEN", "SIZE", "DAMAGE"), map(_row, answer["points"])))
     else:
         _show(answer["restored"], to_directory)
+
+
+def _advance(bars: Progress, tasks: dict[str, TaskID], told: dict[str, Any]) -> None:
+    name = f"{told['doing']} {told['file']}"
+    if name not in tasks:
+        tasks[name] = bars.add_task(name, total=None, state="")
+    bars.update(tasks[name], completed=told.get("done_bytes", 0), total=told.get("total_bytes"))
+
+
+def _interruptible(directory: Path | None) -> AbstractContextManager[None]:
+    if directory is None:
+        return told_if_interrupted("The listing was interrupted.", "Start it again.")
+    return told_if_interrupted(
+        f"The restore was interrupted; {directory} keeps what was written.",
+        "Start the same restore again: it goes on where it was.",
+    )
 
 
 def require_repository_for(point: str, to_directory: Path | None, secret_file: Path | None) -> None:
@@ -91,18 +118,26 @@ def require_repository_for(point: str, to_directory: Path | None, secret_file: P
         )
 
 
-def _told(arguments: Sequence[str], key: str) -> Iterator[dict[str, Any]]:
-    """What the program says; the key goes to its standard input, where no process list shows it."""
-    command = [sys.executable, "-P", "-m", PROGRAM, *arguments]
+def _told(arguments: Sequence[str], key: str) -> Generator[dict[str, Any], None, None]:
+    """What the program says; the key goes to its standard input, where no process list shows it.
+
+    It ends with this process, however that ends; interrupted, it is given the time to clean up.
+    """
+    command = leashed([sys.executable, "-P", "-m", PROGRAM, *arguments])
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
-        process.stdin.write(key + "\n")
-        process.stdin.close()
-        for line in process.stdout:
-            yield json.loads(line)
-        complaint = process.stderr.read()
+        try:
+            process.stdin.write(key + "\n")
+            process.stdin.close()
+            for line in process.stdout:
+                yield json.loads(line)
+            complaint = process.stderr.read()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
     if process.returncode:
         raise _error(complaint, process.returncode)
 

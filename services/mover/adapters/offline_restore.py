@@ -1,14 +1,25 @@
 """A restore point into a directory: raw images, the VM's configuration, and what they are."""
 
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from services.chassis.errors import InvalidInput, NotFound
+from services.chassis.errors import DataLoss, InvalidInput, NotFound
 from services.mover.adapters.raw_image import RawImage
 from services.mover.adapters.restore_folder import RestoreFolder
-from services.mover.repository import VM_CONFIGURATION, Disk, Repository, RestoreOptions, RestorePoint
+from services.mover.repository import (
+    VM_CONFIGURATION,
+    Disk,
+    Progress,
+    Reached,
+    Repository,
+    RestoreOptions,
+    RestorePoint,
+)
 
 CONFIGURATION_FILE = "vm-configuration"
+NOTED_BYTES: Final = 1 << 30
+"""How much of a disk lies between two notes of how far it is: so much is written again after a kill."""
 Say = Callable[[dict[str, Any]], None]
 """Hears of progress: one JSON object per step."""
 
@@ -69,12 +80,14 @@ def restore_point(
 
 
 def _needed(repository: Repository, point: RestorePoint, folder: RestoreFolder, files: dict[str, str]) -> int:
-    return sum(
-        extent.length
-        for disk in point.disks
-        if not folder.has(files[disk.disk_id])
-        for extent in repository.data_extents(point.point_id, disk.disk_id)
-    )
+    """What unfinished files have already is not needed again."""
+    needed = 0
+    for disk in point.disks:
+        file = files[disk.disk_id]
+        if not folder.has(file):
+            extents = repository.data_extents(point.point_id, disk.disk_id)
+            needed += max(0, sum(extent.length for extent in extents) - folder.held(file))
+    return needed
 
 
 def _restore_disk(
@@ -86,20 +99,65 @@ def _restore_disk(
     options: RestoreOptions,
     say: Say,
 ) -> None:
-    """A file that an earlier attempt finished is only proven again."""
-    about = {"disk": disk.disk_id, "file": file, "size_bytes": disk.size_bytes}
+    """A file that an earlier attempt finished is only proven again, one that it had begun is gone on with."""
     finished = folder.has(file)
+    start = 0 if finished else folder.reached(file, disk.size_bytes)
     path = folder.path / file if finished else folder.partial(file)
-    with RawImage(path, disk.size_bytes, fresh=not finished) as image:
+    extents = repository.data_extents(point.point_id, disk.disk_id)
+    total = sum(extent.length for extent in extents)
+
+    def told(doing: str) -> _Percents:
+        return _Percents(say, {"doing": doing, "file": file, "size_bytes": disk.size_bytes}, total)
+
+    with RawImage(path, disk.size_bytes, fresh=not finished and not start, resumed=start > 0) as image:
         if not finished:
-            say({"doing": "writing", **about})
-            repository.restore_disk(point.point_id, disk.disk_id, image, options=options)
+            noted, percents = start, told("writing")
+
+            def listen(progress: Progress) -> None:
+                percents(progress.resumed + progress.read)
+
+            def settled(end: int) -> None:
+                nonlocal noted
+                if end >= noted + NOTED_BYTES:
+                    image.sync()
+                    folder.note_reached(file, min(end, disk.size_bytes))
+                    noted = end
+
+            repository.restore_disk(
+                *(point.point_id, disk.disk_id, image),
+                options=options,
+                listener=listen,
+                reached=Reached(start, settled),
+            )
         image.sync()
-        say({"doing": "proving", **about})
-        image.require_shape(disk.size_bytes, repository.data_extents(point.point_id, disk.disk_id))
-        repository.compare_disk(point.point_id, disk.disk_id, image)
+        if not finished:
+            folder.note_reached(file, disk.size_bytes)
+        try:
+            image.require_shape(disk.size_bytes, extents)
+            repository.compare_disk(point.point_id, disk.disk_id, image, told("proving"))
+        except DataLoss:
+            if not finished:
+                folder.note_reached(file, 0)  # where it differs is not written again otherwise
+            raise
     if not finished:
         folder.complete(file)
+
+
+class _Percents:
+    """Says what is done once for each hundredth of it, from any thread."""
+
+    def __init__(self, say: Say, about: dict[str, Any], total: int) -> None:
+        self._say, self._about, self._total = say, about, total
+        self._lock = threading.Lock()
+        self._last = -1
+        self(0)
+
+    def __call__(self, done: int) -> None:
+        with self._lock:
+            percent = 100 * done // max(1, self._total)
+            if percent > self._last:
+                self._last = percent
+                self._say({**self._about, "done_bytes": done, "total_bytes": self._total})
 
 
 def _told(point: RestorePoint, disk: Disk, file: str) -> dict[str, Any]:

@@ -20,15 +20,15 @@ class RawImage:
     Errors are named as a store's are: full, refused, not usable.
     """
 
-    def __init__(self, path: Path, size_bytes: int, *, fresh: bool) -> None:
-        """``fresh`` empties the file first; otherwise it is read as it is."""
+    def __init__(self, path: Path, size_bytes: int, *, fresh: bool, resumed: bool = False) -> None:
+        """``fresh`` empties the file first, ``resumed`` goes on with it; otherwise it is read as it is."""
         self._path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | (os.O_TRUNC if fresh else 0)
         with translated("open", path.name):
             self._descriptor = os.open(path, flags, 0o600)
             if fresh:
                 os.ftruncate(self._descriptor, size_bytes)
-            self._direct = open_past_cache(path) if fresh else None
+            self._direct = open_past_cache(path) if fresh or resumed else None
 
     def __enter__(self) -> "RawImage":
         return self

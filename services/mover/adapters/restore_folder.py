@@ -16,20 +16,29 @@ from services.mover.repository.stores.os_errors import translated
 RESULT = "restored.json"
 WORK = ".xenkeep-restore"
 PARTIAL = ".partial"
+REACHED = ".reached"
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 class RestoreFolder:
     """One restore at a time, of one point. A file has its name only when it is complete and proven.
 
-    Killed at any moment: what is unfinished ends in ``.partial``, ``.xenkeep-restore`` says of which point,
-    and the same restore started again goes on with the next unfinished file. ``restored.json`` comes last.
+    Killed at any moment: what is unfinished ends in ``.partial``, ``.xenkeep-restore`` says of which point
+    and how far it is, and the same restore started again goes on there. ``restored.json`` comes last.
+    What fails before it has made a file leaves nothing.
     """
 
     def __init__(self, path: Path, claim: dict[str, str]) -> None:
         """``claim`` says what is restored. Raises AlreadyExists when the directory holds something else."""
         self.path = path.absolute()
         self._claim = json.dumps(claim, sort_keys=True).encode()
+        self._made = not self.path.exists()
+        if not self._made and not self.path.is_dir():
+            raise InvalidInput(
+                f"{self.path} is not a directory.",
+                reason="NOT_A_DIRECTORY",
+                hint="Give a new or empty directory.",
+            )
         with translated("make", str(self.path)):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check_empty_or_ours()
@@ -45,6 +54,11 @@ class RestoreFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        with translated("close", str(self.path)):
+            if set(os.listdir(self.path)) - {"lost+found"} == {WORK}:  # nothing came of it
+                shutil.rmtree(self.path / WORK)
+                if self._made:
+                    self.path.rmdir()
         os.close(self._lock)
 
     def has(self, name: str) -> bool:
@@ -53,6 +67,33 @@ class RestoreFolder:
 
     def partial(self, name: str) -> Path:
         return self.path / (name + PARTIAL)
+
+    def reached(self, name: str, size_bytes: int) -> int:
+        """Below which offset an unfinished file of this size is durably written; 0 when nobody knows."""
+        try:
+            reached = int((self.path / WORK / (name + REACHED)).read_text(encoding="ascii"))
+            whole = self.partial(name).stat().st_size == size_bytes
+        except (FileNotFoundError, ValueError):
+            return 0
+        return reached if whole and 0 <= reached <= size_bytes else 0
+
+    def note_reached(self, name: str, offset: int) -> None:
+        """An unfinished file is durably written below ``offset``; 0: it is to be made from its beginning."""
+        with translated("write", name):
+            note = self.path / WORK / (name + REACHED)
+            partial = note.with_suffix(PARTIAL)
+            with open(partial, "w", encoding="ascii") as file:
+                file.write(str(offset))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, note)
+
+    def held(self, name: str) -> int:
+        """Bytes of the disk that an unfinished file takes already."""
+        try:
+            return self.partial(name).stat().st_blocks * 512  # stat(2): in units of 512 bytes
+        except FileNotFoundError:
+            return 0
 
     def require_room(self, needed_bytes: int) -> None:
         """Raises ResourceExhausted before anything is written."""

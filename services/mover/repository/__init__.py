@@ -18,7 +18,7 @@ from services.mover.repository.ports import BlockSource, BlockTarget, Progress
 from services.mover.repository.pruning.report import PruneOptions, PruneReport
 from services.mover.repository.repository import Repository, Statistics
 from services.mover.repository.request import BackupOptions, DiskRequest, PointDescription
-from services.mover.repository.restore import RestoreOptions
+from services.mover.repository.restore import Reached, RestoreOptions
 from services.mover.repository.sampling import Sample, Sampled
 from services.mover.repository.session import BackupSession
 from services.mover.repository.store import Store, StoredObject
@@ -55,6 +55,7 @@ __all__ = [
     "Progress",
     "PruneOptions",
     "PruneReport",
+    "Reached",
     "Repository",
     "RestoreOptions",
     "RestorePoint",

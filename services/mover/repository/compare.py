@@ -1,6 +1,6 @@
 """Whether a disk read back from somewhere is what a point's map says."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from services.chassis.errors import DataLoss
@@ -18,8 +18,10 @@ Found = tuple[int, Entry, bytearray]
 """Chunk number, what the map says, what was read (padded with zeros to a whole chunk)."""
 
 
-def compare_disk(context: Context, point_id: str, disk: Disk, source: BlockSource) -> int:
-    """Read every chunk of the disk's map from ``source`` again; bytes compared.
+def compare_disk(
+    context: Context, point_id: str, disk: Disk, source: BlockSource, listener: Callable[[int], None] | None
+) -> int:
+    """Read every chunk of the disk's map from ``source`` again; bytes compared, as ``listener`` hears too.
 
     A chunk without patches is proven by its id alone, others are read from the repository. Holes are the
     caller's to check. Raises DataLoss at the first chunk that differs.
@@ -40,6 +42,8 @@ def compare_disk(context: Context, point_id: str, disk: Disk, source: BlockSourc
                     metadata={"point": point_id, "disk": disk.disk_id},
                 )
             compared += min(context.chunk_bytes, disk.size_bytes - chunk * context.chunk_bytes)
+            if listener is not None:
+                listener(compared)
     return compared
 
 

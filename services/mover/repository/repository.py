@@ -37,7 +37,7 @@ from services.mover.repository.pruning.report import PruneListener, PruneOptions
 from services.mover.repository.request import BackupOptions
 from services.mover.repository.reserve import load_ballast
 from services.mover.repository.restorable import known_damage, require_restorable
-from services.mover.repository.restore import RestoreOptions, data_extents, read_range, restore_disk
+from services.mover.repository.restore import Reached, RestoreOptions, data_extents, read_range, restore_disk
 from services.mover.repository.sampling import Sample
 from services.mover.repository.session import BackupSession
 from services.mover.repository.store import Store
@@ -268,24 +268,31 @@ class Repository:
         options: RestoreOptions | None = None,
         listener: ProgressListener | None = None,
         cancel: threading.Event | None = None,
+        reached: Reached | None = None,
     ) -> int:
-        """Write the disk's ``data_extents`` to ``target``; bytes written.
+        """Write the disk's ``data_extents`` to ``target``, from where an earlier attempt had ``reached``;
+        bytes written.
 
         Raises DataLoss, before the first write when the damage is known; never writes zeros for lost data.
         """
         disk = read_disk(self._context, point_id, disk_id)
         sync_index(self._context)
-        return restore_disk(
-            self._context, point_id, disk, target, options or RestoreOptions(), listener, cancel
-        )
+        options, reached = options or RestoreOptions(), reached or Reached()
+        return restore_disk(self._context, point_id, disk, target, options, listener, cancel, reached)
 
-    def compare_disk(self, point_id: str, disk_id: str, source: BlockSource) -> int:
+    def compare_disk(
+        self,
+        point_id: str,
+        disk_id: str,
+        source: BlockSource,
+        listener: Callable[[int], None] | None = None,
+    ) -> int:
         """Read what ``data_extents`` names from ``source``; bytes compared.
 
         Raises DataLoss where it is not the disk's content. What lies between the extents is not looked at.
         """
         disk = read_disk(self._context, point_id, disk_id)
-        return compare_disk(self._context, point_id, disk, source)
+        return compare_disk(self._context, point_id, disk, source, listener)
 
     def require_restorable(self, point_id: str) -> None:
         """Raises DataLoss naming what is lost when a disk or stream is known not to be restorable."""

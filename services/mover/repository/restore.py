@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +29,21 @@ _WAITING = 2
 Batch = list[tuple[int, Entry]]
 Piece = tuple[int, memoryview]
 """Offset on the disk, and what belongs there."""
+
+
+def _nobody(_end: int) -> None:
+    """Nobody wants to know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Going on with a disk: what lies below ``start``, an offset, was written before.
+
+    ``settled`` hears, in the thread of the restore, below which offset everything is written by now.
+    """
+
+    start: int = 0
+    settled: Callable[[int], None] = _nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +79,16 @@ def restore_disk(
     options: RestoreOptions,
     listener: ProgressListener | None,
     cancel: threading.Event | None,
+    reached: Reached,
 ) -> int:
-    """Write everything ``data_extents`` names to ``target``; bytes written.
+    """Write everything ``data_extents`` names to ``target``, from ``reached.start`` on; bytes written.
 
     Raises DataLoss before the first write when damage is known or blobs are missing, and during it when
     damage is met: zeros never stand in for lost data.
     """
     disk_map = context.disk_map(disk)
     total = require_readable(context, point_id, disk, disk_map)
+    resumed = total - _bytes_from(disk_map, reached.start)
     written = 0
     lock = threading.Lock()
     chunk_bytes = context.chunk_bytes
@@ -90,28 +107,35 @@ def restore_disk(
                 written += len(data)
                 so_far = written
             if listener is not None:
-                listener(Progress(total, so_far, 0, so_far))
+                listener(Progress(total, so_far, resumed, so_far))
 
     def decode_and_write(batch: Batch) -> None:
         _check(cancel)
         write(starmap(piece, each_chunk(context.reader, batch, chunk_bytes)))
 
     with ThreadPoolExecutor(options.workers, thread_name_prefix="restore") as pool:
-        running: deque[Future[None]] = deque()
+        running: deque[tuple[int, Future[None]]] = deque()
+
+        def settle() -> None:
+            end, done = running.popleft()
+            done.result()
+            reached.settled(end)
+
         try:
-            for batch in _batches(disk_map, per_batch):
+            for batch in _batches(disk_map, per_batch, reached.start):
                 _check(cancel)
-                running.append(pool.submit(decode_and_write, batch))
+                end = (batch[-1][0] + 1) * chunk_bytes
+                running.append((end, pool.submit(decode_and_write, batch)))
                 while len(running) > 2 * options.workers:
-                    running.popleft().result()
+                    settle()
             while running:
-                running.popleft().result()
+                settle()
         except DataLoss as error:
             require_still_there(context, point_id)
             context.quarantine(error)
             raise
         finally:
-            for future in running:
+            for _, future in running:
                 future.cancel()
     return written
 
@@ -179,8 +203,20 @@ def lost_blob(context: Context, entries: list[Entry]) -> str | None:
     return None
 
 
-def _batches(disk_map: DiskMap, size: int) -> Iterator[Batch]:
-    entries = disk_map.entries()
+def _bytes_from(disk_map: DiskMap, start: int) -> int:
+    """How much of what a restore writes lies in chunks that end after ``start``."""
+    size, chunk_bytes = disk_map.shape.size_bytes, disk_map.shape.chunk_bytes
+    return sum(
+        min(chunk_bytes, size - chunk * chunk_bytes)
+        for chunk, _ in disk_map.entries()
+        if (chunk + 1) * chunk_bytes > start
+    )
+
+
+def _batches(disk_map: DiskMap, size: int, start: int = 0) -> Iterator[Batch]:
+    """Of those chunks that end after ``start``."""
+    chunk_bytes = disk_map.shape.chunk_bytes
+    entries = (each for each in disk_map.entries() if (each[0] + 1) * chunk_bytes > start)
     while batch := list(islice(entries, size)):
         yield batch
 

@@ -58,7 +58,7 @@ faults: install ## Inject every fault, at every step; build/faults/report.json c
 test-compose: install ## Bring the containers up, try them from outside, take them down
 	XENKEEP_TEST_COMPOSE=1 tests/compose/with-engine $(BIN)/pytest -rs tests/compose
 
-bench: install ## Measure beside restic, Borg and qemu-img; BENCH_GIB=4, BENCH_REPEAT=3 (build/bench/report.json)
+bench: install ## Measure beside restic, Borg and qemu-img; BENCH_GIB=4, BENCH_REPEAT=3 (build/bench/report.json, chart.svg)
 	$(BIN)/python -m tests.bench --install --gib $(BENCH_GIB) --repeat $(BENCH_REPEAT) --report build/bench/report.json
 
 bench-quick: ## The same with half a GiB, once

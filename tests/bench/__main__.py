@@ -20,6 +20,7 @@ from pathlib import Path
 
 from services.chassis.errors import FailedPrecondition, XenkeepError
 from tests.bench import disks
+from tests.bench.chart import chart
 from tests.bench.contender import Contender
 from tests.bench.course import Course, Peers, Samples, served
 from tests.bench.machine import machine, versions
@@ -51,7 +52,10 @@ class Plan:
 
 
 def bench(plan: Plan, report: Path, *, install: bool) -> None:
-    """Measure, and write ``report`` anew after each repetition; raises what goes wrong."""
+    """Measure, and write ``report`` anew after each repetition, with ``chart.svg`` beside it.
+
+    Raises what goes wrong.
+    """
     skipped = provide(install=install)
     for name, reason in skipped.items():
         print(f"{name} is skipped: {reason}.", file=sys.stderr)
@@ -77,6 +81,7 @@ def bench(plan: Plan, report: Path, *, install: bool) -> None:
             so_far = about | {"repetitions_done": done, "load_average": load}
             found = figures(samples, plan.size_bytes, plan.sparse_bytes, HUGE)
             report.write_text(json.dumps(so_far | found, indent=2) + "\n")
+            report.with_name("chart.svg").write_text(chart(found))
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import zstandard
@@ -12,6 +13,12 @@ from tests.bench.__main__ import _work_folder, main
 from tests.bench.contender import Disk
 from tests.bench.course import Course, Samples, served
 from tests.bench.process import Cost, run
+
+SVG = "http://www.w3.org/2000/svg"
+
+
+def _as_shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
 
 
 @pytest.mark.timeout(600)  # half a minute of work, in dozens of processes that a busy machine lets wait
@@ -39,7 +46,13 @@ def test_a_small_run_reports_every_figure_of_those_who_took_part(tmp_path: Path)
     for step in ("incremental", "no_change_2tib"):
         assert 0 < found[step]["seconds"] < found[step]["seconds_cold"]
     assert found["prune_seconds"] > 0 and found["sparse"] is None
-    assert {"report.json", "work.lock"} == {path.name for path in tmp_path.iterdir()}, "the disks are gone"
+    left = {path.name for path in tmp_path.iterdir()}
+    assert {"report.json", "chart.svg", "work.lock"} == left, "the disks are gone"
+    said = [text.text for text in ElementTree.parse(tmp_path / "chart.svg").iter(f"{{{SVG}}}text")]
+    assert "Xenkeep, running mover" in said
+    for step in ("full", "restore", "restore_cold"):
+        assert _as_shown(found[step]["xenkeep_mib_s"]) in said
+    assert _as_shown(found["incremental"]["seconds"]) in said
 
 
 def test_a_run_removes_what_a_killed_one_left_and_leaves_a_running_one_alone(tmp_path: Path) -> None:

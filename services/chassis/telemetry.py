@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import sys
-from collections.abc import MutableMapping
-from typing import Any, Literal, Self
+from collections.abc import Callable, MutableMapping
+from io import UnsupportedOperation
+from typing import Any, Literal, Self, TextIO, cast
 
 import structlog
 from opentelemetry import trace
@@ -18,12 +19,16 @@ from prometheus_client.exposition import generate_latest
 from services.chassis.errors import FailedPrecondition
 from services.chassis.metrics import REGISTRY
 from services.chassis.redaction import redact
+from services.chassis.unblocked import UnblockedText
 
 Entry = MutableMapping[str, Any]
 
 
 def set_up_logs(service: str, level: str = "info", form: Literal["json", "console"] = "json") -> None:
-    """structlog on stderr, one line per entry, redacted; the standard library's loggers go the same way."""
+    """structlog on stderr, one line per entry, redacted; the standard library's loggers go the same way.
+
+    A stderr that nobody reads does not stop the service: see ``UnblockedText``.
+    """
 
     def name_service(_: Any, __: str, entry: Entry) -> Entry:
         entry.setdefault("service", service)
@@ -43,14 +48,22 @@ def set_up_logs(service: str, level: str = "info", form: Literal["json", "consol
         if form == "json"
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+
+    def lost(count: int) -> str:
+        entry: Entry = {"event": "log lines were left out: nobody took them", "lines": count}
+        for process in shared:
+            entry = cast(Entry, process(None, "warning", entry))
+        return str(renderer(None, "warning", entry))
+
+    stream = _unblocked(lost)
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_logger_name, *shared],
@@ -60,6 +73,14 @@ def set_up_logs(service: str, level: str = "info", form: Literal["json", "consol
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(number, logging.WARNING))
+
+
+def _unblocked(lost: Callable[[int], str]) -> TextIO:
+    """stderr; itself where it is no file, as in tests."""
+    try:
+        return cast(TextIO, UnblockedText(sys.stderr.fileno(), lost))
+    except UnsupportedOperation:
+        return sys.stderr
 
 
 def _name_trace(_: Any, __: str, entry: Entry) -> Entry:

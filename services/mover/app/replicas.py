@@ -48,16 +48,17 @@ class Replicas:
         return await asyncio.to_thread(store.free_bytes) or 0
 
     async def objects(self, repository_id: str, prefix: str) -> AsyncIterator[Sequence[StoredObject]]:
-        """What the copy holds, some at a time."""
+        """What the copy holds for good, some at a time: of packs that is said of each alone, by ``size``."""
         store = await self._store(repository_id)
-        found = store.list(_inside(prefix))
+        await asyncio.to_thread(store.settle, _inside(prefix))
+        found = store.list(prefix)
         while some := await asyncio.to_thread(lambda: list(islice(found, _LISTED_TOGETHER))):
             yield some
 
     async def size(self, repository_id: str, name: str) -> int:
-        """Raises NotFound."""
+        """Of what is there for good; raises NotFound."""
         store = await self._store(repository_id)
-        return await asyncio.to_thread(store.size, _named(name))
+        return await asyncio.to_thread(_settled_size, store, _named(name))
 
     async def read(self, repository_id: str, name: str) -> AsyncIterator[tuple[int, bytes]]:
         """Offsets and bytes of an object that is no pack; raises NotFound, PermissionDenied."""
@@ -153,14 +154,18 @@ def _named(name: str) -> str:
 
 
 def _is_there(store: Store, what: Announced) -> bool:
-    """Whether an object of this name and size is there, for good; whoever brought it may have died first."""
+    """Whether an object of this name and size is there, for good."""
     try:
-        there = store.size(what.name) == what.size
+        return _settled_size(store, what.name) == what.size
     except NotFound:
         return False
-    if there:
-        store.settle(what.name)
-    return there
+
+
+def _settled_size(store: Store, name: str) -> int:
+    """Whoever brought it may have died before it was durable."""
+    size = store.size(name)
+    store.settle(name)
+    return size
 
 
 def _keep(store: Store, what: Announced, arrival: Arrival) -> Outcome:

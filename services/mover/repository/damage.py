@@ -38,7 +38,7 @@ def record_damage(store: Store, pack: DamagedPack) -> None:
     try:
         store.put(damage_name(pack.sha256), [canonical.encode(body)])
     except AlreadyExists:
-        return
+        store.settle(DAMAGE)  # whoever recorded it may have died before it was durable
 
 
 def forget_damage(store: Store, pack_sha256: bytes) -> None:

@@ -125,6 +125,7 @@ def rebuild_index(context: Context) -> int:
                 context.report_damage(pack, error.message)
                 context.on_notice("PACK_DAMAGED", error.message)
                 continue
+            context.store.settle(stored.name)  # its writer may have died before it was durable
             read += 1
             yield record
 

@@ -17,16 +17,18 @@ _INDEX_BINDING = "index"
 
 
 def put_same(store: Store, name: str, parts: Sequence[Bytes]) -> None:
-    """A put that may be repeated: an existing object with these very bytes is success.
+    """A put that may be repeated: an existing object with these very bytes is success, and durable.
 
     Raises AlreadyExists when the existing object differs. A first try that worked although its answer was
-    lost, and the retry that finds the name taken, look like this.
+    lost, and the retry that finds the name taken, look like this; so does the work of somebody who died
+    before it was durable.
     """
     try:
         store.put(name, parts)
     except AlreadyExists:
         with contextlib.suppress(NotFound):  # gone since: it was somebody else's
             if store.get(name) == b"".join(parts):
+                store.settle(name)
                 return
         raise
 

@@ -7,6 +7,7 @@ from typing import Final
 from services.chassis.errors import DataLoss, NotFound
 from services.mover.repository.context import Context
 from services.mover.repository.copying.report import CopyOptions, CopyReport, chosen
+from services.mover.repository.format.names import POINTS
 from services.mover.repository.points import listed_points, read_point
 from services.mover.repository.trash import trashed
 
@@ -31,6 +32,7 @@ def points_to_copy(
     Raises what the two places raise.
     """
     known = set(listed_points(target))
+    target.store.settle(POINTS)  # whoever brought them may have died before they were durable
     sizes: dict[str, int] = {}
     found: dict[str, tuple[dict[str, str], str]] = {}
     for point_id in listed_points(source):

@@ -164,6 +164,8 @@ def _bring_beginning(source: Context, store: Store, on_notice: Listener) -> None
             put_same(store, name, [source.store.get(name)])
 
     for_each(sorted(here - there), bring, _AT_ONCE)
+    for folder in _BEGINNING if there else ():
+        store.settle(folder)  # with the header; whoever brought them may have died before they were durable
     _tell_of_keys(source, store, _keys(here), _keys(there), on_notice)
 
 

@@ -12,7 +12,7 @@ from services.chassis.errors import AlreadyExists, Cancelled, DataLoss, NotFound
 from services.mover.repository.checkpoint import forget_unfinished, unfinished
 from services.mover.repository.context import Context
 from services.mover.repository.damage import forget_damage
-from services.mover.repository.format.names import PRUNE_FEATURE
+from services.mover.repository.format.names import INDEX, PRUNE_FEATURE
 from services.mover.repository.format.plan import Plan, plan_name
 from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import PackInfo
@@ -156,6 +156,7 @@ class Prune:
             self._tell("looking at the newest points")
             sync_index(self._context)
             self._mark()
+            self._context.store.settle(INDEX)  # segments of others, who may have died: copies are relied on
         for plan in ready:
             self._sweep(plan)
         if ghosts:
@@ -217,6 +218,7 @@ class Prune:
             ids = [entry.id for entry in record.entries if entry.id in self._live]
             copies = self._context.index.find(ids)
             if not all(any(self._stays(copy.pack, plans) for copy in copies.get(id_, ())) for id_ in ids):
+                self._context.store.settle(pack.name)  # its writer may have died before it was durable
                 needed.append(record)
             else:
                 rest.append(pack)

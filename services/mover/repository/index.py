@@ -91,8 +91,8 @@ class Index:
 
     def clear(self) -> None:
         with self._file.transaction() as db:
-            for table in ("blobs", "packs", "segments"):
-                db.execute(f"DELETE FROM {table}")  # noqa: S608 - three literal names
+            for table in ("blobs", "packs", "segments", "listed_too"):
+                db.execute(f"DELETE FROM {table}")  # noqa: S608 - literal names
             db.execute("UPDATE orphans SET blobs = 0")
 
     def segments(self) -> dict[bytes, bool]:
@@ -195,13 +195,14 @@ class Index:
             after = rows[-1][:2]
 
     def segments_of(self, packs: Iterable[bytes]) -> dict[bytes, set[bytes]]:
-        """Segments that list these packs, and which of them; packs in no segment are left out."""
+        """Every segment that lists some of these packs, and which; packs in no segment are left out."""
+        query = "SELECT segment FROM packs WHERE sha256 = ?1"
+        query += " UNION SELECT segment FROM listed_too WHERE sha256 = ?1"
         found: dict[bytes, set[bytes]] = {}
         with self._file.transaction() as db:
             for pack in packs:
-                row = db.execute("SELECT segment FROM packs WHERE sha256 = ?", (pack,)).fetchone()
-                if row is not None:
-                    found.setdefault(row[0], set()).add(pack)
+                for (segment,) in db.execute(query, (pack,)):
+                    found.setdefault(segment, set()).add(pack)
         return found
 
     def highest_epoch(self) -> int:

@@ -11,7 +11,7 @@ from services.chassis.errors import ResourceExhausted, Unavailable
 from services.mover.repository.scratchdb import keep_temporaries
 
 CACHE_REMADE: Final = "INDEX_CACHE_REMADE"
-_SCHEMA_VERSION: Final = 2
+_SCHEMA_VERSION: Final = 3
 _WAIT_SECONDS: Final = 600
 """For another process that takes millions of blobs in."""
 _MEMORY_KIB: Final = 8192
@@ -25,6 +25,9 @@ CREATE TABLE packs (
 CREATE INDEX packs_by_segment ON packs (segment);
 CREATE INDEX packs_by_epoch ON packs (epoch);
 CREATE INDEX packs_damaged ON packs (n) WHERE damaged;
+CREATE TABLE listed_too (
+  sha256 BLOB NOT NULL, segment BLOB NOT NULL, PRIMARY KEY (sha256, segment)) WITHOUT ROWID;
+CREATE INDEX listed_too_by_segment ON listed_too (segment);
 CREATE TABLE blobs (
   id BLOB NOT NULL, pack INTEGER NOT NULL, slot INTEGER NOT NULL, at INTEGER NOT NULL,
   stored INTEGER NOT NULL, plain INTEGER NOT NULL, kind INTEGER NOT NULL,
@@ -32,7 +35,10 @@ CREATE TABLE blobs (
 CREATE TABLE orphans (blobs INTEGER NOT NULL);
 INSERT INTO orphans VALUES (0);
 """
-"""A pack's number is never used again: lines of ``blobs`` may outlive their pack, and count for nothing."""
+"""A pack's number is never used again: lines of ``blobs`` may outlive their pack, and count for nothing.
+
+``listed_too`` are segments in force that list a pack besides the one it is kept with.
+"""
 
 
 class IndexFile:

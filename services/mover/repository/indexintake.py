@@ -27,6 +27,14 @@ SELECT number, sha256, kind, size, epoch, salt, blobs FROM staged_packs WHERE se
 _ADD_PACK: Final = """
 INSERT INTO packs (sha256, kind, size, epoch, salt, blobs, segment) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
+_KEEP_LISTED: Final = """
+UPDATE packs SET segment = (SELECT min(segment) FROM listed_too WHERE sha256 = packs.sha256)
+WHERE segment = ? AND EXISTS (SELECT 1 FROM listed_too WHERE sha256 = packs.sha256)
+"""
+_KEPT_WITH: Final = """
+DELETE FROM listed_too WHERE EXISTS
+(SELECT 1 FROM packs WHERE packs.sha256 = listed_too.sha256 AND packs.segment = listed_too.segment)
+"""
 _TAKE_BLOBS: Final = """
 INSERT OR REPLACE INTO blobs
 SELECT s.id, p.n, s.slot, s.at, s.stored, s.plain, s.kind
@@ -115,7 +123,10 @@ def _take_segment(db: sqlite3.Connection, number: int, name: bytes, blobs: int) 
     if db.execute("INSERT OR IGNORE INTO segments VALUES (?, 0, ?)", (name, blobs)).rowcount == 0:
         return 0
     for staged, sha256, *rest in db.execute(_PACKS_OF, (number,)):
-        if db.execute("UPDATE packs SET segment = ? WHERE sha256 = ?", (name, sha256)).rowcount:
+        known = db.execute("SELECT segment FROM packs WHERE sha256 = ?", (sha256,)).fetchone()
+        if known is not None:
+            db.execute("INSERT OR IGNORE INTO listed_too VALUES (?, ?)", (sha256, known[0]))
+            db.execute("UPDATE packs SET segment = ? WHERE sha256 = ?", (name, sha256))
             continue
         cursor = db.execute(
             _ADD_PACK,
@@ -126,6 +137,10 @@ def _take_segment(db: sqlite3.Connection, number: int, name: bytes, blobs: int) 
     olds = db.execute("SELECT name FROM staged_superseded WHERE segment = ?", (number,)).fetchall()
     for (old,) in olds:
         db.execute("INSERT OR REPLACE INTO segments VALUES (?, 1, 0)", (old,))
+        db.execute("DELETE FROM listed_too WHERE segment = ?", (old,))
+    for (old,) in olds:
+        if db.execute(_KEEP_LISTED, (old,)).rowcount:
+            db.execute(_KEPT_WITH)
         query = "SELECT coalesce(sum(blobs), 0) FROM packs WHERE segment = ?"
         dropped += db.execute(query, (old,)).fetchone()[0]
         db.execute("DELETE FROM packs WHERE segment = ?", (old,))

@@ -172,12 +172,13 @@ def read_page(blobs: Blobs, page_id: bytes, level: int, blocks_per_chunk: int) -
     return {index: item for index, item in merged.items() if item is not None}
 
 
-def read_disk(blobs: Blobs, root: bytes | None, size_bytes: int, chunk_bytes: int) -> bytes:
+def read_chunks(blobs: Blobs, root: bytes | None, size_bytes: int, chunk_bytes: int) -> dict[int, bytes]:
+    """Contents by number, cut at the disk's end; those that are left out are zero."""
     chunks = -(-size_bytes // chunk_bytes)
     levels = 1
     while 1024**levels < chunks:
         levels += 1
-    image = bytearray(chunks * chunk_bytes)
+    found: dict[int, bytes] = {}
 
     def descend(page_id: bytes, level: int, position: int) -> None:
         for index, item in read_page(blobs, page_id, level, chunk_bytes // BLOCK).items():
@@ -185,12 +186,11 @@ def read_disk(blobs: Blobs, root: bytes | None, size_bytes: int, chunk_bytes: in
             if isinstance(item, bytes):
                 descend(item, level - 1, here)
             elif item is not None and here < chunks:
-                content = _chunk(blobs, item, chunk_bytes)
-                image[here * chunk_bytes : (here + 1) * chunk_bytes] = content
+                found[here] = _chunk(blobs, item, chunk_bytes)[: size_bytes - here * chunk_bytes]
 
     if root is not None:
         descend(root, levels - 1, 0)
-    return bytes(image[:size_bytes])
+    return found
 
 
 def _chunk(blobs: Blobs, item: tuple[bytes | None, tuple[Patch, ...]], chunk_bytes: int) -> bytes:

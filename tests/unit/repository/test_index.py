@@ -198,13 +198,30 @@ def test_a_merge_reads_small_segments_only(tmp_path: Path) -> None:
     index.close()
 
 
+def test_a_pack_that_several_segments_list_is_gone_from_all_of_them_or_none(tmp_path: Path) -> None:
+    """As a resumed backup lists again what the given-up one had listed already."""
+    index = Index(tmp_path / "index")
+    pack = _record(1)
+    other = _record(2)
+    for name, packs in ((b"1" * 32, (pack,)), (b"2" * 32, (pack, other)), (b"3" * 32, (pack,))):
+        index.add_segment(name, Segment(packs))
+    assert {b"1" * 32, b"2" * 32, b"3" * 32} == set(index.segments_of([pack.sha256]))
+    index.add_segment(b"4" * 32, Segment((), (b"3" * 32,)))
+    assert {b"1" * 32, b"2" * 32} == set(index.segments_of([pack.sha256]))
+    assert {pack.sha256, other.sha256} == {each.sha256 for each in index.packs()}
+    index.add_segment(b"5" * 32, Segment((other,), (b"1" * 32, b"2" * 32)))
+    assert {b"5" * 32: {other.sha256}} == index.segments_of([pack.sha256, other.sha256])
+    assert [other.sha256] == [each.sha256 for each in index.packs()]
+    index.close()
+
+
 def test_temporary_files_lie_where_the_first_index_is(tmp_path: Path) -> None:
     """/tmp may be small, or memory."""
     code = (
         "import os, sys; from pathlib import Path\n"
         "from services.mover.repository.index import Index\n"
         "from services.mover.repository.scratchdb import ScratchDb\n"
-        "Index(Path(sys.argv[1]) / \"it's one\" / 'index'); Index(Path(sys.argv[1]) / 'two' / 'index')\n"
+        "open_all_the_time = [Index(Path(sys.argv[1]) / name / 'index') for name in (\"it's one\", 'two')]\n"
         "scratch = ScratchDb('CREATE TABLE t (x)')\n"
         "scratch.add('INSERT INTO t VALUES (?)', ((bytes(1000),) for _ in range(20_000)))\n"
         "links = [link for link in Path('/proc/self/fd').iterdir() if link.is_symlink()]\n"

@@ -1,4 +1,4 @@
-"""Index segments that replace others: when small ones pile up, when packs go, when all is to be made anew.
+"""Index segments that replace others: when small ones pile up, or when packs go.
 
 Never more than one new segment and one old one are in memory, however large the index is.
 """
@@ -7,17 +7,16 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from services.chassis.errors import DataLoss, NotFound, PermissionDenied
-from services.mover.repository.context import Context, info_of
-from services.mover.repository.format.names import PACKS, segment_name
+from services.mover.repository.context import Context
+from services.mover.repository.format.names import segment_name
 from services.mover.repository.format.segment import (
     WRITTEN_BLOBS,
     PackRecord,
     encode_segment,
     split_into_segments,
 )
-from services.mover.repository.indexing import listed_segments, read_segment, sync_index
+from services.mover.repository.indexing import read_segment, sync_index
 from services.mover.repository.packlisting import PackListing, listed_packs
-from services.mover.repository.packreader import read_record
 from services.mover.repository.points import exists
 
 _LOOKS: Final = 3
@@ -47,7 +46,7 @@ def drop_packs(context: Context, gone: Collection[bytes]) -> None:
         with PackListing() as kept:
             for _, packs in _rewritten(context, list(context.index.segments_of(gone)), gone):
                 kept.note((pack.sha256, pack.kind, pack.size) for pack in packs)
-            gone = _absent(context, kept)
+            gone = absent_packs(context, kept)
         if not gone:
             return
 
@@ -86,11 +85,11 @@ def _replaced(
 ) -> tuple[list[bytes], list[PackRecord]]:
     ordered = sorted(packs.values(), key=lambda pack: pack.sha256)
     if alone or len(old) > 1:
-        _replace(context, ordered, old)
+        replace_segments(context, ordered, old)
     return old, ordered
 
 
-def _absent(context: Context, packs: PackListing) -> set[bytes]:
+def absent_packs(context: Context, packs: PackListing) -> set[bytes]:
     """Those that are not in the store; a listing that is late is not believed."""
     absent: set[bytes] = set()
     if not packs:
@@ -103,39 +102,7 @@ def _absent(context: Context, packs: PackListing) -> set[bytes]:
     return absent
 
 
-def rebuild_index(context: Context) -> int:
-    """Write index segments from the packs alone and replace all others; how many packs were read.
-
-    A pack whose directory cannot be read is recorded as damaged. Killed at any moment, the old segments or
-    the new ones, or both, are there.
-    """
-    old = sorted(listed_segments(context))
-    read = 0
-
-    def records() -> Iterator[PackRecord]:
-        nonlocal read
-        for stored in context.store.list(PACKS):
-            pack = info_of(stored.name, stored.size)
-            if pack is None:
-                context.on_notice("UNKNOWN_OBJECT", f"{stored.name} is not a pack; it is left alone.")
-                continue
-            try:
-                record = read_record(context.store, context.keys, stored.name, stored.size)
-            except (DataLoss, NotFound) as error:
-                context.report_damage(pack, error.message)
-                context.on_notice("PACK_DAMAGED", error.message)
-                continue
-            context.store.settle(stored.name)  # its writer may have died before it was durable
-            read += 1
-            yield record
-
-    _replace(context, records(), old)
-    context.index.clear()
-    sync_index(context)
-    return read
-
-
-def _replace(context: Context, packs: Iterable[PackRecord], old: list[bytes]) -> None:
+def replace_segments(context: Context, packs: Iterable[PackRecord], old: list[bytes]) -> None:
     """Write segments of ``packs`` that supersede ``old``, then delete those."""
     for segment in split_into_segments(packs, old):
         context.index.add_segment(context.objects.put_segment(encode_segment(segment)), segment)

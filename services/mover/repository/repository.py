@@ -20,7 +20,8 @@ from services.mover.repository.features import require_writable
 from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.indexing import sync_index
-from services.mover.repository.indexrewriting import compact_index, rebuild_index
+from services.mover.repository.indexrebuilding import RebuildListener, Rebuilt, rebuild_index
+from services.mover.repository.indexrewriting import compact_index
 from services.mover.repository.leases import take_lease
 from services.mover.repository.ownerkeys import RepositoryKeys
 from services.mover.repository.points import (
@@ -344,10 +345,12 @@ class Repository:
             cancel=cancel,
         )
 
-    def rebuild_index(self) -> int:
-        """Make the repository's index again from its packs alone; how many packs there are."""
+    def rebuild_index(
+        self, *, listener: RebuildListener | None = None, cancel: threading.Event | None = None
+    ) -> Rebuilt:
+        """Make the repository's index again from its packs alone, while others write; raises Cancelled."""
         self._prepare_writing()
-        return rebuild_index(self._context)
+        return rebuild_index(self._context, listener, cancel)
 
     def damaged_packs(self) -> int:
         """How many packs are known to be damaged."""

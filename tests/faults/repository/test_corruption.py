@@ -259,7 +259,7 @@ def test_everything_is_rebuilt_from_the_packs_alone(pristine: dict[str, bytes], 
     with reopen(store, tmp_path / "a") as repository:
         with pytest.raises(DataLoss, match="Rebuild the index"):
             restored(repository, "base")
-        assert repository.rebuild_index() == len(_packs(store, "data")) + len(_packs(store, "meta"))
+        assert repository.rebuild_index().packs == len(_packs(store, "data")) + len(_packs(store, "meta"))
         assert restored(repository, "next") == NEXT
     with reopen(store, tmp_path / "b") as repository:
         assert restored(repository, "base") == BASE

@@ -12,6 +12,7 @@ from xenkeep.cli import events, local, notify, point, policy, pool, repo, run, t
 from xenkeep.cli.interruption import raise_when_terminated
 from xenkeep.cli.output import complaints, printable
 from xenkeep.cli.session import choose_home
+from xenkeep.core_dumps import refusal_to_forbid
 from xenkeep.errors import Error
 
 EPILOG = (
@@ -58,10 +59,22 @@ def main() -> None:
     raise_when_terminated()
     gc.freeze()  # what was imported stays: looking at it again would take most of the time of ending
     try:
+        _forbid_core_dumps()
         app()
     except Error as error:
         _complain(error)
         sys.exit(error.exit_code)
+
+
+def _forbid_core_dumps() -> None:
+    """What is typed here, and the administrator's key, are in this process for a moment."""
+    if why := refusal_to_forbid():
+        raise Error(
+            "FailedPrecondition",
+            "CORE_DUMPS_POSSIBLE",
+            f"This process may leave secrets in a core dump: {why}.",
+            "Let it call prctl(PR_SET_DUMPABLE); a seccomp profile may forbid it.",
+        )
 
 
 def _complain(error: Error) -> None:

@@ -16,8 +16,8 @@ GENERATION: Final = 1
 class KeyRing:
     """Keys of one repository, derived once. Never printed: its repr names nothing but the repository.
 
-    ``wipe`` overwrites what is kept here. Copies that were handed out, and what libraries made of them, lie
-    in memory until Python gives it to somebody else: it can be asked for no more than that.
+    ``wipe`` overwrites the root key and the data keys. What was handed out of them is freed by then, and a
+    test finds nothing of it; but Python can be asked for no more than that, and the keys of ids stay.
     """
 
     def __init__(self, root: bytes, repository_id: bytes) -> None:

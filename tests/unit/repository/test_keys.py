@@ -14,8 +14,10 @@ from services.chassis.errors import (
     Unauthenticated,
     XenkeepError,
 )
-from services.mover.repository import DirectoryStore, MemoryStore, create_repository
+from services.mover.repository import Argon2Cost, DirectoryStore, MemoryStore, create_repository
+from services.mover.repository.format import slot
 from services.mover.repository.format.recovery_key import parse_recovery_key, print_recovery_key
+from services.mover.repository.format.slot import stretch_passphrase
 from tests.unit.repository.world import (
     MIB,
     PASSPHRASE,
@@ -129,6 +131,27 @@ def test_impossible_parameters_are_refused_before_anything_is_written(
 def test_a_short_passphrase_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="8 characters"):
         create_repository(MemoryStore(), "secret", tmp_path, cost=QUICK)
+
+
+def test_a_guess_at_a_passphrase_costs_256_mib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a new repository's, and of one that is added, when nobody says what it should cost."""
+    costs = []
+
+    def cheaply(passphrase: str, salt: bytes, cost: Argon2Cost) -> bytes:
+        costs.append(cost)
+        return stretch_passphrase(passphrase, salt, QUICK)
+
+    monkeypatch.setattr(slot, "stretch_passphrase", cheaply)
+    store = MemoryStore()
+    with create_repository(store, PASSPHRASE, tmp_path)[0] as repository:
+        repository.keys.add_passphrase("passphrase-2", "another passphrase", "")
+    written = [
+        slot.parse_slot(store.get(name), name.rpartition("/")[2])
+        for name in sorted(each.name for each in store.list("keys/"))
+    ]
+
+    assert {Argon2Cost(time=3, memory_kib=256 << 10, lanes=4)} == set(costs)
+    assert [Argon2Cost(3, 256 << 10, 4)] * 2 == [each.cost for each in written if each.kind == "passphrase"]
 
 
 def test_a_directory_with_something_else_is_left_alone(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ never written. A block that somebody sets again stays theirs.
 """
 
 from services.hypervisor.adapters import xapi_tags
+from services.hypervisor.adapters.xapi_keys import add_unless_there, note
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
-from services.hypervisor.adapters.xapi_rpc import XapiFailure
 from services.hypervisor.adapters.xapi_session import XapiSession
 
 _OPERATION = "destroy"
@@ -30,10 +30,7 @@ class XapiProtection:
         if ref is None or vm is None or _OPERATION not in vm["blocked_operations"]:
             return
         noted = f"{target_id} {vm['blocked_operations'][_OPERATION]}"
-        there = vm["other_config"].get(xapi_tags.UNPROTECTED, noted)
-        if there != noted:  # of an earlier restore, or another reason
-            await self._session.call("VM.remove_from_other_config", ref, xapi_tags.UNPROTECTED)
-        await self._unless_there("VM.add_to_other_config", ref, xapi_tags.UNPROTECTED, noted)
+        await note(self._session, ref, vm["other_config"], xapi_tags.UNPROTECTED, noted)
         await self._session.call("VM.remove_from_blocked_operations", ref, _OPERATION)
 
     async def put_back(self, vms: dict[str, Record], target_id: str) -> None:
@@ -42,12 +39,5 @@ class XapiProtection:
             owner, _, why = vm["other_config"].get(xapi_tags.UNPROTECTED, "").partition(" ")
             if owner != target_id:
                 continue
-            await self._unless_there("VM.add_to_blocked_operations", ref, _OPERATION, why)
+            await add_unless_there(self._session, "VM.add_to_blocked_operations", ref, _OPERATION, why)
             await self._session.call("VM.remove_from_other_config", ref, xapi_tags.UNPROTECTED)
-
-    async def _unless_there(self, method: str, ref: str, key: str, text: str) -> None:
-        try:
-            await self._session.call(method, ref, key, text)
-        except XapiFailure as failure:
-            if failure.code != "MAP_DUPLICATE_KEY":  # an answer that was lost, or somebody was faster
-                raise

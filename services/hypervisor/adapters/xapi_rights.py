@@ -15,7 +15,7 @@ NEEDED: dict[str, str] = {
     "vm.create": "capture templates",
     "vm.destroy": "remove snapshots",
     "vm.set_other_config": "mark VMs and snapshots as ours",
-    "vm.add_to_other_config": "note on a VM what a restore over it has to put back",
+    "vm.add_to_other_config": "note on a VM what a restore has to put back, or replaces",
     "vm.remove_from_other_config": "take our marks off VMs",
     "vm.set_name_description": "say in the pool what a snapshot of ours is for",
     "vm.add_to_blocked_operations": "block migrations of VMs while they are backed up, and protect VMs again",

@@ -267,9 +267,9 @@ class XapiSnapshots:
         for vbd, vdi_ref, vdi in await self._objects.disks_of(snapshot):
             if not vdi["is_a_snapshot"]:
                 continue
-            await self._mark("VDI", vdi_ref, vdi, source_id)
+            await self._mark("VDI.set_other_config", vdi_ref, vdi, source_id)
             disks.append(SnapshotDisk(vdi["uuid"], vbd["userdevice"], await self._facts(vdi)))
-        await self._mark("VM", ref, snapshot, source_id)
+        await self._mark("VM.set_other_config", ref, snapshot, source_id)
         if snapshot["name_description"] != _DESCRIPTION:
             await self._session.call("VM.set_name_description", ref, _DESCRIPTION)
         return disks
@@ -280,12 +280,12 @@ class XapiSnapshots:
         if found is None:
             return None
         ref, vdi = found
-        await self._mark("VDI", ref, vdi, source_id)
+        await self._mark("VDI.set_other_config", ref, vdi, source_id)
         sr = await self._objects.fields("SR", vdi["SR"], ["uuid"])
         size = int(vdi["virtual_size"])
         return SuspendImage(vdi["uuid"], sr["uuid"] if sr else "", size, xapi_checkpoints.cpu(snapshot))
 
-    async def _mark(self, kind: str, ref: str, record: Record, source_id: str) -> None:
+    async def _mark(self, method: str, ref: str, record: Record, source_id: str) -> None:
         tags = {
             xapi_tags.SOURCE: source_id,
             xapi_tags.OBJECT: record["uuid"],
@@ -293,7 +293,7 @@ class XapiSnapshots:
         }
         wanted = xapi_tags.tagged(record["other_config"], tags)
         if wanted != record["other_config"]:
-            await self._session.call(f"{kind}.set_other_config", ref, wanted)
+            await self._session.call(method, ref, wanted)
 
     async def _facts(self, vdi: Record) -> TrackedDisk:
         origin = await self._objects.record("VDI", vdi["snapshot_of"]) if vdi["snapshot_of"] != NULL else None

@@ -9,6 +9,7 @@ from services.hypervisor.adapters import xapi_checkpoints, xapi_metadata, xapi_t
 from services.hypervisor.adapters.xapi_disks import XapiDisks
 from services.hypervisor.adapters.xapi_errors import translating
 from services.hypervisor.adapters.xapi_http import XapiHttp
+from services.hypervisor.adapters.xapi_keys import note
 from services.hypervisor.adapters.xapi_objects import Record, XapiObjects
 from services.hypervisor.adapters.xapi_power import XapiPower
 from services.hypervisor.adapters.xapi_protection import XapiProtection
@@ -125,8 +126,10 @@ class XapiVms:
             vifs = [(each, await self._objects.record("VIF", each)) for each in vm["VIFs"]]
             found = {vif["device"]: (vif_ref, vif) for vif_ref, vif in vifs if vif}
             noted = {xapi_tags.INTERFACE + device: vif["network"] for device, (_, vif) in found.items()}
-            config = {**vm["other_config"], xapi_tags.OBJECT: vm["uuid"], **noted}
-            await self._session.call("VM.set_other_config", ref, config)
+            noted |= {xapi_tags.OBJECT: vm["uuid"]}
+            for key, text in noted.items():
+                await note(self._session, ref, vm["other_config"], key, text)
+            config = vm["other_config"] | noted
             for wanted in interfaces:
                 vif_ref, vif = found.get(wanted.device, ("", None))
                 network = config.get(xapi_tags.INTERFACE + wanted.device)

@@ -8,6 +8,7 @@ import pytest
 
 from services.chassis.config import Secret
 from services.chassis.errors import FailedPrecondition
+from services.hypervisor.adapters import xapi_tags
 from services.hypervisor.adapters.xapi_http import XapiHttp
 from services.hypervisor.adapters.xapi_objects import XapiObjects
 from tests.contract.hypervisor.conftest import connected
@@ -185,3 +186,28 @@ async def test_what_is_added_to_a_restored_vm_while_our_marks_are_taken_off_stay
     await here.pool.release(target, made)
     assert ({}, []) == _told(here, made)
     assert "stays" == here._call("VM.get_other_config", ref)["theirs"]
+
+
+async def test_what_is_added_to_a_restored_vm_while_its_addresses_are_set_stays(
+    here: SimulatedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm_id, target = await here.new_vm(), str(uuid.uuid4())
+    wanted = (await here.pool.shape(vm_id)).interfaces
+    await here.pool.import_vm(target, await here.pool.export_configuration(vm_id), {}, "again", None)
+    made = await here.pool.find_vm(target)
+    assert made is not None
+    ref = here._call("VM.get_by_uuid", made)
+    here._call("VM.add_to_other_config", ref, f"{xapi_tags.INTERFACE}0", "of an earlier attempt")
+    once = ["theirs"]
+
+    def change() -> None:
+        while once:
+            here._call("VM.add_to_other_config", ref, once.pop(), "stays")
+
+    _changed_after(monkeypatch, "record", change)
+    await here.pool.set_macs(made, wanted)
+    config = here._call("VM.get_other_config", ref)
+    assert ("stays", made) == (config["theirs"], config[xapi_tags.OBJECT])
+    assert wanted == (await here.pool.shape(made)).interfaces
+    await here.pool.release(target, made)
+    assert ({}, []) == _told(here, made)

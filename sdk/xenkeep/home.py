@@ -22,6 +22,8 @@ from xenkeep.errors import Error
 SERVICES = ("hypervisor", "mover", "catalog", "scheduler", "notifier")
 IDENTITIES = (*SERVICES, "nats", "admin")
 FIRST_PORT = 7101
+_PORTS = range(10_000, 32_000)
+"""Free ones are looked for here, not among those that outgoing connections get: they come and go."""
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,14 @@ class Home:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports nobody has now; none of those that outgoing connections get, which come and go."""
+    """Ports nobody has now. Nobody else is given them as long as this process lives: what shall serve there
+    is started a moment later, or again.
+    """
     found: list[int] = []
-    for port in Random().sample(range(10_000, 32_000), 2_000):  # noqa: S311 - a number to try, not a secret
+    for port in Random().sample(_PORTS, len(_PORTS)):  # noqa: S311 - a number to try, not a secret
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _claim(port)
             found.append(port)
         if len(found) == count:
             return found
@@ -97,3 +102,12 @@ def _free_ports(count: int) -> list[int]:
         f"Fewer than {count} ports of 127.0.0.1 are free.",
         "Stop something, or write the ports into xenkeep.json.",
     )
+
+
+def _claim(port: int) -> None:
+    """By a name in the same network namespace, which goes with this process (unix(7), abstract). Raises
+    OSError when somebody has it.
+    """
+    with socket.socket(socket.AF_UNIX) as claim:
+        claim.bind(f"\0xenkeep-port-{port}")
+        claim.detach()

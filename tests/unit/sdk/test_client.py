@@ -81,6 +81,16 @@ def test_a_home_is_made_once_and_kept(tmp_path: Path) -> None:
     assert len(SERVICES) + 1 == len(ports)
 
 
+def test_homes_that_are_made_at_once_have_no_port_in_common(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing serves yet, and there are hardly more ports than are asked for."""
+    monkeypatch.setattr("xenkeep.home._PORTS", range(31_000, 31_060))
+    homes = [Home.create(tmp_path / name, name, any_port=True) for name in "abcd"]
+    chosen = [each for home in homes for each in (*home.addresses.values(), home.nats_url[6:])]
+    assert 4 * (len(SERVICES) + 1) == len({*chosen})
+
+
 def test_the_usual_ports_are_those_of_the_documentation(tmp_path: Path) -> None:
     home = Home.create(tmp_path, "home", any_port=False)
 

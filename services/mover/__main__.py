@@ -31,6 +31,7 @@ from services.mover.app.arrivals import Arrivals
 from services.mover.app.backup import BackupRunner
 from services.mover.app.copy import Copies, CopyRunner
 from services.mover.app.deletions import Deletions
+from services.mover.app.guests import Guests
 from services.mover.app.heal import HealRunner, Heals
 from services.mover.app.keys import Keys
 from services.mover.app.noticing import Noticing
@@ -85,7 +86,8 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
     targets = GrpcAndStoreTargets(stores, base.tls, clock, loop)
     arrivals = Arrivals(config.data_dir / "arriving", clock)
     arrivals.sweep()
-    replicas = Replicas(stores, stores.location(config.replicas) if config.replicas else None, arrivals)
+    copies_at = stores.location(config.replicas) if config.replicas else None
+    replicas = Replicas(stores, copies_at, arrivals, Guests(clock))
     grpc_hypervisor = GrpcHypervisor(channel)
     patience = Patience(clock)
     hypervisor = PatientHypervisor(grpc_hypervisor, patience)

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -10,12 +10,20 @@ import grpc
 from xenkeep.mover.v1 import replica_pb2, replica_pb2_grpc
 
 from services.chassis.clock import Clock
-from services.chassis.errors import AlreadyExists, Cancelled, DeadlineExceeded, Internal, Unavailable
+from services.chassis.errors import (
+    AlreadyExists,
+    Cancelled,
+    DataLoss,
+    DeadlineExceeded,
+    Internal,
+    Unavailable,
+)
 from services.chassis.rpc.channel import translated
 from services.mover.adapters.pace import Pace
 from services.mover.domain.replica import ARRIVED_WRONG, Announced, Outcome, Taken
 from services.mover.repository import StoredObject
 from services.mover.repository.format.damaged import damaged
+from services.mover.repository.format.names import MAX_OBJECT_BYTES
 from services.mover.wire.replica import (
     announced_to_proto,
     object_from_proto,
@@ -35,6 +43,10 @@ WINDOW_BYTES: Final = 16 << 20
 SENDING_AT_ONCE: Final = 2
 """Large objects. Others are announced or stored meanwhile, so that the line never waits for that."""
 PATIENCE_SECONDS: Final = 600.0
+SILENCE_SECONDS: Final = 120.0
+"""A peer that is connected but says and takes nothing for so long is asked anew."""
+MOST_LISTED: Final = 1_000_000
+"""More objects than a prefix that a copy lists ever has; a peer that goes on is not listened to."""
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _QUICK_SECONDS: Final = 120.0
@@ -45,7 +57,8 @@ _CUT: Final = frozenset({"GRPC_CANCELLED", "GRPC_INTERNAL", "GRPC_UNKNOWN"})
 class GrpcReplica:
     """The copy of one repository at ``peer``. What fails for want of a line is done again, and told.
 
-    Raises what the peer says, and Unavailable when nothing moves for PATIENCE_SECONDS.
+    Raises what the peer says, and Unavailable when nothing moves for PATIENCE_SECONDS. What the peer says is
+    believed only as far as it can be: never more than an object's or a list's bounds.
     """
 
     def __init__(
@@ -74,11 +87,14 @@ class GrpcReplica:
         request = replica_pb2.ListObjectsRequest(parent=self._name, prefix=prefix)
 
         async def listed() -> Sequence[StoredObject]:
-            return [
-                object_from_proto(each)
-                async for some in self._stub.ListObjects(request)
-                for each in some.objects
-            ]
+            found: list[StoredObject] = []
+            async for some in self._answers(self._stub.ListObjects(request)):
+                found += map(object_from_proto, some.objects)
+                if len(found) > MOST_LISTED or not all(
+                    each.name.startswith(prefix) for each in found[-len(some.objects) :]
+                ):
+                    raise self._impossible(f"the list of {prefix or 'everything'}")
+            return found
 
         return await self._again(listed)
 
@@ -87,10 +103,12 @@ class GrpcReplica:
 
         async def read() -> bytes:
             data = bytearray()
-            async for part in self._stub.ReadObject(request):
+            async for part in self._answers(self._stub.ReadObject(request)):
                 if part.offset != len(data):
                     raise Internal(f"{self._peer} left bytes of {name} out.", reason="REPLICA_GAP")
                 data += part.data
+                if len(data) > MAX_OBJECT_BYTES:
+                    raise self._impossible(name)
             return bytes(data)
 
         return await self._again(read)
@@ -102,11 +120,27 @@ class GrpcReplica:
     async def put(self, name: str, data: memoryview, sha256: bytes, pace: Pace) -> None:
         """Returns when the object is stored there for good; raises AlreadyExists when one of its size was."""
         what = Announced(self._repository_id, name, len(data), sha256)
-        sending = _Sending(self._stub, what, data, pace, self._peer, self._line)
+        sending = _Sending(self._stub, what, data, pace, self._peer, self._line, self._clock)
         await self._again(sending.attempt, sending)
 
+    async def _answers(self, call: Any) -> AsyncIterator[Any]:
+        """Those of a stream, each within its time; the stream ends with the last one that is wanted."""
+        try:
+            while (answer := await _in_time(call.read(), self._clock, self._peer)) is not grpc.aio.EOF:
+                yield answer
+        finally:
+            call.cancel()
+
+    def _impossible(self, what: str) -> DataLoss:
+        return DataLoss(
+            f"{self._peer} sends for {what} what no copy can hold.",
+            reason="REPLICA_IMPOSSIBLE",
+            hint="Is it the mover that should keep the copy? Look at what it runs.",
+        )
+
     async def _again(self, call: Callable[[], Awaitable[T]], sending: "_Sending | None" = None) -> T:
-        pause, since, durable = _FIRST_PAUSE_SECONDS, self._clock.monotonic(), 0
+        pause, durable = _FIRST_PAUSE_SECONDS, 0
+        failing_since: float | None = None
         while True:
             try:
                 with translated(self._peer):
@@ -118,9 +152,12 @@ class GrpcReplica:
                     raise
                 if sending is not None and error.reason == ARRIVED_WRONG:
                     await asyncio.to_thread(sending.require_announced)
+                now = self._clock.monotonic()
                 if sending is not None and sending.durable > durable:
-                    pause, since, durable = _FIRST_PAUSE_SECONDS, self._clock.monotonic(), sending.durable
-                if self._clock.monotonic() - since + pause > PATIENCE_SECONDS:
+                    pause, durable, failing_since = _FIRST_PAUSE_SECONDS, sending.durable, None
+                if failing_since is None:
+                    failing_since = now  # what came before may have waited for its hour
+                if now - failing_since + pause > PATIENCE_SECONDS:
                     raise Unavailable(
                         f"{self._peer} could not be reached for {PATIENCE_SECONDS:.0f} s: {error.message}",
                         reason="REPLICA_UNREACHABLE",
@@ -144,9 +181,10 @@ class _Sending:
         pace: Pace,
         peer: str,
         line: asyncio.Semaphore,
+        clock: Clock,
     ) -> None:
         self._stub, self._what, self._data, self._pace, self._peer = stub, what, data, pace, peer
-        self._line = line
+        self._line, self._clock = line, clock
         self._news = asyncio.Event()
         self.durable = 0
 
@@ -155,15 +193,18 @@ class _Sending:
         call: Any = self._stub.PutObject()
         hearing: asyncio.Task[Outcome] | None = None
         try:
-            await _write(call, replica_pb2.PutObjectRequest(start=announced_to_proto(self._what)))
+            start = replica_pb2.PutObjectRequest(start=announced_to_proto(self._what))
+            await self._in_time(_write(call, start))
             small = len(self._data) <= EAGER_BYTES
-            taken = Taken(0) if small else await self._heard(call)
+            taken = Taken(0) if small else await self._in_time(self._heard(call))
             outcome = taken.outcome
             if outcome == Outcome.UNDER_WAY:
                 hearing = asyncio.ensure_future(self._hear(call))
                 hearing.add_done_callback(lambda _: self._news.set())
                 async with nullcontext() if small else self._line:
                     await self._send(call, taken.durable, hearing)
+                while not hearing.done():
+                    await self._progress()
                 outcome = await hearing
         finally:
             call.cancel()
@@ -185,29 +226,58 @@ class _Sending:
     async def _send(self, call: Any, offset: int, hearing: "asyncio.Task[Outcome]") -> None:
         while offset < len(self._data) and not hearing.done():
             if offset - self.durable >= WINDOW_BYTES:
-                self._news.clear()
-                await self._news.wait()
+                await self._progress()
                 continue
             part = self._data[offset : offset + MESSAGE_BYTES]
             if self._pace.limited:
                 await asyncio.to_thread(self._pace.wait, len(part))
             data = replica_pb2.PutObjectRequest.Data(offset=offset, data=bytes(part))
-            if not await _write(call, replica_pb2.PutObjectRequest(data=data)):
+            if not await self._in_time(_write(call, replica_pb2.PutObjectRequest(data=data))):
                 return  # why, is heard
             offset += len(part)
 
+    async def _progress(self) -> None:
+        """More is durable, or the stream has ended."""
+        self._news.clear()
+        await self._in_time(self._news.wait())
+
     async def _hear(self, call: Any) -> Outcome:
-        while (taken := await self._heard(call)).outcome == Outcome.UNDER_WAY:
-            self._news.set()
-        return taken.outcome
+        while True:
+            before = self.durable
+            taken = await self._heard(call)
+            if taken.outcome != Outcome.UNDER_WAY:
+                return taken.outcome
+            if self.durable > before:
+                self._news.set()
 
     async def _heard(self, call: Any) -> Taken:
         response = await call.read()
         if response is grpc.aio.EOF:
             raise Unavailable(f"{self._peer} ended the stream.", reason="REPLICA_STREAM_ENDED")
         taken = taken_from_proto(response)
+        if taken.durable > len(self._data):
+            raise Internal(
+                f"{self._peer} says it has {taken.durable} of {len(self._data)} bytes of {self._what.name}.",
+                reason="REPLICA_IMPOSSIBLE",
+                hint="Is it the mover that should keep the copy? Look at what it runs.",
+            )
         self.durable = max(self.durable, taken.durable)
         return taken
+
+    async def _in_time(self, answer: Awaitable[T]) -> T:
+        return await _in_time(answer, self._clock, self._peer)
+
+
+async def _in_time(answer: Awaitable[T], clock: Clock, peer: str) -> T:
+    """A peer whose connection lives may hang all the same: its disk, or the whole process stopped."""
+    try:
+        return await clock.wait(answer, SILENCE_SECONDS)
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"{peer} is connected, but has not moved for {SILENCE_SECONDS:.0f} s.",
+            reason="REPLICA_SILENT",
+            hint="Look at that mover's disk and its log.",
+        ) from None
 
 
 async def _write(call: Any, request: replica_pb2.PutObjectRequest) -> bool:

@@ -39,13 +39,17 @@ class ReplicaApi(replica_pb2_grpc.ReplicaServiceServicer):
     async def PutObject(
         self, request_iterator: AsyncIterator[replica_pb2.PutObjectRequest], context: Any
     ) -> AsyncIterator[replica_pb2.PutObjectResponse]:
-        first = await anext(request_iterator, replica_pb2.PutObjectRequest())
-        if first.WhichOneof("part") != "start":
-            raise InvalidInput(
-                "The first message does not say what comes.", reason="REPLICA_NO_START", hint="Send it first."
-            )
-        async for taken in self._replicas.put(announced_from_proto(first.start), _parts(request_iterator)):
-            yield taken_to_proto(taken)
+        with self._replicas.guests.one() as guest:
+            messages = guest.messages(request_iterator)
+            first = await anext(messages, replica_pb2.PutObjectRequest())
+            if first.WhichOneof("part") != "start":
+                raise InvalidInput(
+                    "The first message does not say what comes.",
+                    reason="REPLICA_NO_START",
+                    hint="Send it first.",
+                )
+            async for taken in self._replicas.put(announced_from_proto(first.start), _parts(messages)):
+                yield taken_to_proto(taken)
 
     async def ReleaseLease(
         self, request: replica_pb2.ReleaseLeaseRequest, context: Any

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,10 @@ IN_MEMORY_BYTES: Final = 1 << 20
 SYNC_BYTES: Final = 4 << 20
 """So many bytes are made durable together."""
 KEPT_SECONDS: Final = 7 * 24 * 3600
+MOST_HALF: Final = 256
+"""Objects that nobody brings just now: whoever begins ever new ones takes no more room than this many."""
+MOST_TOGETHER: Final = 1 << 20
+"""Bytes of one message."""
 
 
 class Arrival:
@@ -41,7 +45,8 @@ class Arrival:
 
     def take(self, offset: int, data: bytes) -> int:
         """So many bytes are durable now. Raises InvalidInput for bytes that do not come next."""
-        if not data or offset != self._written or offset + len(data) > self._size:
+        in_bounds = 0 < len(data) <= MOST_TOGETHER and offset + len(data) <= self._size
+        if offset != self._written or not in_bounds:
             raise InvalidInput(
                 f"{len(data)} bytes at {offset} do not follow the {self._written} of {self._size} here.",
                 reason="REPLICA_OUT_OF_ORDER",
@@ -167,6 +172,8 @@ class Arrivals:
             self._tokens = {each: token for each, token in self._tokens.items() if token.valid}
             before = self._tokens.get(key)
             token = self._tokens[key] = Token()
+            if size > IN_MEMORY_BYTES:
+                self._forget_oldest({self._file(*each) for each in self._tokens})
         if before is not None:
             before.revoke()
         file = self._file(repository_id, sha256) if size > IN_MEMORY_BYTES else None
@@ -186,6 +193,15 @@ class Arrivals:
                     swept += 1
         return swept
 
+    def _forget_oldest(self, under_way: Set[Path]) -> None:
+        """All but MOST_HALF - 1 of those that no stream brings."""
+        with _told(self._folder / "any"):
+            half = [file for file in self._folder.glob("*/*") if file not in under_way]
+            if len(half) < MOST_HALF:
+                return
+            for file in sorted(half, key=_modified)[: len(half) - MOST_HALF + 1]:
+                file.unlink(missing_ok=True)
+
     def _file(self, repository_id: str, sha256: bytes) -> Path:
         return self._folder / repository_id / sha256.hex()
 
@@ -200,3 +216,10 @@ def _told(file: Path) -> Iterator[None]:
             reason="REPLICA_NO_ROOM",
             hint="Free space in the receiving mover's data directory; the copy goes on where it was.",
         ) from error
+
+
+def _modified(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

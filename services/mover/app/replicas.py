@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,7 +16,8 @@ from services.chassis.errors import (
     NotFound,
     PermissionDenied,
 )
-from services.mover.app.arrivals import Arrival, Arrivals
+from services.mover.app.arrivals import IN_MEMORY_BYTES, Arrival, Arrivals
+from services.mover.app.guests import Guests
 from services.mover.app.shelf import Places
 from services.mover.domain.replica import Announced, Outcome, Taken
 from services.mover.repository import Store, StoredObject
@@ -27,15 +29,20 @@ _ID: Final = re.compile(r"[0-9a-f]{32}")
 _SHA256_BYTES: Final = 32
 _LISTED_TOGETHER: Final = 500
 _READ_TOGETHER: Final = 1 << 20
+_READ_BACK_AT_ONCE: Final = 4
+"""Whole objects in memory, be they as large as an object can be."""
 
 
 class Replicas:
     """One method per verb. Nothing of a copy is ever deleted or replaced, but leases."""
 
-    def __init__(self, places: Places, where: str | None, arrivals: Arrivals) -> None:
-        """``where`` is the place under which copies are kept, each in a folder of its repository's id."""
-        self._places, self._where, self._arrivals = places, where, arrivals
+    def __init__(self, places: Places, where: str | None, arrivals: Arrivals, guests: Guests) -> None:
+        """``where`` is the place under which copies are kept, each in a folder of its repository's id;
+        ``guests`` are the streams that bring objects.
+        """
+        self._places, self._where, self._arrivals, self.guests = places, where, arrivals, guests
         self._stores: dict[str, Store] = {}
+        self._read_back = asyncio.Semaphore(_READ_BACK_AT_ONCE)
 
     async def free_bytes(self, repository_id: str) -> int:
         """Room for a copy of the repository; 0 when its place does not tell. Raises as every verb here:
@@ -102,7 +109,9 @@ class Replicas:
                         told = durable
                         yield Taken(durable)
             if arrival.complete:
-                yield Taken(what.size, await asyncio.to_thread(_keep, store, what, arrival))
+                async with nullcontext() if what.size <= IN_MEMORY_BYTES else self._read_back:
+                    outcome = await asyncio.to_thread(_keep, store, what, arrival)
+                yield Taken(what.size, outcome)
         finally:
             await asyncio.shield(asyncio.to_thread(arrival.close))
 

@@ -9,6 +9,7 @@ from services.chassis.clock import SystemClock
 from services.chassis.errors import Unavailable
 from services.mover.adapters.stores import Stores
 from services.mover.app.arrivals import Arrival, Arrivals
+from services.mover.app.guests import Guests
 from services.mover.app.replicas import Replicas
 from services.mover.repository import Store
 from services.mover.repository.types import Bytes
@@ -84,4 +85,6 @@ class _MortalPlaces:
 
 def mortal_replicas(copies: Path, arriving: Path, mortal: Mortal) -> Replicas:
     """Whose steps are messages that are taken, files that are read back, and what is asked of the store."""
-    return Replicas(_MortalPlaces(mortal), copies.as_uri(), _MortalArrivals(arriving, mortal))
+    return Replicas(
+        _MortalPlaces(mortal), copies.as_uri(), _MortalArrivals(arriving, mortal), Guests(SystemClock())
+    )

@@ -15,6 +15,7 @@ from services.mover.adapters.copy_targets import GrpcAndStoreTargets
 from services.mover.adapters.stores import Stores
 from services.mover.api.replicas import ReplicaApi
 from services.mover.app.arrivals import Arrivals
+from services.mover.app.guests import Guests
 from services.mover.app.replicas import Replicas
 from services.mover.domain.rates import UNLIMITED, RateLimits
 from services.mover.repository import CopyReport, DirectoryStore, Repository, Store, open_repository
@@ -27,8 +28,9 @@ MIB = 1 << 20
 class ReplicaSite:
     """Keeps copies under ``folder``; knows no key."""
 
-    def __init__(self, folder: Path, listen: str = "127.0.0.1:0") -> None:
+    def __init__(self, folder: Path, listen: str = "127.0.0.1:0", guests: Guests | None = None) -> None:
         self.folder, self._listen = folder, listen
+        self._guests = guests or Guests(SystemClock())
         self.copies = folder / "copies"
         self.arriving = folder / "arriving"
 
@@ -36,7 +38,10 @@ class ReplicaSite:
     async def serving(self, where: bool = True) -> AsyncIterator[str]:
         """Its address."""
         replicas = Replicas(
-            Stores(), self.copies.as_uri() if where else None, Arrivals(self.arriving, SystemClock())
+            Stores(),
+            self.copies.as_uri() if where else None,
+            Arrivals(self.arriving, SystemClock()),
+            self._guests,
         )
         tls = tls_for(self.folder.parent / "pki", "mover")
         services = [(add_ReplicaServiceServicer_to_server, ReplicaApi(replicas), {"mover"})]

@@ -69,6 +69,7 @@ async def test_more_streams_than_there_is_room_for_are_refused_and_one_that_is_s
     async with door(keeping) as stub:
         silent = stub.PutObject()  # not even what comes
         await until_true(lambda: guests.count == 1)
+        await clock.advance(1)
         calls = [stub.PutObject() for _ in range(2)]
         for number, call in enumerate(calls):
             await call.write(start(5 * MIB, bytes([number]) * 32))

@@ -1,6 +1,7 @@
 """Checking a repository, and making its index again."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation, in_thread
@@ -24,7 +25,8 @@ POINTS_A_FACT = 10_000
 
 
 class VerifyRunner:
-    """Nothing of it needs to be undone: killed, the next attempt starts over.
+    """Nothing of it needs to be undone: killed or cancelled, the next one at this mover goes on with what it
+    had not read, for a week; another mover starts over.
 
     A sample begins where the last one of the repository that succeeded ended, whichever mover of the site
     took it; the very first one somewhere, settled by the time it was asked for.
@@ -41,15 +43,19 @@ class VerifyRunner:
         sample = await self._sample(transfer, spec) if spec.is_sample else None
         what = "decoding every chunk" if spec.full else "comparing every object with its name"
         board.doing(f"{what}, of a sample" if sample else what)
-        report = await in_thread(cancel, _verify, repository, spec, sample, board, cancel)
+        report = await in_thread(cancel, _verify, repository, spec, sample, board, cancel, self._notes(spec))
         result = Result(
             damages=tuple(map(_damage, report.findings[:MOST_DAMAGES])),
             checked_objects=report.checked_objects,
             checked_bytes=report.checked_bytes,
             coverage=_coverage(report),
             notices=tuple(Remark(code, text) for code, text in report.notices[:MOST_DAMAGES]),
+            resumed_from_bytes=report.resumed_bytes,
         )
         return Outcome(result, tuple(_facts(registration, spec, report)))
+
+    def _notes(self, spec: Verify) -> Path:
+        return self._shelf.cache / f"verified-{'full' if spec.full else 'scrub'}-{spec.repository_id}"
 
     async def _sample(self, transfer: Transfer, spec: Verify) -> Sample:
         start = await self._last_end(transfer.transfer_id, spec.repository_id)
@@ -94,14 +100,19 @@ class RebuildRunner:
 
 
 def _verify(
-    repository: Repository, spec: Verify, sample: Sample | None, board: Board, cancel: Cancellation
+    repository: Repository,
+    spec: Verify,
+    sample: Sample | None,
+    board: Board,
+    cancel: Cancellation,
+    notes: Path,
 ) -> Verification:
     total = repository.statistics().pack_bytes
 
     def listen(_objects: int, done_bytes: int) -> None:
         board.moved("", total=max(0 if sample else total, done_bytes), read=done_bytes)
 
-    return repository.verify(full=spec.full, sample=sample, listener=listen, cancel=cancel.event)
+    return repository.verify(full=spec.full, sample=sample, listener=listen, cancel=cancel.event, notes=notes)
 
 
 def _coverage(report: Verification) -> Coverage | None:

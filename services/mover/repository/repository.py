@@ -330,11 +330,13 @@ class Repository:
         workers: int | None = None,
         listener: Callable[[int, int], None] | None = None,
         cancel: threading.Event | None = None,
+        notes: Path | None = None,
     ) -> Verification:
         """Check every object (``full``: decode every blob) and every point; damaged packs are quarantined.
 
         With a ``sample`` only some of the packs are read; then no point is called sound. ``workers`` hold a
-        pack each; None: as many as there are cores, six at most.
+        pack each; None: as many as there are cores, six at most. ``notes`` is a file, another one for each
+        depth, by which the next one goes on when this one does not end.
         """
         return verify(
             self._context,
@@ -343,6 +345,7 @@ class Repository:
             workers=workers,
             listener=listener,
             cancel=cancel,
+            notes=notes,
         )
 
     def rebuild_index(

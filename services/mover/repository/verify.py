@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
 from services.chassis.errors import Cancelled, DataLoss, FailedPrecondition, NotFound, PermissionDenied
+from services.mover.repository.checkedpacks import CheckedPacks
 from services.mover.repository.context import Context, info_of
 from services.mover.repository.cores import threads
 from services.mover.repository.damage import forget_damage, recorded_damage
@@ -70,7 +72,9 @@ class Verification:
     checked_bytes: int
     sampled: Sampled | None = None
     notices: tuple[tuple[str, str], ...] = ()
-    """Code and sentence of what was hidden."""
+    """Code and sentence of what was hidden, and of what an earlier verification had read."""
+    resumed_bytes: int = 0
+    """Of ``checked_bytes``, those that an earlier verification, which did not end, had read."""
 
 
 @dataclass
@@ -81,6 +85,8 @@ class _Tally:
     lost: set[tuple[bytes, bytes]] = field(default_factory=set)
     """(pack, blob) of copies that do not decode."""
     notices: list[tuple[str, str]] = field(default_factory=list)
+    resumed: int = 0
+    """Bytes that an earlier verification had read."""
 
 
 def scrub(store: Store) -> Iterator[Finding]:
@@ -101,8 +107,12 @@ def verify(
     workers: int | None,
     listener: Callable[[int, int], None] | None,
     cancel: threading.Event | None,
+    notes: Path | None = None,
 ) -> Verification:
     """Scrub everything, decode every blob when ``full``, and walk the maps of all points.
+
+    ``notes`` is a file, one for each depth, in which is kept how far it is: killed or cancelled, the next one
+    does not read again what was whole within a week, and says so. A sample is not gone on with.
 
     What somebody only hid is uncovered, where that may be done, and looked at like everything else.
     Of packs that are there a ``sample`` reads some, and those known to be damaged; of everything else all.
@@ -116,11 +126,16 @@ def verify(
     sync_index(context)
     lock = threading.Lock()
 
-    def check(prefix: str, stored: StoredObject) -> None:
+    def check_wanted() -> None:
         if cancel is not None and cancel.is_set():
             raise Cancelled(
-                "The verification was cancelled.", reason="VERIFY_CANCELLED", hint="Start it again."
+                "The verification was cancelled.",
+                reason="VERIFY_CANCELLED",
+                hint="Start it again: one of everything goes on where this one was.",
             )
+
+    def check(prefix: str, stored: StoredObject) -> None:
+        check_wanted()
         problem, lost = _check_object(context, prefix, stored, full=full)
         with lock:
             tally.objects += 1
@@ -128,16 +143,28 @@ def verify(
             tally.lost |= lost
             if problem is not None:
                 tally.problems[stored.name] = problem
+            elif (info := info_of(stored.name)) is not None:
+                checked.add(info.sha256, stored.size)
         if listener is not None:
             listener(tally.objects, tally.size)
 
     read, sampled = set[bytes](), None
-    with PackListing() as present:
+    with (
+        PackListing() as present,
+        CheckedPacks(notes if sample is None else None, context.time.now()) as checked,
+    ):
+        suspects = set(recorded_damage(context.store))
 
         def listed(prefix: str) -> Iterator[StoredObject]:
             for stored in context.store.list(prefix):
                 if (info := info_of(stored.name)) is not None:
                     present.note([(info.sha256, info.kind, stored.size)])
+                    if info.sha256 not in suspects and checked.knows(info.sha256, stored.size):
+                        with lock:
+                            tally.objects += 1
+                            tally.size += stored.size
+                            tally.resumed += stored.size
+                        continue
                 yield stored
 
         for prefix in _EVERYWHERE:
@@ -148,11 +175,24 @@ def verify(
                 for_each(listed(prefix), partial(check, prefix), workers)
         _look_for_gone(context, tally, present, check)
         _quarantine(context, tally)
-        _release(context, tally, lambda pack: bool(present.sizes([pack])) if sample is None else pack in read)
-    if problem := bring_back_header(context, tally.notices):
-        tally.problems[HEADER] = problem
-    bring_back_keys(context, tally.notices)
-    found = replace(_judge_points(context, points, tally), notices=tuple(tally.notices))
+
+        def was_read(pack: bytes) -> bool:
+            if sample is not None:
+                return pack in read
+            sizes = present.sizes([pack])
+            return pack in sizes and (pack in suspects or not checked.knows(pack, sizes[pack]))
+
+        _release(context, tally, was_read)
+        if problem := bring_back_header(context, tally.notices):
+            tally.problems[HEADER] = problem
+        bring_back_keys(context, tally.notices)
+        if tally.resumed:
+            text = f"{tally.resumed} bytes of packs were not read again: a verification that did not end"
+            text += f" found them whole, {checked.began.isoformat()} at the earliest."
+            tally.notices.append(("VERIFY_RESUMED", text))
+        found = _judge_points(context, points, tally, check_wanted)
+        checked.forget()
+    found = replace(found, notices=tuple(tally.notices), resumed_bytes=tally.resumed)
     return found if sampled is None else replace(found, sound_points=(), sampled=sampled)
 
 
@@ -273,11 +313,14 @@ def _release(context: Context, tally: _Tally, was_read: Callable[[bytes], bool])
     context.index.mark_damaged(recorded_damage(context.store))
 
 
-def _judge_points(context: Context, points: list[str], tally: _Tally) -> Verification:
+def _judge_points(
+    context: Context, points: list[str], tally: _Tally, check_wanted: Callable[[], None]
+) -> Verification:
     blame: dict[str, list[str]] = {name: [] for name in tally.problems}
     sound, bad = [], []
     with PointChecker(context, tally.lost) as checker:
         for point_id in points:
+            check_wanted()
             culprits = checker.culprits(point_id)
             if not culprits:
                 sound.append(point_id)

@@ -51,12 +51,16 @@ def canonical(value: object) -> bytes:
 
 def json_object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data)
+        value = json.loads(data, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise Refused("it is no JSON") from None
     require(isinstance(value, dict), "it is no object")
     assert isinstance(value, dict)
     return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def clear_object(data: bytes) -> dict[str, Any]:
@@ -88,7 +92,7 @@ def number(value: dict[str, Any], key: str, low: int, high: int) -> int:
 def parse_header(value: dict[str, Any]) -> bytes:
     """The repository id."""
     require(value.get("format") == "xenkeep-repository", "it is no header")
-    require(value.get("version") == 1, "it is of another version")
+    number(value, "version", 1, 1)
     require(value["features"]["mandatory"] == [], "it has an unknown mandatory feature")
     chunk = number(value, "chunk_bytes", 65_536, 4_194_304)
     require(chunk & (chunk - 1) == 0, "a chunk is no power of two")
@@ -116,7 +120,8 @@ def parse_slot(data: bytes, slot_id: str) -> dict[str, Any]:
     require(ID.fullmatch(slot_id) is not None, "its name is no id")
     require(len(data) <= 64 << 10, "it is too large")
     slot = clear_object(data)
-    require(slot.get("format") == "xenkeep-key-slot" and slot.get("version") == 1, "it is no key slot")
+    require(slot.get("format") == "xenkeep-key-slot", "it is no key slot")
+    number(slot, "version", 1, 1)
     require(slot.get("slot") == slot_id, "it is another slot")
     kdf, wrap = slot.get("kdf"), slot.get("wrap")
     require(isinstance(kdf, dict) and isinstance(wrap, dict), "it lacks a part")

@@ -94,7 +94,8 @@ def parse_point(body: bytes) -> dict[str, Any]:
 def parse_plan(body: bytes, name: str) -> list[str]:
     """Names of the packs."""
     plan = json_object(body)
-    require(plan.get("version") == 1 and f"prune/{plan.get('plan')}" == name, "it is another plan")
+    number(plan, "version", 1, 1)
+    require(f"prune/{plan.get('plan')}" == name, "it is another plan")
     packs = plan.get("packs")
     require(isinstance(packs, list) and all(PACK.fullmatch(str(each)) for each in packs), "it names no packs")
     assert isinstance(packs, list)
@@ -120,7 +121,8 @@ def parse_checkpoint(body: bytes) -> dict[str, Any]:
 def parse_lease(data: bytes) -> list[str]:
     """The plans its writer knew."""
     lease = clear_object(data)
-    require(lease.get("format") == "xenkeep-lease" and lease.get("version") == 1, "it is no lease")
+    require(lease.get("format") == "xenkeep-lease", "it is no lease")
+    number(lease, "version", 1, 1)
     require(isinstance(lease.get("point"), str) and isinstance(lease.get("started_time"), str), "it lacks")
     plans = lease.get("plans")
     require(isinstance(plans, list) and all(isinstance(each, str) for each in plans), "its plans are none")

@@ -110,6 +110,8 @@ class Repositories:
         sealed = self._shelf.seal(registration.repository_id, secret)
         try:
             async with self._books.writing() as work:
+                if (known := await work.repositories.get(registration.repository_id)) is not None:
+                    raise _in_service_elsewhere(known, url)
                 await work.repositories.put(registration, sealed)
                 await work.tell(RepositoryAdded(registration.repository_id, display_name))
         except BaseException:
@@ -136,7 +138,18 @@ class Repositories:
         )
 
 
+def _in_service_elsewhere(known: Registration, url: str) -> AlreadyExists:
+    return AlreadyExists(
+        f"What is at {url} is the repository {known.display_name}, or a copy of it: they have one id,"
+        f" {known.repository_id}, which is in service here, at {known.url}.",
+        reason="REPOSITORY_EXISTS",
+        hint=f"Use {known.display_name}. A copy is taken into service at another site, or read by"
+        " `xenkeep restore --repository` without any service.",
+    )
+
+
 def _figures(repository: Repository) -> tuple[Statistics, int]:
+    repository.require_there()
     return repository.statistics(), repository.damaged_packs()
 
 

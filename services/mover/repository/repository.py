@@ -19,6 +19,7 @@ from services.mover.repository.extents import Extent
 from services.mover.repository.features import require_writable
 from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.format.stream import StreamRef
+from services.mover.repository.identity import keep_same_repository, require_keys, require_same_repository
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.indexrebuilding import RebuildListener, Rebuilt, rebuild_index
 from services.mover.repository.indexrewriting import compact_index
@@ -129,6 +130,7 @@ class Repository:
             raise
         require_not_in_trash(context, point_id)
         self._prepare_writing()
+        require_keys(context)
         lease = take_lease(context, point_id)
         try:
             sync_index(context)
@@ -139,6 +141,10 @@ class Repository:
         except BaseException:
             lease.release()
             raise
+
+    def require_there(self) -> None:
+        """Raises FailedPrecondition when the place was emptied, or holds another repository by now."""
+        require_same_repository(self._context)
 
     def list_points(self) -> list[str]:
         """Ids of all committed points, sorted."""
@@ -167,8 +173,13 @@ class Repository:
         undelete_point(self._context, point_id)
 
     def list_trash(self) -> list[Trashed]:
-        """Deleted points that can still be taken back, the oldest first."""
-        return sorted(trashed(self._context), key=lambda copy: (copy.deleted_time, copy.point_id))
+        """Deleted points that can still be taken back, the oldest first.
+
+        A copy of a point that is there is what a deletion left that died, or was refused.
+        """
+        copies = sorted(trashed(self._context), key=lambda copy: (copy.deleted_time, copy.point_id))
+        there = set(listed_points(self._context)) if copies else set()
+        return [copy for copy in copies if copy.point_id not in there]
 
     def prune(
         self,
@@ -394,7 +405,8 @@ class Repository:
             raise
 
     def _prepare_writing(self) -> None:
-        """Refuse what this release must not write to; sweep once, since a sweep walks the whole store."""
+        """Refuse what must not be written to; sweep once, since a sweep walks the whole store."""
+        keep_same_repository(self._context)
         require_writable(self._context.store, self._context.header)
         if not self._swept:
             self._context.store.sweep()

@@ -1,7 +1,6 @@
 """Deleted points in their grace period (docs/repository-format.md, section 17)."""
 
 from collections.abc import Iterator, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -82,8 +81,11 @@ def delete_point(
     try:
         _delete(context, name)
     except PermissionDenied:
-        with suppress(PermissionDenied):
+        try:
             _delete(context, copy)
+        except PermissionDenied as error:
+            text = f"{error.message} It is of no meaning while the point is there; a prune removes it later."
+            context.on_notice("TRASH_COPY_KEPT", text)
         raise
     if purge:
         for trash in list(trashed(context, trash_prefix(point_id))):

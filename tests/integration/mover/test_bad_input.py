@@ -26,6 +26,7 @@ class Wrong:
     passphrase: str = PASSPHRASE
     chunk_bytes: int = 0
     imported: bool = False
+    says: str = ""
 
 
 WRONG = {
@@ -79,7 +80,11 @@ WRONG = {
         imported=True,
     ),
     "importing a second time under another name": Wrong(
-        "AlreadyExists", "REPOSITORY_EXISTS", lambda home: (home / "link").as_uri(), imported=True
+        "AlreadyExists",
+        "REPOSITORY_EXISTS",
+        lambda home: (home / "link").as_uri(),
+        imported=True,
+        says="link is the repository main, or a copy of it",
     ),
 }
 
@@ -132,6 +137,7 @@ async def test_wrong_places_names_and_secrets(lab: Lab, tmp_path: Path) -> None:
             )
         assert (wrong.kind, True) == (error.kind, error.reason.startswith(wrong.reason)), f"{what}: {error!r}"
         assert error.hint, what
+        assert wrong.says in error.message
         assert len(wrong.passphrase) < 8 or wrong.passphrase not in str(error)
         assert before == await asyncio.to_thread(here), what
     listed = await lab.repositories.ListRepositories(

@@ -20,6 +20,7 @@ from services.mover.repository.probing import LockTrial, StoreFacts
 from services.mover.repository.store import StoredObject
 from services.mover.repository.stores import s3_lock
 from services.mover.repository.stores.s3_body import Body, checksum_of, size_of
+from services.mover.repository.stores.s3_errors import OVERWRITING
 from services.mover.repository.stores.s3_hidden import S3Hidden
 from services.mover.repository.stores.s3_reads import S3Reads
 from services.mover.repository.types import Bytes
@@ -172,7 +173,7 @@ class S3Store(S3Reads, S3Hidden):
 
     def _kept(self, name: str, parts: Sequence[Bytes]) -> bool:
         try:
-            self._try("write", name, lambda s3: self._put_once(s3, name, parts, self._mark()))
+            self._try(OVERWRITING, name, lambda s3: self._put_once(s3, name, parts, self._mark()))
         except AlreadyExists:
             return True
         return False

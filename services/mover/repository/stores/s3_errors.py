@@ -19,6 +19,7 @@ from services.chassis.errors import (
     XenkeepError,
 )
 
+OVERWRITING = "try to write again"
 _WRONG_KEY = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 _REGION = {"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "301"}
@@ -27,6 +28,15 @@ _PASSING = {"SlowDown", "RequestTimeout", "Throttling", "OperationAborted", "Con
 _DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
 _ARCHIVED = {"InvalidObjectState"}
 _UNABLE = {"NotImplemented", "501"}
+
+_RIGHTS = {
+    "read": "s3:GetObject",
+    "find": "s3:GetObject",
+    "list": "s3:ListBucket",
+    "write": "s3:PutObject",
+    OVERWRITING: "s3:PutObject",
+    "delete": "s3:DeleteObject",
+}
 
 
 def code_of(error: ClientError) -> str:
@@ -37,18 +47,23 @@ def status_of(error: ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def translate(error: ClientError | BotoCoreError, doing: str, name: str, now: datetime) -> XenkeepError:
-    """The leaf for ``error``; Unavailable when the same request may be repeated at once."""
+def translate(
+    error: ClientError | BotoCoreError, doing: str, name: str, now: datetime, place: str
+) -> XenkeepError:
+    """The leaf for ``error`` at ``place``; Unavailable when the same request may be repeated at once.
+
+    ``doing`` is a verb that continues 'The store cannot'.
+    """
     if isinstance(error, ClientError):
-        return _answered(code_of(error), status_of(error), error, doing, name, now)
+        return _answered(code_of(error), status_of(error), error, doing, name, now, place)
     if isinstance(error, SSLError):
         return FailedPrecondition(
-            f"The S3 server is not trusted, so the store cannot {doing} {name}.",
+            f"The S3 server of {place} is not trusted, so the store cannot {doing} {name}.",
             reason="STORE_NOT_TRUSTED",
             hint="Give the authority of its certificate as XENKEEP_S3_CA, and the host name it was made for.",
         )
     return Unavailable(
-        f"The store cannot {doing} {name}: {type(error).__name__}.",
+        f"The store at {place} cannot {doing} {name}: {type(error).__name__}.",
         reason="STORE_UNREACHABLE",
         hint="Check the network and the S3 server; the same request may be repeated.",
         metadata={"object": name},
@@ -56,13 +71,14 @@ def translate(error: ClientError | BotoCoreError, doing: str, name: str, now: da
 
 
 def _answered(
-    code: str, status: int, error: ClientError, doing: str, name: str, now: datetime
+    code: str, status: int, error: ClientError, doing: str, name: str, now: datetime, place: str
 ) -> XenkeepError:
     about = {"object": name, "code": code}
-    message = f"The store cannot {doing} {name}: {code} ({status})."
+    said = f"{code} ({status})" if code != str(status) else str(status)  # HEAD is answered without a code
+    message = f"The store at {place} cannot {doing} {name}: {said}."
     if code == "NoSuchBucket":
         hint = "Make the bucket, or correct the URL."
-        return NotFound("The bucket does not exist.", reason="STORE_MISSING", hint=hint)
+        return NotFound(f"The bucket of {place} does not exist.", reason="STORE_MISSING", hint=hint)
     if code == "RequestTimeTooSkewed":
         return FailedPrecondition(
             f"This machine's clock and the S3 server's differ by {_difference(error, now)}.",
@@ -95,7 +111,9 @@ def _answered(
         hint = "The same request may be repeated."
         return Unavailable(message, reason="STORE_BUSY", hint=hint, metadata=about)
     if status in (401, 403, 405):
-        hint = "Check the rights of these credentials, and object locks of the bucket."
+        right = _RIGHTS.get(doing)
+        hint = f"Give these credentials the right to do so{f' ({right})' if right else ''};"
+        hint += " object locks of the bucket and its policy refuse as well."
         return PermissionDenied(message, reason="STORE_REFUSED", hint=hint, metadata=about)
     hint = "`xenkeep repo probe` tells what this store can do."
     return FailedPrecondition(message, reason="STORE_UNSUITABLE", hint=hint, metadata=about)

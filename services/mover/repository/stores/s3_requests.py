@@ -70,7 +70,7 @@ class S3Requests:
             try:
                 return call(self._client())
             except (ClientError, BotoCoreError) as error:
-                told = translate(error, doing, name, self._now())
+                told = translate(error, doing, name, self._now(), self._place.url)
                 if not isinstance(told, Unavailable) or attempt == _ATTEMPTS:
                     raise told from error
             except Unavailable as error:

@@ -12,9 +12,10 @@ import XenAPI
 from xenkeep.hypervisor.v1 import backup_source_pb2, events_pb2, pool_pb2, vm_pb2
 from xenkeep.simulator.v1 import simulator_pb2
 
-from tests.support.hypervisor import PATIENCE_S, HypervisorProcess, Lab
+from tests.faults.hypervisor.labs import kill, kinds, running_lab
+from tests.support.hypervisor import PATIENCE_S, Lab
 from tests.support.nats import NatsServer
-from tests.support.pool import PASSWORD, SimulatedPool, vm
+from tests.support.pool import PASSWORD, vm
 
 pytestmark = pytest.mark.scenario(40)
 
@@ -25,22 +26,14 @@ HTTP = simulator_pb2.CutConnectionsRequest.KIND_HTTP
 @pytest.fixture
 async def lab(request: pytest.FixtureRequest, nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Lab]:
     """``web`` is protected and runs on host2, ``db`` on host0; the parameter is whether HA is on."""
-    (tmp_path / "sim").mkdir()
     machines = [vm("web", host="host2", ha_restart_priority="restart"), vm("db", host="host0")]
-    pool = SimulatedPool(tmp_path / "sim", vms=machines, overrides={"ha_enabled": request.param})
-    pool.start()
-    async with Lab(pool, HypervisorProcess(nats_server, tmp_path), nats_server).running() as running:
-        await running.event(events_pb2.VmAdded, lambda event: event.vm.display_name == "web")
+    pool = {"ha_enabled": request.param}
+    async with running_lab(nats_server, tmp_path, machines, known="web", pool=pool) as running:
         yield running
-    pool.stop()
 
 
 with_ha = pytest.mark.parametrize("lab", [True], indirect=True, ids=["HA"])
 without_ha = pytest.mark.parametrize("lab", [False], indirect=True, ids=["no HA"])
-
-
-async def _kill(lab: Lab, host: str) -> None:
-    await lab.simulator.KillHost(simulator_pb2.KillHostRequest(host=host))
 
 
 async def _renamed(lab: Lab, name: str, host: int = 0) -> None:
@@ -50,17 +43,13 @@ async def _renamed(lab: Lab, name: str, host: int = 0) -> None:
     await lab.event(events_pb2.VmChanged, lambda event: event.vm.description == name)
 
 
-def _kinds(lab: Lab) -> set[str]:
-    return {type(event).__name__ for event in lab.events}
-
-
 async def _pool(lab: Lab) -> pool_pb2.Pool:
     return await lab.pools.GetPool(pool_pb2.GetPoolRequest(name=lab.pool_id), timeout=PATIENCE_S)
 
 
 @with_ha
 async def test_a_vm_that_is_restarted_elsewhere_is_followed(lab: Lab) -> None:
-    await _kill(lab, "host2")
+    await kill(lab, "host2")
     await lab.event(events_pb2.HostFailed, lambda event: event.host_display_name == "host2")
     moved = await lab.event(events_pb2.VmMoved)
     assert ("web", True) == (moved.vm_display_name, moved.old_host_id != moved.new_host_id)
@@ -73,7 +62,7 @@ async def test_a_vm_that_is_restarted_elsewhere_is_followed(lab: Lab) -> None:
 @without_ha
 async def test_a_vm_of_a_dead_host_is_told_as_the_pool_tells_it_and_others_are_backed_up(lab: Lab) -> None:
     web = await lab.vm("web")
-    await _kill(lab, "host2")
+    await kill(lab, "host2")
     assert Vm.POWER_STATE_RUNNING == (await lab.vm("web")).power_state
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await lab.open(web)
@@ -81,12 +70,12 @@ async def test_a_vm_of_a_dead_host_is_told_as_the_pool_tells_it_and_others_are_b
     db = await lab.open(await lab.vm("db"))
     assert all(disk.nbd_endpoints for disk in db.disks)
     await lab.close(db.name, committed=False)
-    assert not {"HostFailed", "VmPowerChanged", "PoolUnreachable"} & _kinds(lab)
+    assert not {"HostFailed", "VmPowerChanged", "PoolUnreachable"} & kinds(lab)
 
 
 @without_ha
 async def test_a_coordinator_that_is_lost_for_good_is_replaced_by_hand_and_found_again(lab: Lab) -> None:
-    await _kill(lab, "host0")
+    await kill(lab, "host0")
     await lab.event(events_pb2.PoolUnreachable)
     await asyncio.to_thread(_take_over, lab.pool.address(1))
     await lab.event(events_pb2.PoolReachable)
@@ -121,7 +110,7 @@ async def test_connections_that_are_cut_again_and_again_go_unnoticed(lab: Lab) -
         for host in ("host0", "host1", "host2"):
             await lab.simulator.CutConnections(simulator_pb2.CutConnectionsRequest(host=host, kind=HTTP))
         await _renamed(lab, f"after cut {number}")
-    assert "PoolUnreachable" not in _kinds(lab)
+    assert "PoolUnreachable" not in kinds(lab)
 
 
 @with_ha
@@ -134,7 +123,7 @@ async def test_sessions_that_expire_go_unnoticed(lab: Lab) -> None:
     old = {endpoint.export_name for endpoint in source.disks[0].nbd_endpoints}
     assert not old & {endpoint.export_name for endpoint in again.disks[0].nbd_endpoints}
     await lab.close(source.name, committed=True)
-    assert "PoolUnreachable" not in _kinds(lab)
+    assert "PoolUnreachable" not in kinds(lab)
 
 
 @with_ha

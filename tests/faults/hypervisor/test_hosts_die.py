@@ -8,9 +8,10 @@ import pytest
 from xenkeep.hypervisor.v1 import backup_source_pb2, events_pb2, restore_target_pb2
 from xenkeep.simulator.v1 import simulator_pb2
 
-from tests.support.hypervisor import PATIENCE_S, HypervisorProcess, Lab, write_disk
+from tests.faults.hypervisor.labs import kill, running_lab
+from tests.support.hypervisor import PATIENCE_S, Lab, write_disk
 from tests.support.nats import NatsServer
-from tests.support.pool import SimulatedPool, vm
+from tests.support.pool import vm
 
 pytestmark = pytest.mark.scenario(40)
 
@@ -18,13 +19,9 @@ pytestmark = pytest.mark.scenario(40)
 @pytest.fixture
 async def lab(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Lab]:
     """A pool with high availability; ``web`` runs on the last host."""
-    (tmp_path / "sim").mkdir()
     machines = [vm("web", host="host2", disks=2), vm("db", host="host0")]
-    pool = SimulatedPool(tmp_path / "sim", vms=machines, overrides={"ha_enabled": True})
-    pool.start()
-    async with Lab(pool, HypervisorProcess(nats_server, tmp_path), nats_server).running() as running:
+    async with running_lab(nats_server, tmp_path, machines, pool={"ha_enabled": True}) as running:
         yield running
-    pool.stop()
 
 
 async def _insist(lab: Lab, id: str) -> backup_source_pb2.BackupSource:
@@ -41,7 +38,7 @@ async def _insist(lab: Lab, id: str) -> backup_source_pb2.BackupSource:
 async def test_the_coordinator_dies_while_a_source_is_opened(lab: Lab) -> None:
     id = str(uuid.uuid4())
     opening = asyncio.ensure_future(_insist(lab, id))
-    await lab.simulator.KillHost(simulator_pb2.KillHostRequest(host="host0"))
+    await kill(lab, "host0")
     source = await opening
     hosts = {endpoint.address for disk in source.disks for endpoint in disk.nbd_endpoints}
     assert lab.pool.address(0).partition(":")[0] not in hosts
@@ -53,7 +50,7 @@ async def test_the_coordinator_dies_while_a_source_is_opened(lab: Lab) -> None:
 async def test_the_coordinator_dies_and_an_open_source_is_read_elsewhere(lab: Lab) -> None:
     source = await lab.open(await lab.vm("web"))
     assert [3, 3] == [len(disk.nbd_endpoints) for disk in source.disks]
-    await lab.simulator.KillHost(simulator_pb2.KillHostRequest(host="host0"))
+    await kill(lab, "host0")
     await lab.event(events_pb2.HostFailed, lambda event: event.host_display_name == "host0")
     request = backup_source_pb2.GetBackupSourceRequest(name=source.name)
     again = await lab.sources.GetBackupSource(request, timeout=PATIENCE_S)
@@ -67,7 +64,7 @@ async def test_the_coordinator_dies_and_an_open_source_is_read_elsewhere(lab: La
 
 
 async def test_a_supporter_dies_and_comes_back(lab: Lab) -> None:
-    await lab.simulator.KillHost(simulator_pb2.KillHostRequest(host="host2"))
+    await kill(lab, "host2")
     await lab.event(events_pb2.HostFailed, lambda event: event.host_display_name == "host2")
     await lab.simulator.ReviveHost(simulator_pb2.ReviveHostRequest(host="host2"))
     await lab.event(events_pb2.HostRecovered, lambda event: event.host_display_name == "host2")

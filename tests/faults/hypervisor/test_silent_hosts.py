@@ -6,12 +6,10 @@ generous because a connection may have been heard of just before, and for machin
 
 import asyncio
 import ssl
-import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
@@ -19,10 +17,11 @@ import pytest
 from xenkeep.hypervisor.v1 import backup_source_pb2, events_pb2, restore_target_pb2
 from xenkeep.simulator.v1 import simulator_pb2 as sim
 
+from tests.faults.hypervisor.labs import cut_power, kinds, running_lab, silence, told
 from tests.faults.hypervisor.pool_view import gone
-from tests.support.hypervisor import PATIENCE_S, POOL_PATIENCE_S, HypervisorProcess, Lab, write_disk
+from tests.support.hypervisor import PATIENCE_S, POOL_PATIENCE_S, Lab, write_disk
 from tests.support.nats import NatsServer
-from tests.support.pool import SimulatedPool, vm
+from tests.support.pool import vm
 from tests.support.silence import asked_in_vain, needs_silence
 from tests.support.waiting import until
 
@@ -36,38 +35,14 @@ HOSTS = 4
 async def lab(request: pytest.FixtureRequest, nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Lab]:
     """Four hosts: ``web`` runs on host2, ``db`` on host3; the parameter is whether HA is on. Without it a
     host that its pool does not hear is dead after two seconds."""
-    (tmp_path / "sim").mkdir()
     machines = [vm("web", host="host2", ha_restart_priority="restart"), vm("db", host="host3")]
-    overrides = {"ha_enabled": request.param, "host_assumed_dead_s": 2.0}
-    pool = SimulatedPool(tmp_path / "sim", hosts=HOSTS, vms=machines, overrides=overrides)
-    pool.start()
-    try:
-        async with Lab(pool, HypervisorProcess(nats_server, tmp_path), nats_server).running() as running:
-            await running.event(events_pb2.VmAdded, lambda event: event.vm.display_name == "db")
-            yield running
-    finally:
-        pool.stop()
+    pool = {"ha_enabled": request.param, "host_assumed_dead_s": 2.0}
+    async with running_lab(nats_server, tmp_path, machines, hosts=HOSTS, known="db", pool=pool) as running:
+        yield running
 
 
 with_ha = pytest.mark.parametrize("lab", [True], indirect=True, ids=["HA"])
 without_ha = pytest.mark.parametrize("lab", [False], indirect=True, ids=["no HA"])
-
-
-async def _power_cut(lab: Lab, host: str) -> None:
-    await lab.simulator.KillHost(sim.KillHostRequest(host=host, silently=True))
-
-
-async def _silent(lab: Lab, host: str, *, to_its_pool: bool) -> None:
-    await lab.simulator.SilenceHost(sim.SilenceHostRequest(host=host, to_its_pool=to_its_pool))
-
-
-async def _told_within(lab: Lab, kind: Any, seconds: float) -> Any:
-    began = time.monotonic()
-    event = await lab.event(kind)
-    took = time.monotonic() - began
-    print(f"{kind.DESCRIPTOR.name}: told {took:.1f} s after the silence began")
-    assert took < seconds
-    return event
 
 
 async def _failed(lab: Lab, host: str) -> None:
@@ -89,21 +64,17 @@ def _addresses(lab: Lab, *hosts: int) -> list[str]:
     return sorted(lab.pool.address(host).partition(":")[0] for host in hosts)
 
 
-def _kinds(lab: Lab) -> set[str]:
-    return {type(event).__name__ for event in lab.events}
-
-
 @with_ha
 async def test_a_coordinator_whose_power_is_cut_is_replaced_and_the_new_one_is_found(lab: Lab) -> None:
     source = await lab.open(await lab.vm("web"))
-    await _power_cut(lab, "host0")
-    changed = await _told_within(lab, events_pb2.CoordinatorChanged, NOTICED_WITHIN_S)
+    began = await cut_power(lab, "host0")
+    changed = await told(lab, events_pb2.CoordinatorChanged, began, NOTICED_WITHIN_S)
     assert "host1" == changed.new_host_display_name
     await _failed(lab, "host0")
     assert [_addresses(lab, 1, 2, 3)] == await _read_of(lab, source.name)
     await lab.close(source.name, committed=False)
     assert {} == await lab.session_call("VM.get_all_records_where", 'field "is_a_snapshot"="true"', host=1)
-    assert "PoolUnreachable" not in _kinds(lab)
+    assert "PoolUnreachable" not in kinds(lab)
     await lab.simulator.ReviveHost(sim.ReviveHostRequest(host="host0"))
     await _recovered(lab, "host0")
 
@@ -112,8 +83,8 @@ async def test_a_coordinator_whose_power_is_cut_is_replaced_and_the_new_one_is_f
 async def test_a_split_leaves_us_the_half_without_coordinator_and_one_is_made_there(lab: Lab) -> None:
     source = await lab.open(await lab.vm("web"))
     for host in ("host0", "host1"):
-        await _silent(lab, host, to_its_pool=True)
-    await _told_within(lab, events_pb2.PoolUnreachable, POOL_PATIENCE_S + NOTICED_WITHIN_S)
+        began = await silence(lab, host, to_its_pool=True)
+    await told(lab, events_pb2.PoolUnreachable, began, POOL_PATIENCE_S + NOTICED_WITHIN_S)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await lab.open(await lab.vm("db"))
     assert grpc.StatusCode.UNAVAILABLE == refused.value.code()
@@ -135,8 +106,7 @@ async def test_a_split_leaves_us_the_half_without_coordinator_and_one_is_made_th
         await _recovered(lab, host)
     assert [_addresses(lab, 0, 1, 2, 3)] == await _read_of(lab, source.name)
     await lab.close(source.name, committed=False)
-    told = [event for event in lab.events if isinstance(event, events_pb2.PoolUnreachable)]
-    assert 1 == len(told)
+    assert 1 == len([event for event in lab.events if isinstance(event, events_pb2.PoolUnreachable)])
 
 
 @without_ha
@@ -144,31 +114,31 @@ async def test_a_supporter_whose_power_is_cut_is_told_when_the_pool_knows_and_so
     lab: Lab,
 ) -> None:
     source = await lab.open(await lab.vm("db"))
-    await _power_cut(lab, "host2")
+    await cut_power(lab, "host2")
     await _failed(lab, "host2")
     assert [_addresses(lab, 0, 1, 3)] == await _read_of(lab, source.name)
     await lab.simulator.ReviveHost(sim.ReviveHostRequest(host="host2"))
     await _recovered(lab, "host2")
     await lab.close(source.name, committed=False)
-    assert "PoolUnreachable" not in _kinds(lab)
+    assert "PoolUnreachable" not in kinds(lab)
 
 
 @without_ha
 async def test_a_coordinator_only_we_do_not_hear_is_an_outage_if_it_lasts(lab: Lab) -> None:
     await _waits_out_a_short_silence(lab)
-    await _silent(lab, "host0", to_its_pool=False)
-    told = await _told_within(lab, events_pb2.PoolUnreachable, POOL_PATIENCE_S + NOTICED_WITHIN_S)
-    assert "HOST_IS_SLAVE" in told.message
+    began = await silence(lab, "host0", to_its_pool=False)
+    outage = await told(lab, events_pb2.PoolUnreachable, began, POOL_PATIENCE_S + NOTICED_WITHIN_S)
+    assert "HOST_IS_SLAVE" in outage.message
     await lab.simulator.HearHost(sim.HearHostRequest(host="host0"))
     await lab.event(events_pb2.PoolReachable)
     source = await lab.open(await lab.vm("db"))
     await lab.close(source.name, committed=False)
-    assert not {"CoordinatorChanged", "HostFailed"} & _kinds(lab)
+    assert not {"CoordinatorChanged", "HostFailed"} & kinds(lab)
 
 
 async def _waits_out_a_short_silence(lab: Lab) -> None:
     """Nothing is asked twice."""
-    await _silent(lab, "host0", to_its_pool=False)
+    await silence(lab, "host0", to_its_pool=False)
     opening = asyncio.create_task(lab.open(await lab.vm("db")))
     await asked_in_vain(lab.pool.address(0).partition(":")[0], 2)  # far from what is put up with
     assert not opening.done()
@@ -177,7 +147,7 @@ async def _waits_out_a_short_silence(lab: Lab) -> None:
     found = await lab.session_call("VM.get_by_name_label", f"xenkeep-{source.name[-36:]}")
     assert 1 == len(found)
     await lab.close(source.name, committed=False)
-    assert "PoolUnreachable" not in _kinds(lab)
+    assert "PoolUnreachable" not in kinds(lab)
 
 
 @with_ha
@@ -186,7 +156,7 @@ async def test_killed_while_its_coordinator_is_silent_the_next_process_sweeps(la
     [snapshot] = await lab.session_call("VM.get_by_name_label", f"xenkeep-{source.name[-36:]}")
     await lab.process.stop()
     await lab.restarted(crash_at="close:recorded")
-    await _power_cut(lab, "host0")
+    await cut_power(lab, "host0")
     with pytest.raises(grpc.aio.AioRpcError):
         await lab.close(source.name, committed=False)
     await lab.process.died()
@@ -209,7 +179,7 @@ async def test_a_disk_whose_host_fell_silent_while_writing_is_written_through_an
     [old, new] = [place for place in places if _is_at(lab, place, 1) or _is_at(lab, place, 2)]
     name = "host1" if _is_at(lab, old, 1) else "host2"
     async with _begun(lab, old):
-        await _silent(lab, name, to_its_pool=to_its_pool)
+        await silence(lab, name, to_its_pool=to_its_pool)
         request = restore_target_pb2.GetRestoreTargetRequest(name=target.name)
         if to_its_pool:  # the pool cannot make it let go of the disk
             with pytest.raises(grpc.aio.AioRpcError) as refused:

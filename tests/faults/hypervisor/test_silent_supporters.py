@@ -4,7 +4,6 @@ Nothing has to be noticed by silence, because the coordinator tells: the times a
 the event. ``TOLD_WITHIN_S`` is generous for machines that are slow; what was seen is printed.
 """
 
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from xenkeep.common.v1 import capture_pb2
 from xenkeep.hypervisor.v1 import backup_source_pb2, events_pb2, vm_pb2
 from xenkeep.simulator.v1 import simulator_pb2 as sim
 
-from tests.support.hypervisor import PATIENCE_S, HypervisorProcess, Lab, bases
+from tests.faults.hypervisor.labs import cut_power, running_lab, silence, told
+from tests.support.hypervisor import PATIENCE_S, Lab, bases
 from tests.support.nats import NatsServer
-from tests.support.pool import MIB, SimulatedPool, vm
+from tests.support.pool import MIB, vm
 from tests.support.scenarios import THOROUGH
 from tests.support.silence import needs_silence
 
@@ -31,21 +31,14 @@ STORAGE = [{"name": "Shared storage"}, {"name": "Local on host2", "type": "ext",
 @pytest.fixture
 async def lab(nats_server: NatsServer, tmp_path: Path) -> AsyncIterator[Lab]:
     """Three hosts with HA; host0 leads; ``web`` (protected) and ``local`` (its disk too) run on host2."""
-    (tmp_path / "sim").mkdir()
     disk = {"name": "local disk", "size_bytes": 16 * MIB, "storage": "Local on host2"}
     machines = [
         vm("web", host="host2", ha_restart_priority="restart"),
         vm("local", host="host2", disks=0) | {"disks": [disk]},
     ]
-    overrides = {"ha_enabled": True, "storage": STORAGE}
-    pool = SimulatedPool(tmp_path / "sim", vms=machines, overrides=overrides)
-    pool.start()
-    try:
-        async with Lab(pool, HypervisorProcess(nats_server, tmp_path), nats_server).running() as running:
-            await running.event(events_pb2.VmAdded, lambda event: event.vm.display_name == "local")
-            yield running
-    finally:
-        pool.stop()
+    pool = {"ha_enabled": True, "storage": STORAGE}
+    async with running_lab(nats_server, tmp_path, machines, known="local", pool=pool) as running:
+        yield running
 
 
 @pytest.mark.parametrize(
@@ -57,26 +50,18 @@ async def test_its_vms_are_followed_and_what_is_read_of_them_goes_on_elsewhere_o
     first = bases(await lab.backed_up(await lab.vm("web")))
     web = await lab.open(await lab.vm("web"), first)
     local = await lab.open(await lab.vm("local"))
-    began = time.monotonic()
-    if power_cut:
-        await lab.simulator.KillHost(sim.KillHostRequest(host="host2", silently=True))
-    else:
-        await lab.simulator.SilenceHost(sim.SilenceHostRequest(host="host2", to_its_pool=True))
+    began = await (cut_power(lab, "host2") if power_cut else silence(lab, "host2", to_its_pool=True))
 
-    async def told(kind: Any, wanted: Callable[[Any], bool]) -> Any:
-        event = await lab.event(kind, wanted)
-        took = time.monotonic() - began
-        print(f"{kind.DESCRIPTOR.name}: told {took:.1f} s after the silence began")
-        assert took < TOLD_WITHIN_S
-        return event
+    async def soon(kind: Any, wanted: Callable[[Any], bool]) -> Any:
+        return await told(lab, kind, began, TOLD_WITHIN_S, wanted)
 
-    failed = await told(events_pb2.HostFailed, lambda _: True)
-    moved = await told(events_pb2.VmMoved, lambda _: True)
-    await told(
+    failed = await soon(events_pb2.HostFailed, lambda _: True)
+    moved = await soon(events_pb2.VmMoved, lambda _: True)
+    await soon(
         events_pb2.VmPowerChanged,
         lambda event: (event.vm_display_name, event.new_power_state) == ("local", HALTED),
     )
-    await told(events_pb2.ChangeTrackingLost, lambda event: event.vm_display_name == "web")
+    await soon(events_pb2.ChangeTrackingLost, lambda event: event.vm_display_name == "web")
     assert ("host2", "web", failed.host_id) == (
         failed.host_display_name,
         moved.vm_display_name,
@@ -98,7 +83,7 @@ async def test_its_vms_are_followed_and_what_is_read_of_them_goes_on_elsewhere_o
     await lab.close(again.name, committed=False)
 
     await lab.simulator.ReviveHost(sim.ReviveHostRequest(host="host2"))
-    await told(events_pb2.HostRecovered, lambda _: True)
+    await soon(events_pb2.HostRecovered, lambda _: True)
     await lab.close(local.name, committed=False)
     assert {} == await lab.session_call("VM.get_all_records_where", 'field "is_a_snapshot"="true"')
     assert not [event for event in lab.events if isinstance(event, events_pb2.PoolUnreachable)]

@@ -106,3 +106,14 @@ class Sdk:
         record = await self.wait_for_task(await self.call(f"Async.{method}", *params))
         assert record["status"] == "success", record["error_info"]
         return str(record["result"])
+
+
+async def refusal(simulation: Simulation, host: int) -> list[str]:
+    """How a host refuses a login; nothing if it leads."""
+    sdk = Sdk(simulation, host)
+    try:
+        return await sdk.login_refused()
+    except AssertionError:
+        return []
+    finally:
+        sdk.close()

@@ -11,10 +11,9 @@ import pytest
 
 from services.chassis.tcp import dying_of_silence, set_options
 from services.simulator.failure import XapiFailure
-from services.simulator.pool.description import DiskDescription, VmDescription
 from services.simulator.pool.host import Host
 from services.simulator.pool.simulation import Simulation
-from tests.integration.simulator.pools import MIB, Sdk, describe, running
+from tests.integration.simulator.pools import Sdk, describe, refusal, running
 from tests.support.silence import needs_silence
 from tests.support.waiting import PATIENCE_S, until_true
 
@@ -22,15 +21,6 @@ pytestmark = needs_silence
 
 NOTICED_AFTER_S = 2
 """How long the clients here put up with silence."""
-
-
-@pytest.fixture
-async def three_hosts(tmp_path: Path) -> AsyncIterator[Simulation]:
-    """Without HA, where a host that nobody hears is dead after a moment; ``web`` runs on the third."""
-    disks = [DiskDescription(size_bytes=8 * MIB)]
-    vms = [VmDescription(name="web", host="host-3", disks=disks)]
-    async with running(describe(tmp_path / "pool", 3, vms=vms, host_assumed_dead_s=0.2)) as simulation:
-        yield simulation
 
 
 @contextlib.asynccontextmanager
@@ -51,15 +41,6 @@ def ask(to: socket.socket) -> int:
     answer.begin()
     answer.read()
     return answer.status
-
-
-async def login(simulation: Simulation, host: int) -> list[str]:
-    """How a host refuses a login."""
-    sdk = Sdk(simulation, host)
-    try:
-        return await sdk.login_refused()
-    finally:
-        sdk.close()
 
 
 async def logged_in(simulation: Simulation, host: int) -> Sdk:
@@ -126,7 +107,7 @@ async def test_a_host_without_power_is_silent_until_it_boots_and_then_knows_no_c
         with pytest.raises(ConnectionResetError):
             await asyncio.to_thread(connection.recv, 1)
     assert live(three_hosts, host)
-    assert "HOST_IS_SLAVE" == (await login(three_hosts, 2))[0]
+    assert "HOST_IS_SLAVE" == (await refusal(three_hosts, 2))[0]
 
 
 async def test_in_a_split_pool_the_half_without_a_coordinator_gets_one_and_the_other_has_to_be_recovered(
@@ -136,7 +117,7 @@ async def test_in_a_split_pool_the_half_without_a_coordinator_gets_one_and_the_o
     failures = three_hosts.pool.failures
     for host in (first, second):
         await failures.fall_silent(host, to_its_pool=True)
-    assert "HOST_STILL_BOOTING" == (await login(three_hosts, 3))[0]
+    assert "HOST_STILL_BOOTING" == (await refusal(three_hosts, 3))[0]
     await failures.seize(third)
     sdk = await logged_in(three_hosts, 3)
     assert [] == await sdk.call("pool.recover_slaves")
@@ -144,9 +125,9 @@ async def test_in_a_split_pool_the_half_without_a_coordinator_gets_one_and_the_o
     assert not live(three_hosts, first)
     for host in (first, second):
         await failures.hear(host)
-    assert ["HOST_IS_SLAVE", "127.0.0.11"] == await login(three_hosts, 2)
+    assert ["HOST_IS_SLAVE", "127.0.0.11"] == await refusal(three_hosts, 2)
     assert {first.ref, second.ref} == set(await sdk.call("pool.recover_slaves"))
-    assert ["HOST_IS_SLAVE", "127.0.0.13"] == await login(three_hosts, 1)
+    assert ["HOST_IS_SLAVE", "127.0.0.13"] == await refusal(three_hosts, 1)
     assert live(three_hosts, first)
     assert live(three_hosts, second)
     sdk.close()
@@ -156,9 +137,9 @@ async def test_a_coordinator_that_is_heard_again_in_time_leads_on(three_hosts: S
     sdk = await logged_in(three_hosts, 1)
     coordinator = three_hosts.pool.coordinator
     await three_hosts.pool.failures.fall_silent(coordinator, to_its_pool=True)
-    assert "HOST_STILL_BOOTING" == (await login(three_hosts, 2))[0]
+    assert "HOST_STILL_BOOTING" == (await refusal(three_hosts, 2))[0]
     await three_hosts.pool.failures.hear(coordinator)
-    assert "HOST_IS_SLAVE" == (await login(three_hosts, 2))[0]
+    assert "HOST_IS_SLAVE" == (await refusal(three_hosts, 2))[0]
     assert 1 == len(await sdk.call("pool.get_all"))
     sdk.close()
 

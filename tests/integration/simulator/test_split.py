@@ -2,28 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.simulator.failure import XapiFailure
-from services.simulator.pool.description import DiskDescription, VmDescription
 from services.simulator.pool.simulation import Simulation
-from tests.integration.simulator.pools import MIB, PASSWORD, Sdk, describe, running
+from tests.integration.simulator.pools import PASSWORD, Sdk, refusal
 from tests.support.silence import needs_silence
 from tests.support.waiting import until_true
 
 FIRST, SECOND, THIRD = "127.0.0.11", "127.0.0.12", "127.0.0.13"
-
-
-@pytest.fixture
-async def three_hosts(tmp_path: Path) -> AsyncIterator[Simulation]:
-    """Without HA; ``web`` runs on the third. The first leads."""
-    disks = [DiskDescription(size_bytes=8 * MIB)]
-    vms = [VmDescription(name="web", host="host-3", disks=disks)]
-    async with running(describe(tmp_path / "pool", 3, vms=vms, host_assumed_dead_s=0.2)) as simulation:
-        yield simulation
 
 
 @pytest.fixture
@@ -38,17 +27,6 @@ async def split(simulation: Simulation, *stay: str) -> None:
     """The third host takes the place of the first, which leads on."""
     pool = simulation.pool
     await pool.failures.split(pool.host_named("host-3"), [pool.host_named(name) for name in stay])
-
-
-async def answer(simulation: Simulation, host: int) -> list[str]:
-    """How a host refuses a login, or nothing if it leads."""
-    sdk = Sdk(simulation, host)
-    try:
-        return await sdk.login_refused()
-    except AssertionError:
-        return []
-    finally:
-        sdk.close()
 
 
 async def master(sdk: Sdk) -> Any:
@@ -67,7 +45,7 @@ async def test_both_lead_and_what_is_written_to_one_is_not_seen_on_the_other(
 
     assert (FIRST, THIRD) == (await master(old), await master(new))
     assert session == old.session.handle, "the former coordinator's sessions stay good"
-    assert ["HOST_IS_SLAVE", THIRD] == await answer(three_hosts, 2)
+    assert ["HOST_IS_SLAVE", THIRD] == await refusal(three_hosts, 2)
     await old.call("VM.set_name_description", web, "written to the former")
     await new.call("VM.set_name_label", web, "written to the new one")
     told = await old.call("event.from", ["VM"], token, 5.0)
@@ -108,7 +86,7 @@ async def test_each_believes_after_a_time_that_those_who_follow_the_other_are_de
     three_hosts: Simulation, old: Sdk
 ) -> None:
     await split(three_hosts, "host-2")
-    assert ["HOST_IS_SLAVE", FIRST] == await answer(three_hosts, 2)
+    assert ["HOST_IS_SLAVE", FIRST] == await refusal(three_hosts, 2)
     new = await Sdk(three_hosts, 3).log_in()
     pool = three_hosts.pool
     assert pool.rival is not None
@@ -137,7 +115,7 @@ async def test_a_former_coordinator_whose_toolstack_restarts_finds_the_new_one_a
     (web,) = await old.call("VM.get_by_name_label", "web")
     await old.call("VM.set_name_description", web, "thrown away")
     await three_hosts.pool.failures.restart_toolstack(three_hosts.pool.host_named("host-1"))
-    assert ["HOST_IS_SLAVE", THIRD] == await answer(three_hosts, 1)
+    assert ["HOST_IS_SLAVE", THIRD] == await refusal(three_hosts, 1)
     assert three_hosts.pool.rival is None
     new = await Sdk(three_hosts, 3).log_in()
     assert "" == await new.call("VM.get_name_description", web)
@@ -153,7 +131,7 @@ async def test_recovering_supporters_takes_the_former_coordinator_and_its_half_a
     new = await Sdk(three_hosts, 3).log_in()
     found = {await new.call("host.get_address", ref) for ref in await new.call("pool.recover_slaves")}
     assert {FIRST, SECOND} == found
-    assert [["HOST_IS_SLAVE", THIRD]] * 2 == [await answer(three_hosts, host) for host in (1, 2)]
+    assert [["HOST_IS_SLAVE", THIRD]] * 2 == [await refusal(three_hosts, host) for host in (1, 2)]
     new.close()
 
 
@@ -166,9 +144,9 @@ async def test_hosts_follow_whom_they_are_told_to(three_hosts: Simulation) -> No
         await three_hosts.pool.settled()
         sdk.close()
         if sdk is second:
-            assert ["HOST_IS_SLAVE", FIRST] == await answer(three_hosts, 2)
-    assert ["HOST_IS_SLAVE", THIRD] == await answer(three_hosts, 1)
-    assert "HOST_STILL_BOOTING" == (await answer(three_hosts, 2))[0], "nobody told it that the first gave up"
+            assert ["HOST_IS_SLAVE", FIRST] == await refusal(three_hosts, 2)
+    assert ["HOST_IS_SLAVE", THIRD] == await refusal(three_hosts, 1)
+    assert "HOST_STILL_BOOTING" == (await refusal(three_hosts, 2))[0], "nobody told it that the first gave up"
 
 
 async def test_a_former_coordinator_that_is_removed_leads_on_until_it_learns_that_it_is_unknown(
@@ -180,7 +158,7 @@ async def test_a_former_coordinator_that_is_removed_leads_on_until_it_learns_tha
     await new.call("host.destroy", host.ref)
     assert FIRST == await master(old)
     await three_hosts.pool.failures.restart_toolstack(host)
-    assert ["HOST_UNKNOWN_TO_MASTER", host.ref] == await answer(three_hosts, 1)
+    assert ["HOST_UNKNOWN_TO_MASTER", host.ref] == await refusal(three_hosts, 1)
     new.close()
 
 
@@ -190,11 +168,11 @@ async def test_a_former_coordinator_that_loses_its_power_boots_as_a_supporter(
     await split(three_hosts, "host-2")
     host = three_hosts.pool.host_named("host-1")
     await three_hosts.pool.failures.kill(host)
-    assert "HOST_STILL_BOOTING" == (await answer(three_hosts, 2))[0]
+    assert "HOST_STILL_BOOTING" == (await refusal(three_hosts, 2))[0]
     await three_hosts.pool.failures.revive(host)
-    assert ["HOST_IS_SLAVE", THIRD] == await answer(three_hosts, 1)
+    assert ["HOST_IS_SLAVE", THIRD] == await refusal(three_hosts, 1)
     await three_hosts.pool.failures.recover_supporters()
-    assert ["HOST_IS_SLAVE", THIRD] == await answer(three_hosts, 2)
+    assert ["HOST_IS_SLAVE", THIRD] == await refusal(three_hosts, 2)
 
 
 @needs_silence
@@ -205,11 +183,11 @@ async def test_a_former_coordinator_that_is_heard_again_gets_back_those_who_were
     failures = three_hosts.pool.failures
     await failures.fall_silent(first, to_its_pool=True)
     await failures.seize(third)
-    assert "HOST_STILL_BOOTING" == (await answer(three_hosts, 2))[0]
+    assert "HOST_STILL_BOOTING" == (await refusal(three_hosts, 2))[0]
     await failures.hear(first)
-    assert [[], ["HOST_IS_SLAVE", FIRST], []] == [await answer(three_hosts, host) for host in (1, 2, 3)]
+    assert [[], ["HOST_IS_SLAVE", FIRST], []] == [await refusal(three_hosts, host) for host in (1, 2, 3)]
     assert {first.ref, second.ref} == set(await failures.recover_supporters())
-    assert [["HOST_IS_SLAVE", THIRD]] * 2 == [await answer(three_hosts, host) for host in (1, 2)]
+    assert [["HOST_IS_SLAVE", THIRD]] * 2 == [await refusal(three_hosts, host) for host in (1, 2)]
 
 
 async def test_a_pool_with_high_availability_is_not_split(three_hosts: Simulation, old: Sdk) -> None:

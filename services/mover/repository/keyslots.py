@@ -1,6 +1,9 @@
 """The key slots of a repository: reading, opening, adding, removing."""
 
+from contextlib import suppress
+
 from services.chassis.errors import (
+    AlreadyExists,
     DataLoss,
     FailedPrecondition,
     NotFound,
@@ -90,22 +93,33 @@ def add_recovery_key(context: Context, slot_id: str, label: str) -> str:
 
 
 def remove_slot(context: Context, slot_id: str) -> None:
-    """Raises NotFound, or FailedPrecondition when fewer than two working keys would be left."""
+    """Raises NotFound, or FailedPrecondition when fewer than two working keys would be left.
+
+    Of several who remove keys at one moment each looks again, and takes its own removal back.
+    """
     working = [slot.slot_id for slot in read_slots(context.store, context.on_notice)]
     if slot_id in working and len(working) <= LEAST_SLOTS:
-        raise FailedPrecondition(
-            f"The repository has only {len(working)} working keys; {LEAST_SLOTS} must be left.",
-            reason="TOO_FEW_KEYS",
-            hint="Add another key first.",
-        )
+        raise _too_few(f"The repository has only {len(working)} working keys")
+    name = slot_name(slot_id)
     try:
-        context.store.delete(slot_name(slot_id))
+        removed = context.store.get(name) if slot_id in working else b""
+        context.store.delete(name)
     except NotFound:
         raise NotFound(
             f"There is no key slot {slot_id}.",
             reason="SLOT_MISSING",
             hint=f"There are: {', '.join(working)}.",
         ) from None
+    if removed and len(read_slots(context.store, context.on_notice)) < LEAST_SLOTS:
+        with suppress(AlreadyExists):
+            context.store.put(name, [removed])
+        raise _too_few("Other keys were removed at the same moment")
+
+
+def _too_few(why: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"{why}; {LEAST_SLOTS} must be left.", reason="TOO_FEW_KEYS", hint="Add another key first."
+    )
 
 
 def _add(

@@ -15,7 +15,7 @@ from services.mover.repository.format.segment import (
     encode_segment,
     split_into_segments,
 )
-from services.mover.repository.indexing import read_segment, sync_index
+from services.mover.repository.indexing import listed_segments, read_segment, sync_index
 from services.mover.repository.packlisting import PackListing, listed_packs
 from services.mover.repository.points import exists
 
@@ -56,36 +56,42 @@ def _rewritten(
 ) -> Iterator[tuple[list[bytes], list[PackRecord]]]:
     """Replace these segments by as few as possible; which they were, and what their successor lists.
 
-    One alone is only replaced if ``without`` says what it is not to list any more.
+    One alone is only replaced if ``without`` says what it is not to list any more. Segments that these
+    supersede, and whoever wrote that died before they were deleted, are superseded by the successor too:
+    else they would count again.
     """
+    there = listed_segments(context)
     old: list[bytes] = []
+    dead: set[bytes] = set()
     packs: dict[bytes, PackRecord] = {}
     blobs = 0
     for name in names:
         try:
-            found = [pack for pack in read_segment(context, name).packs if pack.sha256 not in without]
+            segment = read_segment(context, name)
         except (NotFound, DataLoss) as error:
             if without:
                 text = f"{error.message} It may still list deleted packs."
                 context.on_notice("INDEX_SEGMENT_UNREADABLE", text)
             continue
+        found = [pack for pack in segment.packs if pack.sha256 not in without]
         more = sum(len(pack.entries) for pack in found)
         if old and blobs + more > WRITTEN_BLOBS:
-            yield _replaced(context, old, packs, alone=bool(without))
-            old, packs, blobs = [], {}, 0
+            yield _replaced(context, old, dead, packs, alone=bool(without))
+            old, dead, packs, blobs = [], set(), {}, 0
         old.append(name)
+        dead |= there.intersection(segment.superseded)
         packs |= {pack.sha256: pack for pack in found}
         blobs += more
     if old:
-        yield _replaced(context, old, packs, alone=bool(without))
+        yield _replaced(context, old, dead, packs, alone=bool(without))
 
 
 def _replaced(
-    context: Context, old: list[bytes], packs: dict[bytes, PackRecord], *, alone: bool
+    context: Context, old: list[bytes], dead: set[bytes], packs: dict[bytes, PackRecord], *, alone: bool
 ) -> tuple[list[bytes], list[PackRecord]]:
     ordered = sorted(packs.values(), key=lambda pack: pack.sha256)
     if alone or len(old) > 1:
-        replace_segments(context, ordered, old)
+        replace_segments(context, ordered, [*old, *sorted(dead)])
     return old, ordered
 
 

@@ -78,7 +78,9 @@ class Store(Protocol):
         ...
 
     def settle(self, prefix: str) -> None:
-        """Make durable what is listed under ``prefix``, a folder: its maker may have died before it was."""
+        """Make durable what is listed under ``prefix``, a folder, and what is not any more; or one object:
+        whoever changed it may have died before it was.
+        """
         ...
 
     def free_bytes(self) -> int | None:

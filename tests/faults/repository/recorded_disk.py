@@ -41,6 +41,18 @@ class Recording:
     def tell(self, what: str) -> None:
         self.operations.append(Operation("told", ROOT, what))
 
+    def named(self, since: int) -> list[tuple[int, str]]:
+        """After how many operations an object has its name, or has lost it, and its path; since so many."""
+        disk, found = Disk(), list[tuple[int, str]]()
+        for number, operation in enumerate(self.operations, 1):
+            paths = {node: path for path, node in disk.paths()} if number > since else {}
+            disk.apply(operation)
+            if paths and operation.verb in ("name", "unname") and not operation.name.startswith("."):
+                path = f"{paths[operation.node]}/{operation.name}".removeprefix("/")
+                if not isinstance(disk.live[operation.child], dict):
+                    found.append((number, path))
+        return found
+
     @contextmanager
     def recording(self) -> Iterator["Recording"]:
         """Record what this process does through ``os`` while inside."""

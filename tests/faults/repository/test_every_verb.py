@@ -113,13 +113,11 @@ def test_what_a_dead_mover_left_unsynced_is_safe_when_the_next_one_says_that_it_
 
 
 def _moments(recording: Recording, begun: int) -> list[int]:
-    """How many operations were done just after an object had its name, or lost it."""
-    moments = [
-        number
-        for number, operation in enumerate(recording.operations[begun:], begun + 1)
-        if operation.verb in ("name", "unname") and not operation.name.startswith(".")
-    ]
-    return moments if THOROUGH else moments[:: -max(1, len(moments) // 3)]
+    """After how many operations: an object of each kind has just got its name, or lost it; or every one."""
+    found = recording.named(begun)
+    if THOROUGH:
+        return [number for number, _ in found]
+    return sorted({path.partition("/")[0]: number for number, path in found}.values())
 
 
 def _disk(recording: Recording) -> Disk:

@@ -87,7 +87,8 @@ class Verb:
             assert self.done(repository)
             for point in self.kept:
                 assert restored(repository, point) == CONTENTS[point]
-            assert len(repository.verify(full=True).findings) == self.findings
+            findings = repository.verify(full=True).findings
+            assert len(findings) == self.findings, findings
             back_up(repository, "later", NEXT)
             assert restored(repository, "later") == NEXT
 

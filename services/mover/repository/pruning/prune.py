@@ -12,7 +12,7 @@ from services.chassis.errors import AlreadyExists, Cancelled, DataLoss, NotFound
 from services.mover.repository.checkpoint import forget_unfinished, unfinished
 from services.mover.repository.context import Context
 from services.mover.repository.damage import forget_damage
-from services.mover.repository.format.names import INDEX, PRUNE_FEATURE
+from services.mover.repository.format.names import INDEX, POINTS, PRUNE_FEATURE, TRASH
 from services.mover.repository.format.plan import Plan, plan_name
 from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import PackInfo
@@ -156,7 +156,8 @@ class Prune:
             self._tell("looking at the newest points")
             sync_index(self._context)
             self._mark()
-            self._context.store.settle(INDEX)  # segments of others, who may have died: copies are relied on
+            for folder in (POINTS, TRASH, INDEX):  # what others changed, who may have died just after
+                self._context.store.settle(folder)
         for plan in ready:
             self._sweep(plan)
         if ghosts:

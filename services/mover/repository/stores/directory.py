@@ -143,6 +143,8 @@ class DirectoryStore:
     def settle(self, prefix: str) -> None:
         folder = self._root / prefix.rpartition("/")[0]
         with translated("sync", prefix, self.location):
+            for below, _, _ in os.walk(folder) if prefix.endswith("/") else ():
+                sync_directory(Path(below))
             while folder.is_dir():
                 sync_directory(folder)
                 if folder == self._root:

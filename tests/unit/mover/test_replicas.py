@@ -4,6 +4,7 @@ from pathlib import Path
 
 from services.chassis.clock import FakeClock
 from services.mover.app.arrivals import Arrivals
+from services.mover.app.guests import Guests
 from services.mover.app.replicas import Replicas
 from services.mover.app.store_news import Tell
 from services.mover.repository import MemoryStore, Store
@@ -38,9 +39,9 @@ class OnePlace:
 async def test_what_an_earlier_mover_may_have_left_unsynced_is_made_durable_before_it_counts(
     tmp_path: Path,
 ) -> None:
-    store = Unsynced()
+    store, clock = Unsynced(), FakeClock()
     store.objects = {"points/a": b"point", PACK: b"pack"}
-    replicas = Replicas(OnePlace(store), "file:///copies", Arrivals(tmp_path, FakeClock()))
+    replicas = Replicas(OnePlace(store), "file:///copies", Arrivals(tmp_path, clock), Guests(clock))
     assert 4 == await replicas.size(ID, PACK)
     assert [PACK] == store.settled
     listed = [found.name async for some in replicas.objects(ID, "points/") for found in some]

@@ -9,7 +9,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import domains, gpus, vdi_rules
+from services.simulator.pool import attachments, gpus, placement, vdi_rules
 from services.simulator.pool.remote_pool import RemotePool
 
 Map = dict[str, str]
@@ -119,7 +119,7 @@ def _check_host(call: Call, vm: Row, wish: Wish, host: str, there: There) -> Non
         raise XapiFailure("HOST_DISABLED", host)
     if vm["power_state"] != "Halted" and not wish.force:
         _check_processor(vm, host, there.host["cpu_info"])
-    needed = vm["memory_static_max"] + domains.memory_overhead(vm)
+    needed = vm["memory_static_max"] + placement.memory_overhead(vm)
     if vm["power_state"] in ("Running", "Paused") and needed > there.free_memory:
         raise XapiFailure("HOST_NOT_ENOUGH_FREE_MEMORY", str(needed), str(there.free_memory))
 
@@ -137,7 +137,7 @@ def _check_processor(vm: Row, host: str, offered: Map) -> None:
 
 def _disks(call: Call, vm: Row, wish: Wish, there: There) -> Map:
     """Disks, snapshots' disks and memory images, the smallest and oldest first."""
-    own = [vdi for vbd, vdi in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"]
+    own = [vdi for vbd, vdi in attachments.disks_in_use(call.pool, vm) if vbd["type"] != "CD"]
     chosen: Map = {}
     for vdi in own:
         if vdi.ref not in wish.disks:
@@ -145,7 +145,7 @@ def _disks(call: Call, vm: Row, wish: Wish, there: There) -> Map:
         chosen[vdi.ref] = wish.disks[vdi.ref]
     default = there.pool["default_SR"]
     for each in _with_snapshots(call, vm, wish):
-        for vbd, vdi in domains.disks_in_use(call.pool, each):
+        for vbd, vdi in attachments.disks_in_use(call.pool, each):
             if vbd["type"] != "CD" and vdi.ref not in chosen:
                 chosen[vdi.ref] = wish.disks.get(vdi.ref) or wish.disks.get(vdi["snapshot_of"]) or default
         image = each["suspend_VDI"]

@@ -6,7 +6,7 @@ from services.simulator.calls import vdi, vm_snapshot
 from services.simulator.calls.vm import destroy_record
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import domains, vm_groups
+from services.simulator.pool import attachments, vm_groups
 
 
 async def set_groups(call: Call, vm: str, groups: list[str]) -> None:
@@ -63,7 +63,7 @@ async def _retain(call: Call, vm: str, count: int) -> None:
         (row for row in rows if row["is_vmss_snapshot"]), key=lambda row: row.created, reverse=True
     )
     for row in scheduled[count:]:
-        disks = [disk.ref for vbd, disk in domains.disks_in_use(call.pool, row) if vbd["type"] != "CD"]
+        disks = [disk.ref for vbd, disk in attachments.disks_in_use(call.pool, row) if vbd["type"] != "CD"]
         image = row["suspend_VDI"]
         destroy_record(call, row.ref)
         for disk in [*disks, *([image] if call.db.find("VDI", image) else [])]:

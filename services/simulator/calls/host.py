@@ -2,7 +2,7 @@
 
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import domains
+from services.simulator.pool import domains, placement
 from services.simulator.wire.datetimes import DateTime
 
 
@@ -23,7 +23,7 @@ async def get_server_localtime(call: Call, ref: str) -> DateTime:
 
 
 async def compute_free_memory(call: Call, ref: str) -> int:
-    return domains.free_memory(call.pool, call.db.row("host", ref).ref)
+    return placement.free_memory(call.pool, call.db.row("host", ref).ref)
 
 
 async def compute_memory_overhead(call: Call, ref: str) -> int:

@@ -13,7 +13,7 @@ from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.machines.machine import End, Machine, escaped
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool import allowed_operations, attachments, domains
 from services.simulator.pool.pool import Pool, disk_work
 
 _ACTIONS = {
@@ -54,7 +54,7 @@ async def _attach_disks(pool: Pool, vm: Row, folder: Path) -> list[str]:
     """All or none, in their order."""
     arguments: list[str] = []
     attached: list[str] = []
-    written = [(vbd, vdi) for vbd, vdi in domains.disks_in_use(pool, vm) if vbd["mode"] == "RW"]
+    written = [(vbd, vdi) for vbd, vdi in attachments.disks_in_use(pool, vm) if vbd["mode"] == "RW"]
     try:
         for vbd, vdi in sorted(written, key=lambda pair: int(pair[0]["userdevice"])):
             disk = await disk_work(pool.repository(vdi["SR"]).disk, vdi["uuid"])

@@ -11,7 +11,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import domains, gpus, placement, vdi_rules
+from services.simulator.pool import attachments, gpus, placement, vdi_rules
 
 Map = Mapping[str, str]
 REQUIRED = ("VDI_SNAPSHOT", "VDI_MIRROR")
@@ -59,7 +59,7 @@ def plan(call: Call, vm: Row, wish: Wish) -> Motion:
         gpus.check_chosen(call.db, vm, wish.gpus)
     places = {vdi.ref: call.db.row("SR", wish.disks[vdi.ref]).ref for vdi in own}
     for sr in places.values():
-        if not domains.sees(call.pool, wish.host, sr):
+        if not placement.sees(call.pool, wish.host, sr):
             raise XapiFailure("VM_REQUIRES_SR", vm.ref, sr)
     places |= _extras(call, vm, wish, places)
     rows = sorted((call.db.row("VDI", ref) for ref in places), key=_age)
@@ -77,7 +77,7 @@ def host_for(call: Call, vm: Row, places: Map) -> str:
     here = vm["resident_on"] if vm["resident_on"] != NULL_REF else pool.coordinator.ref
     others = [host.ref for host in pool.hosts.values() if host.alive and db.row("host", host.ref)["enabled"]]
     for host in [here, *others]:
-        if all(domains.sees(pool, host, sr) for sr in places.values()):
+        if all(placement.sees(pool, host, sr) for sr in places.values()):
             return host
     raise XapiFailure("NO_HOSTS_AVAILABLE")
 
@@ -87,7 +87,7 @@ def with_snapshots(call: Call, vm: Row) -> list[Row]:
 
 
 def _disks(call: Call, vm: Row) -> list[Row]:
-    return [vdi for vbd, vdi in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"]
+    return [vdi for vbd, vdi in attachments.disks_in_use(call.pool, vm) if vbd["type"] != "CD"]
 
 
 def _check_own(call: Call, own: list[Row], wish: Wish) -> None:
@@ -120,7 +120,7 @@ def _extras(call: Call, vm: Row, wish: Wish, places: Map) -> dict[str, str]:
         if each["power_state"] == "Suspended" and suspend is not None:
             chosen = [pool["suspend_image_SR"], call.db.row("host", wish.host)["suspend_image_sr"]]
             chosen = (
-                [] if domains.sees(call.pool, wish.host, suspend["SR"]) else [*chosen, pool["default_SR"]]
+                [] if placement.sees(call.pool, wish.host, suspend["SR"]) else [*chosen, pool["default_SR"]]
             )
             if chosen:
                 extras[suspend.ref] = next((sr for sr in chosen if sr != NULL_REF), NULL_REF)
@@ -135,7 +135,7 @@ def _extras(call: Call, vm: Row, wish: Wish, places: Map) -> dict[str, str]:
 
 def _check_disk(call: Call, vm: Row, ref: str, sr: str, host: str) -> None:
     vdi = call.db.row("VDI", ref)
-    if not domains.sees(call.pool, host, sr):
+    if not placement.sees(call.pool, host, sr):
         raise XapiFailure("VM_REQUIRES_SR", vm.ref, sr)
     for place in (vdi["SR"], sr):
         if not set(REQUIRED) <= set(vdi_rules.sm_features(call.db, place)):

@@ -24,7 +24,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import consoles, domains, gpus, image_formats, vdi_rules
+from services.simulator.pool import consoles, gpus, image_formats, placement, vdi_rules
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.operations import operation
 from services.simulator.pool.pool import disk_work
@@ -140,7 +140,7 @@ def _remap(call: Call, motion: Motion, made: dict[str, str]) -> None:
         image = vm["suspend_VDI"]
         call.db.set("VM", vm.ref, "suspend_VDI", made.get(image, image))
         sr = vm["suspend_SR"]
-        if sr != NULL_REF and not domains.sees(call.pool, motion.host, sr):
+        if sr != NULL_REF and not placement.sees(call.pool, motion.host, sr):
             call.db.set("VM", vm.ref, "suspend_SR", NULL_REF)
 
 

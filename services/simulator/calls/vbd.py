@@ -7,7 +7,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, vdi_rules
+from services.simulator.pool import allowed_operations, attachments, vdi_rules
 
 _REFUSED_TYPES = frozenset({"cbt_metadata", "redo_log", "ha_statefile"})
 _MIGRATIONS = frozenset({"pool_migrate", "migrate_send"})
@@ -73,8 +73,8 @@ async def plug(call: Call, ref: str) -> None:
         raise XapiFailure("DEVICE_ALREADY_ATTACHED", ref)
     vdi = call.db.find("VDI", vbd["VDI"])
     if vdi is not None:
-        domains.check_exclusive(call.pool, vbd, vdi)
-    await domains.attach(call.pool, ref)
+        attachments.check_exclusive(call.pool, vbd, vdi)
+    await attachments.attach(call.pool, ref)
     _refresh(call, ref)
 
 
@@ -88,7 +88,7 @@ async def unplug(call: Call, ref: str) -> None:
     if not vbd["unpluggable"]:
         raise XapiFailure("VBD_NOT_UNPLUGGABLE", ref)
     check_drivers(call, vm)
-    await domains.detach(call.pool, ref)
+    await attachments.detach(call.pool, ref)
     _refresh(call, ref)
 
 
@@ -97,7 +97,7 @@ async def assert_attachable(call: Call, ref: str) -> None:
     vbd = call.db.row("VBD", ref)
     vdi = call.db.find("VDI", vbd["VDI"])
     if vdi is not None:
-        domains.check_exclusive(call.pool, vbd, vdi)
+        attachments.check_exclusive(call.pool, vbd, vdi)
 
 
 async def insert(call: Call, ref: str, vdi: str) -> None:

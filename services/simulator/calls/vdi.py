@@ -5,7 +5,7 @@ from typing import Any
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, image_formats, vdi_rules
+from services.simulator.pool import allowed_operations, attachments, image_formats, placement, vdi_rules
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.operations import vdi_operation
 from services.simulator.pool.pool import disk_work
@@ -102,7 +102,7 @@ async def resize(call: Call, ref: str, size: int) -> None:
     vdi = db.row("VDI", ref)
     repository = call.pool.repository(vdi["SR"])
     async with vdi_operation(call, ref, "resize"):
-        await domains.lose_tracking(call.pool, vdi, "resize")
+        await attachments.lose_tracking(call.pool, vdi, "resize")
         await disk_work(repository.resize, vdi["uuid"], size)
     await call.pool.disks[vdi["SR"]].follow()
 
@@ -145,7 +145,7 @@ async def get_nbd_info(call: Call, ref: str) -> list[dict[str, Any]]:
     networks = [row for row in call.db.rows("network") if {"nbd", "insecure_nbd"} & {*row["purpose"]}]
     infos = []
     for host in call.pool.hosts.values():
-        if not domains.sees(call.pool, host.ref, vdi["SR"]):
+        if not placement.sees(call.pool, host.ref, vdi["SR"]):
             continue
         pifs = [call.db.row("PIF", pif) for network in networks for pif in network["PIFs"]]
         for address in (pif["IP"] for pif in pifs if pif["host"] == host.ref and pif["currently_attached"]):

@@ -7,7 +7,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import domains, image_formats
+from services.simulator.pool import attachments, image_formats
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.operations import vdi_operation
 from services.simulator.pool.pool import disk_work
@@ -82,7 +82,7 @@ async def _fork(call: Call, vdi_ref: str, kind: str) -> str:
     repository = call.pool.repository(vdi["SR"])
     async with vdi_operation(call, vdi_ref, kind):
         if kind == "snapshot":
-            await domains.lose_tracking(call.pool, vdi, "snapshot")
+            await attachments.lose_tracking(call.pool, vdi, "snapshot")
         uuid, base = call.pool.ids.new(), call.pool.ids.new()
         fork = repository.snapshot if kind == "snapshot" else repository.clone
         node = await disk_work(fork, vdi["uuid"], uuid, base)

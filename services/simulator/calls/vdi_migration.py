@@ -4,7 +4,7 @@ from services.simulator.calls import motion_rules, storage_motion
 from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool import allowed_operations, attachments
 from services.simulator.pool.operations import vm_operation
 
 
@@ -20,7 +20,7 @@ async def pool_migrate(call: Call, ref: str, sr: str, options: dict[str, str]) -
     async with vm_operation(call, vm.ref, "migrate_send"), call.pool.guests_may_write:
         if call.db.row("VDI", ref)["cbt_enabled"]:
             raise XapiFailure("VDI_CBT_ENABLED", ref)
-        places = {vdi.ref: vdi["SR"] for _, vdi in domains.disks_in_use(call.pool, vm)}
+        places = {vdi.ref: vdi["SR"] for _, vdi in attachments.disks_in_use(call.pool, vm)}
         places[ref] = call.db.row("SR", sr).ref
         formats = {ref: options["dest-img-format"]} if "dest-img-format" in options else {}
         wish = motion_rules.Wish(motion_rules.host_for(call, vm, places), places, formats=formats)

@@ -7,7 +7,14 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, high_availability, vm_groups, vm_rules
+from services.simulator.pool import (
+    allowed_operations,
+    domains,
+    high_availability,
+    placement,
+    vm_groups,
+    vm_rules,
+)
 from services.simulator.pool.facts import BIOS_STRINGS
 from services.simulator.pool.operations import vm_operation
 
@@ -55,7 +62,7 @@ async def create(call: Call, record: dict[str, Any]) -> str:
             "domid": -1,
         },
     )
-    call.db.set("VM", ref, "memory_overhead", domains.memory_overhead(call.db.row("VM", ref)))
+    call.db.set("VM", ref, "memory_overhead", placement.memory_overhead(call.db.row("VM", ref)))
     allowed_operations.refresh_vm(call.db, ref)
     return ref
 
@@ -211,7 +218,7 @@ async def get_allowed_vif_devices(call: Call, ref: str) -> list[str]:
 
 async def maximise_memory(call: Call, ref: str, total: int, approximate: bool) -> int:
     vm = call.db.row("VM", ref)
-    return total - domains.memory_overhead({**vm, "memory_static_max": total})
+    return total - placement.memory_overhead({**vm, "memory_static_max": total})
 
 
 async def get_cooperative(call: Call, ref: str) -> bool:

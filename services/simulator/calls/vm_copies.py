@@ -9,7 +9,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains, gpus
+from services.simulator.pool import allowed_operations, attachments, domains, gpus
 from services.simulator.pool.mishaps import HalfMade
 from services.simulator.wire.datetimes import EPOCH
 
@@ -92,7 +92,7 @@ async def copy_disks(
     are and will be.
     """
     copies: dict[str, str] = {}
-    disks = [(vbd, vdi) for vbd, vdi in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"]
+    disks = [(vbd, vdi) for vbd, vdi in attachments.disks_in_use(call.pool, vm) if vbd["type"] != "CD"]
     wanted = [(vbd, vdi) for vbd, vdi in disks if vdi.ref not in ignored]
     total = sum(vdi["virtual_size"] for _, vdi in wanted) or 1
     done = 0

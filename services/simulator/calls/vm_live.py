@@ -25,7 +25,7 @@ async def get_boot_record(call: Call, ref: str) -> Mapping[str, Any]:
 
 async def compute_memory_overhead(call: Call, ref: str) -> int:
     """Bytes."""
-    return domains.memory_overhead(call.db.row("VM", ref))
+    return placement.memory_overhead(call.db.row("VM", ref))
 
 
 async def set_vcpus_number_live(call: Call, ref: str, count: int) -> None:

@@ -4,7 +4,15 @@ from services.simulator.calls import vdi
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, consoles, domains, gpus, placement, vm_rules
+from services.simulator.pool import (
+    allowed_operations,
+    attachments,
+    consoles,
+    domains,
+    gpus,
+    placement,
+    vm_rules,
+)
 from services.simulator.pool.operations import vm_operation
 
 _NOT_CLEANLY = ("VM_LACKS_FEATURE", "VM_BAD_POWER_STATE", "VM_FAILED_SHUTDOWN_ACKNOWLEDGMENT")
@@ -28,8 +36,8 @@ async def _start(call: Call, vm_ref: str, name: str, host: str | None, paused: b
         vm = call.db.row("VM", vm_ref)
         if host is not None:
             placement.check(call.pool, host, vm)
-        chosen = host or domains.choose_host(call.pool, vm)
-        await domains.attach_disks(call.pool, vm_ref)
+        chosen = host or placement.choose_host(call.pool, vm)
+        await attachments.attach_disks(call.pool, vm_ref)
         await domains.started(call.pool, vm_ref, chosen, "Paused" if paused else "Running")
         tell(call, vm_ref, "VM_STARTED", f"started on host: {host_text(call, chosen)}")
 
@@ -112,7 +120,7 @@ async def _reboot(call: Call, vm_ref: str, name: str) -> None:
 async def restart_domain(call: Call, vm_ref: str, host: str) -> None:
     """Stopped, and started again where it was."""
     await domains.stopped(call.pool, vm_ref)
-    await domains.attach_disks(call.pool, vm_ref)
+    await attachments.attach_disks(call.pool, vm_ref)
     await domains.started(call.pool, vm_ref, host)
 
 
@@ -162,7 +170,7 @@ async def power_state_reset(call: Call, vm_ref: str) -> None:
 
 
 async def get_possible_hosts(call: Call, vm_ref: str) -> list[str]:
-    return domains.possible_hosts(call.pool, call.db.row("VM", vm_ref))
+    return placement.possible_hosts(call.pool, call.db.row("VM", vm_ref))
 
 
 async def assert_operation_valid(call: Call, vm_ref: str, name: str) -> None:

@@ -8,7 +8,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import domains
+from services.simulator.pool import attachments, placement
 
 
 async def assert_can_be_recovered(call: Call, vm_ref: str, session_to: str) -> None:
@@ -56,9 +56,9 @@ async def recover_appliance(call: Call, ref: str, session_to: str, force: bool) 
 
 def _missing(call: Call, vm: Row) -> list[str]:
     """SRs of its disks that no host has attached."""
-    disks = [vdi for vbd, vdi in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"]
+    disks = [vdi for vbd, vdi in attachments.disks_in_use(call.pool, vm) if vbd["type"] != "CD"]
     srs = dict.fromkeys(vdi["SR"] for vdi in disks)
-    return [sr for sr in srs if not any(domains.sees(call.pool, host, sr) for host in call.pool.hosts)]
+    return [sr for sr in srs if not any(placement.sees(call.pool, host, sr) for host in call.pool.hosts)]
 
 
 def _check_storage(call: Call, vm: Row) -> None:

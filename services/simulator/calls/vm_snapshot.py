@@ -12,7 +12,7 @@ from services.simulator.database.stored import dump_fields, load_fields
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool import allowed_operations, attachments, domains
 from services.simulator.pool.mishaps import HalfMade
 from services.simulator.pool.operations import vm_operation
 
@@ -191,7 +191,7 @@ async def _revived(call: Call, source: Row, fields: dict[str, Any]) -> str:
 async def _replace_devices(call: Call, source: Row, vm_ref: str) -> None:
     """Clone the snapshot's disks first: when that fails, the VM still has its own."""
     db = call.db
-    own = [(vbd, disk) for vbd, disk in domains.disks_in_use(call.pool, source) if vbd["type"] != "CD"]
+    own = [(vbd, disk) for vbd, disk in attachments.disks_in_use(call.pool, source) if vbd["type"] != "CD"]
     going_back = {vbd.ref: disk for vbd, disk in own if vdi_revert.can_revert(db, disk)}
     disks = await copy_disks(
         call, source, "clone", _clone, frozenset(disk.ref for disk in going_back.values())
@@ -200,7 +200,7 @@ async def _replace_devices(call: Call, source: Row, vm_ref: str) -> None:
         await vdi_revert.revert(call, disk.ref)
         disks[vbd_ref] = disk["snapshot_of"]
     vm = db.row("VM", vm_ref)
-    old_disks = {disk.ref for vbd, disk in domains.disks_in_use(call.pool, vm) if vbd["type"] != "CD"}
+    old_disks = {disk.ref for vbd, disk in attachments.disks_in_use(call.pool, vm) if vbd["type"] != "CD"}
     for cls in ("VBD", "VIF", "VGPU", "VUSB", "VTPM"):
         for ref in list(vm.get(f"{cls}s", [])):
             db.delete(cls, ref)

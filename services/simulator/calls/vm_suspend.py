@@ -5,7 +5,15 @@ from services.simulator.calls.vm_power import host_text, tell
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import allowed_operations, consoles, domains, gpus, memory_image
+from services.simulator.pool import (
+    allowed_operations,
+    attachments,
+    consoles,
+    domains,
+    gpus,
+    memory_image,
+    placement,
+)
 from services.simulator.pool.operations import vm_operation
 from services.simulator.pool.pool import disk_work
 
@@ -27,9 +35,9 @@ async def resume_on(call: Call, vm_ref: str, host: str, start_paused: bool, forc
 
 async def _resume(call: Call, vm_ref: str, name: str, host: str | None, paused: bool) -> None:
     async with vm_operation(call, vm_ref, name):
-        chosen = host or domains.choose_host(call.pool, call.db.row("VM", vm_ref))
+        chosen = host or placement.choose_host(call.pool, call.db.row("VM", vm_ref))
         await _check_image(call, vm_ref)
-        await domains.attach_disks(call.pool, vm_ref)
+        await attachments.attach_disks(call.pool, vm_ref)
         await resume_domain(call, vm_ref, chosen, "Paused" if paused else "Running")
         tell(call, vm_ref, "VM_RESUMED", f"resumed on host: {host_text(call, chosen)}")
 

@@ -15,7 +15,7 @@ from services.simulator.calls.vdi_migration import pool_migrate
 from services.simulator.control.lookup import Context, disk_record, named, named_host, open_disk
 from services.simulator.dispatch.call import Call, CallFunction
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import allowed_operations, domains
+from services.simulator.pool import allowed_operations, attachments
 from services.simulator.pool.mishaps import Shutdown
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.pool.vm_rules import CANNOT_SUSPEND
@@ -36,7 +36,7 @@ class DisorderApi(SimulatorServiceServicer):
 
     async def AttachGuest(self, request: pb.AttachGuestRequest, context: Context) -> pb.AttachGuestResponse:
         vdi = await disk_record(self._pool, context, request.disk_id)
-        if not domains.written_by_guest(self._pool, vdi):
+        if not attachments.written_by_guest(self._pool, vdi):
             text = f"no running VM has disk {request.disk_id} attached for writing; start one first"
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, text)
         disk = await open_disk(self._pool, context, request.disk_id)
@@ -71,7 +71,7 @@ class DisorderApi(SimulatorServiceServicer):
             self._pool.mishaps.lose_tracking(vdi["uuid"], _MOMENTS[request.moment])
         else:
             await disk_work(self._pool.repositories[vdi["SR"]].disable_cbt, request.disk_id)
-            domains.tell_of_lost_tracking(self._pool, vdi)
+            attachments.tell_of_lost_tracking(self._pool, vdi)
         return pb.LoseChangedBlockTrackingResponse()
 
     async def FailSnapshot(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.simulator.pool import allowed_operations, domains, image_formats
+from services.simulator.pool import allowed_operations, attachments, domains, image_formats
 from services.simulator.pool.description import DiskDescription, VmDescription
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.pool import Guest, Pool, disk_work
@@ -91,7 +91,7 @@ async def _add_vm(pool: Pool, facts: VmDescription, contents: Sequence[Content])
     if facts.host is None:
         allowed_operations.refresh_vm(pool.db, vm)
     else:
-        await domains.attach_disks(pool, vm)
+        await attachments.attach_disks(pool, vm)
         await domains.started(pool, vm, pool.host_named(facts.host).ref)
 
 

@@ -3,7 +3,14 @@
 from collections.abc import Awaitable, Callable
 
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import allowed_operations, domains, high_availability, passthrough
+from services.simulator.pool import (
+    allowed_operations,
+    attachments,
+    domains,
+    high_availability,
+    passthrough,
+    placement,
+)
 from services.simulator.pool.database_image import DatabaseImage, replace_rows
 from services.simulator.pool.disks import Disks
 from services.simulator.pool.host import Host
@@ -192,8 +199,8 @@ class Failures(Leaders):
     async def _restart(self, ref: str) -> None:
         vm = self._pool.db.row("VM", ref)
         try:
-            host = domains.choose_host(self._pool, vm)
-            await domains.attach_disks(self._pool, ref)
+            host = placement.choose_host(self._pool, vm)
+            await attachments.attach_disks(self._pool, ref)
         except XapiFailure:
             if vm["ha_restart_priority"] == "restart":
                 body = f"VM '{vm['name_label']}' cannot be restarted"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure
-from services.simulator.pool import allowed_operations, domains, placement, vdi_rules
+from services.simulator.pool import allowed_operations, placement, vdi_rules
 from services.simulator.pool.disks import add_vdi
 from services.simulator.pool.pool import Pool, disk_work
 
@@ -74,7 +74,7 @@ def tolerable(pool: Pool, protected: Iterable[Row]) -> int:
     """
     vms = list(protected)
     rooms = sorted(_room(pool, host) for host in pool.hosts if _is_live(pool, host))
-    needed = sum(vm["memory_static_max"] + domains.memory_overhead(vm) for vm in vms)
+    needed = sum(vm["memory_static_max"] + placement.memory_overhead(vm) for vm in vms)
     tolerated = 0
     while len(rooms) > 1 and sum(rooms[:-1]) >= needed and all(_is_agile(pool, vm) for vm in vms):
         rooms.pop()
@@ -86,7 +86,7 @@ def plan_exists(pool: Pool, failures: int) -> bool:
     """Whether all protected VMs would run after so many failures."""
     vms = protected_vms(pool)
     rooms = [_room(pool, host) for host in pool.hosts if _is_live(pool, host)]
-    needed = sum(vm["memory_static_max"] + domains.memory_overhead(vm) for vm in vms)
+    needed = sum(vm["memory_static_max"] + placement.memory_overhead(vm) for vm in vms)
     fits = sum(rooms) >= needed and all(_is_agile(pool, vm) for vm in vms)
     return fits and failures <= tolerable(pool, vms)
 
@@ -185,4 +185,4 @@ def _room(pool: Pool, host: str) -> int:
     row = pool.db.row("host", host)
     residents = [pool.db.row("VM", vm) for vm in row["resident_VMs"]]
     protected = sum(vm["memory_static_max"] for vm in residents if vm["ha_restart_priority"] == "restart")
-    return domains.free_memory(pool, host) + int(protected)
+    return placement.free_memory(pool, host) + int(protected)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from services.simulator.failure import XapiFailure
 from services.simulator.nbd.ports import Export, ExportRefused, Mode
-from services.simulator.pool import control_domain, domains
+from services.simulator.pool import control_domain, placement
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.ports import Disk, Extent
@@ -43,7 +43,7 @@ class NbdDoor:
         try:
             self._pool.sessions.use(session)
             vdi = self._pool.db.by_uuid("VDI", uuid)
-            if not domains.sees(self._pool, self._host.ref, vdi["SR"]):
+            if not placement.sees(self._pool, self._host.ref, vdi["SR"]):
                 raise ExportRefused(f"host {self._host.name} does not see the storage of VDI {uuid}")
             disk = await disk_work(self._pool.repository(vdi["SR"]).disk, uuid)
         except XapiFailure as failure:

@@ -4,7 +4,7 @@ import asyncio
 import random
 from dataclasses import dataclass
 
-from services.simulator.pool import domains
+from services.simulator.pool import attachments
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.ports import SECTOR
 
@@ -41,7 +41,7 @@ async def run(pool: Pool, uuid: str, workload: Workload) -> list[int]:
     done: list[int] = []
     for number, place in enumerate(workload.places(disk.virtual_size)):
         async with pool.guests_may_write:
-            if pool.db.find("VDI", vdi.ref) is None or not domains.written_by_guest(pool, vdi):
+            if pool.db.find("VDI", vdi.ref) is None or not attachments.written_by_guest(pool, vdi):
                 return done
             content = await asyncio.to_thread(workload.content, number)
             await disk_work(disk.write, place, content)

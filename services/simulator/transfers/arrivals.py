@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure, internal_error
 from services.simulator.http.exchange import Exchange
-from services.simulator.pool import domains, gpus
+from services.simulator.pool import attachments, domains, gpus, placement
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Guest, Pool
 from services.simulator.transfers.access import Transfer, admitted
@@ -137,13 +137,14 @@ class Arrivals:
 
     async def _take_in(self, vm: Row, host: str, told: MemoryTold) -> None:
         pool, flags = self._pool, vm["last_boot_CPU_flags"]
-        needed, free = vm["memory_static_max"] + domains.memory_overhead(vm), domains.free_memory(pool, host)
+        needed = vm["memory_static_max"] + placement.memory_overhead(vm)
+        free = placement.free_memory(pool, host)
         if needed > free:
             raise XapiFailure("HOST_NOT_ENOUGH_FREE_MEMORY", str(needed), str(free))
         gpus.check(pool.db, host, vm)
         if told.guest is not None:
             pool.guests[vm["uuid"]] = Guest(**told.guest.model_dump())
-        await domains.attach_disks(pool, vm.ref)
+        await attachments.attach_disks(pool, vm.ref)
         await domains.started(pool, vm.ref, host, told.power_state)
         pool.db.set("VM", vm.ref, "last_boot_CPU_flags", flags)
 

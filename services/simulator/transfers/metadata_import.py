@@ -8,7 +8,8 @@ from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool
 from services.simulator.transfers import ova, tar
 from services.simulator.transfers.access import Transfer, admitted
-from services.simulator.transfers.restore import ExistingDisks, Restore, Wishes
+from services.simulator.transfers.restore import Restore, Wishes
+from services.simulator.transfers.restored_disks import ExistingDisks
 
 LIMIT = 64 * 1024 * 1024
 """Bytes of ``ova.xml`` that are taken in; more is a mistake or an attack."""

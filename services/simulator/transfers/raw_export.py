@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from services.simulator.database.row import Row
 from services.simulator.failure import XapiFailure, ocaml_failure
 from services.simulator.http.exchange import Exchange
-from services.simulator.pool import control_domain, domains, vdi_rules
+from services.simulator.pool import control_domain, placement, vdi_rules
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.codecs import qcow2, raw, tar, vhd
@@ -35,7 +35,7 @@ class RawExport:
             self._pool, self._host, exchange, "get_export_raw_vdi", "Raw VDI export"
         ) as transfer:
             vdi = self._pool.db.row("VDI", found(self._pool, "VDI", transfer.query.get("vdi")))
-            if not domains.sees(self._pool, self._host.ref, vdi["SR"]):
+            if not placement.sees(self._pool, self._host.ref, vdi["SR"]):
                 await redirect(transfer, vdi["SR"])
                 return
             kind = transfer.image_format
@@ -95,7 +95,7 @@ async def redirect(transfer: Transfer, sr: str) -> None:
     A XenServer always listens on 443, so a port is named only if it is another.
     """
     for host in transfer.pool.hosts.values():
-        if transfer.pool.hears(host) and domains.sees(transfer.pool, host.ref, sr):
+        if transfer.pool.hears(host) and placement.sees(transfer.pool, host.ref, sr):
             port = "" if host.https_port == 443 else f":{host.https_port}"
             transfer.handed_over = True
             await transfer.exchange.redirect(f"https://{host.address}{port}{transfer.exchange.head.target}")

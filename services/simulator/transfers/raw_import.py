@@ -6,7 +6,7 @@ from services.simulator.calls import vdi as vdi_calls
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure, ocaml_failure
 from services.simulator.http.exchange import Exchange
-from services.simulator.pool import control_domain, domains, vdi_rules
+from services.simulator.pool import attachments, control_domain, placement, vdi_rules
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.codecs import chunked, qcow2, raw, vhd
@@ -49,7 +49,7 @@ class RawImport:
             raise ocaml_failure("Missing vdi parameter")
         ref = found(self._pool, "VDI", transfer.query["vdi"])
         sr = self._pool.db.row("VDI", ref)["SR"]
-        if domains.sees(self._pool, self._host.ref, sr):
+        if placement.sees(self._pool, self._host.ref, sr):
             return ref
         await redirect(transfer, sr)
         return None
@@ -78,7 +78,7 @@ class RawImport:
         if vdi["type"] == "cbt_metadata":
             await transfer.exchange.late_bare_status(400)
             raise XapiFailure("VDI_INCOMPATIBLE_TYPE", vdi.ref, vdi_rules.TYPE_NAMES["cbt_metadata"])
-        domains.check_unused(self._pool, vdi)
+        attachments.check_unused(self._pool, vdi)
         disk = await disk_work(self._pool.repository(vdi["SR"]).disk, vdi["uuid"])
         try:
             async with control_domain.plugged(self._pool, self._host.ref, ref, "RW"):

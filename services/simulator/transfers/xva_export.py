@@ -9,7 +9,7 @@ from services.simulator.database.row import Row
 from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.http.exchange import Exchange
-from services.simulator.pool import control_domain, domains, vm_rules
+from services.simulator.pool import attachments, control_domain, placement, vm_rules
 from services.simulator.pool.host import Host
 from services.simulator.pool.operations import vm_operation
 from services.simulator.pool.pool import Pool, disk_work
@@ -50,8 +50,8 @@ class XvaExport:
 
     def _hidden_sr(self, vm: Row) -> str | None:
         """An SR of the VM's disks that this host does not see."""
-        srs = [vdi["SR"] for vbd, vdi in domains.disks_in_use(self._pool, vm) if vbd["type"] != "CD"]
-        return next((sr for sr in srs if not domains.sees(self._pool, self._host.ref, sr)), None)
+        srs = [vdi["SR"] for vbd, vdi in attachments.disks_in_use(self._pool, vm) if vbd["type"] != "CD"]
+        return next((sr for sr in srs if not placement.sees(self._pool, self._host.ref, sr)), None)
 
     async def _send(self, transfer: Transfer, vm: Row) -> None:
         scope = ova.Scope(power_state=transfer.asks("preserve_power_state"))
@@ -68,7 +68,7 @@ class XvaExport:
             ],
             version="HTTP/1.0",
         )
-        disks = [vdi for vbd, vdi in domains.disks_in_use(self._pool, vm) if vbd["type"] != "CD"]
+        disks = [vdi for vbd, vdi in attachments.disks_in_use(self._pool, vm) if vbd["type"] != "CD"]
         image = self._pool.db.find("VDI", vm["suspend_VDI"])
         if image is not None and image.ref in document.ids:
             disks.append(image)

@@ -9,7 +9,7 @@ from services.simulator.dispatch.call import Call
 from services.simulator.failure import XapiFailure
 from services.simulator.http.exchange import Exchange
 from services.simulator.model.defaults import NULL_REF
-from services.simulator.pool import control_domain, domains
+from services.simulator.pool import control_domain, placement
 from services.simulator.pool.host import Host
 from services.simulator.pool.pool import Pool, disk_work
 from services.simulator.storage.codecs.tar import ChunkImport
@@ -53,7 +53,7 @@ class XvaImport:
                 await exchange.bare_status(403)
                 raise XapiFailure("IMPORT_ERROR_CANNOT_HANDLE_CHUNKED")
             sr = self._sr(transfer)
-            if not domains.sees(self._pool, self._host.ref, sr):
+            if not placement.sees(self._pool, self._host.ref, sr):
                 await redirect(transfer, sr)
                 return
             if self._pool.db.row("SR", sr)["content_type"] == "iso":

@@ -80,6 +80,21 @@ def test_after_a_retirement_nothing_is_sealed_with_the_old_key(place: Place) -> 
         assert 0 == back_up(other, "c", B, base="b", changed=[]).statistics["new_bytes"]
 
 
+def test_while_it_stores_again_a_retirement_tells_how_far_it_is(place: Place) -> None:
+    place.repository.keys.start_epoch()
+    told: list[tuple[int, int]] = []
+
+    def listen(activity: str, total: int, done: int) -> None:
+        if activity.startswith("storing again"):
+            told.append((total, done))
+
+    options = PruneOptions(grace_seconds=0, patience_seconds=0, retire_through=1)
+    report = place.repository.prune(options, listener=listen)
+    assert sorted(told) == told
+    assert told[-1][1] - told[0][1] >= len(A) < report.stored_bytes
+    assert len({done for _, done in told}) > 3
+
+
 def test_a_large_retirement_goes_on_with_the_next_prune(place: Place) -> None:
     place.repository.keys.start_epoch()
     before = place.repository.keys.epochs()[0].packs

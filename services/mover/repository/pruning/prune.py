@@ -186,13 +186,18 @@ class Prune:
             )
             self._context.on_notice("REPACK_SKIPPED", text)
             return
-        self._tell("storing again what is needed of small packs and of those that hold little")
+        activity = "storing again what is needed of small packs and of those that hold little"
+        self._total += sum(use.kept_bytes for use in chosen)
+
+        def copied(size: int) -> None:
+            self._done += size
+            self._tell(activity)
+
+        self._tell(activity)
         plans = self._plan([use.pack for use in chosen])
         hidden = listed_plans(self._context)
         records = chain.from_iterable(records_of(self._context, plan.packs) for plan in plans)
-        self.report.stored_bytes += repack(
-            self._context, records, self._live, hidden, self._writing, self._check
-        )
+        self.report.stored_bytes += repack(self._context, records, self._live, hidden, self._writing, copied)
         before = self.report.deleted_packs
         self._carry_out(plans, set())
         self.report.repacked_packs += self.report.deleted_packs - before

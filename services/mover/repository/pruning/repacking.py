@@ -6,7 +6,7 @@ from typing import Final
 from services.chassis.errors import Cancelled, DataLoss
 from services.mover.repository.context import Context
 from services.mover.repository.flow import Stopped
-from services.mover.repository.format.blob import BlobType
+from services.mover.repository.format.blob import BlobEntry, BlobType
 from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import index_packs
@@ -24,11 +24,12 @@ def repack(
     live: LiveSet,
     plans: Plans,
     options: BackupOptions,
-    check: Callable[[], None],
+    copied: Callable[[int], None],
 ) -> int:
     """Store every live blob of ``sources`` that has no copy outside what ``plans`` hide; bytes stored.
 
-    The new packs are durable and indexed on return. What cannot be read stays where it is.
+    ``copied`` hears of sealed bytes that are done, and may stop it. The new packs are durable and indexed on
+    return. What cannot be read stays where it is.
     """
 
     def missing(pack: PackInfo) -> None:
@@ -38,9 +39,10 @@ def repack(
     pipeline.start()
     try:
         for record in sources:
-            for type_, ids in _wanted(record, live):
-                check()
-                _copy(context, pipeline, type_, ids, meta=record.kind == "meta")
+            copied(0)
+            for type_, entries in _wanted(record, live):
+                _copy(context, pipeline, type_, [e.id for e in entries], meta=record.kind == "meta")
+                copied(sum(entry.stored for entry in entries))
         pipeline.drain()
         index_packs(context, pipeline.ledger.unindexed(), pipeline.ledger.indexed)
     except BaseException as error:
@@ -67,12 +69,12 @@ def _copy(context: Context, pipeline: Pipeline, type_: BlobType, ids: list[bytes
         pipeline.writer.store(type_, bytes(found[id_]), meta=meta)
 
 
-def _wanted(record: PackRecord, live: LiveSet) -> Iterator[tuple[BlobType, list[bytes]]]:
+def _wanted(record: PackRecord, live: LiveSet) -> Iterator[tuple[BlobType, list[BlobEntry]]]:
     """Live blobs of the pack, a few of one type at a time."""
     for type_ in BlobType:
-        ids = [entry.id for entry in record.entries if entry.type is type_ and entry.id in live]
-        for at in range(0, len(ids), _BATCH):
-            yield type_, ids[at : at + _BATCH]
+        entries = [entry for entry in record.entries if entry.type is type_ and entry.id in live]
+        for at in range(0, len(entries), _BATCH):
+            yield type_, entries[at : at + _BATCH]
 
 
 def _given_up() -> Cancelled:

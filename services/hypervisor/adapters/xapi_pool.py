@@ -19,9 +19,11 @@ from services.hypervisor.adapters.xapi_protection import XapiProtection
 from services.hypervisor.adapters.xapi_readers import XapiReaders
 from services.hypervisor.adapters.xapi_session import XapiSession
 from services.hypervisor.adapters.xapi_settings import XapiSettings
+from services.hypervisor.adapters.xapi_shapes import XapiShapes
 from services.hypervisor.adapters.xapi_snapshots import XapiSnapshots
 from services.hypervisor.adapters.xapi_storage import XapiStorage
 from services.hypervisor.adapters.xapi_surroundings import XapiSurroundings
+from services.hypervisor.adapters.xapi_tracking import XapiTracking
 from services.hypervisor.adapters.xapi_vms import XapiVms
 from services.hypervisor.adapters.xapi_watch import XapiInventory
 from services.hypervisor.domain.care import Moves, SnapshotFacts
@@ -50,7 +52,9 @@ class XapiPool:
         objects = XapiObjects(session, clock)
         http = XapiHttp(session, clock)
         self._inventory = XapiInventory(pool_id, session)
-        self._snapshots = XapiSnapshots(session, objects, http, installation)
+        self._shapes = XapiShapes(session, objects)
+        self._tracking = XapiTracking(session, objects, self._shapes)
+        self._snapshots = XapiSnapshots(session, objects, self._shapes, self._tracking, http, installation)
         self._readers = XapiReaders(session, objects)
         self._allocation = XapiAllocation(session, objects, self._readers)
         self._disks = XapiDisks(session, objects, self._readers, installation)
@@ -106,10 +110,10 @@ class XapiPool:
         return await self._migrations.migration_blocks()
 
     async def shape(self, vm_id: str) -> VmShape:
-        return await self._snapshots.shape(vm_id)
+        return await self._shapes.shape(vm_id)
 
     async def track(self, disk_id: str) -> TrackingOutcome:
-        return await self._snapshots.track(disk_id)
+        return await self._tracking.track(disk_id)
 
     async def has_snapshot(self, vm_id: str, source_id: str) -> bool:
         return await self._snapshots.has_snapshot(vm_id, source_id)
@@ -128,7 +132,7 @@ class XapiPool:
         return await self._snapshots.find_disks(source_id)
 
     async def guest(self, vm_id: str) -> Guest:
-        return await self._power.guest_of(await self._snapshots.protectable_vm(vm_id))
+        return await self._power.guest_of(await self._shapes.protectable_vm(vm_id))
 
     async def ask_to_shut_down(self, vm_id: str, patience_s: float) -> str:
         return await self._power.ask_to_shut_down(vm_id, patience_s)
@@ -155,10 +159,10 @@ class XapiPool:
         return await self._surroundings.surroundings(vm_id)
 
     async def tracked_disk(self, snapshot_disk_id: str) -> TrackedDisk | None:
-        return await self._snapshots.tracked_disk(snapshot_disk_id)
+        return await self._tracking.tracked_disk(snapshot_disk_id)
 
     async def changed_blocks(self, base_disk_id: str, snapshot_disk_id: str) -> bytes | str:
-        return await self._snapshots.changed_blocks(base_disk_id, snapshot_disk_id)
+        return await self._tracking.changed_blocks(base_disk_id, snapshot_disk_id)
 
     async def allocated_blocks(self, snapshot_disk_id: str) -> bytes | str:
         return await self._allocation.allocated_blocks(snapshot_disk_id)

@@ -23,8 +23,12 @@ from services.chassis.errors import Cancelled, DataLoss, InvalidInput, ResourceE
 from services.mover.adapters.offline_restore import chosen_point, restore_point
 from services.mover.adapters.restore_folder import RestoreFolder
 from services.mover.adapters.stores import Stores
-from services.mover.repository import Repository, RestoreOptions, Store, open_repository
+from services.mover.repository import Repository, RestoreOptions, Store, open_repository, repair_header
+from services.mover.repository.format.names import HEADER
+from services.mover.repository.opening import is_header_lost
+from services.mover.repository.stores.directory import DirectoryStore
 from services.mover.repository.stores.os_errors import translate
+from services.mover.repository.stores.overlay import Overlay
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,8 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace, secret: str) -> None:
     store = Stores(options.s3_credentials_dir, options.s3_ca).open(options.url)
+    if options.repair_header:
+        _repair_header(store, secret)
+        _say({"repaired": HEADER})
+        return
     if options.to_directory is None:
-        with _cache() as cache, open_repository(store, secret, Path(cache)) as opened:
+        with _cache() as cache, _opened(store, secret, Path(cache)) as opened:
             _say({"points": [_listed(opened, point) for point in opened.list_points()]})
         return
     if not options.point:
@@ -60,7 +68,7 @@ def _run(options: argparse.Namespace, secret: str) -> None:
 
 def _restore(store: Store, secret: str, wanted: str, directory: Path) -> dict[str, Any]:
     """The point is found with a cache that goes away; only then is the directory claimed for it."""
-    with _cache() as cache, open_repository(store, secret, Path(cache)) as repository:
+    with _cache() as cache, _opened(store, secret, Path(cache)) as repository:
         point = repository.get_point(chosen_point(repository, wanted))
         claim = {"repository": repository.repository_id, "point": point.point_id}
         with RestoreFolder(directory, claim) as folder:
@@ -91,6 +99,29 @@ def _interrupted(directory: Path | None) -> Cancelled:
         reason="RESTORE_INTERRUPTED",
         hint="Start the same restore again: it goes on where it was.",
     )
+
+
+def _opened(store: Store, secret: str, cache: Path) -> Repository:
+    """What header and index lack is made good for this time, and nothing of it written to the store."""
+    overlay = Overlay(store, DirectoryStore(cache / "overlay", create=True))
+    try:
+        repository = open_repository(overlay, secret, cache)
+    except XenkeepError as error:
+        if not is_header_lost(error):
+            raise
+        _repair_header(overlay, secret)
+        repository = open_repository(overlay, secret, cache)
+        repository.note("HEADER_LOST", f"{error.message} A key slot has it: xenkeep repo repair-header.")
+    try:
+        repository.adopt_packs()
+    except BaseException:
+        repository.close()
+        raise
+    return repository
+
+
+def _repair_header(store: Store, secret: str) -> None:
+    repair_header(store, secret, lambda _code, _message: None)
 
 
 def _listed(repository: Repository, point_id: str) -> dict[str, Any]:
@@ -125,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--point", default="", help="id of the restore point, or the beginning of it")
     parser.add_argument("--s3-credentials-dir", type=Path, help="directory of files with S3 credentials")
     parser.add_argument("--s3-ca", type=Path, help="PEM file with the authority of the S3 server")
+    parser.add_argument("--repair-header", action="store_true", help="write a lost header again")
     parser.add_argument("--to-directory", type=Path, help="new or empty; the points are listed without")
     return parser
 

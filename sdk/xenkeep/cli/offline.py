@@ -71,13 +71,12 @@ def restore(
     wanted = (
         [] if to_directory is None else ["--point", point, "--to-directory", str(to_directory.absolute())]
     )
-    for option, path in zip(("--s3-credentials-dir", "--s3-ca"), s3, strict=True):
-        wanted += [] if path is None else [option, str(path.absolute())]
+    wanted += s3_options(*s3)
     answer: dict[str, Any] = {}
     with (
         _interruptible(to_directory),
         progress_bars(hidden=json_) as bars,
-        closing(_told([url_of(repository), *wanted], key)) as told,
+        closing(told_by_program([url_of(repository), *wanted], key)) as told,
     ):
         tasks: dict[str, TaskID] = {}
         for answer in told:
@@ -107,6 +106,12 @@ def _interruptible(directory: Path | None) -> AbstractContextManager[None]:
     )
 
 
+def s3_options(credentials_dir: Path | None, ca: Path | None) -> list[str]:
+    """As the program takes them."""
+    given = (("--s3-credentials-dir", credentials_dir), ("--s3-ca", ca))
+    return [word for option, path in given if path is not None for word in (option, str(path.absolute()))]
+
+
 def require_repository_for(point: str, to_directory: Path | None, secret_file: Path | None) -> None:
     """Raises Error InvalidInput for a restore by the services that is asked for half."""
     if not point or to_directory is not None or secret_file is not None:
@@ -118,7 +123,7 @@ def require_repository_for(point: str, to_directory: Path | None, secret_file: P
         )
 
 
-def _told(arguments: Sequence[str], key: str) -> Generator[dict[str, Any], None, None]:
+def told_by_program(arguments: Sequence[str], key: str) -> Generator[dict[str, Any], None, None]:
     """What the program says; the key goes to its standard input, where no process list shows it.
 
     It ends with this process, however that ends; interrupted, it is given the time to clean up.

@@ -31,6 +31,7 @@ app.command("copy")(repo_copy.copy)
 app.command("prune")(repo_prune.prune)
 app.command("trash")(repo_prune.trash)
 app.command("repair")(repo_repair.repair)
+app.command("repair-header")(repo_repair.repair_header)
 app.command("stats")(repo_stats.stats)
 app.command("verify")(repo_verify.verify)
 Where = Annotated[str, typer.Argument(help="Directory, or URL (file:///...).")]

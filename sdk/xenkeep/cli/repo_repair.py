@@ -1,13 +1,13 @@
 """``xenkeep repo repair``."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from xenkeep.cli.following import follow_transfer
-from xenkeep.cli.offline import url_of
+from xenkeep.cli.offline import S3Ca, S3CredentialsDir, s3_options, told_by_program, url_of
 from xenkeep.cli.output import Json, as_data, console, details, last_part, show_data, size
-from xenkeep.cli.session import client
+from xenkeep.cli.session import SecretFile, client, secret
 from xenkeep.errors import Error
 from xenkeep.mover.v1 import transfer_pb2
 
@@ -45,6 +45,28 @@ def repair(name: str, copy: Copy = None, json_: Json = False) -> None:
             "Back their VMs up: damaged ranges are read again, which heals these points too where the VM has"
             " that content still. Then repair again. Points that cannot be healed: xenkeep point delete.",
         )
+
+
+def repair_header(
+    where: Annotated[str, typer.Argument(help="Directory, or URL (file:///..., s3://...).")],
+    secret_file: SecretFile = None,
+    s3_credentials_dir: S3CredentialsDir = None,
+    s3_ca: S3Ca = None,
+    json_: Json = False,
+) -> None:
+    """Write a lost or damaged header again: each key slot has a copy. No service is asked.
+
+    Exit code 2 when the header is in order.
+    """
+    key = secret(secret_file, "--secret-file", "Passphrase or recovery key")
+    wanted = [url_of(where), "--repair-header", *s3_options(s3_credentials_dir, s3_ca)]
+    answer: dict[str, Any] = {}
+    for answer in told_by_program(wanted, key):  # noqa: B007 - the last one is wanted
+        pass
+    if json_:
+        show_data(answer)
+    else:
+        console.print(f"Written: {answer['repaired']}.")
 
 
 def _lines(

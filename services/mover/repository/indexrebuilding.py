@@ -13,7 +13,7 @@ from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import listed_segments, sync_index
 from services.mover.repository.indexrewriting import absent_packs, drop_packs, replace_segments
-from services.mover.repository.packlisting import PackListing
+from services.mover.repository.packlisting import PackListing, listed_packs
 from services.mover.repository.packreader import read_record
 
 _READERS: Final = 8
@@ -56,14 +56,40 @@ def rebuild_index(
     return Rebuilt(records.packs, records.pack_bytes)
 
 
+def adopt_packs(context: Context) -> int:
+    """List in the index those packs that no segment lists, as when segments are lost; how many.
+
+    What cannot be read, or goes meanwhile, is left out.
+    """
+    with PackListing() as listing, listed_packs(context.store) as listed:
+        for batch in listed.batches():
+            known = context.index.known_packs([pack.sha256 for pack in batch])
+            listing.note((pack.sha256, pack.kind, pack.size) for pack in batch if pack.sha256 not in known)
+        if not listing:
+            return 0
+        records = _Records(context, listing, _nobody, threading.Event(), report=False)
+        replace_segments(context, iter(records), [])
+    text = (
+        f"{records.packs} packs were in no index segment, and were looked into: they are of backups under way"
+    )
+    context.on_notice("PACKS_ADOPTED", f"{text}, or the index is damaged.")
+    return records.packs
+
+
 class _Records:
-    """What is in the packs of a listing, a few at a time."""
+    """What is in the packs of a listing, a few at a time; ``report`` writes down which are damaged."""
 
     def __init__(
-        self, context: Context, listing: PackListing, told: RebuildListener, cancel: threading.Event
+        self,
+        context: Context,
+        listing: PackListing,
+        told: RebuildListener,
+        cancel: threading.Event,
+        *,
+        report: bool = True,
     ) -> None:
         self._context, self._listing = context, listing
-        self._told, self._cancel = told, cancel
+        self._told, self._cancel, self._report = told, cancel, report
         self.packs = self.pack_bytes = 0
 
     def __iter__(self) -> Iterator[PackRecord]:
@@ -84,11 +110,13 @@ class _Records:
     def _read(self, pack: PackInfo) -> PackRecord | None:
         try:
             record = read_record(self._context.store, self._context.keys, pack.name, pack.size)
-            self._context.store.settle(pack.name)  # its writer may have died before it was durable
+            if self._report:
+                self._context.store.settle(pack.name)  # its writer may have died before it was durable
         except NotFound:
             return None  # it was pruned since it was listed
         except DataLoss as error:
-            self._context.report_damage(pack, error.message)
+            if self._report:
+                self._context.report_damage(pack, error.message)
             self._context.on_notice("PACK_DAMAGED", error.message)
             return None
         return record

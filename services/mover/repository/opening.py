@@ -6,6 +6,7 @@ from services.chassis.errors import (
     InvalidInput,
     NotFound,
     PermissionDenied,
+    XenkeepError,
 )
 from services.mover.repository.context import Listener
 from services.mover.repository.features import require_openable, require_writable
@@ -34,7 +35,7 @@ def read_header(store: Store) -> UnprovenHeader:
             raise FailedPrecondition(
                 f"The repository at {store.location} has no header: it was not finished, or is lost.",
                 reason="REPOSITORY_HEADER_MISSING",
-                hint="Create it again if it was never used, or repair the header with a key.",
+                hint="Create it again if it was never used; `xenkeep repo repair-header` writes a lost one.",
             ) from None
         raise NotFound(
             f"There is no repository at {store.location}.",
@@ -43,6 +44,13 @@ def read_header(store: Store) -> UnprovenHeader:
         ) from None
     require_openable(store)
     return parse_header(canonical.decode_clear(data, HEADER))
+
+
+def is_header_lost(error: XenkeepError) -> bool:
+    """Whether opening failed because the header is missing or damaged, which a key slot can make good."""
+    if isinstance(error, DataLoss):
+        return error.metadata.get("object") == HEADER
+    return error.reason == "REPOSITORY_HEADER_MISSING"
 
 
 def _hidden_header(store: Store) -> HiddenObject | None:

@@ -21,7 +21,7 @@ from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.identity import keep_same_repository, require_keys, require_same_repository
 from services.mover.repository.indexing import sync_index
-from services.mover.repository.indexrebuilding import RebuildListener, Rebuilt, rebuild_index
+from services.mover.repository.indexrebuilding import RebuildListener, Rebuilt, adopt_packs, rebuild_index
 from services.mover.repository.indexrewriting import compact_index
 from services.mover.repository.leases import take_lease
 from services.mover.repository.ownerkeys import RepositoryKeys
@@ -365,6 +365,15 @@ class Repository:
         """Make the repository's index again from its packs alone, while others write; raises Cancelled."""
         self._prepare_writing()
         return rebuild_index(self._context, listener, cancel)
+
+    def adopt_packs(self) -> int:
+        """List in the index those packs that no segment lists, as when segments are lost; how many."""
+        sync_index(self._context)
+        return adopt_packs(self._context)
+
+    def note(self, code: str, message: str) -> None:
+        """Add to ``notices``."""
+        self._context.on_notice(code, message)
 
     def damaged_packs(self) -> int:
         """How many packs are known to be damaged."""

@@ -140,9 +140,8 @@ class Index:
             batch = ids[start : start + _BATCH]
             query = _FIND.format(marks=",".join("?" * len(batch)))
             with self._file.reading() as db:
-                rows = db.execute(query, batch).fetchall()
-            for row in rows:
-                found.setdefault(row[0], []).append(_location(row))
+                for row in db.execute(query, batch).fetchall():
+                    found.setdefault(row[0], []).append(_location(row))
         return found
 
     def known(self, ids: Sequence[bytes]) -> set[bytes]:
@@ -166,10 +165,11 @@ class Index:
         while True:
             with self._file.reading() as db:
                 rows = db.execute(_PACKS_AFTER, (after, _BATCH)).fetchall()
-            if not rows:
+                packs = [IndexedPack(row[0], _pack(row[2:]), row[1]) for row in rows]
+            if not packs:
                 return
-            yield [IndexedPack(row[0], _pack(row[2:]), row[1]) for row in rows]
-            after = rows[-1][0]
+            yield packs
+            after = packs[-1].number
 
     def highest_number(self) -> int:
         """No pack has a higher number as long as the index does not change."""

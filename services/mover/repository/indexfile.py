@@ -56,12 +56,12 @@ class IndexFile:
             keep_temporaries(path.parent.absolute())
             try:
                 self._db = self._connect()
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not _is_broken(error):
                     raise
                 self._remove_files()
                 self._db = self._connect()
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
             raise self._translated(error) from error
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class IndexFile:
                 self._db.execute("BEGIN")
                 yield self._db
                 self._db.execute("COMMIT")
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise self._failed(error) from error
             finally:
                 if self._db.in_transaction:
@@ -83,11 +83,11 @@ class IndexFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """For one statement, which is a transaction by itself."""
+        """For one statement, which is a transaction by itself; its rows are understood inside."""
         with self._lock:
             try:
                 yield self._db
-            except sqlite3.Error as error:
+            except (sqlite3.Error, LookupError, TypeError, ValueError) as error:
                 raise self._failed(error) from error
 
     def _connect(self) -> sqlite3.Connection:
@@ -108,7 +108,7 @@ class IndexFile:
         for suffix in ("", "-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
-    def _failed(self, error: sqlite3.Error) -> ResourceExhausted | Unavailable:
+    def _failed(self, error: Exception) -> ResourceExhausted | Unavailable:
         """The answer to a failure while in use; a broken file is replaced by an empty one at once."""
         if not _is_broken(error):
             return self._translated(error)
@@ -116,7 +116,7 @@ class IndexFile:
             self._db.close()
             self._remove_files()
             self._db = self._connect()
-        except (sqlite3.Error, OSError) as worse:
+        except (sqlite3.Error, UnicodeDecodeError, OSError) as worse:
             return self._translated(worse)
         return Unavailable(
             f"The index cache {self._path} was damaged ({error}) and is made anew.",
@@ -124,7 +124,7 @@ class IndexFile:
             hint="Try again: it is filled from the repository, which is not affected.",
         )
 
-    def _translated(self, error: sqlite3.Error | OSError) -> ResourceExhausted | Unavailable:
+    def _translated(self, error: Exception) -> ResourceExhausted | Unavailable:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             return ResourceExhausted(
                 f"There is no room for the index cache {self._path}.",
@@ -138,7 +138,10 @@ class IndexFile:
         )
 
 
-def _is_broken(error: sqlite3.Error) -> bool:
-    """Whether the file is no database of ours, rather than out of reach, in use, or without room."""
+def _is_broken(error: Exception) -> bool:
+    """Whether the file is no database of ours, rather than out of reach, in use, or without room.
+
+    What SQLite says of a broken one may quote it, and be no text at all.
+    """
     code = getattr(error, "sqlite_errorcode", None)
     return code is None or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

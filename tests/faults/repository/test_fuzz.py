@@ -1,15 +1,18 @@
 """Whatever is read back from a store may be anything, even inside valid seals: an answer or a named error."""
 
 import base64
+import contextlib
 import hashlib
 import json
 import random
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import zstandard
 
+from services.chassis.errors import Unavailable, XenkeepError
 from services.mover.repository import MemoryStore
 from services.mover.repository.format import canonical
 from services.mover.repository.format.blob import BlobType
@@ -26,9 +29,11 @@ from tests.unit.repository.world import (
     MIB,
     OPTIONS,
     add_disk,
+    back_up,
     description,
     new_repository,
     reopen,
+    restored,
 )
 
 pytestmark = pytest.mark.scenario(36)
@@ -250,3 +255,57 @@ def test_nonsense_under_valid_seals_is_answered_with_errors_of_ours(
             except BaseException as error:
                 error.add_note(f"seed {seed}")
                 raise
+
+
+@pytest.mark.scenario(19)
+def test_a_local_index_with_bits_changed_restores_right_bytes_or_says_why_not(
+    tmp_path: Path, injections: Injections
+) -> None:
+    """And what is backed up with it is whole for everybody else."""
+    store = MemoryStore()
+    with new_repository(store, tmp_path / "made", 2 * BLOCK, MIB) as repository:
+        back_up(repository, GOOD, CONTENT)
+    (file,) = (tmp_path / "made").glob("*.sqlite")
+    before, pristine_file = dict(store.objects), file.read_bytes()
+    for seed in range(2 * ROUNDS):
+        dice = random.Random(seed)
+        broken = bytearray(pristine_file)
+        for _ in range(dice.choice((1, 3, 20, 200))):
+            broken[dice.randrange(100, len(broken))] ^= 1 << dice.randrange(8)
+        store.objects = dict(before)
+        here = tmp_path / f"here-{seed}"
+        here.mkdir()
+        (here / file.name).write_bytes(broken)
+        with injections.one():
+            with contextlib.suppress(XenkeepError), reopen(store, here) as repository:
+                assert restored(repository, GOOD) == CONTENT
+                back_up(repository, "next", CONTENT)
+            with reopen(store, tmp_path / f"there-{seed}") as repository:
+                for point in repository.list_points():
+                    assert restored(repository, point) == CONTENT
+
+
+@pytest.mark.scenario(19)
+def test_a_local_index_whose_schema_is_no_text_is_made_anew(tmp_path: Path) -> None:
+    """SQLite quotes it in its error, which no string can hold then."""
+    store = MemoryStore()
+    with new_repository(store, tmp_path, 2 * BLOCK, MIB) as repository:
+        back_up(repository, GOOD, CONTENT)
+    (file,) = tmp_path.glob("*.sqlite")
+    file.write_bytes(file.read_bytes().replace(b"CREATE TABLE packs", b"CREATE \xd2\xccBLE packs"))
+    with reopen(store, tmp_path) as repository:
+        assert restored(repository, GOOD) == CONTENT
+
+
+@pytest.mark.scenario(19)
+def test_a_local_index_with_a_kind_that_there_is_not_is_made_anew(tmp_path: Path) -> None:
+    store = MemoryStore()
+    with new_repository(store, tmp_path, 2 * BLOCK, MIB) as repository:
+        back_up(repository, GOOD, CONTENT)
+    (file,) = tmp_path.glob("*.sqlite")
+    with contextlib.closing(sqlite3.connect(file)) as cache, cache:
+        cache.execute("UPDATE packs SET kind = 99")
+    with reopen(store, tmp_path) as repository:
+        with pytest.raises(Unavailable, match="made anew"):
+            restored(repository, GOOD)
+        assert restored(repository, GOOD) == CONTENT

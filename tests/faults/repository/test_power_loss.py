@@ -118,6 +118,31 @@ def test_what_a_dead_mover_left_unsynced_is_safe_before_another_one_relies_on_it
     assert injections.injected > 10
 
 
+@pytest.mark.scenario(2)
+@pytest.mark.parametrize("kind", ["index/", "packs/data/"])
+def test_what_a_dead_mover_left_is_safe_before_a_point_that_adds_none_of_it_relies_on_it(
+    tmp_path: Path, kind: str
+) -> None:
+    """An index segment that was about to be durable; or a pack, which a rebuild of the index lists."""
+    before = Recording(tmp_path / "before")
+    before.root.mkdir()
+    with before.recording(), new_repository(DirectoryStore(before.root), tmp_path / "c", 4 * BLOCK) as made:
+        back_up(made, "base", BASE)
+        begun = len(before.operations)
+        _back_up_next(made)
+    killed = max(number for number, path in before.named(begun) if path.startswith(kind))
+    live = Recording(tmp_path / "live", before.operations[:killed])
+    lay_out(_disk(live).after_power_loss("everything"), live.root)
+    with live.recording(), reopen(DirectoryStore(live.root), tmp_path / "c2") as heir:
+        if kind != "index/":
+            heir.rebuild_index()
+        twin = back_up(heir, "twin", NEXT, base="base", changed=CHANGED)
+        assert twin.statistics["known_blobs"] > 0
+    lay_out(_disk(live).after_power_loss("nothing"), tmp_path / "after")
+    with reopen(DirectoryStore(tmp_path / "after"), tmp_path / "c3") as repository:
+        assert restored(repository, "twin") == NEXT
+
+
 @pytest.mark.scenario(2, 23)
 def test_power_lost_at_any_operation_of_a_prune_loses_nothing_that_is_kept(
     tmp_path: Path, injections: Injections

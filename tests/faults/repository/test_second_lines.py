@@ -13,7 +13,8 @@ from services.mover.repository.index import Index
 from services.mover.repository.ledger import Ledger
 from services.mover.repository.packreader import read_record
 from services.mover.repository.plans import Plans, listed_plans, put_plan
-from tests.faults.repository.faulty_store import FaultyStore
+from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.faults.repository.verbs import scene
 from tests.support.waiting import PATIENCE_S
 from tests.unit.repository.world import (
     KIB,
@@ -166,7 +167,7 @@ def test_a_torn_pack_that_nobody_has_verified_is_not_deduplicated_against(tmp_pa
     with new_repository(store, tmp_path / "c", 256 * KIB, MIB) as repository:
         back_up(repository, "p", A + B)
         for name in packs(store, "data"):
-            store.objects[name] = store.objects[name][:-1]
+            store.objects[name] = store.objects[name][: len(store.objects[name]) // 2]
         back_up(repository, "q", A + B)
         assert restored(repository, "q") == A + B
 
@@ -202,3 +203,22 @@ def test_a_prune_keeps_what_an_unfinished_backup_would_go_on_from(tmp_path: Path
             assert session.resumed_from_bytes > 0
             session.commit(description())
         assert restored(repository, "p") == A + B
+
+
+@pytest.mark.scenario(23, 32)
+def test_a_segment_that_a_killed_prune_had_replaced_does_not_count_again(tmp_path: Path) -> None:
+    """Its successor is replaced by the next prune; nobody elsewhere takes what has gone for damage."""
+    store = MemoryStore()
+    store.objects = scene(tmp_path / "made")
+
+    def die(verb: str, name: str) -> None:
+        if verb == "delete" and name.startswith(INDEX):
+            raise Crash
+
+    with reopen(FaultyStore(store, fault=die), tmp_path / "doomed") as pruner, pytest.raises(Crash):
+        pruner.prune(NOW)
+    with reopen(store, tmp_path / "next") as pruner:
+        pruner.prune(NOW)
+    with reopen(store, tmp_path / "elsewhere") as repository:
+        assert {pack.name for pack in repository._context.index.packs()} == packs(store)
+        assert repository.verify(full=True).findings == ()

@@ -106,7 +106,7 @@ def exists(context: Context, name: str) -> bool:
 
 
 def is_revoked(context: Context, name: str) -> bool:
-    """Whether the name of a point is taken by a revocation."""
+    """Whether the name of a point is taken by a revocation, or that of a record of a deletion by one."""
     try:
         if context.store.size(name) != REVOCATION_BYTES:
             return False

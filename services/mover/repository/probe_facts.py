@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied, XenkeepError
-from services.mover.repository.format.names import HEADER, POINTS
+from services.mover.repository.format.names import DELETED, HEADER, POINTS
 from services.mover.repository.probing import (
     FileSystemStore,
     LockTryingStore,
@@ -58,7 +58,7 @@ def tell_facts(
     if not any(finding.check == "object-lock" for finding in report.findings):
         _locks(store, name, facts, report, now, pause)
     if facts.versioned is not False and isinstance(store, HidingStore):
-        _hidden(store, report)
+        _hidden(store, store, report)
 
 
 def _clock(facts: StoreFacts, report: ProbeReport) -> None:
@@ -130,11 +130,12 @@ def _locks(
         store.delete(name)
 
 
-def _hidden(store: HidingStore, report: ProbeReport) -> None:
+def _hidden(hiding: HidingStore, store: Store, report: ProbeReport) -> None:
     """Of the header and restore points alone: a verification looks for packs that are needed."""
     try:
-        points = sum(1 for _ in store.hidden(POINTS))
-        headless = any(each.name == HEADER for each in store.hidden(HEADER))
+        points = {each.name.removeprefix(POINTS) for each in hiding.hidden(POINTS)}
+        headless = any(each.name == HEADER for each in hiding.hidden(HEADER))
+        points -= {each.name.removeprefix(DELETED) for each in store.list(DELETED)}
     except (PermissionDenied, FailedPrecondition) as error:
         text = f"Whether somebody hides objects under delete markers is not known: {error.message}"
         report.add("hidden", Verdict.LIMITED, text)
@@ -147,9 +148,9 @@ def _hidden(store: HidingStore, report: ProbeReport) -> None:
         report.add("hidden", Verdict.BAD, text)
     elif points:
         text = (
-            f"{points} restore points are hidden under delete markers. Points deleted without lock= in the"
-            " URL look like this; if these were not, remove the markers with the server's own tools."
+            f"{len(points)} restore points are hidden under delete markers without a record of a deletion:"
+            " remove the markers with the server's own tools, and find out who deletes here."
         )
         report.add("hidden", Verdict.LIMITED, text)
     else:
-        report.add("hidden", Verdict.GOOD, "No restore point is hidden under a delete marker.")
+        report.add("hidden", Verdict.GOOD, "No restore point is hidden but by a deletion with a record.")

@@ -121,6 +121,10 @@ class HiddenObject:
 class HidingStore(Protocol):
     """A store in which what is deleted may only be hidden: by us, or by somebody who could do no more."""
 
+    def hides(self) -> bool:
+        """Whether what is deleted from now on may only be hidden, and looks as if anybody had done that."""
+        ...
+
     def hidden(self, prefix: str) -> Iterator[HiddenObject]:
         """Every hidden object whose name starts with ``prefix``; raises PermissionDenied."""
         ...

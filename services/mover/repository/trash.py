@@ -9,6 +9,7 @@ from typing import Final
 
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, PermissionDenied
 from services.mover.repository.context import Context
+from services.mover.repository.deletions import forget_deletion, record_deletion
 from services.mover.repository.format.names import TRASH, parse_numbered, point_name, trash_prefix
 from services.mover.repository.format.point import decode_body
 from services.mover.repository.leases import remove_leases, take_lease
@@ -65,10 +66,10 @@ def delete_point(
         asset = read_point(context, point_id).asset.get("id", "")
     except DataLoss as error:
         context.on_notice("POINT_UNREADABLE", f"{error.message} It was deleted for good.")
-        _delete(context, name)
+        _delete_point(context, point_id)
         return
     if purge and keep <= 0:
-        _delete(context, name)
+        _delete_point(context, point_id)
         return
     _require_others(context, point_id, asset, keep, siblings)
     copy = _put_copy(context, point_id, data)
@@ -79,7 +80,7 @@ def delete_point(
             _delete(context, copy)
         raise
     try:
-        _delete(context, name)
+        _delete_point(context, point_id)
     except PermissionDenied:
         try:
             _delete(context, copy)
@@ -114,6 +115,7 @@ def undelete_point(context: Context, point_id: str) -> None:
     except BaseException:
         lease.release()
         raise
+    forget_deletion(context, point_id)
     for copy in copies:
         _delete(context, copy.name)
     remove_leases(context, point_id)
@@ -195,6 +197,11 @@ def _is_genuine(context: Context, point_id: str, asset: str) -> bool:
         )
     except (NotFound, DataLoss):
         return False
+
+
+def _delete_point(context: Context, point_id: str) -> None:
+    record_deletion(context, point_id)
+    _delete(context, point_name(point_id))
 
 
 def _delete(context: Context, name: str) -> None:

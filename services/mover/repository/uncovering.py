@@ -2,6 +2,7 @@
 
 from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied
 from services.mover.repository.context import Context
+from services.mover.repository.deletions import was_deleted
 from services.mover.repository.features import require_writable
 from services.mover.repository.format.names import HEADER, KEYS, POINTS, is_id, trash_prefix
 from services.mover.repository.keyslots import LEAST_SLOTS, read_slots
@@ -70,22 +71,27 @@ def bring_back_keys(context: Context, notices: Notices) -> None:
 
 
 def bring_back_points(context: Context, notices: Notices) -> None:
-    """Uncover restore points that only somebody else can have hidden; tell of others.
+    """Tell of restore points that are hidden and whose deletion nobody with a key recorded; uncover those
+    that are locked, which nobody was to delete.
 
-    Where we lock we hide none, and what is locked nobody was to delete. But before we locked there a deletion
-    looked the same, if after it, for a while, there is a copy in the trash.
+    Releases that recorded nothing hid points that were not locked yet, and locked ones by movers that were
+    not told to lock; for a while there is a copy of those in the trash.
     """
     store = context.store
-    if not (isinstance(store, HidingStore) and isinstance(store, LockingStore)) or store.lock_period is None:
+    if not isinstance(store, HidingStore):
+        return
+    locks = isinstance(store, LockingStore) and store.lock_period is not None
+    if not locks and not store.hides():
         return
     left: list[str] = []
     why = ""
     try:
         for point in list(store.hidden(POINTS)):
             point_id = point.name.removeprefix(POINTS)
-            if not is_id(point_id):
+            if not is_id(point_id) or was_deleted(context, point_id):
                 continue
-            if store.hidden_lock(point.name) is None or any(store.list(trash_prefix(point_id))):
+            in_trash = any(context.store.list(trash_prefix(point_id)))
+            if not locks or in_trash or store.hidden_lock(point.name) is None:
                 left.append(point_id)
             elif refused := _uncovered(context, store, point, notices):
                 left.append(point_id)
@@ -94,9 +100,9 @@ def bring_back_points(context: Context, notices: Notices) -> None:
         notices.append((HIDDEN, f"Whether restore points are hidden is not known: {error.message}"))
     if left:
         more = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
-        text = f"Restore points are hidden under delete markers at {store.location}: "
-        text += f"{', '.join(left[:_NAMED])}{more}.{why} This mover hides none: remove the markers"
-        notices.append((HIDDEN, f"{text} to have them back."))
+        text = f"Restore points are hidden under delete markers at {context.store.location}: "
+        text += f"{', '.join(left[:_NAMED])}{more}.{why} No Xenkeep has recorded that it deleted them: remove"
+        notices.append((HIDDEN, f"{text} the markers to have them back, and find out who deletes there."))
 
 
 def _uncovered(context: Context, store: HidingStore, what: HiddenObject, notices: Notices) -> str:

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, XenkeepError
-from services.mover.repository import PruneOptions
+from services.mover.repository import MemoryStore, PruneOptions
 from services.mover.repository.probe import probe
 from services.mover.repository.probing import ProbeFinding, Verdict
 from services.mover.repository.stores.append_only import AppendOnlyStore
 from services.mover.repository.stores.s3 import S3Store
+from services.mover.repository.trash import delete_point
 from services.mover.repository.uncovering import bring_back_keys
 from tests.support.faulty_http import faulty_proxy
 from tests.support.moto import KEYS_A_PAGE, Moto
@@ -44,6 +45,7 @@ class Bucket:
     name: str
     store: S3Store
     thief: Any
+    credentials: Path
     prefix: str = "here/"
     told: list[str] = field(default_factory=list)
 
@@ -70,7 +72,7 @@ class Bucket:
 def bucket(moto: Moto, request: pytest.FixtureRequest) -> Iterator[Bucket]:
     name = hashlib.sha256(request.node.name.encode()).hexdigest()[:32]
     client = moto.client(name)
-    yield Bucket(name, moto.store(name), client)
+    yield Bucket(name, moto.store(name), client, moto.credentials)
     client.close()
 
 
@@ -168,8 +170,10 @@ def test_restore_points_that_may_have_been_deleted_on_purpose_are_told_and_not_u
     with reopen(moto.store(bucket.name), tmp_path / "cache") as repository:
         repository.delete_point("p0")  # by a mover that does not know of locks
     with reopen(moto.store(bucket.name, lock="1h"), tmp_path / "cache") as repository:
+        assert () == repository.verify(full=False).notices, "a deletion with a record"
+        bucket.store.delete("deleted/p0")  # as by a release that left none
         ((code, text),) = repository.verify(full=False).notices
-        assert "POINTS_HIDDEN" == code and "p0. This mover hides none: remove the markers" in text
+        assert "POINTS_HIDDEN" == code and "p0. No Xenkeep has recorded that it deleted them" in text
     late = S3Store(
         moto.place(bucket.name, lock="1h"),
         credentials=moto.credentials,
@@ -184,6 +188,87 @@ def test_restore_points_that_may_have_been_deleted_on_purpose_are_told_and_not_u
         assert ["p4"] == repository.list_points()
         late.uncover("points/p1")
         assert restored(repository, "p1") == A
+
+
+@pytest.mark.scenario(35, 43)
+def test_where_nothing_is_locked_a_hidden_point_is_told_unless_one_with_a_key_deleted_it(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    def told() -> list[str]:
+        notices = repository.verify(full=False).notices
+        assert {"POINTS_HIDDEN"} >= {code for code, _ in notices}
+        return [text.partition("here?")[2].partition(": ")[2].partition(".")[0] for _, text in notices]
+
+    with new_repository(bucket.store, tmp_path / "cache", 256 * KIB, MIB) as repository:
+        for number in range(5):
+            back_up(repository, f"p{number}", A)
+        repository.delete_point("p0")
+        repository.delete_point("p1", keep=0, purge=True)
+        assert [] == told()
+        bucket.hide("points/p2")
+        assert ["p2"] == told() and ["p3", "p4"] == repository.list_points()
+        record = bucket.store.get("deleted/p0")
+        bucket.thief.put_object(Bucket=bucket.name, Key="here/deleted/p2", Body=record)
+        assert ["p2"] == told(), "a record is of one point"
+        copy = bucket.store.get("trash/p0/001767225600")
+        bucket.thief.put_object(Bucket=bucket.name, Key="here/trash/p2/001767225600", Body=copy)
+        assert ["p2"] == told(), "a copy in the trash is no record"
+        bucket.store.uncover("points/p2")
+        bucket.store.delete("deleted/p2")
+        bucket.store.delete("trash/p2/001767225600")
+        repository.undelete_point("p0")
+        bucket.hide("points/p0")
+        assert ["p0"] == told(), "it was taken back, and so its record"
+        bucket.store.uncover("points/p0")
+        assert restored(repository, "p0") == A
+
+
+@pytest.mark.scenario(1, 43)
+def test_a_prune_removes_the_records_of_deletions_that_tell_nothing_any_more(
+    bucket: Bucket, moto: Moto, tmp_path: Path
+) -> None:
+    class Killed(BaseException):
+        """Between the record and the deletion."""
+
+    class Dying(S3Store):
+        def delete(self, name: str) -> None:
+            if name == "points/p1":
+                raise Killed
+            super().delete(name)
+
+    with new_repository(bucket.store, tmp_path / "cache", 256 * KIB, MIB) as repository:
+        for number in range(4):
+            back_up(repository, f"p{number}", A)
+        for point in ("p2", "p3"):
+            repository.delete_point(point)
+        dying = replace(repository._context, store=Dying(bucket.store._place, credentials=bucket.credentials))
+        with pytest.raises(Killed):
+            delete_point(dying, "p1", keep=0, purge=True)
+        versions = bucket.thief.list_object_versions(Bucket=bucket.name, Prefix="here/points/p3")
+        for each in (*versions["Versions"], *versions["DeleteMarkers"]):  # as a rule of the bucket's does
+            bucket.thief.delete_object(Bucket=bucket.name, Key=each["Key"], VersionId=each["VersionId"])
+        assert ["deleted/p1", "deleted/p2", "deleted/p3"] == bucket.names("deleted/")
+        with faulty_proxy(moto.endpoint) as proxy:
+            proxy.fault = lambda _, path: (403, "AccessDenied") if "versions" in path else None
+            with reopen(moto.store(bucket.name, endpoint=proxy.endpoint), tmp_path / "other") as lesser:
+                lesser.prune(NOW)
+                assert "DELETIONS_KEPT" in [code for code, _ in lesser.notices]
+        assert ["deleted/p1", "deleted/p2", "deleted/p3"] == bucket.names("deleted/")
+        repository.prune(NOW)
+        assert ["deleted/p2"] == bucket.names("deleted/")
+        bucket.hide("points/p1")
+        ((code, text),) = repository.verify(full=False).notices
+        assert "POINTS_HIDDEN" == code and ": p1." in text
+
+
+def test_where_what_is_deleted_is_gone_no_deletion_is_recorded(tmp_path: Path) -> None:
+    store = MemoryStore()
+    with new_repository(AppendOnlyStore(store), tmp_path / "cache") as repository:
+        context = replace(repository._context, store=store)
+        for number in range(2):
+            back_up(repository, f"p{number}", A)
+        delete_point(context, "p0", keep=0, purge=True)
+    assert not [name for name in store.objects if name.startswith("deleted/")]
 
 
 @pytest.mark.scenario(18, 43)

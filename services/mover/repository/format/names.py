@@ -17,6 +17,7 @@ DAMAGE: Final = "damage/"
 LEASES: Final = "leases/"
 PLANS: Final = "prune/"
 TRASH: Final = "trash/"
+DELETED: Final = "deleted/"
 BALLAST: Final = "reserve/ballast"
 PROBES: Final = "probe-"
 """Objects of somebody who tries the place; no part of a repository."""
@@ -101,6 +102,10 @@ def lease_prefix(point_id: str) -> str:
 
 def trash_prefix(point_id: str) -> str:
     return f"{TRASH}{checked_id(point_id, 'point id')}/"
+
+
+def deletion_name(point_id: str) -> str:
+    return DELETED + checked_id(point_id, "point id")
 
 
 def parse_numbered(name: str, folder: str, digits: int) -> tuple[str, int] | None:

@@ -12,6 +12,7 @@ from services.chassis.errors import AlreadyExists, Cancelled, DataLoss, NotFound
 from services.mover.repository.checkpoint import forget_unfinished, unfinished
 from services.mover.repository.context import Context
 from services.mover.repository.damage import forget_damage
+from services.mover.repository.deletions import forget_moot_deletions
 from services.mover.repository.format.names import INDEX, POINTS, PRUNE_FEATURE, TRASH
 from services.mover.repository.format.plan import Plan, plan_name
 from services.mover.repository.format.segment import PackRecord
@@ -73,6 +74,7 @@ class Prune:
         if not self._options.dry_run:
             self._announce()
             remove_moot_leases(context)
+            forget_moot_deletions(context)
             forget_unfinished(context, context.time.now() - timedelta(seconds=WEEK_SECONDS))
         emptied = empty_trash(context, oldest, delete=not self._options.dry_run)
         report.purged_points = tuple(sorted({copy.point_id for copy in emptied}))

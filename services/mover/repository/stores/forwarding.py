@@ -60,6 +60,9 @@ class ForwardingStore:
     def free_bytes(self) -> int | None:
         return self._inner.free_bytes()
 
+    def hides(self) -> bool:
+        return isinstance(self._inner, HidingStore) and self._inner.hides()
+
     def hidden(self, prefix: str) -> Iterator[HiddenObject]:
         return self._inner.hidden(prefix) if isinstance(self._inner, HidingStore) else iter(())
 

@@ -42,6 +42,7 @@ class S3Store(S3Reads, S3Hidden):
     """
 
     _proven = _lock_seen = False
+    _hides: bool | None = None
 
     @property
     def lock_period(self) -> timedelta | None:
@@ -146,6 +147,12 @@ class S3Store(S3Reads, S3Hidden):
             locks_everything="Rule" in configured,
             untold=why or why_else,
         )
+
+    def hides(self) -> bool:
+        """Asked once. Where points are locked, deleting is deleting the version."""
+        if self._hides is None:
+            self._hides = self.lock_period is None and self.facts().versioned is not False
+        return self._hides
 
     def settle(self, prefix: str) -> None:
         """What a bucket lists is durable."""

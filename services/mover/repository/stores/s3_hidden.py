@@ -19,7 +19,7 @@ _NEXT: Final = {"KeyMarker": "NextKeyMarker", "VersionIdMarker": "NextVersionIdM
 
 
 class S3Hidden(S3Requests):
-    """See ``HidingStore``. A bucket without versions hides nothing."""
+    """See ``HidingStore``, but for ``hides``. A bucket without versions hides nothing."""
 
     def hidden(self, prefix: str) -> Iterator[HiddenObject]:
         since: dict[str, datetime] = {}

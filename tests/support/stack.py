@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -27,6 +28,7 @@ from xenkeep.local.setup import init
 from xenkeep.scheduler.v1 import run_pb2
 
 from services.chassis.tls import TlsFiles, nats_context
+from tests.support.exposure import everything_below, shown_by
 from tests.support.hypervisor import sdk_call
 from tests.support.pool import PASSWORD, SimulatedPool
 from tests.support.stack_parts import commands_below, described_vm, ext4_image, leftovers, runs
@@ -231,18 +233,26 @@ class Stack:
         return pools
 
     def secrets_told(self) -> dict[str, str]:
-        """Where a secret is told to whoever reads logs, events, the process table: place to secret."""
+        """Where a secret is told to whoever reads logs, events, the process table, what services and NATS
+        keep: place to secret. Not told of are files that are there to keep one."""
         recovery_key = self.recovery_key_file.read_text().strip() if self.recovery_key_file.exists() else ""
-        secrets = [PASSWORD, PASSPHRASE, recovery_key, "OpaqueRef:", "session_id=", "BEGIN PRIVATE KEY"]
+        ours = [each for each in (PASSWORD, PASSPHRASE, recovery_key) if each]
+        secrets = [*ours, "OpaqueRef:", "session_id=", "BEGIN PRIVATE KEY"]
         count = asyncio.run(self.stream()).state.messages
         places = {str(log): log.read_text() for log in (self.home.path / "logs").iterdir()}
         places["what up printed"] = "".join(self._said)
         places["events"] = self.ok("events", "tail", "--all", "--count", count, "--json")
         assert self._up is not None
-        for number, command in commands_below(self._up.pid).items():
-            places[f"arguments of {number}"] = command
-        return {
-            place: secret for place, text in places.items() for secret in secrets if secret and secret in text
+        for number in (self._up.pid, *commands_below(self._up.pid)):
+            with suppress(FileNotFoundError, ProcessLookupError):  # it ended while we looked
+                shown = shown_by(number).decode(errors="replace")
+                places[f"arguments and environment of {number}"] = shown
+        kept = {str(file): file.read_bytes() for file in everything_below(self.home.path)}
+        return {place: secret for place, text in places.items() for secret in secrets if secret in text} | {
+            place: secret
+            for place, data in kept.items()
+            for secret in (*ours, "session_id=")
+            if any(form in data for form in _forms(secret))
         }
 
     def wait_for_pool_event(self, seconds: float) -> None:
@@ -314,10 +324,16 @@ def running_stack(
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One for the tests of a module; the pool ``Lab`` and the repository ``main`` are added."""
-    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+    with running_stack(tmp_path_factory.mktemp("stack"), env={"XENKEEP_LOG_LEVEL": "debug"}) as running:
         running.add_pool()
         running.add_repository()
         yield running
+
+
+def _forms(secret: str) -> list[bytes]:
+    """As it is, in hexadecimal digits, and in base64 without the end that depends on what follows."""
+    data = secret.encode()
+    return [data, data.hex().encode(), b64encode(data)[:-4]]
 
 
 def _secret(path: Path, text: str) -> Path:

@@ -16,6 +16,7 @@ from services.mover.repository import (
     PointDescription,
     create_repository,
 )
+from services.mover.repository.keys import KeyRing
 from tests.unit.repository.world import (
     BLOCK,
     KIB,
@@ -111,6 +112,21 @@ def test_equal_contents_do_not_show_in_two_repositories(tmp_path: Path) -> None:
 
     assert one.isdisjoint(other)
     assert {n for n in stores[0].objects if n.startswith("packs/")}.isdisjoint(stores[1].objects)
+
+
+def test_no_key_that_names_cuts_or_revokes_is_shared_by_two_repositories() -> None:
+    """Whoever has one of them from here can look for nothing there: neither by another root key, nor by the
+    same in a repository of another id."""
+    here, other_root, other_id = (
+        KeyRing(bytes([root]) * 32, bytes([number]) * 16) for root, number in ((1, 1), (2, 1), (1, 2))
+    )
+    for there in (other_root, other_id):
+        keys = [
+            key
+            for ring in (here, there)
+            for key in (*ring.id_keys.values(), ring.cut_key, ring.revocation_key)
+        ]
+        assert len(keys) == len(set(keys))
 
 
 def test_content_that_was_stored_before_shows_by_how_little_is_written(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -17,6 +17,7 @@ from typing import Any
 
 import nats
 import pytest
+from nats.js import JetStreamContext
 from nats.js.api import StreamInfo
 from xenkeep.client import Client
 from xenkeep.demo.guests import GuestDisk
@@ -216,12 +217,22 @@ class Stack:
         self.control.write(GuestDisk(Path(), 0, disk), [(offset_bytes, data)])
 
     async def stream(self) -> StreamInfo:
-        """What JetStream says of the events: how many there are, how many follow them."""
+        """What JetStream says of the events: how many there are."""
+        async with self._jetstream() as jetstream:
+            return await jetstream.stream_info(STREAM)
+
+    async def followers(self) -> set[str]:
+        """Names of those who follow the events, and of those who did until a moment ago."""
+        async with self._jetstream() as jetstream:
+            return {consumer.name for consumer in await jetstream.consumers_info(STREAM)}
+
+    @asynccontextmanager
+    async def _jetstream(self) -> AsyncIterator[JetStreamContext]:
         bus = await nats.connect(
             self.home.nats_url, tls=nats_context(self._admin()), tls_handshake_first=True
         )
         try:
-            return await bus.jetstream().stream_info(STREAM)
+            yield bus.jetstream()
         finally:
             await bus.close()
 

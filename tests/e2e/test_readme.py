@@ -104,12 +104,12 @@ def test_every_command_of_the_readme_does_what_it_says(bare: Stack, tmp_path: Pa
         "pool add": ["--password-file", str(bare.password_file)],
         "repo create": ["--passphrase-file", str(bare.passphrase_file)],
     }
-    followers = asyncio.run(bare.stream()).state.consumer_count
+    followers = asyncio.run(bare.followers())
     before: list[str] = []
     done = []
 
     async def followed() -> bool:
-        return (await bare.stream()).state.consumer_count > followers
+        return bool(await bare.followers() - followers)
 
     with shell.beside(shlex.split(TAIL), followed):
         for line in commands():

@@ -24,7 +24,7 @@ def repair(name: str, copy: Copy = None, json_: Json = False) -> None:
     """
     with client() as xenkeep:
         found = follow_transfer(xenkeep, xenkeep.repositories.verify(name, full=True).name, json_=json_)
-        if any(damage.object.startswith("index/") for damage in found.result.damages):
+        if _lacks_index(found.result):
             follow_transfer(xenkeep, xenkeep.repositories.rebuild(name).name, json_=json_)
         healed = transfer_pb2.Transfer()
         if copy is not None:
@@ -45,6 +45,11 @@ def repair(name: str, copy: Copy = None, json_: Json = False) -> None:
             "Back their VMs up: damaged ranges are read again, which heals these points too where the VM has"
             " that content still. Then repair again. Points that cannot be healed: xenkeep point delete.",
         )
+
+
+def _lacks_index(found: transfer_pb2.TransferResult) -> bool:
+    lost = any(notice.code == "PACKS_NOT_LISTED" for notice in found.notices)
+    return lost or any(damage.object.startswith("index/") for damage in found.damages)
 
 
 def repair_header(

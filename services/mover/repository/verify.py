@@ -43,6 +43,7 @@ from services.mover.repository.uncovering import (
     brought_back,
 )
 
+PACKS_NOT_LISTED = "PACKS_NOT_LISTED"
 _KINDS = {POINTS: "point", TRASH: "point", CHECKPOINTS: "checkpoint", PLANS: "plan"}
 _EVERYWHERE = (PACKS, INDEX, *_KINDS)
 _MOST_PACKS = 6
@@ -191,6 +192,8 @@ def verify(
             text += f" found them whole, {checked.began.isoformat()} at the earliest."
             tally.notices.append(("VERIFY_RESUMED", text))
         found = _judge_points(context, points, tally, check_wanted)
+        if found.damaged_points:
+            _look_for_strangers(context, tally, present)
         checked.forget()
     found = replace(found, notices=tuple(tally.notices), resumed_bytes=tally.resumed)
     return found if sampled is None else replace(found, sound_points=(), sampled=sampled)
@@ -256,6 +259,17 @@ def _look_for_gone(
         )
         if not expected and not exists(context, name):
             del tally.problems[name]
+
+
+def _look_for_strangers(context: Context, tally: _Tally, seen: PackListing) -> None:
+    """When points lack something it may be in packs that no segment lists."""
+    strangers = 0
+    for batch in seen.batches():
+        strangers += len(batch) - len(context.index.known_packs([pack.sha256 for pack in batch]))
+    if strangers:
+        text = f"{strangers} packs are in no index segment. If segments are lost, and these packs are of no"
+        text += " backup under way, points are whole again after `xenkeep repo rebuild`."
+        tally.notices.append((PACKS_NOT_LISTED, text))
 
 
 def _check_object(

@@ -84,3 +84,18 @@ def test_what_a_prune_deletes_meanwhile_is_in_no_index_and_called_no_damage(tmp_
     with reopen(store, tmp_path / "third") as third:
         assert len(_names(store, PACKS)) == third.statistics().packs
         assert B == restored(third, "b")
+
+
+def test_a_verification_says_that_segments_may_be_lost_and_a_rebuild_finds_all(tmp_path: Path) -> None:
+    store = MemoryStore()
+    with _made(store, tmp_path / "here") as repository:
+        assert () == repository.verify(full=False).notices
+    for name in _names(store, INDEX):
+        store.delete(name)
+    with reopen(store, tmp_path / "there") as other:
+        lost = other.verify(full=False)
+        assert ["PACKS_NOT_LISTED"] == [code for code, _ in lost.notices]
+        assert ("a", "b") == lost.damaged_points
+        other.rebuild_index()
+        found = other.verify(full=False)
+        assert ((), ("a", "b"), ()) == (found.notices, found.sound_points, found.findings)

@@ -1,37 +1,27 @@
-"""Leases: whoever makes a point says so, and whoever prunes waits for it or takes its right away."""
+"""Leases: whoever makes a point says so, before anything is relied on."""
 
-import contextlib
 import threading
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 
 from services.chassis.errors import (
     Aborted,
     AlreadyExists,
-    DataLoss,
     NotFound,
     PermissionDenied,
-    ResourceExhausted,
-    Unavailable,
     XenkeepError,
 )
-from services.mover.repository.context import Context, Listener
-from services.mover.repository.flow import Flow
-from services.mover.repository.format.lease import Lease, decode_lease, encode_revocation
-from services.mover.repository.format.names import LEASES, lease_prefix, parse_numbered, point_name
+from services.mover.repository.context import Context
+from services.mover.repository.format.lease import Lease
+from services.mover.repository.format.names import LEASES, lease_prefix, parse_numbered
 from services.mover.repository.objects import put_same
-from services.mover.repository.parallel import for_each
 from services.mover.repository.plans import Plans, listed_plan_ids, listed_plans
-from services.mover.repository.points import exists, is_revoked, require_new
+from services.mover.repository.points import require_new
 
-BEAT_SECONDS: Final = 60.0
 TAKEN_OVER: Final = "TRANSFER_TAKEN_OVER"
 _DIGITS: Final = 8
 _WRITER_BYTES: Final = 8
-_LOOKS: Final = 8
-_LOOKED_AT_ONCE: Final = 8
-_PASSING: Final = (Unavailable, ResourceExhausted)
 
 
 class WriterLease:
@@ -99,10 +89,10 @@ class WriterLease:
         """
         with self._lock:
             for name in self._older if older else ():
-                _remove(self._context, name)
-            _remove(self._context, self._name(self._number))
+                remove_lease(self._context, name)
+            remove_lease(self._context, self._name(self._number))
             if self._next_is_doubtful and self._is_ours(self._name(self._number + 1)):
-                _remove(self._context, self._name(self._number + 1))
+                remove_lease(self._context, self._name(self._number + 1))
 
     def _tell_kept(self, error: PermissionDenied) -> None:
         """Once: whoever may only add leaves a lease a minute."""
@@ -125,49 +115,6 @@ class WriterLease:
 
     def _name(self, number: int) -> str:
         return f"{lease_prefix(self._lease.point_id)}{number:0{_DIGITS}d}"
-
-
-class Beating(Protocol):
-    """Has to show that it lives."""
-
-    def beat(self) -> None: ...
-
-
-class LeaseKeeper:
-    """Beats as long as the session lasts, in a thread of the session's flow."""
-
-    def __init__(self, flow: Flow, lease: Beating, on_notice: Listener, seconds: float) -> None:
-        self._flow = flow
-        self._lease = lease
-        self._notice = on_notice
-        self._seconds = seconds
-        self._wake = flow.condition()
-        self._ended = self._told = False
-
-    def start(self) -> None:
-        self._flow.start("lease", self._run)
-
-    def end(self) -> None:
-        with self._wake:
-            self._ended = True
-            self._wake.notify_all()
-
-    def _run(self) -> None:
-        while self._wait():
-            try:
-                self._lease.beat()
-            except (*_PASSING, PermissionDenied) as error:
-                if not self._told:
-                    self._notice("LEASE_NOT_RENEWED", f"{error.message} It is tried again every minute.")
-                self._told = True
-
-    def _wait(self) -> bool:
-        """True when it is time for a beat, False when the session has ended."""
-        with self._wake:
-            if not self._ended:
-                self._wake.wait(self._seconds)
-            self._flow.check()
-            return not self._ended
 
 
 def take_lease(context: Context, point_id: str) -> WriterLease:
@@ -200,7 +147,7 @@ def take_leases(context: Context, point_ids: Collection[str], at_once: int) -> d
 def _listed(context: Context, point_ids: Collection[str]) -> dict[str, dict[str, int]]:
     """Names and numbers of the leases of each point."""
     found: dict[str, dict[str, int]] = {each: {} for each in point_ids}
-    for point_id, number, name in _numbers(context, LEASES if len(found) > 1 else lease_prefix(*found)):
+    for point_id, number, name in lease_numbers(context, LEASES if len(found) > 1 else lease_prefix(*found)):
         if point_id in found:
             found[point_id][name] = number
     return found
@@ -222,50 +169,6 @@ def _place(
         return
 
 
-def highest_numbers(context: Context) -> dict[str, int]:
-    """The highest lease number of each point that somebody says to make."""
-    highest: dict[str, int] = {}
-    for point_id, number, _ in _numbers(context, LEASES):
-        highest[point_id] = max(number, highest.get(point_id, 0))
-    return highest
-
-
-def older_writers(context: Context, plan_id: str) -> set[str]:
-    """Points that are being made by writers who may not know the plan."""
-    return {
-        point_id
-        for point_id in highest_numbers(context)
-        if not _knows(context, point_id, plan_id) and not exists(context, point_name(point_id))
-    }
-
-
-def revoke(context: Context, point_id: str) -> bool:
-    """Take the right to make ``point_id`` away from whoever has it; False when the point is there already."""
-    name = point_name(point_id)
-    keys = context.keys
-    revocation = encode_revocation(keys.revocation_key, keys.repository_id, name)
-    with contextlib.suppress(AlreadyExists):
-        context.store.put(name, [revocation])
-    remove_leases(context, point_id)
-    return is_revoked(context, name)
-
-
-def remove_leases(context: Context, point_id: str) -> None:
-    """All leases of a point that is there, or revoked."""
-    for _, _, name in list(_numbers(context, lease_prefix(point_id))):
-        _remove(context, name)
-
-
-def remove_moot_leases(context: Context) -> None:
-    """Leases whose point is there, or revoked."""
-
-    def look(point_id: str) -> None:
-        if exists(context, point_name(point_id)):
-            remove_leases(context, point_id)
-
-    for_each(highest_numbers(context), look, _LOOKED_AT_ONCE)
-
-
 def lease_lost(point_id: str) -> Aborted:
     return Aborted(
         f"The right to make point {point_id} was taken away: its writer did not show itself for too long"
@@ -276,27 +179,16 @@ def lease_lost(point_id: str) -> Aborted:
     )
 
 
-def _knows(context: Context, point_id: str, plan_id: str) -> bool:
-    """Whether every writer of the point knows the plan. A lease that cannot be read may be anybody's."""
-    for _ in range(_LOOKS):
-        names = [name for _, _, name in _numbers(context, lease_prefix(point_id))]
-        try:
-            return all(plan_id in decode_lease(context.store.get(name), name).plans for name in names)
-        except NotFound:
-            continue  # its writer showed itself just now: the next number is there
-        except DataLoss:
-            return False
-    return False
-
-
-def _numbers(context: Context, prefix: str) -> Iterator[tuple[str, int, str]]:
+def lease_numbers(context: Context, prefix: str) -> Iterator[tuple[str, int, str]]:
+    """Point, number and name of each lease whose name begins so."""
     for stored in context.store.list(prefix):
         parsed = parse_numbered(stored.name, LEASES, _DIGITS)
         if parsed is not None:
             yield (*parsed, stored.name)
 
 
-def _remove(context: Context, name: str) -> None:
+def remove_lease(context: Context, name: str) -> None:
+    """What cannot be removed is told: a prune removes it later."""
     try:
         context.store.delete(name)
     except NotFound:

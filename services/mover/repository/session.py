@@ -11,7 +11,9 @@ from services.mover.repository.format.names import INDEX, point_name
 from services.mover.repository.format.point import Disk, Notice, RestorePoint, encode_body, public_part
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.index import PackInfo
-from services.mover.repository.leases import LeaseKeeper, WriterLease, lease_lost, remove_leases
+from services.mover.repository.leasekeeper import LeaseKeeper
+from services.mover.repository.leases import WriterLease, lease_lost
+from services.mover.repository.leasewatch import remove_leases
 from services.mover.repository.locks import Origin, held
 from services.mover.repository.pipeline import Pipeline
 from services.mover.repository.points import is_revoked

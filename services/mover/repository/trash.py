@@ -12,7 +12,8 @@ from services.mover.repository.context import Context
 from services.mover.repository.deletions import forget_deletion, record_deletion
 from services.mover.repository.format.names import TRASH, parse_numbered, point_name, trash_prefix
 from services.mover.repository.format.point import decode_body
-from services.mover.repository.leases import remove_leases, take_lease
+from services.mover.repository.leases import take_lease
+from services.mover.repository.leasewatch import remove_leases
 from services.mover.repository.locks import hold_again, require_unlocked
 from services.mover.repository.objects import put_same
 from services.mover.repository.points import exists, is_revoked, listed_points, missing_point, read_point

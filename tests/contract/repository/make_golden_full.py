@@ -25,7 +25,8 @@ from services.mover.repository import (
     Repository,
     create_repository,
 )
-from services.mover.repository.leases import revoke, take_lease
+from services.mover.repository.leases import take_lease
+from services.mover.repository.leasewatch import revoke
 from services.mover.repository.plans import put_plan
 
 PASSPHRASE = "the second golden passphrase"

@@ -18,7 +18,8 @@ from services.mover.repository import (
     open_repository,
 )
 from services.mover.repository.format.names import PLANS
-from services.mover.repository.leases import revoke, take_lease
+from services.mover.repository.leases import take_lease
+from services.mover.repository.leasewatch import revoke
 from services.mover.repository.pruning import prune
 from services.mover.repository.pruning.liveset import LiveSet
 from tests.unit.repository.world import (

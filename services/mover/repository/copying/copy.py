@@ -18,7 +18,7 @@ from services.mover.repository.flow import Flow
 from services.mover.repository.format.names import DAMAGE, INDEX, POINTS, point_name
 from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.indexing import sync_index
-from services.mover.repository.leases import remove_moot_leases
+from services.mover.repository.leasewatch import remove_moot_leases
 from services.mover.repository.parallel import for_each
 from services.mover.repository.points import listed_points, read_point
 from services.mover.repository.store import Store

@@ -9,13 +9,8 @@ from services.mover.repository.context import Context
 from services.mover.repository.flow import Flow
 from services.mover.repository.format.names import point_name
 from services.mover.repository.format.point import RestorePoint
-from services.mover.repository.leases import (
-    BEAT_SECONDS,
-    TAKEN_OVER,
-    LeaseKeeper,
-    WriterLease,
-    take_leases,
-)
+from services.mover.repository.leasekeeper import BEAT_SECONDS, LeaseKeeper
+from services.mover.repository.leases import TAKEN_OVER, WriterLease, take_leases
 from services.mover.repository.locks import hold_again
 from services.mover.repository.objects import put_same
 from services.mover.repository.parallel import for_each

@@ -19,7 +19,7 @@ from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import index_packs, records_of, sync_index
 from services.mover.repository.indexrewriting import drop_packs
-from services.mover.repository.leases import highest_numbers, remove_moot_leases
+from services.mover.repository.leasewatch import highest_numbers, remove_moot_leases
 from services.mover.repository.locks import locked_packs
 from services.mover.repository.packreader import read_record
 from services.mover.repository.plans import Plans, listed_plans, put_plan

@@ -7,7 +7,7 @@ from services.mover.repository.context import Context
 from services.mover.repository.epochs import epochs_in_use
 from services.mover.repository.format.names import epoch_name
 from services.mover.repository.indexing import sync_index
-from services.mover.repository.leases import highest_numbers
+from services.mover.repository.leasewatch import highest_numbers
 from services.mover.repository.packlisting import listed_packs
 from services.mover.repository.pruning.report import PruneReport
 

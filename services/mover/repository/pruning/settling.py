@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from services.mover.repository.context import Context
-from services.mover.repository.leases import highest_numbers, older_writers, revoke
+from services.mover.repository.leasewatch import highest_numbers, older_writers, revoke
 from services.mover.repository.reserve import with_ballast
 
 _LOOK_SECONDS: Final = 5.0

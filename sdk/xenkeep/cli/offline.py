@@ -50,7 +50,7 @@ def restore(
     repository: str,
     point: str,
     to_directory: Path | None,
-    secret_file: Path | None,
+    secret_from: tuple[Path | None, str | None],
     s3: tuple[Path | None, Path | None],
     *,
     json_: bool,
@@ -58,6 +58,7 @@ def restore(
 ) -> None:
     """List the points of ``repository``, or write ``point`` into ``to_directory``.
 
+    ``secret_from`` are the file that holds the secret and the command that prints it, one or none of them.
     ``s3`` is the directory of S3 credentials and the file with the S3 server's authority.
     """
     if in_pool or bool(point) != (to_directory is not None):
@@ -67,7 +68,8 @@ def restore(
             "A restore from a repository alone takes a restore point and --to-directory, or neither.",
             "Options for a pool need the services: leave --repository out.",
         )
-    key = secret(secret_file, "--secret-file", "Passphrase or recovery key")
+    file, command = secret_from
+    key = secret(file, "--secret-file", "Passphrase or recovery key", command=command)
     wanted = (
         [] if to_directory is None else ["--point", point, "--to-directory", str(to_directory.absolute())]
     )
@@ -112,13 +114,15 @@ def s3_options(credentials_dir: Path | None, ca: Path | None) -> list[str]:
     return [word for option, path in given if path is not None for word in (option, str(path.absolute()))]
 
 
-def require_repository_for(point: str, to_directory: Path | None, secret_file: Path | None) -> None:
+def require_repository_for(
+    point: str, to_directory: Path | None, secret_from: tuple[Path | None, str | None]
+) -> None:
     """Raises Error InvalidInput for a restore by the services that is asked for half."""
-    if not point or to_directory is not None or secret_file is not None:
+    if not point or to_directory is not None or secret_from != (None, None):
         raise Error(
             "InvalidInput",
             "OPTIONS_INVALID",
-            "Which restore point?" if not point else "--to-directory and --secret-file need --repository.",
+            "Which restore point?" if not point else "--to-directory and a secret need --repository.",
             "`xenkeep point list` shows the points; --repository restores without services.",
         )
 

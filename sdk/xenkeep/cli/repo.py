@@ -21,6 +21,7 @@ from xenkeep.cli.output import (
     table,
     word,
 )
+from xenkeep.cli.secret_command import SecretCommand
 from xenkeep.cli.session import SecretFile, client, secret
 from xenkeep.errors import Error
 from xenkeep.mover.v1 import repository_pb2
@@ -38,9 +39,21 @@ Where = Annotated[str, typer.Argument(help="Directory, or URL (file:///...).")]
 
 
 @app.command()
-def create(name: str, where: Where, passphrase_file: SecretFile = None, json_: Json = False) -> None:
+def create(
+    name: str,
+    where: Where,
+    passphrase_file: SecretFile = None,
+    passphrase_command: SecretCommand = None,
+    json_: Json = False,
+) -> None:
     """Make a repository in an empty directory. Prints the recovery key once: keep it elsewhere."""
-    passphrase = secret(passphrase_file, "--passphrase-file", "Passphrase of the repository", confirm=True)
+    passphrase = secret(
+        passphrase_file,
+        "--passphrase-file",
+        "Passphrase of the repository",
+        confirm=True,
+        command=passphrase_command,
+    )
     with client() as xenkeep:
         made = xenkeep.repositories.create(name, url_of(where), passphrase)
     if json_:
@@ -52,9 +65,15 @@ def create(name: str, where: Where, passphrase_file: SecretFile = None, json_: J
 
 
 @app.command("import")
-def import_(name: str, where: Where, secret_file: SecretFile = None, json_: Json = False) -> None:
+def import_(
+    name: str,
+    where: Where,
+    secret_file: SecretFile = None,
+    secret_command: SecretCommand = None,
+    json_: Json = False,
+) -> None:
     """Take an existing repository into service, by passphrase or recovery key."""
-    key = secret(secret_file, "--secret-file", "Passphrase or recovery key")
+    key = secret(secret_file, "--secret-file", "Passphrase or recovery key", command=secret_command)
     with client() as xenkeep:
         repository = xenkeep.repositories.import_(name, url_of(where), key)
     show(repository, lambda: details(_lines(repository)), json_=json_)

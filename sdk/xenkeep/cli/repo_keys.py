@@ -7,6 +7,7 @@ import typer
 
 from xenkeep.cli.following import follow_transfer
 from xenkeep.cli.output import Json, as_data, console, details, show, show_all, show_data, size, word
+from xenkeep.cli.secret_command import SecretCommand
 from xenkeep.cli.session import SecretFile, client, secret
 from xenkeep.errors import Error
 from xenkeep.mover.v1 import repository_pb2
@@ -28,18 +29,23 @@ def add(
     use: Annotated[bool, typer.Option("--use", help="Movers open the repository with this one.")] = False,
     label: Annotated[str, typer.Option(help="What to note about it; not secret.")] = "",
     passphrase_file: SecretFile = None,
+    passphrase_command: SecretCommand = None,
     json_: Json = False,
 ) -> None:
     """Let another passphrase, or a new recovery key, open a repository. Proven by opening it."""
-    if recovery and (use or passphrase_file is not None):
+    if recovery and (use or passphrase_file is not None or passphrase_command is not None):
         raise Error(
             "InvalidInput",
             "OPTIONS_INVALID",
             "A recovery key is made for you, and movers do not use it.",
-            "Leave --use and --passphrase-file out.",
+            "Leave --use, --passphrase-file and --passphrase-command out.",
         )
     passphrase = (
-        "" if recovery else secret(passphrase_file, "--passphrase-file", "New passphrase", confirm=True)
+        ""
+        if recovery
+        else secret(
+            passphrase_file, "--passphrase-file", "New passphrase", confirm=True, command=passphrase_command
+        )
     )
     with client() as xenkeep:
         added = (

@@ -7,6 +7,7 @@ import typer
 from xenkeep.cli.following import follow_transfer
 from xenkeep.cli.offline import S3Ca, S3CredentialsDir, s3_options, told_by_program, url_of
 from xenkeep.cli.output import Json, as_data, console, details, last_part, show_data, size
+from xenkeep.cli.secret_command import SecretCommand
 from xenkeep.cli.session import SecretFile, client, secret
 from xenkeep.errors import Error
 from xenkeep.mover.v1 import transfer_pb2
@@ -55,6 +56,7 @@ def _lacks_index(found: transfer_pb2.TransferResult) -> bool:
 def repair_header(
     where: Annotated[str, typer.Argument(help="Directory, or URL (file:///..., s3://...).")],
     secret_file: SecretFile = None,
+    secret_command: SecretCommand = None,
     s3_credentials_dir: S3CredentialsDir = None,
     s3_ca: S3Ca = None,
     json_: Json = False,
@@ -63,7 +65,7 @@ def repair_header(
 
     Exit code 2 when the header is in order.
     """
-    key = secret(secret_file, "--secret-file", "Passphrase or recovery key")
+    key = secret(secret_file, "--secret-file", "Passphrase or recovery key", command=secret_command)
     wanted = [url_of(where), "--repair-header", *s3_options(s3_credentials_dir, s3_ca)]
     answer: dict[str, Any] = {}
     for answer in told_by_program(wanted, key):  # noqa: B007 - the last one is wanted

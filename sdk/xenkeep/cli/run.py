@@ -25,6 +25,7 @@ from xenkeep.cli.output import (
     word,
 )
 from xenkeep.cli.own_snapshots import snapshot_id
+from xenkeep.cli.secret_command import SecretCommand
 from xenkeep.cli.session import SecretFile, client
 from xenkeep.client import Client
 from xenkeep.common.v1 import capture_pb2
@@ -92,6 +93,7 @@ def restore(
     repository: offline.Repository = None,
     to_directory: offline.Directory = None,
     secret_file: SecretFile = None,
+    secret_command: SecretCommand = None,
     s3_credentials_dir: offline.S3CredentialsDir = None,
     s3_ca: offline.S3Ca = None,
     over_original: Annotated[
@@ -127,9 +129,10 @@ def restore(
             *(memory, key_material, own_snapshot, wait),
         )
         s3 = (s3_credentials_dir, s3_ca)
-        offline.restore(repository, point, to_directory, secret_file, s3, json_=json_, in_pool=any(in_pool))
+        secret_from = (secret_file, secret_command)
+        offline.restore(repository, point, to_directory, secret_from, s3, json_=json_, in_pool=any(in_pool))
         return
-    offline.require_repository_for(point, to_directory, secret_file)
+    offline.require_repository_for(point, to_directory, (secret_file, secret_command))
     placement = restore_target_pb2.Placement(
         pool=pool,
         sr=sr,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from xenkeep.cli.asking import ask_secret
+from xenkeep.cli.secret_command import printed_secret
 from xenkeep.client import Client
 from xenkeep.errors import Error
 from xenkeep.home import Home
@@ -35,11 +36,22 @@ def client() -> Client:
     return Client(Home.open(home_path()))
 
 
-def secret(file: Path | None, option: str, prompt: str, *, confirm: bool = False) -> str:
-    """A secret from a file (its last line break removed) or typed unseen; never an argument.
+def secret(
+    file: Path | None, option: str, prompt: str, *, confirm: bool = False, command: str | None = None
+) -> str:
+    """A secret from a file (its last line break removed), printed by a command, or typed unseen.
 
-    ``option`` is the one that names the file: whoever cannot type is told it.
+    Never an argument. ``option`` is the one that names the file: whoever cannot type is told it.
     """
+    if command is not None:
+        if file is not None:
+            raise Error(
+                "InvalidInput",
+                "OPTIONS_INVALID",
+                "The secret is in a file or printed by a command, not both.",
+                f"Leave {option} out, or the command.",
+            )
+        return printed_secret(command)
     if file is None:
         return ask_secret(prompt, option, confirm=confirm)
     try:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from services.mover.repository.context import Context
 from services.mover.repository.epochs import EpochUse, epochs_in_use, learn_epochs, start_epoch
+from services.mover.repository.features import require_openable
 from services.mover.repository.format.slot import Argon2Cost
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.keyslots import (
@@ -24,6 +25,7 @@ class RepositoryKeys:
 
     def list_slots(self) -> list[tuple[str, str, str]]:
         """Id, kind and label of every key slot."""
+        require_openable(self._context.store)
         slots = read_slots(self._context.store, self._context.on_notice)
         return [(slot.slot_id, slot.kind, slot.label) for slot in slots]
 
@@ -58,5 +60,6 @@ class RepositoryKeys:
 
     def epochs(self) -> list[EpochUse]:
         """Epochs of data keys, in order, and what is sealed with each."""
+        require_openable(self._context.store)
         sync_index(self._context)
         return epochs_in_use(self._context)

@@ -16,7 +16,7 @@ from services.mover.repository.copying.report import CopyListener, CopyOptions, 
 from services.mover.repository.copying.target import open_copy
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.extents import Extent
-from services.mover.repository.features import require_writable
+from services.mover.repository.features import require_openable, require_writable
 from services.mover.repository.format.point import RestorePoint
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.identity import keep_same_repository, require_keys, require_same_repository
@@ -195,6 +195,7 @@ class Repository:
         raises. Whatever ends it, the repository is sound, and the next prune goes on.
         """
         options = options or PruneOptions()
+        self._require_known()
         if not options.dry_run:
             require_deletions(self._context.store)
             self._prepare_writing()
@@ -218,6 +219,7 @@ class Repository:
         or FailedPrecondition for a place that cannot take them, Cancelled, Aborted when another copy goes on
         with it, and what the place raises. Whatever ends it, the next one goes on.
         """
+        self._require_known()
         notices: list[tuple[str, str]] = []
 
         def note(code: str, message: str) -> None:
@@ -268,6 +270,7 @@ class Repository:
 
     def data_extents(self, point_id: str, disk_id: str) -> list[Extent]:
         """What a restore of the disk will write, ascending and apart; every other byte is zero."""
+        self._require_known()
         disk = read_disk(self._context, point_id, disk_id)
         return list(data_extents(self._context.disk_map(disk)))
 
@@ -287,6 +290,7 @@ class Repository:
 
         Raises DataLoss, before the first write when the damage is known; never writes zeros for lost data.
         """
+        self._require_known()
         disk = read_disk(self._context, point_id, disk_id)
         sync_index(self._context)
         options, reached = options or RestoreOptions(), reached or Reached()
@@ -303,11 +307,13 @@ class Repository:
 
         Raises DataLoss where it is not the disk's content. What lies between the extents is not looked at.
         """
+        self._require_known()
         disk = read_disk(self._context, point_id, disk_id)
         return compare_disk(self._context, point_id, disk, source, listener)
 
     def require_restorable(self, point_id: str) -> None:
         """Raises DataLoss naming what is lost when a disk or stream is known not to be restorable."""
+        self._require_known()
         require_restorable(self._context, point_id)
 
     def read_disk(self, point_id: str, disk_id: str, offset: int, length: int) -> bytes:
@@ -323,6 +329,7 @@ class Repository:
         Reads only the pieces it needs. Raises NotFound, InvalidInput when the range is not in the stream, and
         DataLoss when a piece is damaged; what is given out before that is right.
         """
+        self._require_known()
         point = self.get_point(point_id)
         ref: StreamRef | None = point.streams.get(name)
         if ref is None:
@@ -349,6 +356,7 @@ class Repository:
         pack each; None: as many as there are cores, six at most. ``notes`` is a file, another one for each
         depth, by which the next one goes on when this one does not end.
         """
+        self._require_known()
         return verify(
             self._context,
             full=full,
@@ -391,6 +399,7 @@ class Repository:
         Walks every point. ``folder`` has room for some 50 bytes a blob, for as long as it takes. Raises
         Cancelled, ResourceExhausted when that room is not there, and what the store raises.
         """
+        self._require_known()
         try:
             with Needs(folder) as needs:
                 return Survey(self._context, needs, self._context.time.now(), listener, cancel).run()
@@ -402,6 +411,7 @@ class Repository:
             ) from error
 
     def statistics(self) -> Statistics:
+        self._require_known()
         packs, pack_bytes, blobs = self._context.index.totals()
         return Statistics(len(self.list_points()), packs, pack_bytes, blobs, self._context.store.free_bytes())
 
@@ -413,10 +423,14 @@ class Repository:
             self._context.quarantine(error)
             raise
 
+    def _require_known(self) -> None:
+        """A mover has it open for months: meanwhile a later release may have switched a feature on."""
+        require_openable(self._context.store)
+
     def _prepare_writing(self) -> None:
         """Refuse what must not be written to; sweep once, since a sweep walks the whole store."""
-        keep_same_repository(self._context)
         require_writable(self._context.store, self._context.header)
+        keep_same_repository(self._context)
         if not self._swept:
             self._context.store.sweep()
             load_ballast(self._context)

@@ -15,6 +15,7 @@ from tests.unit.repository.world import (
     OPTIONS,
     PASSPHRASE,
     QUICK,
+    MemoryDisk,
     add_disk,
     back_up,
     new_repository,
@@ -63,6 +64,22 @@ class House:
             "repair the header": lambda: repair_header(self.store, PASSPHRASE, lambda *_: None),
         }
 
+    def looks(self) -> dict[str, Callable[[], object]]:
+        """Everything that only reads it."""
+        here = self.repository
+        return {
+            "restore": lambda: restored(here, "a"),
+            "read a stream": lambda: list(here.read_stream("a", "vm-configuration")),
+            "compare": lambda: here.compare_disk("a", "d", MemoryDisk(A)),
+            "look ahead": lambda: here.require_restorable("a"),
+            "verify": lambda: here.verify(full=True),
+            "foretell a prune": lambda: here.prune(PruneOptions(dry_run=True)),
+            "survey": lambda: here.survey(self.folder),
+            "count": here.statistics,
+            "list the keys": here.keys.list_slots,
+            "list the epochs": here.keys.epochs,
+        }
+
     def another(self) -> Repository:
         return reopen(self.copy, self.folder / "another")
 
@@ -89,6 +106,16 @@ def test_whatever_would_change_a_repository_with_an_unknown_feature_is_refused(
             flag.partition(".")[2] in refused.value.message,
         ), verb
         assert before == (house.store.objects, house.copy.objects), verb
+
+
+def test_a_mandatory_feature_that_is_switched_on_while_it_is_open_ends_reading_too(house: House) -> None:
+    house.store.objects["features/mandatory.warp"] = b""
+    before = dict(house.store.objects)
+    for verb, run in house.looks().items():
+        with pytest.raises(FailedPrecondition) as refused:
+            run()
+        assert "REPOSITORY_FEATURE_UNKNOWN" == refused.value.reason, verb
+    assert before == house.store.objects
 
 
 def test_what_only_others_may_write_to_is_read_and_its_damage_told_but_not_written_down(house: House) -> None:
@@ -164,6 +191,8 @@ def test_a_header_that_is_lost_is_not_written_for_a_repository_with_an_unknown_f
         before = dict(house.store.objects)
         with pytest.raises(FailedPrecondition, match=r"warp|fold"):
             repair_header(house.store, PASSPHRASE, lambda *_: None)
+        with pytest.raises(FailedPrecondition, match=r"warp|fold"):
+            back_up(house.repository, "c", B)
         assert before == house.store.objects
         del house.store.objects[flag]
     repair_header(house.store, PASSPHRASE, lambda *_: None)

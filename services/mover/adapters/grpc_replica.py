@@ -16,11 +16,13 @@ from services.chassis.errors import (
     DataLoss,
     DeadlineExceeded,
     Internal,
+    NotFound,
     Unavailable,
 )
 from services.chassis.rpc.channel import translated
+from services.mover.adapters.grpc_small_objects import SmallObjects
 from services.mover.adapters.pace import Pace
-from services.mover.domain.replica import ARRIVED_WRONG, Announced, Outcome, Taken
+from services.mover.domain.replica import ARRIVED_WRONG, SMALL_BYTES, Announced, Outcome, Small, Taken
 from services.mover.repository import StoredObject
 from services.mover.repository.format.damaged import damaged
 from services.mover.repository.format.names import MAX_OBJECT_BYTES
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MESSAGE_BYTES: Final = 256 << 10
-EAGER_BYTES: Final = 1 << 20
+EAGER_BYTES: Final = SMALL_BYTES
 """Objects up to this size are sent without waiting for what the peer says of them first."""
 WINDOW_BYTES: Final = 16 << 20
 """Sent and not known to be durable, for each stream."""
@@ -74,12 +76,20 @@ class GrpcReplica:
         self._repository_id, self._name = repository_id, replica_name(repository_id)
         self._line = asyncio.Semaphore(SENDING_AT_ONCE)
         self._told = ""
+        self._small = SmallObjects(self._stub, self._name, self._again)
 
     async def free_bytes(self) -> int:
         request = replica_pb2.GetReplicaRequest(name=self._name)
         return (await self._again(lambda: self._stub.GetReplica(request, timeout=_QUICK_SECONDS))).free_bytes
 
     async def size(self, name: str) -> int:
+        found = await self._small.size(name)
+        if found is not None and found >= 0:
+            return found
+        if found is not None:
+            raise NotFound(
+                f"{name} does not exist at {self._peer}.", reason="OBJECT_MISSING", metadata={"object": name}
+            )
         request = replica_pb2.GetObjectRequest(parent=self._name, object=name)
         return (await self._again(lambda: self._stub.GetObject(request, timeout=_QUICK_SECONDS))).size_bytes
 
@@ -114,11 +124,26 @@ class GrpcReplica:
         return await self._again(read)
 
     async def release(self, name: str) -> None:
+        gone = await self._small.release(name)
+        if gone:
+            return
+        if gone is not None:
+            raise NotFound(
+                f"{name} does not exist at {self._peer}.", reason="OBJECT_MISSING", metadata={"object": name}
+            )
         request = replica_pb2.ReleaseLeaseRequest(parent=self._name, object=name)
         await self._again(lambda: self._stub.ReleaseLease(request, timeout=_QUICK_SECONDS))
 
     async def put(self, name: str, data: memoryview, sha256: bytes, pace: Pace) -> None:
         """Returns when the object is stored there for good; raises AlreadyExists when one of its size was."""
+        if len(data) <= SMALL_BYTES:
+            if pace.limited:
+                await asyncio.to_thread(pace.wait, len(data))
+            outcome = await self._small.put(Small(name, sha256, data))
+            if outcome == Outcome.EXISTS:
+                raise _exists(name, self._peer)
+            if outcome is not None:
+                return
         what = Announced(self._repository_id, name, len(data), sha256)
         sending = _Sending(self._stub, what, data, pace, self._peer, self._line, self._clock)
         await self._again(sending.attempt, sending)
@@ -212,11 +237,7 @@ class _Sending:
                 hearing.cancel()
                 await asyncio.gather(hearing, return_exceptions=True)
         if outcome == Outcome.EXISTS:
-            raise AlreadyExists(
-                f"{self._what.name} exists already at {self._peer}.",
-                reason="OBJECT_EXISTS",
-                metadata={"object": self._what.name},
-            )
+            raise _exists(self._what.name, self._peer)
 
     def require_announced(self) -> None:
         """Raises DataLoss when it is we who have something else than we said."""
@@ -278,6 +299,12 @@ async def _in_time(answer: Awaitable[T], clock: Clock, peer: str) -> T:
             reason="REPLICA_SILENT",
             hint="Look at that mover's disk and its log.",
         ) from None
+
+
+def _exists(name: str, peer: str) -> AlreadyExists:
+    return AlreadyExists(
+        f"{name} exists already at {peer}.", reason="OBJECT_EXISTS", metadata={"object": name}
+    )
 
 
 async def _write(call: Any, request: replica_pb2.PutObjectRequest) -> bool:

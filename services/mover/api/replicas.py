@@ -7,7 +7,14 @@ from xenkeep.mover.v1 import replica_pb2, replica_pb2_grpc
 
 from services.chassis.errors import InvalidInput
 from services.mover.app.replicas import Replicas
-from services.mover.wire.replica import announced_from_proto, object_to_proto, replica_id, taken_to_proto
+from services.mover.wire.replica import (
+    announced_from_proto,
+    object_to_proto,
+    outcomes_to_proto,
+    replica_id,
+    small_from_proto,
+    taken_to_proto,
+)
 
 
 class ReplicaApi(replica_pb2_grpc.ReplicaServiceServicer):
@@ -56,6 +63,25 @@ class ReplicaApi(replica_pb2_grpc.ReplicaServiceServicer):
     ) -> replica_pb2.ReleaseLeaseResponse:
         await self._replicas.release(replica_id(request.parent), request.object)
         return replica_pb2.ReleaseLeaseResponse()
+
+    async def GetObjects(
+        self, request: replica_pb2.GetObjectsRequest, context: Any
+    ) -> replica_pb2.GetObjectsResponse:
+        found = await self._replicas.sizes(replica_id(request.parent), request.objects)
+        objects = [replica_pb2.Object(object=name, size_bytes=size) for name, size in found.items()]
+        return replica_pb2.GetObjectsResponse(objects=objects)
+
+    async def PutObjects(
+        self, request: replica_pb2.PutObjectsRequest, context: Any
+    ) -> replica_pb2.PutObjectsResponse:
+        objects = [small_from_proto(each) for each in request.objects]
+        return outcomes_to_proto(await self._replicas.put_small(replica_id(request.parent), objects))
+
+    async def ReleaseLeases(
+        self, request: replica_pb2.ReleaseLeasesRequest, context: Any
+    ) -> replica_pb2.ReleaseLeasesResponse:
+        gone = await self._replicas.release_all(replica_id(request.parent), request.objects)
+        return replica_pb2.ReleaseLeasesResponse(objects=gone)
 
 
 async def _parts(

@@ -1,11 +1,14 @@
 """Copies of other sites' repositories, kept without a key."""
 
 import asyncio
+import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from functools import partial
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from services.chassis.errors import (
@@ -15,20 +18,32 @@ from services.chassis.errors import (
     InvalidInput,
     NotFound,
     PermissionDenied,
+    XenkeepError,
 )
 from services.mover.app.arrivals import IN_MEMORY_BYTES, Arrival, Arrivals
 from services.mover.app.guests import Guests
 from services.mover.app.shelf import Places
-from services.mover.domain.replica import Announced, Outcome, Taken
+from services.mover.domain.replica import (
+    ASKED_TOGETHER,
+    SENT_TOGETHER,
+    SMALL_BYTES,
+    Announced,
+    Outcome,
+    Small,
+    Taken,
+)
 from services.mover.repository import Store, StoredObject
 from services.mover.repository.copying.admission import kind_of, require_size, require_whole
 from services.mover.repository.format.names import LEASES, PACKS
 from services.mover.repository.objects import put_same
 
+T = TypeVar("T")
+R = TypeVar("R")
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _SHA256_BYTES: Final = 32
 _LISTED_TOGETHER: Final = 500
 _READ_TOGETHER: Final = 1 << 20
+_AT_ONCE: Final = 8
 _READ_BACK_AT_ONCE: Final = 4
 """Whole objects in memory, be they as large as an object can be."""
 
@@ -115,14 +130,31 @@ class Replicas:
         finally:
             await asyncio.shield(asyncio.to_thread(arrival.close))
 
+    async def put_small(self, repository_id: str, objects: Sequence[Small]) -> Sequence[Outcome]:
+        """Of each how it went; UNDER_WAY of what could not be taken in: ``put`` says why."""
+        _require_few(len(objects), SENT_TOGETHER)
+        store = await self._store(repository_id)
+        with self.guests.one():
+            return await asyncio.to_thread(_each, partial(_keep_small, store, repository_id), objects)
+
+    async def sizes(self, repository_id: str, names: Sequence[str]) -> Mapping[str, int]:
+        """As ``size`` of those that are there."""
+        _require_few(len(names), ASKED_TOGETHER)
+        store = await self._store(repository_id)
+        return await asyncio.to_thread(_settled_sizes, store, [_named(name) for name in names])
+
+    async def release_all(self, repository_id: str, names: Sequence[str]) -> Sequence[str]:
+        """As ``release``; those that were there."""
+        _require_few(len(names), ASKED_TOGETHER)
+        for name in names:
+            _require_lease(name)
+        store = await self._store(repository_id)
+        gone = await asyncio.to_thread(_each, partial(_is_removed, store), names)
+        return [name for name, was_there in zip(names, gone, strict=True) if was_there]
+
     async def release(self, repository_id: str, name: str) -> None:
         """Remove a lease; raises NotFound, and PermissionDenied for anything else."""
-        if kind_of(name) != LEASES:
-            raise PermissionDenied(
-                f"{name} is not removed from a copy by whoever sends it.",
-                reason="REPLICA_NOT_REMOVED",
-                hint="Whoever keeps the copy decides what goes.",
-            )
+        _require_lease(name)
         store = await self._store(repository_id)
         await asyncio.to_thread(store.delete, name)
 
@@ -160,6 +192,64 @@ def _inside(prefix: str) -> str:
 def _named(name: str) -> str:
     kind_of(name)
     return _inside(name)
+
+
+def _require_few(count: int, most: int) -> None:
+    if count > most:
+        raise InvalidInput(
+            f"{count} objects in one question are too many.",
+            reason="REPLICA_TOO_MANY",
+            hint=f"Ask for {most} at a time.",
+        )
+
+
+def _require_lease(name: str) -> None:
+    if kind_of(name) != LEASES:
+        raise PermissionDenied(
+            f"{name} is not removed from a copy by whoever sends it.",
+            reason="REPLICA_NOT_REMOVED",
+            hint="Whoever keeps the copy decides what goes.",
+        )
+
+
+def _each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """What is durable one by one is waited for a few at a time."""
+    with ThreadPoolExecutor(min(_AT_ONCE, len(items) or 1), thread_name_prefix="small") as pool:
+        return list(pool.map(work, items))
+
+
+def _keep_small(store: Store, repository_id: str, small: Small) -> Outcome:
+    """Whoever asks for it alone is told what is wrong with it, so nothing is passed over."""
+    try:
+        require_size(small.name, len(small.data))
+        if len(small.data) > SMALL_BYTES or hashlib.sha256(small.data).digest() != small.sha256:
+            return Outcome.UNDER_WAY
+        what = Announced(repository_id, small.name, len(small.data), small.sha256)
+        if _is_there(store, what):
+            return Outcome.EXISTS
+        require_whole(small.name, small.data, small.sha256, bytes.fromhex(repository_id))
+        put_same(store, small.name, [small.data])
+    except XenkeepError:
+        return Outcome.UNDER_WAY
+    return Outcome.STORED
+
+
+def _settled_sizes(store: Store, names: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name in names:
+        with suppress(NotFound):
+            found[name] = store.size(name)
+    for one_of_a_folder in {name.rpartition("/")[0]: name for name in found}.values():
+        store.settle(one_of_a_folder)
+    return found
+
+
+def _is_removed(store: Store, name: str) -> bool:
+    try:
+        store.delete(name)
+    except NotFound:
+        return False
+    return True
 
 
 def _is_there(store: Store, what: Announced) -> bool:

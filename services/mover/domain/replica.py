@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+Bytes = bytes | bytearray | memoryview
+
 ARRIVED_WRONG = "REPLICA_ARRIVED_WRONG"
 """The reason when what has arrived is not what was announced, be it for a faulty disk or a faulty sender."""
 
@@ -31,3 +33,22 @@ class Taken:
 
     durable: int
     outcome: Outcome = Outcome.UNDER_WAY
+
+
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A whole object that is sent together with others."""
+
+    name: str
+    sha256: bytes
+    data: Bytes
+
+
+SMALL_BYTES = 1 << 20
+"""Most a small object has."""
+SENT_TOGETHER = 64
+"""Most small objects that are sent together ..."""
+SENT_TOGETHER_BYTES = 1 << 20
+"""... and the most they have, all of them."""
+ASKED_TOGETHER = 256
+"""Most names in one question."""

@@ -1,8 +1,10 @@
 """Objects of copies that are kept without a key."""
 
+from collections.abc import Iterable, Sequence
+
 from xenkeep.mover.v1 import replica_pb2
 
-from services.mover.domain.replica import Announced, Outcome, Taken
+from services.mover.domain.replica import Announced, Outcome, Small, Taken
 from services.mover.repository import StoredObject
 
 _PREFIX = "replicas/"
@@ -48,3 +50,20 @@ def taken_to_proto(taken: Taken) -> replica_pb2.PutObjectResponse:
 def taken_from_proto(response: replica_pb2.PutObjectResponse) -> Taken:
     """An outcome this release does not know is none."""
     return Taken(response.durable_bytes, _FROM_PROTO.get(response.outcome, Outcome.UNDER_WAY))
+
+
+def small_to_proto(small: Small) -> replica_pb2.SmallObject:
+    return replica_pb2.SmallObject(object=small.name, sha256=small.sha256, data=bytes(small.data))
+
+
+def small_from_proto(small: replica_pb2.SmallObject) -> Small:
+    return Small(small.object, small.sha256, small.data)
+
+
+def outcomes_to_proto(outcomes: Iterable[Outcome]) -> replica_pb2.PutObjectsResponse:
+    return replica_pb2.PutObjectsResponse(outcomes=[_OUTCOMES[outcome] for outcome in outcomes])
+
+
+def outcomes_from_proto(response: replica_pb2.PutObjectsResponse) -> Sequence[Outcome]:
+    """An outcome this release does not know is none."""
+    return [_FROM_PROTO.get(outcome, Outcome.UNDER_WAY) for outcome in response.outcomes]

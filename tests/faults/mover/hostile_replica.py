@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 from xenkeep.mover.v1 import replica_pb2
 from xenkeep.mover.v1.replica_pb2_grpc import (
     ReplicaServiceServicer,
@@ -36,6 +37,15 @@ class HostileReplica(ReplicaServiceServicer):
 
     async def GetObject(self, request: Any, context: Any) -> Any:
         raise NotImplementedError
+
+    async def GetObjects(self, request: Any, context: Any) -> Any:
+        raise await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+    async def PutObjects(self, request: Any, context: Any) -> Any:
+        raise await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+    async def ReleaseLeases(self, request: Any, context: Any) -> Any:
+        raise await context.abort(grpc.StatusCode.UNIMPLEMENTED)
 
     async def ReleaseLease(self, request: Any, context: Any) -> Any:
         raise NotImplementedError

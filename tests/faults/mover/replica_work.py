@@ -9,13 +9,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from xenkeep.mover.v1.replica_pb2 import PutObjectRequest
+import pytest
+from xenkeep.mover.v1.replica_pb2 import PutObjectRequest, PutObjectsRequest
 
 from services.mover.adapters import grpc_replica
+from services.mover.adapters.grpc_small_objects import SmallObjects
 from services.mover.app.arrivals import Arrival
 from services.mover.repository import DirectoryStore
 from tests.integration.mover.replica_site import ReplicaSite, SendingSite
@@ -45,6 +48,26 @@ def dying_around(at: int, call: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+@contextmanager
+def before_each_message(look: Callable[[int], Awaitable[None]]) -> Iterator[None]:
+    """``look`` is called before each message of a sender, with its bytes of objects."""
+    write, answered = grpc_replica._write, SmallObjects._answered
+
+    async def writing(call: Any, request: PutObjectRequest) -> bool:
+        await look(len(request.data.data))
+        return await write(call, request)
+
+    async def asking(self: SmallObjects, ask: Any, request: Any, *more: float) -> Any:
+        several = request.objects if isinstance(request, PutObjectsRequest) else ()
+        await look(sum(len(each.data) for each in several))
+        return await answered(self, ask, request, *more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grpc_replica, "_write", writing)
+        patch.setattr(SmallObjects, "_answered", asking)
+        yield
+
+
 async def keep(folder: Path, address: str, at: int) -> None:
     """A step before and after every message that is taken, every file that is read back, every object."""
     for owner, name in ((Arrival, "take"), (Arrival, "content"), (DirectoryStore, "put")):
@@ -56,15 +79,12 @@ async def keep(folder: Path, address: str, at: int) -> None:
 
 async def send(folder: Path, address: str, at: int) -> None:
     """A step before every message that is sent."""
-    write = grpc_replica._write
 
-    async def dying(call: Any, request: PutObjectRequest) -> bool:
+    async def look(_: int) -> None:
         step(at)
-        return await write(call, request)
 
-    grpc_replica._write = dying
     site = SendingSite(folder)
-    with site.repository:
+    with site.repository, before_each_message(look):
         await site.copy(address)
     print("sent", flush=True)
 

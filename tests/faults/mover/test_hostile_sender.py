@@ -1,6 +1,7 @@
 """Whoever may send a copy tries to take more than room for a copy, or to change what is there."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,7 +57,8 @@ async def refusal(call: Any) -> str:
 async def test_nothing_in_the_contract_replaces_renames_or_removes() -> None:
     service = replica_pb2.DESCRIPTOR.services_by_name["ReplicaService"]
     verbs = {"GetReplica", "ListObjects", "GetObject", "ReadObject", "PutObject", "ReleaseLease"}
-    assert {method.name for method in service.methods} == verbs
+    several = {"GetObjects", "PutObjects", "ReleaseLeases"}
+    assert {method.name for method in service.methods} == verbs | several
 
 
 @pytest.mark.scenario(43)
@@ -147,6 +149,69 @@ async def test_names_and_headers_without_measure_are_refused_and_the_door_stays_
             await loud.read()
         request = replica_pb2.GetReplicaRequest(name=PARENT)
         assert (await stub.GetReplica(request)).free_bytes > 0
+
+
+@pytest.mark.scenario(43)
+async def test_what_is_wrong_among_many_small_objects_is_not_taken_and_nothing_but_leases_is_removed(
+    tmp_path: Path,
+) -> None:
+    def small(name: str, content: bytes, sha256: bytes | None = None) -> replica_pb2.SmallObject:
+        digest = hashlib.sha256(content).digest() if sha256 is None else sha256
+        return replica_pb2.SmallObject(object=name, data=content, sha256=digest)
+
+    keeping = ReplicaSite(tmp_path / "keeping")
+    flag = "features/optional.x"
+    stored, exists, refused = (
+        replica_pb2.PutObjectResponse.Outcome.Value(f"OUTCOME_{name}")
+        for name in ("STORED", "EXISTS", "UNSPECIFIED")
+    )
+    async with door(keeping) as stub:
+        sent = [
+            (small("../x", b"x"), refused),
+            (small("prune/x", b"x"), refused),
+            (small(NAME, bytes(100)), refused),
+            (small("points/x", b"x"), refused),
+            (small("features/optional.y", b"1", SHA256), refused),
+            (small(flag, b"1"), stored),
+            (small("points/y", bytes(MIB + 1)), refused),
+        ]
+        request = replica_pb2.PutObjectsRequest(parent=PARENT, objects=[one for one, _ in sent])
+        assert (await stub.PutObjects(request)).outcomes == [outcome for _, outcome in sent]
+        again = replica_pb2.PutObjectsRequest(parent=PARENT, objects=[small(flag, b"2")])
+        assert (await stub.PutObjects(again)).outcomes == [exists]
+        for call, reason in (
+            (
+                stub.PutObjects(
+                    replica_pb2.PutObjectsRequest(parent=PARENT, objects=[small(flag, b"1")] * 65)
+                ),
+                "REPLICA_TOO_MANY",
+            ),
+            (
+                stub.GetObjects(replica_pb2.GetObjectsRequest(parent=PARENT, objects=[flag] * 257)),
+                "REPLICA_TOO_MANY",
+            ),
+            (
+                stub.GetObjects(replica_pb2.GetObjectsRequest(parent=PARENT, objects=["../x"])),
+                "REPLICA_NAME_REFUSED",
+            ),
+            (
+                stub.ReleaseLeases(
+                    replica_pb2.ReleaseLeasesRequest(parent=PARENT, objects=["leases/a/00000001", flag])
+                ),
+                "REPLICA_NOT_REMOVED",
+            ),
+            (
+                stub.PutObjects(
+                    replica_pb2.PutObjectsRequest(parent="replicas/../..", objects=[small(flag, b"1")])
+                ),
+                "REPLICA_ID_INVALID",
+            ),
+        ):
+            with pytest.raises(grpc.aio.AioRpcError) as told:
+                await call
+            assert error_from_rpc(told.value).reason == reason
+    files = [file for file in keeping.folder.rglob("*") if file.is_file()]
+    assert [(file.name, file.read_bytes()) for file in files] == [("optional.x", b"1")]
 
 
 @pytest.mark.scenario(43)

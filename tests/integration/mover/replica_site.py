@@ -3,10 +3,14 @@
 import asyncio
 import random
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import grpc
 from xenkeep.mover.v1.replica_pb2_grpc import add_ReplicaServiceServicer_to_server
 
 from services.chassis.clock import SystemClock
@@ -35,8 +39,8 @@ class ReplicaSite:
         self.arriving = folder / "arriving"
 
     @asynccontextmanager
-    async def serving(self, where: bool = True) -> AsyncIterator[str]:
-        """Its address."""
+    async def serving(self, where: bool = True, lacks: Collection[str] = ()) -> AsyncIterator[str]:
+        """Its address; methods it ``lacks`` are those of a later release."""
         replicas = Replicas(
             Stores(),
             self.copies.as_uri() if where else None,
@@ -44,7 +48,7 @@ class ReplicaSite:
             self._guests,
         )
         tls = tls_for(self.folder.parent / "pki", "mover")
-        services = [(add_ReplicaServiceServicer_to_server, ReplicaApi(replicas), {"mover"})]
+        services = [(partial(_add_without, lacks), ReplicaApi(replicas), {"mover"})]
         async with RpcServer(self._listen, tls, services) as server:
             self._listen = f"127.0.0.1:{server.port}"
             yield self._listen
@@ -55,6 +59,37 @@ class ReplicaSite:
     def opened(self, repository: Repository, cache: Path) -> Repository:
         """The copy, by somebody who has a key."""
         return open_repository(DirectoryStore(self.copy(repository)), PASSPHRASE, cache)
+
+
+@dataclass(frozen=True)
+class _Without(grpc.ServiceRpcHandler):
+    """A service but for some of its methods."""
+
+    inner: Any
+    lacks: Collection[str]
+
+    def service_name(self) -> str:
+        return str(self.inner.service_name())
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        lacking = str(handler_call_details.method).rpartition("/")[2] in self.lacks
+        return None if lacking else self.inner.service(handler_call_details)
+
+
+class _Adding:
+    def __init__(self, server: Any, lacks: Collection[str]) -> None:
+        self._server, self._lacks = server, lacks
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
+        self._server.add_generic_rpc_handlers(tuple(_Without(each, self._lacks) for each in handlers))
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """The generic ones are asked."""
+
+
+def _add_without(lacks: Collection[str], servicer: Any, server: Any) -> None:
+    adding: Any = _Adding(server, lacks) if lacks else server
+    add_ReplicaServiceServicer_to_server(servicer, adding)
 
 
 class SendingSite:

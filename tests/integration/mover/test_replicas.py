@@ -205,3 +205,14 @@ async def test_what_nobody_went_on_with_for_a_week_is_gone_when_the_next_copy_be
     async with keeping.serving() as address:
         await sending.copy(address)
     assert (False, True) == (old.exists(), young.exists())
+
+
+async def test_a_mover_of_an_earlier_release_is_asked_one_by_one(
+    sending: SendingSite, keeping: ReplicaSite
+) -> None:
+    sending.back_up("a", 3 * MIB, 1)
+    sending.back_up("b", 1000, 2)
+    async with keeping.serving(lacks=("GetObjects", "PutObjects", "ReleaseLeases")) as address:
+        assert (await sending.copy(address)).copied_points == ["a", "b"]
+    require_whole(sending, keeping)
+    assert sending.notices == []

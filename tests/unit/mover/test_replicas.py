@@ -46,3 +46,6 @@ async def test_what_an_earlier_mover_may_have_left_unsynced_is_made_durable_befo
     assert [PACK] == store.settled
     listed = [found.name async for some in replicas.objects(ID, "points/") for found in some]
     assert (["points/a"], [PACK, "points/"]) == (listed, store.settled)
+    missing = pack_name("data", bytes([1]) * 32)
+    assert {PACK: 4, "points/a": 5} == await replicas.sizes(ID, [PACK, missing, "points/a"])
+    assert [PACK, "points/a"] == store.settled[2:]

@@ -66,6 +66,21 @@ class ReplicaServiceStub:
                 request_serializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeaseRequest.SerializeToString,
                 response_deserializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeaseResponse.FromString,
                 _registered_method=True)
+        self.GetObjects = channel.unary_unary(
+                '/xenkeep.mover.v1.ReplicaService/GetObjects',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.GetObjectsRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.GetObjectsResponse.FromString,
+                _registered_method=True)
+        self.PutObjects = channel.unary_unary(
+                '/xenkeep.mover.v1.ReplicaService/PutObjects',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.PutObjectsRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.PutObjectsResponse.FromString,
+                _registered_method=True)
+        self.ReleaseLeases = channel.unary_unary(
+                '/xenkeep.mover.v1.ReplicaService/ReleaseLeases',
+                request_serializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeasesRequest.SerializeToString,
+                response_deserializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeasesResponse.FromString,
+                _registered_method=True)
 
 
 class ReplicaServiceServicer:
@@ -115,6 +130,27 @@ class ReplicaServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetObjects(self, request, context):
+        """As GetObject for several; those that are not there are left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutObjects(self, request, context):
+        """Takes several small objects in. What it says of one is as if each had been sent by PutObject.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseLeases(self, request, context):
+        """Gives several leases back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReplicaServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +183,21 @@ def add_ReplicaServiceServicer_to_server(servicer, server):
                     servicer.ReleaseLease,
                     request_deserializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeaseRequest.FromString,
                     response_serializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeaseResponse.SerializeToString,
+            ),
+            'GetObjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetObjects,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.GetObjectsRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.GetObjectsResponse.SerializeToString,
+            ),
+            'PutObjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutObjects,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.PutObjectsRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.PutObjectsResponse.SerializeToString,
+            ),
+            'ReleaseLeases': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseLeases,
+                    request_deserializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeasesRequest.FromString,
+                    response_serializer=xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeasesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -313,6 +364,87 @@ class ReplicaService:
             '/xenkeep.mover.v1.ReplicaService/ReleaseLease',
             xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeaseRequest.SerializeToString,
             xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetObjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.ReplicaService/GetObjects',
+            xenkeep_dot_mover_dot_v1_dot_replica__pb2.GetObjectsRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_replica__pb2.GetObjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutObjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.ReplicaService/PutObjects',
+            xenkeep_dot_mover_dot_v1_dot_replica__pb2.PutObjectsRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_replica__pb2.PutObjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseLeases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/xenkeep.mover.v1.ReplicaService/ReleaseLeases',
+            xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeasesRequest.SerializeToString,
+            xenkeep_dot_mover_dot_v1_dot_replica__pb2.ReleaseLeasesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,12 @@ class ReplicaServiceStub:
     """Takes one object in. The answers say how much of it is durable here; a stream that broke is resumed there by another one."""
     ReleaseLease: _grpc.UnaryUnaryMultiCallable[_replica_pb2.ReleaseLeaseRequest, _replica_pb2.ReleaseLeaseResponse]
     """Gives a lease back."""
+    GetObjects: _grpc.UnaryUnaryMultiCallable[_replica_pb2.GetObjectsRequest, _replica_pb2.GetObjectsResponse]
+    """As GetObject for several; those that are not there are left out."""
+    PutObjects: _grpc.UnaryUnaryMultiCallable[_replica_pb2.PutObjectsRequest, _replica_pb2.PutObjectsResponse]
+    """Takes several small objects in. What it says of one is as if each had been sent by PutObject."""
+    ReleaseLeases: _grpc.UnaryUnaryMultiCallable[_replica_pb2.ReleaseLeasesRequest, _replica_pb2.ReleaseLeasesResponse]
+    """Gives several leases back."""
 
 @_typing.type_check_only
 class ReplicaServiceAsyncStub(ReplicaServiceStub):
@@ -67,6 +73,12 @@ class ReplicaServiceAsyncStub(ReplicaServiceStub):
     """Takes one object in. The answers say how much of it is durable here; a stream that broke is resumed there by another one."""
     ReleaseLease: _aio.UnaryUnaryMultiCallable[_replica_pb2.ReleaseLeaseRequest, _replica_pb2.ReleaseLeaseResponse]  # type: ignore[assignment]
     """Gives a lease back."""
+    GetObjects: _aio.UnaryUnaryMultiCallable[_replica_pb2.GetObjectsRequest, _replica_pb2.GetObjectsResponse]  # type: ignore[assignment]
+    """As GetObject for several; those that are not there are left out."""
+    PutObjects: _aio.UnaryUnaryMultiCallable[_replica_pb2.PutObjectsRequest, _replica_pb2.PutObjectsResponse]  # type: ignore[assignment]
+    """Takes several small objects in. What it says of one is as if each had been sent by PutObject."""
+    ReleaseLeases: _aio.UnaryUnaryMultiCallable[_replica_pb2.ReleaseLeasesRequest, _replica_pb2.ReleaseLeasesResponse]  # type: ignore[assignment]
+    """Gives several leases back."""
 
 class ReplicaServiceServicer(metaclass=_abc_1.ABCMeta):
     """Copies of other sites' repositories that movers of this site keep without a key. Nothing of a copy can be removed, or replaced, by
@@ -120,5 +132,29 @@ class ReplicaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_replica_pb2.ReleaseLeaseResponse, _abc.Awaitable[_replica_pb2.ReleaseLeaseResponse]]:
         """Gives a lease back."""
+
+    @_abc_1.abstractmethod
+    def GetObjects(
+        self,
+        request: _replica_pb2.GetObjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_replica_pb2.GetObjectsResponse, _abc.Awaitable[_replica_pb2.GetObjectsResponse]]:
+        """As GetObject for several; those that are not there are left out."""
+
+    @_abc_1.abstractmethod
+    def PutObjects(
+        self,
+        request: _replica_pb2.PutObjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_replica_pb2.PutObjectsResponse, _abc.Awaitable[_replica_pb2.PutObjectsResponse]]:
+        """Takes several small objects in. What it says of one is as if each had been sent by PutObject."""
+
+    @_abc_1.abstractmethod
+    def ReleaseLeases(
+        self,
+        request: _replica_pb2.ReleaseLeasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_replica_pb2.ReleaseLeasesResponse, _abc.Awaitable[_replica_pb2.ReleaseLeasesResponse]]:
+        """Gives several leases back."""
 
 def add_ReplicaServiceServicer_to_server(servicer: ReplicaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

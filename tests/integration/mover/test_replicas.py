@@ -213,6 +213,6 @@ async def test_a_mover_of_an_earlier_release_is_asked_one_by_one(
     sending.back_up("a", 3 * MIB, 1)
     sending.back_up("b", 1000, 2)
     async with keeping.serving(lacks=("GetObjects", "PutObjects", "ReleaseLeases")) as address:
-        assert (await sending.copy(address)).copied_points == ["a", "b"]
+        assert {*(await sending.copy(address)).copied_points} == {"a", "b"}
     require_whole(sending, keeping)
     assert sending.notices == []

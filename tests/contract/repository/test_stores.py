@@ -4,7 +4,9 @@ import os
 import random
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from mmap import mmap
 from pathlib import Path
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.clock import SystemClock
-from services.chassis.errors import AlreadyExists, DataLoss, NotFound
+from services.chassis.errors import AlreadyExists, DataLoss, NotFound, PermissionDenied
 from services.mover.adapters.pace import Pace
 from services.mover.adapters.paced_store import PacedStore
 from services.mover.domain.rates import UNLIMITED
@@ -22,10 +24,13 @@ from services.mover.repository.store import LendingStore
 from services.mover.repository.stores.append_only import AppendOnlyStore
 from services.mover.repository.stores.asked_ahead import AskedAhead
 from services.mover.repository.stores.forwarding import ForwardingStore
+from services.mover.repository.stores.s3 import S3Store
 from tests.faults.repository.faulty_store import FaultyStore
+from tests.support.moto import Moto
+from tests.support.moto import moto as moto
 from tests.support.seaweed import Seaweed
 
-S3 = "s3"
+S3, MOTO = "s3", "s3 of moto, a few keys a page"
 
 
 def _asked_ahead() -> Store:
@@ -36,6 +41,7 @@ def _asked_ahead() -> Store:
 
 MAKERS: dict[str, Callable[[Path], Store]] = {
     "asked ahead": lambda path: _asked_ahead(),
+    "forwarding": lambda path: ForwardingStore(DirectoryStore(path / "store", create=True)),
     "directory": lambda path: DirectoryStore(path / "store", create=True),
     "memory": lambda path: MemoryStore(),
     "faulty": lambda path: FaultyStore(MemoryStore()),
@@ -45,8 +51,21 @@ MAKERS: dict[str, Callable[[Path], Store]] = {
 }
 
 
-@pytest.fixture(params=[*sorted(MAKERS), S3])
+LENDING = [*(each for each in sorted(MAKERS) if each != "memory"), S3, MOTO]
+
+
+@pytest.fixture(scope="module")
+def moto_bucket(moto: Moto) -> Callable[[str], Store]:
+    """By prefix, in one bucket."""
+    moto.client("contract").close()
+    place = moto.place("contract")
+    return lambda prefix: S3Store(replace(place, prefix=f"{prefix}/"), credentials=moto.credentials)
+
+
+@pytest.fixture(params=[*sorted(MAKERS), S3, MOTO])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == MOTO:
+        return request.getfixturevalue("moto_bucket")(tmp_path.name)  # type: ignore[no-any-return]
     if request.param == S3:
         seaweed: Seaweed = request.getfixturevalue("seaweed")
         return seaweed.store(tmp_path.name)
@@ -103,7 +122,7 @@ def test_a_name_is_taken_once(store: Store) -> None:
     assert store.get("points/p1") == b"first"
 
 
-@pytest.mark.parametrize("store", [*(each for each in sorted(MAKERS) if each != "memory"), S3], indirect=True)
+@pytest.mark.parametrize("store", LENDING, indirect=True)
 def test_what_is_lent_is_what_would_be_got(store: Store) -> None:
     assert isinstance(store, LendingStore)
     content = random.Random(1).randbytes((9 << 20) + 777)
@@ -145,6 +164,7 @@ class _Lockable(MemoryStore):
     "decorated",
     [
         AppendOnlyStore,
+        AskedAhead,
         FaultyStore,
         lambda inner: PacedStore(inner, Pace(UNLIMITED, SystemClock(), threading.Event())),
     ],
@@ -162,6 +182,61 @@ def test_whatever_stands_before_a_store_passes_on_what_that_can_do(
     assert (able.facts(), plain.facts()) == (StoreFacts(True, True, None), None)
     with able.lend("x", 1, 2) as lent, plain.lend("x", 1, 2) as got:
         assert (bytes(lent), bytes(got)) == (b"lent", b"bc")
+
+
+def test_an_append_only_store_is_a_store_that_deletes_nothing(tmp_path: Path) -> None:
+    inner = DirectoryStore(tmp_path)
+    store = AppendOnlyStore(inner)
+    store.put("a/b", [b"content"])
+    with pytest.raises(AlreadyExists):
+        store.put("a/b", [b"other"])
+    with pytest.raises(PermissionDenied, match="a/b"):
+        store.delete("a/b")
+    with pytest.raises(NotFound, match="a/none"):
+        store.delete("a/none")
+    (tmp_path / "a" / ".tmp-dead").write_bytes(b"half")
+    assert 0 == store.sweep() and (tmp_path / "a" / ".tmp-dead").exists()
+    assert b"content" == store.get("a/b") == inner.get("a/b")
+
+
+def test_locks_are_told_extended_and_never_shortened(seaweed: Seaweed, tmp_path: Path) -> None:
+    locking = seaweed.locking(tmp_path.name, "1m")
+    for store in (locking, ForwardingStore(locking)):
+        name = f"packs/{type(store).__name__.lower()}"
+        store.put(name, [b"content"])
+        first = store.locked_until(name)
+        assert first is not None
+        longer = first + timedelta(seconds=30)
+        store.extend_lock(name, longer)
+        assert longer == store.locked_until(name)
+        store.extend_lock(name, first)
+        assert longer == store.locked_until(name)
+        with pytest.raises(PermissionDenied, match="is locked until"):
+            store.delete(name)
+        store.put("leases/p", [b"not locked"])
+        assert store.locked_until("leases/p") is None
+        store.delete("leases/p")
+        for ask in (store.locked_until, lambda name: store.extend_lock(name, longer)):  # noqa: B023
+            with pytest.raises(NotFound, match="packs/none"):
+                ask("packs/none")
+
+
+def test_what_is_hidden_is_told_and_uncovered(moto: Moto, tmp_path: Path) -> None:
+    thief = moto.client("hiding-contract")
+    direct = moto.store("hiding-contract")
+    for store in (direct, ForwardingStore(direct), AppendOnlyStore(direct)):
+        name = f"points/{type(store).__name__.lower()}"
+        store.put(name, [b"content"])
+        assert store.hides() and [] == list(store.hidden("points/"))
+        thief.delete_object(Bucket="hiding-contract", Key=f"here/{name}")
+        assert [name] == [each.name for each in store.hidden("points/")]
+        assert store.hidden_lock(name) is None
+        store.uncover(name)
+        assert b"content" == store.get(name)
+        for ask in (store.uncover, store.hidden_lock):
+            with pytest.raises(NotFound, match="points/none"):
+                ask("points/none")
+    thief.close()
 
 
 @pytest.mark.parametrize("verb", ["get", "size", "delete"])
@@ -208,6 +283,39 @@ def test_of_many_creators_of_one_name_one_wins(store: Store) -> None:
         thread.join()
     assert len(outcomes) == 1
     assert store.get("contested") == outcomes[0]
+
+
+def test_an_object_that_comes_to_be_is_seen_whole_or_not_at_all(store: Store) -> None:
+    content = random.Random(2).randbytes(2 << 20)
+    made = threading.Event()
+    seen: list[bytes] = []
+
+    def look() -> None:
+        while not seen or not made.is_set():
+            listed = {stored.name: stored.size for stored in store.list("packs/")}
+            assert listed in ({}, {"packs/new": len(content)})
+            is_there = made.is_set()
+            try:
+                seen.append(store.get("packs/new"))
+                assert store.size("packs/new") == len(content)
+            except NotFound:
+                if is_there:
+                    raise
+
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(look) for _ in range(2)]
+        store.put("packs/new", [content[:100], content[100:]])
+        made.set()
+        for each in looking:
+            each.result()
+    assert {content} == set(seen)
+
+
+def test_a_store_tells_where_it_is_and_how_much_room_there_is(store: Store) -> None:
+    assert store.location and store.location == store.location.strip()
+    assert not any(secret in store.location for secret in ("admin-key", "admin-secret", "aws_secret"))
+    free = store.free_bytes()
+    assert free is None or free > 0
 
 
 def test_a_sweep_leaves_every_object(store: Store) -> None:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import (
+    DataLoss,
     FailedPrecondition,
     NotFound,
     PermissionDenied,
@@ -137,6 +139,39 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_pat
         assert store.sweep() == 1
         assert alive.exists()
     assert [stored.name for stored in store.list("")] == ["a/b"]
+
+
+def test_a_folder_that_somebody_removed_is_made_again_and_that_is_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    store = DirectoryStore(tmp_path, on_notice=lambda code, _: told.append(code))
+    store.put("a/b/c", [b"content"])
+    shutil.rmtree(tmp_path / "a")
+    store.put("a/b/d", [b"content"])
+    assert (b"content", ["STORE_REWRITE"]) == (store.get("a/b/d"), told)
+
+
+@pytest.mark.scenario(13)
+@pytest.mark.parametrize(("others", "expected"), [(True, DataLoss), (False, Unavailable)])
+def test_one_file_that_cannot_be_read_is_damage_and_all_of_them_are_a_disk_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool, expected: type[XenkeepError]
+) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("packs/p", [b"content"])
+    if others:
+        store.put("xenkeep-repository.json", [b"{}"])
+    monkeypatch.setattr(os, "pread", _failing(os.pread, errno.EIO, 1))
+    with pytest.raises(expected, match="Input/output error"):
+        store.get("packs/p")
+
+
+def test_nobody_else_on_the_machine_reads_what_is_stored(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        DirectoryStore(tmp_path / "new" / "store", create=True).put("a/b/c", [b"content"])
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "new").rglob("*") if path.is_dir()}
+    assert ({0o700}, 0o600) == (modes, (tmp_path / "new/store/a/b/c").stat().st_mode & 0o777)
 
 
 @pytest.mark.parametrize("error", [errno.ENOLCK, errno.ENOTSUP])

@@ -1,14 +1,12 @@
 """A mover runs for months: what an operation takes, it gives back."""
 
-import gc
-import os
-import threading
 from pathlib import Path
 
 import pytest
 
 from services.chassis.errors import XenkeepError
 from services.mover.repository import DirectoryStore
+from tests.support.held import held, resident_kib
 from tests.support.injections import Injections
 from tests.support.scenarios import LEAKS, THOROUGH
 from tests.unit.repository.world import (
@@ -25,17 +23,6 @@ from tests.unit.repository.world import (
 CONTENT = noise(4 * BLOCK)
 ROUNDS = 200 if THOROUGH else 15
 """Of five operations each: opening, a backup, a failed backup, a restore, a verification."""
-
-
-def _resident_kib() -> int:
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])
-
-
-def _held() -> tuple[int, int]:
-    """Open descriptors and threads."""
-    gc.collect()
-    return len(os.listdir("/proc/self/fd")), threading.active_count()
 
 
 @pytest.mark.scenario(LEAKS)
@@ -59,9 +46,9 @@ def test_descriptors_threads_and_memory_do_not_grow_with_operations(
 
     for number in range(5):
         operate(number)
-    held, resident = _held(), _resident_kib()
+    before, resident = held(), resident_kib()
     for number in range(5, 5 + ROUNDS):
         with injections.one():
             operate(number)
-            assert _held() == held
-    assert _resident_kib() - resident < 48 * KIB
+            assert held() == before
+    assert resident_kib() - resident < 48 * KIB

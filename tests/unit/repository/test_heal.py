@@ -1,11 +1,12 @@
 """Damage heals from a copy: what only damaged packs held is stored again, and nothing is deleted for it."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import DataLoss, FailedPrecondition, NotFound
+from services.chassis.errors import Cancelled, DataLoss, FailedPrecondition, NotFound
 from services.mover.repository import HealReport, MemoryStore
 from services.mover.repository.format.names import PACKS
 from tests.faults.repository.faulty_store import Crash, FaultyStore
@@ -124,3 +125,25 @@ def test_a_repair_killed_at_any_step_harms_nothing_and_the_next_one_heals(
                 repository.prune(NOW)
                 assert restored(repository, "a") == A
     assert step > 3
+
+
+@pytest.mark.scenario(37)
+def test_a_cancelled_repair_keeps_what_it_healed(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.mover.repository.copying.healing.SAVED_PACKS", 1)
+    for name in packs(pair):
+        spoil(pair, name, "cut")
+    pair.repository.verify(full=True)
+    damaged = pair.repository.damaged_packs()
+    cancel = threading.Event()
+
+    def listen(_packs: int, done: int) -> None:
+        if done == damaged - 1:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        pair.repository.heal_from(pair.there, pair.folder / "copies", listener=listen, cancel=cancel)
+    kept = sum(len(pair.here.objects[name]) for name in packs(pair)) // 2
+    with reopen(pair.here, pair.folder / "other") as other:
+        report = other.heal_from(pair.there, pair.folder / "other copies")
+    assert 0 < report.stored_bytes < kept
+    require_sound(pair)

@@ -17,6 +17,8 @@ from services.mover.repository.plans import listed_plans
 from services.mover.repository.request import BackupOptions
 
 _BATCH: Final = 8
+SAVED_PACKS: Final = 16
+"""After so many damaged packs what was healed is saved."""
 
 
 @dataclass(slots=True)
@@ -62,9 +64,9 @@ class Heal:
                 self._tell(len(bad), done)
                 for type_, ids in _lost(pipeline, record):
                     self._heal(pipeline, type_, ids, meta=record.kind == "meta")
-            pipeline.drain()
-            if stored := pipeline.ledger.unindexed():
-                index_packs(self._context, stored, pipeline.ledger.indexed)
+                if (done + 1) % SAVED_PACKS == 0:
+                    self._save(pipeline)
+            self._save(pipeline)
         except BaseException as error:
             pipeline.flow.fail(_cancelled())
             if isinstance(error, Stopped):
@@ -74,6 +76,12 @@ class Heal:
             pipeline.end()
         self._report.stored_bytes = pipeline.stored_bytes
         return self._report
+
+    def _save(self, pipeline: Pipeline) -> None:
+        """What is stored by now is durable and in the index: killed, nobody stores it again."""
+        pipeline.drain()
+        if stored := pipeline.ledger.unindexed():
+            index_packs(self._context, stored, pipeline.ledger.indexed)
 
     def _heal(self, pipeline: Pipeline, type_: BlobType, ids: list[bytes], *, meta: bool) -> None:
         self._check()
@@ -109,7 +117,9 @@ class Heal:
 
 def _cancelled() -> Cancelled:
     return Cancelled(
-        "The repair from a copy was cancelled.", reason="HEAL_CANCELLED", hint="Start it again if needed."
+        "The repair from a copy was cancelled.",
+        reason="HEAL_CANCELLED",
+        hint="Start it again: what was healed stays so.",
     )
 
 

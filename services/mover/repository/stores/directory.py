@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import shutil
@@ -16,19 +15,13 @@ from services.mover.repository.format.damaged import unreadable
 from services.mover.repository.format.names import HEADER
 from services.mover.repository.lending import room_to_read
 from services.mover.repository.store import StoredObject, require_possible
+from services.mover.repository.stores.file_bytes import read_up_to, read_up_to_into, write_all
 from services.mover.repository.stores.mounts import file_system_of
 from services.mover.repository.stores.os_errors import translated
-from services.mover.repository.stores.past_cache import (
-    WORTH_IT,
-    read_past_cache,
-    read_past_cache_into,
-    write_past_cache,
-)
+from services.mover.repository.stores.temporaries import TEMPORARY, opened_temporary, remove_if_abandoned
 from services.mover.repository.types import Bytes, Entropy
 
-_TEMPORARY = ".tmp-"
 _ATTEMPTS = 3
-_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 class DirectoryStore:
@@ -88,7 +81,7 @@ class DirectoryStore:
         with self._reading(name) as descriptor:
             wanted = os.fstat(descriptor).st_size - offset if length is None else length
             require_possible(name, wanted)
-            data = _read(descriptor, offset, wanted) if wanted > 0 else b""
+            data = read_up_to(descriptor, offset, wanted) if wanted > 0 else b""
         _require_all(name, data, wanted)
         return data
 
@@ -98,7 +91,7 @@ class DirectoryStore:
         require_possible(name, length)
         with room_to_read(length) as room:
             with self._reading(name) as descriptor:
-                data = _read_into(descriptor, offset, length, room)
+                data = read_up_to_into(descriptor, offset, length, room)
             _require_all(name, data, length)
             yield data
 
@@ -136,8 +129,8 @@ class DirectoryStore:
         swept = 0
         with translated("sweep", "temporaries", self.location):
             for path, entry in self._walk(self._root, ""):
-                if entry.name.startswith(_TEMPORARY):
-                    swept += _remove_if_abandoned(self._root / path)
+                if entry.name.startswith(TEMPORARY):
+                    swept += remove_if_abandoned(self._root / path)
         return swept
 
     def settle(self, prefix: str) -> None:
@@ -160,9 +153,9 @@ class DirectoryStore:
         return file_system_of(self._root)
 
     def _put_once(self, path: Path, name: str, parts: Sequence[Bytes]) -> None:
-        temporary, descriptor = self._opened_temporary(path.parent)
+        temporary, descriptor = opened_temporary(path.parent, self._entropy)
         try:
-            _write(descriptor, parts)
+            write_all(descriptor, parts)
             os.fdatasync(descriptor)
             self._link(descriptor, temporary, path, name)
         except BaseException:
@@ -178,17 +171,6 @@ class DirectoryStore:
             with contextlib.suppress(OSError):
                 path.unlink()
             raise
-
-    def _opened_temporary(self, folder: Path) -> tuple[Path, int]:
-        """A new one, locked; between making and locking it a sweep may have taken it for abandoned."""
-        while True:
-            temporary = folder / (_TEMPORARY + self._entropy(8).hex())
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with contextlib.suppress(OSError):  # some network file systems have no locks
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if temporary.exists():
-                return temporary, descriptor
-            os.close(descriptor)
 
     def _link(self, descriptor: int, temporary: Path, path: Path, name: str) -> None:
         try:
@@ -278,41 +260,6 @@ class DirectoryStore:
         return self._root.joinpath(*parts)
 
 
-def _write(descriptor: int, parts: Sequence[Bytes]) -> None:
-    """All of the parts, a large first one past the page cache."""
-    for number, part in enumerate(parts):
-        left = memoryview(part).cast("B")
-        if number == 0 and len(left) >= WORTH_IT:
-            left = write_past_cache(descriptor, left)
-        while left:
-            left = left[os.write(descriptor, left) :]
-
-
-def _read(descriptor: int, offset: int, length: int) -> bytes:
-    """Up to ``length`` bytes; fewer only at the end of the file."""
-    data = read_past_cache(descriptor, offset, length) if length >= WORTH_IT else b""
-    data = data or os.pread(descriptor, length, offset)
-    if len(data) in (0, length):
-        return data
-    pieces, have = [data], len(data)
-    while have < length and (piece := os.pread(descriptor, length - have, offset + have)):
-        pieces.append(piece)
-        have += len(piece)
-    return b"".join(pieces)
-
-
-def _read_into(descriptor: int, offset: int, length: int, room: memoryview) -> memoryview:
-    """The same in ``room``, which has ``room_for(length)`` bytes."""
-    data = read_past_cache_into(descriptor, offset, length, room)
-    if len(data) == length:
-        return data
-    room[: len(data)] = data
-    have = len(data)
-    while have < length and (count := os.preadv(descriptor, [room[have:length]], offset + have)):
-        have += count
-    return room[:have]
-
-
 def _require_all(name: str, data: Bytes, wanted: int) -> None:
     if len(data) != wanted:
         raise DataLoss(f"{name} is shorter than expected.", reason="OBJECT_SHORT", metadata={"object": name})
@@ -323,34 +270,6 @@ def _make_directories(folder: Path) -> None:
         _make_directories(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
         sync_directory(folder.parent)
-
-
-def _remove_if_abandoned(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)  # NFS locks nothing that is only read
-    except FileNotFoundError:
-        return False
-    try:
-        return not _is_written(descriptor) and _unlinked(path)
-    finally:
-        os.close(descriptor)
-
-
-def _is_written(descriptor: int) -> bool:
-    """False also where there are no locks: whoever still writes finds its file gone, and starts over."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-    return False
-
-
-def _unlinked(path: Path) -> bool:
-    path.unlink(missing_ok=True)
-    return True
 
 
 def _log(code: str, message: str) -> None:

@@ -37,7 +37,10 @@ class MoverConfig(BaseConfig):
     site: str = field(default="home", metadata=option("name of this mover's site", check=_is_site))
     transfers_at_once: int = field(
         default=4,
-        metadata=option("transfers this mover works on at once", check=lambda value: _between(1, 64, value)),
+        metadata=option(
+            "transfers this mover works on at once; a backup may take 240 MiB",
+            check=lambda value: _between(1, 64, value),
+        ),
     )
     compression_level: int = field(
         default=1,

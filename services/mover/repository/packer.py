@@ -76,8 +76,10 @@ class Packer:
         epoch_record: bytes,
         kind: str,
         pack_bytes: int,
+        most_packs: int,
         entropy: Entropy,
     ) -> None:
+        """At most ``most_packs``, each with a buffer of ``pack_bytes``, are not stored at any moment."""
         self._flow = flow
         self._changed = flow.condition()
         self._full = full
@@ -86,26 +88,38 @@ class Packer:
         self._epoch_record = epoch_record
         self._kind = kind
         self._limit = pack_bytes
+        self._most_packs = most_packs
         self._entropy = entropy
         self._open: OpenPack | None = None
         self._spare: list[mmap] = []
         self._unfinished = 0
 
     def add(self, entry: BlobEntry, packed: Bytes) -> tuple[OpenPack, int, memoryview]:
-        """Seal one blob into the open pack: the pack, the slot, and the sealed bytes in its buffer."""
-        ready = None
-        with self._changed:
-            if self._open is not None and not self._open.has_room(entry.stored, self._limit):
-                ready = self._close()
-            if self._open is None:
-                self._open = self._new()
-            pack = self._open
-            slot, place = pack.reserve(entry)
-        if ready is not None:
-            self._full.put(ready)
+        """Seal one blob into the open pack: the pack, the slot, and the sealed bytes in its buffer.
+
+        Waits while as many packs as there may be are not stored yet; raises Stopped when the flow fails.
+        """
+        pack, slot, place = self._reserve(entry)
         aad = blob_aad(self._keys.repository_id, pack.header.salt, slot, entry)
         pack.cipher.encrypt_into(blob_nonce(slot), packed, aad, place)
         return pack, slot, place
+
+    def _reserve(self, entry: BlobEntry) -> tuple[OpenPack, int, memoryview]:
+        while True:
+            full = None
+            with self._changed:
+                if self._open is not None and not self._open.has_room(entry.stored, self._limit):
+                    full = self._close()
+                elif self._open is None and self._unfinished >= self._most_packs:
+                    self._flow.wait(self._changed, self._may_go_on)
+                else:
+                    pack = self._open = self._open or self._new()
+                    return pack, *pack.reserve(entry)
+            if full is not None:
+                self._full.put(full)
+
+    def _may_go_on(self) -> bool:
+        return self._open is not None or self._unfinished < self._most_packs
 
     def sealed(self, pack: OpenPack) -> None:
         """The caller of ``add`` is done with the bytes; the last one hands a closed pack on."""

@@ -1,18 +1,19 @@
 """What protects when something else has failed already: rarely met, and each must be there when it is."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import Aborted
+from services.chassis.errors import Aborted, DataLoss, FailedPrecondition
 from services.mover.repository import MemoryStore, PruneOptions, Repository
 from services.mover.repository.format.names import INDEX, LEASES, PACKS, PLANS
 from services.mover.repository.index import Index
 from services.mover.repository.ledger import Ledger
 from services.mover.repository.packreader import read_record
 from services.mover.repository.plans import Plans, listed_plans, put_plan
+from services.mover.repository.types import Bytes
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.faults.repository.verbs import scene
 from tests.support.waiting import PATIENCE_S
@@ -20,6 +21,7 @@ from tests.unit.repository.world import (
     KIB,
     MIB,
     OPTIONS,
+    QUICK,
     add_disk,
     back_up,
     description,
@@ -222,3 +224,27 @@ def test_a_segment_that_a_killed_prune_had_replaced_does_not_count_again(tmp_pat
     with reopen(store, tmp_path / "elsewhere") as repository:
         assert {pack.name for pack in repository._context.index.packs()} == packs(store)
         assert repository.verify(full=True).findings == ()
+
+
+@pytest.mark.scenario(38)
+def test_a_disk_that_shrank_is_no_increment_of_what_it_was(tmp_path: Path) -> None:
+    with new_repository(MemoryStore(), tmp_path) as repository:
+        back_up(repository, "p", A + B)
+        with pytest.raises(FailedPrecondition, match="smaller than in the base"):
+            back_up(repository, "q", A, base="p", changed=[])
+
+
+@pytest.mark.scenario(8, 42)
+def test_a_new_key_that_was_stored_otherwise_is_not_said_to_open(tmp_path: Path) -> None:
+    """It is well-formed, and opens nothing."""
+
+    class Lying(MemoryStore):
+        def put(self, name: str, parts: Sequence[Bytes]) -> None:
+            data = b"".join(parts)
+            if name == "keys/other":
+                at = data.index(b'"commitment":"') + 14
+                data = data[:at] + (b"1" if data[at : at + 1] == b"0" else b"0") + data[at + 1 :]
+            super().put(name, [data])
+
+    with new_repository(Lying(), tmp_path) as repository, pytest.raises(DataLoss, match="does not open"):
+        repository.keys.add_passphrase("other", "another passphrase", cost=QUICK)

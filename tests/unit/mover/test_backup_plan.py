@@ -1,9 +1,13 @@
 """What a backup asks for, by what the repository holds."""
 
-from services.mover.app.backup_plan import wish
+from datetime import UTC, datetime
+
+import pytest
+
+from services.mover.app.backup_plan import plan, wish
 from services.mover.app.known_points import Known
-from services.mover.domain.capture import FullReason
-from services.mover.domain.source import Base
+from services.mover.domain.capture import Consistency, FullReason, Level, Method
+from services.mover.domain.source import Base, Source, SourceDisk
 from services.mover.repository import Disk, RestorePoint
 
 
@@ -51,3 +55,40 @@ def test_a_disk_of_a_vms_own_snapshot_need_not_be_read_again() -> None:
 def test_a_repository_that_knows_nothing_of_the_vm_says_so() -> None:
     asked = wish(Known((), {}), "vm-1", full=False)
     assert ((), FullReason.FIRST_BACKUP) == (asked.bases, asked.reason)
+
+
+def _offered(disk_id: str, base_ref: str) -> SourceDisk:
+    return SourceDisk(
+        disk_id,
+        disk_id,
+        disk_id,
+        1024,
+        Level.INCREMENTAL,
+        FullReason.NONE,
+        "",
+        f"new-{disk_id}",
+        True,
+        0,
+        base_ref,
+    )
+
+
+@pytest.mark.scenario(38)
+def test_a_disk_whose_changes_are_relative_to_something_else_than_the_base_is_read_fully() -> None:
+    """The others stay incremental: each disk's changes have to be relative to that very point's disk."""
+    source = Source(
+        "s",
+        "vm-1",
+        "",
+        "",
+        Method.NORMAL,
+        Consistency.CRASH,
+        datetime(2026, 1, 2, tzinfo=UTC),
+        b"",
+        (_offered("a", "ref-a"), _offered("b", "reverted")),
+        (),
+    )
+    planned = plan(source, [_point(_disk("a", "ref-a"), _disk("b", "ref-b"))])
+    assert [Level.INCREMENTAL, Level.FULL] == [each.level for each in planned.disks]
+    assert FullReason.BASE_POINT_UNUSABLE == planned.disks[1].reason
+    assert planned.disks[1].request(source, ()).extents is None

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.mover.repository import DirectoryStore
+from services.mover.repository.format.names import HEADER
 from tests.support.waiting import PATIENCE_S
 from tests.unit.repository.world import (
     BLOCK,
@@ -101,6 +103,29 @@ def test_a_wrong_key_and_a_missing_repository_have_their_exit_codes(place: Path,
     (tmp_path / "repository").mkdir()
     missing = xenkeep(tmp_path, "aaaa", "--to-directory", tmp_path / "out")
     assert (4, "NOT_A_REPOSITORY") == (missing.returncode, json.loads(missing.stderr)["error"]["reason"])
+
+
+HARM: dict[str, tuple[str, bytes, int, str]] = {
+    "of the future": (HEADER, b'{"format":"xenkeep-repository","version":2}', 6, "REPOSITORY_OF_THE_FUTURE"),
+    "with a feature": ("features/mandatory.warp", b"\n", 6, "REPOSITORY_FEATURE_UNKNOWN"),
+}
+
+
+@pytest.mark.parametrize("harm", sorted(HARM))
+def test_what_this_release_cannot_read_is_left_as_it_is(place: Path, tmp_path: Path, harm: str) -> None:
+    name, content, code, reason = HARM[harm]
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "repository" / name).parent.mkdir(exist_ok=True)
+    (tmp_path / "repository" / name).write_bytes(content)
+    before = everything_in(tmp_path)
+    refused = xenkeep(tmp_path, "aaaa", "--to-directory", tmp_path / "out")
+    error = json.loads(refused.stderr)["error"]
+    assert (code, reason) == (refused.returncode, error["reason"]) and error["hint"]
+    assert before == everything_in(tmp_path)
+
+
+def everything_in(folder: Path) -> dict[Path, str]:
+    return {path: sha256(path.read_bytes()) if path.is_file() else "" for path in folder.rglob("*")}
 
 
 def test_what_lies_in_the_directory_is_never_overwritten(place: Path, tmp_path: Path) -> None:

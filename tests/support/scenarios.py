@@ -165,8 +165,9 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     46: Scenario(
         "copy cut at every message, peer full",
         "A copy dies before and after each request to its target, or finds it full: points there are whole "
-        "or not there, and the next copy sends what is missing. Either mover of two dies at a message, or is "
-        "away for a while: the copy goes on where the receiver says.",
+        "or not there, and the next copy sends what is missing. Either mover of two dies at each message, "
+        "the line between them is cut at each, or falls silent: the copy goes on where the receiver says, "
+        "and sends no more again than was under way.",
     ),
     47: Scenario(
         "NATS down, duplicated, reordered; database fails over mid-commit",

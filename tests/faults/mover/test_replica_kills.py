@@ -19,6 +19,7 @@ from tests.integration.mover.replica_site import MIB, ReplicaSite, SendingSite
 from tests.support.injections import Injections
 from tests.support.ports import free_port
 from tests.support.scenarios import THOROUGH
+from tests.support.waiting import until_true
 from tests.unit.repository.world import restored
 
 STEPS = range(1, 60) if THOROUGH else (17,)
@@ -147,6 +148,30 @@ async def test_a_line_cut_at_any_message_costs_what_was_under_way(
         assert report.copied_points == ["a"]
         assert {"COPY_LINE_CUT"} >= {code for code, _ in sending.notices}
         assert sent.bytes <= sum(packs_of(sending.folder / "repository").values()) + UNDER_WAY_BYTES
+        require_whole(sending, keeping, tmp_path / "cache")
+        require_same(sending, keeping)
+
+
+@pytest.mark.skipif(not THOROUGH, reason="it takes the half minute after which a line is taken for dead")
+@pytest.mark.scenario(46, 12)
+async def test_a_line_that_falls_silent_is_taken_for_cut(
+    sending: SendingSite, tmp_path: Path, injections: Injections
+) -> None:
+    keeping, sent = ReplicaSite(tmp_path / "keeping"), Counted(at=12)
+    with injections.one(), sending.repository:
+        async with keeping.serving() as address, Gate(int(address.rpartition(":")[2])) as gate:
+
+            async def hold() -> None:
+                gate.hold_after(0)
+
+            sent.then = hold
+            copying = asyncio.ensure_future(sent.of(sending.copy(f"127.0.0.1:{gate.port}")))
+            await until_true(lambda: bool(sending.notices))
+            assert gate.held.is_set() and not copying.done()
+            gate.open()
+            async with asyncio.timeout(_PATIENCE_S):
+                assert (await copying).copied_points == ["a"]
+        assert {"COPY_LINE_CUT"} == {code for code, _ in sending.notices}
         require_whole(sending, keeping, tmp_path / "cache")
         require_same(sending, keeping)
 

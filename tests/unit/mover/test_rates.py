@@ -1,6 +1,7 @@
 """How fast data may be sent follows the clock on the wall."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -38,6 +39,52 @@ def test_times_are_those_of_the_zone_on_that_day() -> None:
     limits = RateLimits((RateLimit(8 * 60, 18 * 60, 5),), "Europe/Berlin")
     winter, summer = datetime(2026, 1, 5, 6, 30, tzinfo=UTC), datetime(2026, 7, 6, 6, 30, tzinfo=UTC)
     assert (limits.at(winter), limits.at(summer)) == (None, 5)
+
+
+@pytest.mark.parametrize(
+    ("day", "hours"),
+    [
+        (datetime(2026, 3, 28, tzinfo=UTC), 4),
+        (datetime(2026, 3, 29, tzinfo=UTC), 3),  # 02:00 to 03:00 is not there
+        (datetime(2026, 10, 25, tzinfo=UTC), 5),  # 02:00 to 03:00 is there twice
+    ],
+)
+def test_on_the_day_the_clocks_change_a_limit_holds_by_the_clock_on_the_wall(
+    day: datetime, hours: int
+) -> None:
+    limits = RateLimits((RateLimit(1 * 60, 5 * 60, 5),), "Europe/Berlin")
+    midnight = day.replace(tzinfo=None).replace(tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC)
+    quarters = [limits.at(midnight + timedelta(minutes=15 * each)) for each in range(4 * 12)]
+    assert quarters.count(5) == 4 * hours
+    assert quarters[:4] == [None] * 4
+
+
+def test_a_limit_over_midnight_holds_on_both_sides_of_it_and_of_a_change_of_the_clocks() -> None:
+    limits = RateLimits((RateLimit(22 * 60, 4 * 60, 5),), "America/New_York")
+    for evening in (datetime(2026, 3, 8, 3, tzinfo=UTC), datetime(2026, 11, 1, 2, tzinfo=UTC)):
+        assert limits.at(evening - timedelta(minutes=1)) is None
+        assert limits.at(evening) == limits.at(evening + timedelta(hours=2)) == 5
+
+
+def test_bytes_that_are_owed_when_the_rate_changes_are_paid_at_the_new_one() -> None:
+    day, night = RateLimit(8 * 60, 20 * 60, MIB), RateLimit(20 * 60, 8 * 60, 16 * MIB)
+    allowance = Allowance(RateLimits((day, night)))
+    sent = {"day": 0, "night": 0}
+    moment, monotonic = at(19, 59), 1000.0
+    while moment < at(20, 1):
+        wait = allowance.take(256 << 10, moment, monotonic)
+        sent["day" if moment < at(20) else "night"] += 0 if wait else 256 << 10
+        moment, monotonic = moment + timedelta(seconds=wait), monotonic + wait
+    assert sent["day"] == pytest.approx(60 * MIB, abs=MIB)
+    assert sent["night"] == pytest.approx(16 * 60 * MIB, abs=17 * MIB)
+
+
+def test_a_wall_clock_that_is_set_changes_the_limit_and_never_what_was_sent() -> None:
+    allowance = Allowance(RateLimits((RateLimit(8 * 60, 18 * 60, MIB),)))
+    assert allowance.take(4 * MIB, at(12), 0.0) == 0.0
+    assert allowance.take(MIB, at(9), 1.0) == LOOK_SECONDS  # three are owed still
+    assert allowance.take(MIB, at(7), 1.0) == 0.0
+    assert allowance.take(MIB, at(12), 1.0) == 0.0
 
 
 def test_over_a_long_time_exactly_the_rate_is_sent() -> None:

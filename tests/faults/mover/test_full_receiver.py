@@ -27,6 +27,11 @@ def small_file_system(place: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", place], check=True)
 
 
+def make_room(place: Path) -> None:
+    options = f"remount,rw,size={64 * MIB},nr_inodes=10000"
+    subprocess.run(["mount", "-o", options, place], check=True)
+
+
 @pytest.mark.scenario(46, 6)
 @pytest.mark.parametrize(
     ("where", "options", "reasons"),
@@ -52,8 +57,7 @@ async def test_a_receiver_that_cannot_keep_more_is_told_of_and_the_copy_goes_on_
             assert full.value.reason in reasons
             assert full.value.hint
             assert not list(keeping.copy(sending.repository).glob("points/*"))
-            room = f"remount,rw,size={64 * MIB},nr_inodes=10000"
-            await asyncio.to_thread(subprocess.run, ["mount", "-o", room, place], check=True)
+            await asyncio.to_thread(make_room, place)
             assert (await sending.copy(address)).copied_points == ["a"]
         with keeping.opened(sending.repository, tmp_path / "cache") as copy:
             assert restored(copy, "a") == sending.contents["a"]

@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,9 @@ def environment(tmp_path: Path, server: NatsServer, tls: TlsFiles, port: int) ->
     }
 
 
-async def started(env: dict[str, str]) -> asyncio.subprocess.Process:
+async def started(env: dict[str, str], log: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", PROGRAM, env=env, stderr=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
+        sys.executable, "-c", PROGRAM, env=env, stderr=log, cwd=Path(__file__).parents[3]
     )
 
 
@@ -118,6 +119,47 @@ async def test_a_whole_service_starts_works_and_stops_and_its_log_is_json_withou
     assert "hunter2" not in json.dumps(lines)
     traces = {line["trace_id"] for line in lines if line["event"] == "rpc" and line["method"].endswith("Ask")}
     assert len(traces) == 1
+
+
+def filled(writing: int) -> int:
+    """How many bytes the pipe took."""
+    count = 0
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            count += os.write(writing, b"." * 1024)
+    os.set_blocking(writing, True)
+    return count
+
+
+def read(reading: int, count: int = 1 << 20) -> bytes:
+    """So many bytes, or all until the other end is closed."""
+    found = b""
+    while piece := os.read(reading, count - len(found)):
+        found += piece
+    return found
+
+
+async def test_a_service_whose_log_nobody_reads_serves_and_tells_later_how_much_is_missing(
+    tmp_path: Path, nats_server: NatsServer, port: int
+) -> None:
+    reading, writing = os.pipe()
+    before = filled(writing)
+    process = await started(environment(tmp_path, nats_server, nats_server.tls("notes"), port), writing)
+    os.close(writing)
+    async with channel(f"127.0.0.1:{port}", nats_server.tls("scheduler")) as way:
+        await asyncio.wait_for(way.channel_ready(), PATIENCE_S)
+        for _ in range(3):
+            await EchoStub(way).Ask(struct(a=1), timeout=PATIENCE_S)
+        read(reading, before)
+        await EchoStub(way).Ask(struct(a=1), timeout=PATIENCE_S)
+    process.send_signal(signal.SIGTERM)
+    told = [json.loads(line) for line in (await asyncio.to_thread(read, reading)).splitlines()]
+    os.close(reading)
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
+    assert ("log lines were left out: nobody took them", "notes") == (told[0]["event"], told[0]["service"])
+    assert told[0]["lines"] > 3
+    assert "stopped" in {line["event"] for line in told[1:]}
 
 
 async def test_a_service_told_to_stop_while_it_waits_for_the_bus_stops(

@@ -38,12 +38,14 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
     1: Scenario(
         "SIGKILL of the mover at every I/O step",
         "A process is killed in place of each of its file operations, and dies before and after each request "
-        "to its store: points are there whole or not at all, and the next attempt succeeds.",
+        "to its store: points are there whole or not at all, and the next attempt succeeds. Backups, copies, "
+        "prunes, deletions, keys, repairs, rebuilds, creations, verifications.",
     ),
     2: Scenario(
         "power loss, un-fsynced data dropped",
         "The file operations of a history are recorded; at each of them what was not synced is lost, torn "
-        "or kept in several ways, and the repository is opened on what is left.",
+        "or kept in several ways, and the repository is opened on what is left. What a killed mover left "
+        "unsynced is safe when the next one says that it is done.",
     ),
     3: Scenario(
         "truncated, zero or torn pack",
@@ -183,7 +185,11 @@ SCENARIOS: Final[Mapping[int | str, Scenario]] = {
         "Random sequences of backup, delete, prune, crash, corrupt, heal, verify, rebuild, rotate, move, and "
         "copy.",
     ),
-    LEAKS: Scenario("a thousand operations", "Descriptors, threads and memory do not grow."),
+    LEAKS: Scenario(
+        "a thousand operations",
+        "Descriptors, threads and memory do not grow, nor connections to buckets and disks; also with "
+        "operations that fail, are cancelled or left half done.",
+    ),
     "borg #9748": Scenario(
         "dedup against ghosts, success and zeros on extract",
         "Chunks in a deleted pack are stored again; a restore of them is an error before the first write.",

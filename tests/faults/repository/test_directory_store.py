@@ -164,20 +164,35 @@ def test_one_file_that_cannot_be_read_is_damage_and_all_of_them_are_a_disk_that_
         store.get("packs/p")
 
 
-@pytest.mark.scenario(2)
-def test_the_directories_that_are_made_for_a_store_are_there_after_a_power_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[int] = []
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Inodes of the directories that were synced."""
+    found: list[int] = []
     fsync = os.fsync
 
     def noting(descriptor: int) -> None:
         fsync(descriptor)
-        synced.append(os.fstat(descriptor).st_ino)
+        found.append(os.fstat(descriptor).st_ino)
 
     monkeypatch.setattr(os, "fsync", noting)
+    return found
+
+
+@pytest.mark.scenario(2)
+def test_the_directories_that_are_made_for_a_store_are_there_after_a_power_cut(
+    tmp_path: Path, synced: list[int]
+) -> None:
     DirectoryStore(tmp_path / "a" / "b" / "c", create=True)
     assert [path.stat().st_ino for path in (tmp_path, tmp_path / "a", tmp_path / "a" / "b")] == synced
+
+
+@pytest.mark.scenario(2)
+def test_a_folder_is_settled_with_all_that_it_is_in(tmp_path: Path, synced: list[int]) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/b/c", [b"content"])
+    synced.clear()
+    store.settle("a/b/")
+    assert {path.stat().st_ino for path in (tmp_path / "a" / "b", tmp_path / "a", tmp_path)} <= {*synced}
 
 
 def test_nobody_else_on_the_machine_reads_what_is_stored(tmp_path: Path) -> None:

@@ -219,6 +219,19 @@ def test_what_was_stored_otherwise_than_sent_is_told(
         world.store.put("points/p", [b"content"])
 
 
+@pytest.mark.scenario(7, 8)
+def test_a_checksum_of_something_else_in_the_answer_to_a_put_is_told(
+    seaweed: Seaweed, tmp_path: Path
+) -> None:
+    class Lying:
+        def put_object(self, **_: object) -> dict[str, str]:
+            return {"ChecksumSHA256": "of something else"}
+
+    with pytest.raises(DataLoss, match="stored as something else") as told:
+        seaweed.store(tmp_path.name)._put_once(Lying(), "points/p", [b"content"], "mark")
+    assert "STORE_CORRUPTS" == told.value.reason
+
+
 @pytest.mark.scenario(11)
 def test_a_repository_in_a_busy_bucket_holds_what_was_backed_up(
     world: World, proxy: FaultyProxy, seaweed: Seaweed, tmp_path: Path

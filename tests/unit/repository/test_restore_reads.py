@@ -3,10 +3,11 @@
 import threading
 from pathlib import Path
 
-from services.mover.repository import MemoryStore, RestoreOptions
+from services.mover.repository import BackupOptions, MemoryStore, RestoreOptions
 from tests.unit.repository.world import KIB, MIB, MemoryTarget, back_up, new_repository, noise
 
 CHUNK, PACK = 128 * KIB, 4 * MIB
+IN_ORDER = BackupOptions(readers=1, workers=1)
 BATCH = 8 * MIB
 """What a restore reads in one piece at most."""
 
@@ -45,7 +46,7 @@ def test_what_lies_together_is_read_together(tmp_path: Path) -> None:
     content = noise(3 * BATCH)
     store = Watching()
     with new_repository(store, tmp_path, CHUNK, PACK) as repository:
-        back_up(repository, "p", content)
+        back_up(repository, "p", content, options=IN_ORDER)
         store.ranges.clear()
         target = MemoryTarget(len(content))
         repository.restore_disk("p", "d", target)
@@ -61,7 +62,7 @@ def test_ranges_are_read_at_the_same_time(tmp_path: Path) -> None:
     content = noise(2 * BATCH)
     store = Watching()
     with new_repository(store, tmp_path, CHUNK, 2 * BATCH) as repository:
-        back_up(repository, "p", content)
+        back_up(repository, "p", content, options=IN_ORDER)
         store.meet = True
         target = MemoryTarget(len(content))
         repository.restore_disk("p", "d", target, options=RestoreOptions(workers=2))
@@ -72,7 +73,7 @@ def test_what_is_zero_is_neither_read_nor_written(tmp_path: Path) -> None:
     content = bytes(4 * CHUNK) + noise(CHUNK) + bytes(8 * MIB) + noise(CHUNK, 1) + bytes(3 * CHUNK)
     store = Watching()
     with new_repository(store, tmp_path, CHUNK, PACK) as repository:
-        back_up(repository, "p", content)
+        back_up(repository, "p", content, options=IN_ORDER)
         store.ranges.clear()
         target = MemoryTarget(len(content))
         written = repository.restore_disk("p", "d", target)

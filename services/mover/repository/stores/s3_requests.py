@@ -48,10 +48,10 @@ class S3Requests:
         root = self._place.prefix
         asked: dict[str, str] = {"Bucket": self._place.bucket, "Prefix": root + prefix}
         while True:
-            page = self._try("list", prefix or "all", lambda s3: s3.list_objects_v2(**asked))
-            for found in page.get("Contents", ()):
-                if found["Key"].startswith(root + prefix):
-                    yield found["Key"].removeprefix(root), int(found["Size"]), found["LastModified"]
+            page, found = self._try("list", prefix or "all", lambda s3: _listed(s3.list_objects_v2(**asked)))
+            for key, size, changed in found:
+                if key.startswith(root + prefix):
+                    yield key.removeprefix(root), size, changed
             if not page.get("IsTruncated"):
                 return
             token = page.get("NextContinuationToken")
@@ -77,10 +77,23 @@ class S3Requests:
                 told = error
                 if attempt == _ATTEMPTS:
                     raise
+            except (LookupError, RuntimeError, ValueError) as error:  # what botocore makes of nonsense
+                told = self._garbled(doing, name, error)
+                if attempt == _ATTEMPTS:
+                    raise told from error
             self._notice("STORE_RETRIED", f"{told.message} It is tried again in {pause:.1f} s.")
             self._pause(pause * (0.5 + self._entropy(1)[0] / 512))
             pause = min(2 * pause, _LONGEST_PAUSE)
         raise AssertionError("unreachable")
+
+    def _garbled(self, doing: str, name: str, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"The store at {self._place.url} cannot {doing} {name}: its answer makes no sense"
+            f" ({type(error).__name__}).",
+            reason="STORE_GARBLED",
+            hint="Check the S3 server and what is between; the same request may be repeated.",
+            metadata={"object": name},
+        )
 
     def _client(self) -> Any:
         """Connected with the credentials as they are now."""
@@ -98,6 +111,11 @@ class S3Requests:
 
     def _at(self, name: str) -> dict[str, str]:
         return {"Bucket": self._place.bucket, "Key": self._place.prefix + name}
+
+
+def _listed(page: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[str, int, datetime]]]:
+    """The page, and key, size and time of what it shows; raises LookupError, ValueError for nonsense."""
+    return page, [(e["Key"], int(e["Size"]), e["LastModified"]) for e in page.get("Contents", ())]
 
 
 def _log(code: str, message: str) -> None:

@@ -180,7 +180,13 @@ class Arrivals:
         return Arrival(size, sha256, file, token)
 
     def drop(self, repository_id: str, sha256: bytes) -> None:
-        """It is stored for good: whoever stored it may have died before it was forgotten here."""
+        """It is stored for good: whoever stored it may have died before it was forgotten here. A stream that
+        brings it all the same forgets it itself.
+        """
+        with self._lock:
+            token = self._tokens.get((repository_id, sha256))
+        if token is not None and token.valid:
+            return
         self._file(repository_id, sha256).unlink(missing_ok=True)
 
     def sweep(self) -> int:

@@ -34,7 +34,7 @@ from services.mover.domain.replica import (
 )
 from services.mover.repository import Store, StoredObject
 from services.mover.repository.copying.admission import kind_of, require_size, require_whole
-from services.mover.repository.format.names import LEASES, PACKS
+from services.mover.repository.format.names import LEASES, PACKS, parse_pack_name
 from services.mover.repository.objects import put_same
 
 T = TypeVar("T")
@@ -141,7 +141,15 @@ class Replicas:
         """As ``size`` of those that are there."""
         _require_few(len(names), ASKED_TOGETHER)
         store = await self._store(repository_id)
-        return await asyncio.to_thread(_settled_sizes, store, [_named(name) for name in names])
+        found = await asyncio.to_thread(_settled_sizes, store, [_named(name) for name in names])
+        await asyncio.to_thread(self._drop_arrived, repository_id, found)
+        return found
+
+    def _drop_arrived(self, repository_id: str, found: Mapping[str, int]) -> None:
+        """A sender that died while its pack was being stored left what had arrived of it."""
+        for name in found:
+            if pack := parse_pack_name(name):
+                self._arrivals.drop(repository_id, pack[1])
 
     async def release_all(self, repository_id: str, names: Sequence[str]) -> Sequence[str]:
         """As ``release``; those that were there."""

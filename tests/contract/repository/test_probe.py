@@ -117,8 +117,16 @@ def test_a_bucket_that_cannot_lock_is_unfit_for_a_url_with_a_lock(seaweed: Seawe
 
 
 @pytest.mark.scenario(16)
-def test_a_store_that_overwrites_is_unfit() -> None:
-    report = probe(Overwriting(), os.urandom)
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_store_that_overwrites_is_unfit_whatever_it_says(says_so: bool) -> None:
+    class Refusing(Overwriting):
+        def put(self, name: str, parts: Sequence[Bytes]) -> None:
+            there = name in self.objects
+            super().put(name, parts)
+            if there:
+                raise AlreadyExists(f"{name} exists already.", reason="OBJECT_EXISTS")
+
+    report = probe(Overwriting() if says_so else Refusing(), os.urandom)
     assert Verdict.BAD is verdicts(report)["create-only"]
     assert not report.usable
 

@@ -64,8 +64,9 @@ def test_nothing_runs_on_when_the_command_is_ended(
     (tmp_path / "secret").write_text(PASSPHRASE)
     command: list[str | Path] = [PROGRAM, "restore", "--repository", place]
     command += ["--secret-file", tmp_path / "secret"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # killed, it leaves its working files
     with (
-        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process,
         slot.open("w"),  # returns when it is read
     ):
         (running,) = commands_below(process.pid)

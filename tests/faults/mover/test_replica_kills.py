@@ -103,6 +103,7 @@ async def test_a_receiver_killed_at_any_message_loses_nothing_it_said_was_durabl
         async with working("keep", keeping.folder, address) as second, asyncio.timeout(_PATIENCE_S):
             assert await said(second) == b"serving\n"
             assert (await copying).copied_points == ["a"]
+            await sending.copy(address)  # sweeps what the killed one was writing
         assert not died or {"COPY_LINE_CUT"} == {code for code, _ in sending.notices}
         assert sent.bytes <= sum(packs_of(sending.folder / "repository").values()) + UNDER_WAY_BYTES
         require_whole(sending, keeping, tmp_path / "cache")

@@ -137,6 +137,18 @@ def test_while_a_backup_that_began_before_the_rotation_runs_its_key_stays(
     assert {2} == epochs_of_packs(place)
 
 
+def test_a_key_that_seals_nothing_yet_stays_while_a_backup_runs_that_will_use_it(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    with place.repository as repository:
+        with place.elsewhere() as other, other.begin_backup("a", options=OPTIONS) as session:
+            repository.keys.start_epoch()
+            report = retire(place, 1)
+            assert () == report.retired_epochs and 0 == report.old_epoch_packs
+            assert "EPOCHS_KEPT" in [code for code, _ in report.notices]
+            session.abort()
+        assert (1,) == retire(place, 1).retired_epochs
+
+
 def test_the_keys_of_a_closed_repository_are_overwritten(place: Place) -> None:
     with place.elsewhere() as repository:
         keys = repository._context.keys

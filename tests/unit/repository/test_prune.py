@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import AlreadyExists, Cancelled, FailedPrecondition, NotFound
+from services.chassis.errors import Aborted, AlreadyExists, Cancelled, FailedPrecondition, NotFound
 from services.mover.repository import (
     BackupOptions,
     MemoryStore,
@@ -17,9 +17,9 @@ from services.mover.repository import (
     create_repository,
     open_repository,
 )
-from services.mover.repository.format.names import PLANS
+from services.mover.repository.format.names import PLANS, TRASH
 from services.mover.repository.leases import take_lease
-from services.mover.repository.leasewatch import revoke
+from services.mover.repository.leasewatch import remove_leases, revoke
 from services.mover.repository.pruning import prune
 from services.mover.repository.pruning.liveset import LiveSet
 from tests.unit.repository.world import (
@@ -273,6 +273,29 @@ def test_taking_a_point_back_can_be_repeated_after_it_died(place: Place) -> None
     place.repository.undelete_point("a")
     assert restored(place.repository, "a") == A
     assert place.repository.list_points() == ["a", "b"]
+
+
+def test_a_point_is_not_taken_back_by_whoever_lost_the_right_to(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back_up(place.repository, "a", A)
+    back_up(place.repository, "b", B)
+    place.repository.delete_point("a")
+    context = place.repository._context
+    read = place.store.get
+
+    def reading(name: str, offset: int = 0, length: int | None = None) -> bytes:
+        if name.startswith(TRASH):  # it takes long, and somebody who prunes takes this one for dead
+            remove_leases(context, "a")
+        return read(name, offset, length)
+
+    monkeypatch.setattr(place.store, "get", reading)
+    with pytest.raises(Aborted, match="The right to make point a was taken away"):
+        place.repository.undelete_point("a")
+    monkeypatch.undo()
+    assert place.repository.list_points() == ["b"]
+    place.repository.undelete_point("a")
+    assert restored(place.repository, "a") == A
 
 
 def test_a_cancelled_prune_goes_on_next_time(place: Place) -> None:

@@ -15,7 +15,7 @@ from services.mover.repository.format.blob import ENTRY, BlobEntry, BlobType
 from services.mover.repository.format.crypto import TAG_BYTES
 from services.mover.repository.format.names import pack_name
 from services.mover.repository.format.pack import FOOTER_BYTES, HEADER_BYTES, KINDS
-from services.mover.repository.format.segment import Segment
+from services.mover.repository.format.segment import PackRecord, Segment
 from services.mover.repository.indexfile import IndexFile
 from services.mover.repository.indexintake import TYPE_SHIFT, Intake
 
@@ -50,6 +50,11 @@ class PackInfo:
     @property
     def name(self) -> str:
         return pack_name(self.kind, self.sha256)
+
+    def is_of(self, record: PackRecord) -> bool:
+        """Whether all it says of the pack is what a segment says of it."""
+        said = (record.sha256, record.kind, record.size, record.epoch, record.salt)
+        return said == (self.sha256, self.kind, self.size, self.epoch, self.salt)
 
 
 @dataclass(frozen=True, slots=True)

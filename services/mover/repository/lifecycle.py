@@ -13,6 +13,7 @@ from services.mover.repository.epochs import learn_epochs
 from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES, DEFAULT_PACK_BYTES
 from services.mover.repository.format.slot import Argon2Cost
 from services.mover.repository.index import Index
+from services.mover.repository.indexdoubt import IndexDoubt
 from services.mover.repository.indexfile import CACHE_REMADE
 from services.mover.repository.indexing import sync_index
 from services.mover.repository.keys import KeyRing
@@ -105,6 +106,7 @@ def open_repository(
         on_notice=note,
     )
     context.reader.when_gone(lambda: sync_index(context))
+    context.reader.when_damaged(IndexDoubt(context).look)
     try:
         learn_epochs(context)
         try:

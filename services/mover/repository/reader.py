@@ -65,12 +65,17 @@ class BlobReader:
         self._keys = keys
         self._locations = locations
         self._refresh: Callable[[], None] = _nothing
+        self._doubt: Callable[[DataLoss], None] = _nothing
         self._given_up: set[str] = set()
         """Packs and blobs that were not to be found after a refresh either."""
 
     def when_gone(self, refresh: Callable[[], None]) -> None:
         """Call ``refresh`` before a blob is given up: its pack may have been replaced by another since."""
         self._refresh = refresh
+
+    def when_damaged(self, doubt: Callable[[DataLoss], None]) -> None:
+        """Call ``doubt`` before a pack is called damaged; it raises when the pack is not to blame."""
+        self._doubt = doubt
 
     def read(self, id_: bytes, type_: BlobType) -> Bytes:
         return self.read_many([id_], type_)[id_]
@@ -93,6 +98,7 @@ class BlobReader:
         except DataLoss as error:
             gone = error.metadata.get(_GONE)
             if not gone or gone in self._given_up:
+                self._doubt(error)
                 raise
             self._refresh()
         try:
@@ -100,6 +106,7 @@ class BlobReader:
         except DataLoss as error:
             if gone := error.metadata.get(_GONE):
                 self._given_up.add(gone)
+            self._doubt(error)
             raise
 
     def _each_known(self, wanted: list[bytes], type_: BlobType) -> Iterator[tuple[bytes, Bytes]]:
@@ -213,7 +220,7 @@ def _gone(error: DataLoss, what: str) -> DataLoss:
     return error
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """Until somebody says otherwise."""
 
 

@@ -199,14 +199,15 @@ def _shown(stack: Stack, *command: str) -> str:
     return " ".join(stack.ok(*command).split())
 
 
-def _second_disk(stack: Stack, vm: str) -> str:
+def _one_more_disk(stack: Stack, vm: str, name: str) -> str:
     """UUID of a disk that a running VM gets; returns when Xenkeep knows."""
-    ref, [first] = stack.xapi("VM.get_by_uuid", vm), stack.disks(vm)
-    sr = stack.xapi("VDI.get_SR", stack.xapi("VDI.get_by_uuid", first))
-    disk = {"name_label": "second", "name_description": "", "SR": sr, "virtual_size": str(4 * MIB)}
+    ref, disks = stack.xapi("VM.get_by_uuid", vm), stack.disks(vm)
+    sr = stack.xapi("VDI.get_SR", stack.xapi("VDI.get_by_uuid", disks[0]))
+    disk = {"name_label": name, "name_description": "", "SR": sr, "virtual_size": str(4 * MIB)}
     disk |= {"type": "user", "sharable": False, "read_only": False, "other_config": {}}
     made = stack.xapi("VDI.create", disk)
-    drive = {"VM": ref, "VDI": made, "userdevice": "1", "bootable": False, "mode": "RW", "type": "Disk"}
+    place = str(len(disks))
+    drive = {"VM": ref, "VDI": made, "userdevice": place, "bootable": False, "mode": "RW", "type": "Disk"}
     drive |= {"unpluggable": True, "empty": False, "other_config": {}, "qos_algorithm_type": ""}
     stack.xapi("VBD.plug", stack.xapi("VBD.create", drive | {"qos_algorithm_params": {}}))
     uuid = str(stack.xapi("VDI.get_uuid", made))
@@ -218,13 +219,14 @@ def _second_disk(stack: Stack, vm: str) -> str:
 def test_a_snapshot_that_moves_before_it_is_read_is_read_there_and_the_point_and_the_run_tell(
     stack: Stack, untracked: str
 ) -> None:
-    second = _second_disk(stack, untracked)
+    _one_more_disk(stack, untracked, "second")  # of three, two are read at once
+    third = _one_more_disk(stack, untracked, "third")
     before = stack.hashes(untracked)
     stack.control.limit(MIB)
     run = stack.client.runs.backup([untracked], REPOSITORY, full=True, options=LEAVES_NOTHING)
     stack.watch(run.name, lambda now: any(task.progress.read_bytes for task in now.tasks))
     [sr] = stack.xapi("SR.get_by_name_label", "Plain storage")
-    stack.xapi("VDI.pool_migrate", stack.xapi("VDI.get_by_uuid", second), sr, {})
+    stack.xapi("VDI.pool_migrate", stack.xapi("VDI.get_by_uuid", third), sr, {})
     stack.control.limit(0)
 
     done = stack.watch(run.name)
@@ -233,9 +235,9 @@ def test_a_snapshot_that_moves_before_it_is_read_is_read_there_and_the_point_and
     point = done.tasks[0].result.point
     assert 1 == [notice.code for notice in point.notices].count("SNAPSHOT_MOVED")
     for shown in (("point", "show", point.point_id), ("run", "show", run.name)):
-        told = f"Disk 'second' ({second}) was moved to other storage while it was backed up"
+        told = f"Disk 'third' ({third}) was moved to other storage while it was backed up"
         assert told in _shown(stack, *shown)
-    name = "after its second disk moved"
+    name = "after its third disk moved"
     restored = stack.data("restore", point.point_id, "--name", name, "--wait")["tasks"][0]
     assert before == stack.hashes(restored["result"]["vm"])
     stack.wait_until_nothing_is_left()

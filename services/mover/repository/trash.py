@@ -10,7 +10,13 @@ from typing import Final
 from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound, PermissionDenied
 from services.mover.repository.context import Context
 from services.mover.repository.deletions import forget_deletion, record_deletion
-from services.mover.repository.format.names import TRASH, parse_numbered, point_name, trash_prefix
+from services.mover.repository.format.names import (
+    TRASH,
+    deletion_name,
+    parse_numbered,
+    point_name,
+    trash_prefix,
+)
 from services.mover.repository.format.point import decode_body
 from services.mover.repository.leases import take_lease
 from services.mover.repository.leasewatch import remove_leases
@@ -83,11 +89,8 @@ def delete_point(
     try:
         _delete_point(context, point_id)
     except PermissionDenied:
-        try:
-            _delete(context, copy)
-        except PermissionDenied as error:
-            text = f"{error.message} It is of no meaning while the point is there; a prune removes it later."
-            context.on_notice("TRASH_COPY_KEPT", text)
+        _take_back(context, copy)
+        _take_back(context, deletion_name(point_id))
         raise
     if purge:
         for trash in list(trashed(context, trash_prefix(point_id))):
@@ -203,6 +206,16 @@ def _is_genuine(context: Context, point_id: str, asset: str) -> bool:
 def _delete_point(context: Context, point_id: str) -> None:
     record_deletion(context, point_id)
     _delete(context, point_name(point_id))
+
+
+def _take_back(context: Context, name: str) -> None:
+    """What announced a deletion that was refused, if it is there."""
+    try:
+        if exists(context, name):
+            _delete(context, name)
+    except PermissionDenied as error:
+        text = f"{error.message} It is of no meaning while the point is there; a prune removes it later."
+        context.on_notice("TRASH_COPY_KEPT", text)
 
 
 def _delete(context: Context, name: str) -> None:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from services.chassis.errors import NotFound
+from services.chassis.errors import Internal, NotFound
 from services.mover.repository.format.segment import PackRecord
 from services.mover.repository.index import Index, PackInfo
 from services.mover.repository.plans import Plans
@@ -54,6 +54,17 @@ class Ledger:
         """Whether all these blobs, stored or found by this session, would survive a crash."""
         with self._lock:
             return all(self._session.get(id_, True) for id_ in ids)
+
+    def require_stored(self) -> None:
+        """Raises Internal when a blob that somebody was to store is not: a point would lack it."""
+        with self._lock:
+            lacking = next((id_ for id_, durable in self._session.items() if not durable), None)
+        if lacking is not None:
+            raise Internal(
+                f"Chunk {lacking.hex()} was to be stored, and was not; no point was made.",
+                reason="BLOB_NOT_STORED",
+                hint="Start the backup again, and report this: it must not happen.",
+            )
 
     def durable(self, record: PackRecord) -> None:
         """The pack is in the store; no index segment lists it yet."""

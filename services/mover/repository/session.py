@@ -145,11 +145,13 @@ class BackupSession:
         a prune, or when packs it relies on vanished.
         """
         self._require_finished()
+        self._streams.settle()
         try:
             self._pipeline.drain()
         except Stopped:
             self._flow.raise_failure()
             raise
+        self._pipeline.ledger.require_stored()
         self._lease.require()
         self._require_packs_still_there()
         self._saver.save_all()

@@ -27,6 +27,7 @@ class StreamIntake:
         self._workers = workers
         self._streams: dict[str, StreamRef | None] = {}
         self._running: set[str] = set()
+        self._broken: list[StreamWriter] = []
 
     @property
     def finished(self) -> dict[str, StreamRef]:
@@ -35,6 +36,11 @@ class StreamIntake:
     @property
     def unfinished(self) -> list[str]:
         return [name for name, ref in self._streams.items() if ref is None]
+
+    def settle(self) -> None:
+        """Wait for what streams that broke off are still storing."""
+        while self._broken:
+            self._broken.pop().settle()
 
     def take(
         self, name: str, kind: str, data: Iterable[Bytes], total: int, listener: ProgressListener | None
@@ -85,6 +91,8 @@ class StreamIntake:
         finally:
             self._running.discard(name)
             writer.close()
+            if self._streams[name] is None:
+                self._broken.append(writer)
 
 
 def _tell(listener: ProgressListener | None, writer: StreamWriter, total: int) -> None:

@@ -70,8 +70,12 @@ class StreamWriter:
         return self._ref
 
     def close(self) -> None:
-        """Let the threads go; what they are storing they finish."""
+        """Let the threads go; what they are storing they finish, see ``settle``."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def settle(self) -> None:
+        """Wait until a writer that was closed stores nothing any more: others may rely on what it stores."""
+        self._pool.shutdown()
 
     @property
     def _handed(self) -> bool:
@@ -83,8 +87,13 @@ class StreamWriter:
             self._lists.add(self._storing.popleft().result())
 
     def _store(self, piece: bytes, *, meta: bool) -> ListItem:
+        """What cannot be stored ends the whole session: another stream may have found the same piece here."""
         self._flow.check()
-        return ListItem(self._writer.store(BlobType.PIECE, piece, meta=meta), len(piece))
+        try:
+            return ListItem(self._writer.store(BlobType.PIECE, piece, meta=meta), len(piece))
+        except BaseException as error:
+            self._flow.fail(error)
+            raise
 
 
 class ListBuilder:

@@ -1,7 +1,9 @@
 """Streams: what is written is read, whole and in part, and what is known is not stored again."""
 
 import random
+import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,15 @@ from services.mover.repository import MemoryStore, Progress, Repository
 from services.mover.repository.blobwriter import BlobWriter
 from services.mover.repository.cutting import CutSizes, Cutter
 from services.mover.repository.flow import Flow
+from services.mover.repository.format import zstd
 from services.mover.repository.format.blob import BlobType
 from services.mover.repository.format.names import PACKS
 from services.mover.repository.format.stream import ListItem, StreamRef
 from services.mover.repository.reader import BlobReader
 from services.mover.repository.streamreader import read_stream
 from services.mover.repository.streamwriter import ListBuilder, StreamWriter
+from services.mover.repository.types import Bytes
+from tests.support.waiting import PATIENCE_S
 from tests.unit.repository.world import KIB, MIB, OPTIONS, description, new_repository, noise, reopen
 
 
@@ -135,6 +140,35 @@ async def test_a_stream_that_breaks_off_makes_no_point_and_may_be_begun_again(re
         await session.write_stream("memory", "memory", arriving(b"whole"))
         session.commit(description())
     assert b"".join(repository.read_stream("p1", "memory")) == b"whole"
+
+
+def test_what_a_stream_that_broke_off_is_still_storing_is_waited_for(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    compress = zstd.compress
+
+    def slowly(plain: bytes, level: int) -> tuple[int, Bytes]:
+        begun.set()
+        assert go_on.wait(PATIENCE_S)
+        return compress(plain, level)
+
+    def broken() -> Iterator[bytes]:
+        yield noise(3 * MIB)
+        assert begun.wait(PATIENCE_S)
+        raise ConnectionResetError("the pool went away")
+
+    with repository.begin_backup("p1", options=OPTIONS) as session, ThreadPoolExecutor(1) as committing:
+        with monkeypatch.context() as patched:
+            patched.setattr(zstd, "compress", slowly)
+            with pytest.raises(ConnectionResetError):
+                session.stream("memory", broken())
+        session.stream("memory", [noise(3 * MIB)])  # finds what the other one is storing
+        committed = committing.submit(session.commit, description())
+        assert wait([committed], timeout=0.2).not_done
+        go_on.set()
+        committed.result(PATIENCE_S)
+    assert b"".join(repository.read_stream("p1", "memory")) == noise(3 * MIB)
 
 
 def test_a_cancelled_backup_ends_its_streams(repository: Repository) -> None:

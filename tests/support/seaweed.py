@@ -93,7 +93,8 @@ class Seaweed:
             "master.volumeSizeLimitMB": 64,
             "master.telemetry": "false",
             "volume.port": volume,
-            "volume.max": 0,
+            "volume.max": 200,
+            "volume.minFreeSpace": "64MiB",  # not a share of a disk that others fill too
             "filer.port": filer,
             "s3": "true",
             "s3.config": self._directory / "s3.json",
@@ -109,6 +110,10 @@ class Seaweed:
                 stderr=log,
             )
         self._await()
+
+    def last_words(self, lines: int = 40) -> str:
+        """The end of its log, for whoever wonders why it refused."""
+        return "\n".join((self._directory / "log").read_text(errors="replace").splitlines()[-lines:])
 
     def stop(self) -> None:
         if self._process is not None:
@@ -174,6 +179,13 @@ def _ports(count: int) -> list[int]:
                 continue
             found.append(candidate)
     return found
+
+
+def tell_last_words(item: pytest.Item, report: pytest.TestReport) -> None:
+    """What the server wrote goes beside the failure of a test that used it: "InternalError" says nothing."""
+    server = getattr(item, "funcargs", {}).get("seaweed")
+    if report.failed and isinstance(server, Seaweed):
+        report.sections.append(("The end of SeaweedFS's log", server.last_words()))
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from services.mover.repository.indexing import listed_segments, sync_index
 from services.mover.repository.indexrewriting import absent_packs, drop_packs, replace_segments
 from services.mover.repository.packlisting import PackListing, listed_packs
 from services.mover.repository.packreader import read_record
+from services.mover.repository.ports import nobody
 
 _READERS: Final = 8
 """Packs that are looked into at a time: each takes three answers of the store."""
@@ -43,7 +44,7 @@ def rebuild_index(
     segments or the new ones, or both, are there. Raises Cancelled.
     """
     old = sorted(listed_segments(context))
-    told = listener or _nobody
+    told = listener or nobody
     with PackListing() as listing:
         listing.note(_packs(context))
         records = _Records(context, listing, told, cancel or threading.Event())
@@ -67,7 +68,7 @@ def adopt_packs(context: Context) -> int:
             listing.note((pack.sha256, pack.kind, pack.size) for pack in batch if pack.sha256 not in known)
         if not listing:
             return 0
-        records = _Records(context, listing, _nobody, threading.Event(), report=False)
+        records = _Records(context, listing, nobody, threading.Event(), report=False)
         replace_segments(context, iter(records), [])
     text = (
         f"{records.packs} packs were in no index segment, and were looked into: they are of backups under way"
@@ -137,7 +138,3 @@ def _packs(context: Context) -> Iterator[tuple[bytes, str, int]]:
             context.on_notice("UNKNOWN_OBJECT", f"{stored.name} is not a pack; it is left alone.")
         else:
             yield pack.sha256, pack.kind, pack.size
-
-
-def _nobody(_total: int, _done: int) -> None:
-    """Nobody listens."""

@@ -50,3 +50,7 @@ class ProgressListener(Protocol):
     """Hears of progress from worker threads, often; it must return quickly."""
 
     def __call__(self, progress: Progress, /) -> None: ...
+
+
+def nobody(*_: object) -> None:
+    """The listener where nobody wants to know."""

@@ -17,6 +17,7 @@ from services.mover.repository.format.names import epoch_name
 from services.mover.repository.format.pack import HEADER_BYTES, PackHeader, pack_key
 from services.mover.repository.index import Location, PackInfo
 from services.mover.repository.keys import KeyRing
+from services.mover.repository.ports import nobody
 from services.mover.repository.scratch import scratch
 from services.mover.repository.store import MOST_LENT, WORTH_BORROWING, LendingStore, Store
 from services.mover.repository.types import Bytes
@@ -64,8 +65,8 @@ class BlobReader:
         self._store = store
         self._keys = keys
         self._locations = locations
-        self._refresh: Callable[[], None] = _nothing
-        self._doubt: Callable[[DataLoss], None] = _nothing
+        self._refresh: Callable[[], None] = nobody
+        self._doubt: Callable[[DataLoss], None] = nobody
         self._given_up: set[str] = set()
         """Packs and blobs that were not to be found after a refresh either."""
 
@@ -218,10 +219,6 @@ def _gone(error: DataLoss, what: str) -> DataLoss:
     """Marks an error that a look at the newest index may help against."""
     error.metadata[_GONE] = what
     return error
-
-
-def _nothing(*_: object) -> None:
-    """Until somebody says otherwise."""
 
 
 def _coalesce(locations: Iterable[Location]) -> list[list[Location]]:

@@ -19,7 +19,7 @@ from services.mover.repository.format.names import PAGE_ENTRIES
 from services.mover.repository.format.page import Entry
 from services.mover.repository.format.point import Disk
 from services.mover.repository.points import require_still_there
-from services.mover.repository.ports import BlockTarget, Progress, ProgressListener
+from services.mover.repository.ports import BlockTarget, Progress, ProgressListener, nobody
 from services.mover.repository.types import Bytes
 
 _BATCH_BYTES = 8 << 20
@@ -31,10 +31,6 @@ Piece = tuple[int, memoryview]
 """Offset on the disk, and what belongs there."""
 
 
-def _nobody(_end: int) -> None:
-    """Nobody wants to know."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reached:
     """Going on with a disk: what lies below ``start``, an offset, was written before.
@@ -43,7 +39,7 @@ class Reached:
     """
 
     start: int = 0
-    settled: Callable[[int], None] = _nobody
+    settled: Callable[[int], None] = nobody
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import index_packs, records_of
 from services.mover.repository.pipeline import Pipeline
 from services.mover.repository.plans import listed_plans
+from services.mover.repository.ports import nobody
 from services.mover.repository.request import BackupOptions
 
 _BATCH: Final = 8
@@ -56,7 +57,7 @@ class Heal:
         plans = listed_plans(self._context)
         bad = [pack for pack in self._context.index.packs() if pack.damaged and not plans.hides(pack.sha256)]
         self._report.damaged_packs = len(bad)
-        pipeline = Pipeline(self._context, self._options, plans, self._missing, lambda: None)
+        pipeline = Pipeline(self._context, self._options, plans, self._missing, nobody)
         pipeline.start()
         try:
             wanted = {pack.sha256: pack.kind for pack in bad}

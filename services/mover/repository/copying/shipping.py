@@ -14,6 +14,7 @@ from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import index_packs, records_of
 from services.mover.repository.packreader import check_hash
 from services.mover.repository.parallel import for_each
+from services.mover.repository.ports import nobody
 from services.mover.repository.store import StoredObject, borrowed
 
 SMALL_BYTES: Final = 1 << 20
@@ -133,7 +134,7 @@ class Shipper:
         for pack in packs:
             if pack.sha256 not in records:
                 raise Refused(pack, f"{pack.name} has no directory that can be read.")
-        index_packs(self._target, [records[pack.sha256] for pack in packs], lambda _: None)
+        index_packs(self._target, [records[pack.sha256] for pack in packs], nobody)
 
     def _sent(self, pack: PackInfo, *, found: bool) -> None:
         with self._lock:

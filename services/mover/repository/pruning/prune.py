@@ -24,6 +24,7 @@ from services.mover.repository.locks import locked_packs
 from services.mover.repository.packreader import read_record
 from services.mover.repository.plans import Plans, listed_plans, put_plan
 from services.mover.repository.points import exists
+from services.mover.repository.ports import nobody
 from services.mover.repository.pruning.census import Census, PackUse, take_census
 from services.mover.repository.pruning.choosing import bounds_of, worth_repacking
 from services.mover.repository.pruning.liveset import LiveSet
@@ -231,7 +232,7 @@ class Prune:
             else:
                 rest.append(pack)
         if needed:
-            index_packs(self._context, needed, lambda _: None)
+            index_packs(self._context, needed, nobody)
             text = f"{len(needed)} packs that points need were in no index segment; they are now."
             self._context.on_notice("PACKS_INDEXED", text)
         return rest

@@ -12,6 +12,7 @@ from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import index_packs
 from services.mover.repository.pipeline import Pipeline
 from services.mover.repository.plans import Plans
+from services.mover.repository.ports import nobody
 from services.mover.repository.pruning.liveset import LiveSet
 from services.mover.repository.request import BackupOptions
 
@@ -35,7 +36,7 @@ def repack(
     def missing(pack: PackInfo) -> None:
         context.on_notice("PACK_MISSING", f"{pack.name} is gone; a verification says what that costs.")
 
-    pipeline = Pipeline(context, options, plans, missing, lambda: None)
+    pipeline = Pipeline(context, options, plans, missing, nobody)
     pipeline.start()
     try:
         for record in sources:

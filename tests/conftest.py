@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.folders import module_folder
 from tests.support.nats import nats_server
 from tests.support.order import longest_first
 from tests.support.postgres import empty_database, fresh_database, postgres_url
@@ -19,6 +20,7 @@ __all__ = [
     "empty_database",
     "fresh_database",
     "injections",
+    "module_folder",
     "nats_server",
     "postgres_url",
     "seaweed",

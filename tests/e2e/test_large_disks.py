@@ -22,12 +22,10 @@ VMS = [{"name": "large", "host": "host0", "networks": ["Pool-wide network"], "di
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(module_folder: Path) -> Iterator[Stack]:
     """A pool of a release whose storage makes QCOW2 images."""
     overrides = {"version": "26.17", "vms": VMS}
-    with running_stack(
-        tmp_path_factory.mktemp("large"), image_bytes=16 * MIB, overrides=overrides
-    ) as running:
+    with running_stack(module_folder, image_bytes=16 * MIB, overrides=overrides) as running:
         running.add_pool()
         running.add_repository()
         yield running

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -23,11 +24,13 @@ WRITTEN = 6 * MIB
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, empty_database: str) -> Iterator[Stack]:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, module_folder: Path, empty_database: str
+) -> Iterator[Stack]:
     secret = tmp_path_factory.mktemp("secret") / "database-url"
     secret.write_text(empty_database)
     env = {"XENKEEP_DATABASE_URL_FILE": str(secret)}
-    with running_stack(tmp_path_factory.mktemp("stack"), env=env) as running:
+    with running_stack(module_folder, env=env) as running:
         running.add_pool()
         running.add_repository()
         yield running

@@ -29,9 +29,9 @@ ELSEWHERE: Final = {
 
 
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def bare(module_folder: Path) -> Iterator[Stack]:
     """Everything runs and nothing was added."""
-    with running_stack(tmp_path_factory.mktemp("stack")) as stack:
+    with running_stack(module_folder) as stack:
         yield stack
 
 

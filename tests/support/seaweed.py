@@ -105,7 +105,13 @@ class Seaweed:
         }
         with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [PROGRAM, "server", *(f"-{key}={value}" for key, value in arguments.items())],
+                [
+                    PROGRAM,
+                    f"-logdir={self._directory}",
+                    "-logtostderr=true",
+                    "server",
+                    *(f"-{key}={value}" for key, value in arguments.items()),
+                ],
                 stdout=log,
                 stderr=log,
             )

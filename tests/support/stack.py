@@ -333,9 +333,9 @@ def running_stack(
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(module_folder: Path) -> Iterator[Stack]:
     """One for the tests of a module; the pool ``Lab`` and the repository ``main`` are added."""
-    with running_stack(tmp_path_factory.mktemp("stack"), env={"XENKEEP_LOG_LEVEL": "debug"}) as running:
+    with running_stack(module_folder, env={"XENKEEP_LOG_LEVEL": "debug"}) as running:
         running.add_pool()
         running.add_repository()
         yield running

@@ -16,9 +16,8 @@ INSTALLATION = "0" * 32
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedPool]:
-    directory: Path = tmp_path_factory.mktemp("sim")
-    pool = SimulatedPool(directory, hosts=2, vms=[vm("web", host=None, disks=2, memory_bytes=16 * MIB)])
+def simulated(module_folder: Path) -> Iterator[SimulatedPool]:
+    pool = SimulatedPool(module_folder, hosts=2, vms=[vm("web", host=None, disks=2, memory_bytes=16 * MIB)])
     pool.start()
     yield pool
     pool.stop()

@@ -25,9 +25,9 @@ def warm() -> bool:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_lab(tmp_path_factory: pytest.TempPathFactory, warm: bool) -> AsyncIterator[Lab]:
+async def shared_lab(module_folder: Path, warm: bool) -> AsyncIterator[Lab]:
     """The same for tests that leave others alone: each backs up and restores VMs of its own."""
-    directory = tmp_path_factory.mktemp("lab")
+    directory = module_folder
     for name in ("sim", "nats"):
         (directory / name).mkdir()
     simulated = SimulatedPool(

@@ -1,9 +1,10 @@
 """Restoring from a repository with nothing else there: no catalog, no NATS, no pool, no other service.
 
-``python -m services.mover.restore_offline URL [--point ID --to-directory DIR]``; the passphrase or recovery
-key comes in on standard input. Standard output is one JSON object per line, the last one the result; an error
-is one JSON object on standard error, and its exit code is that of its kind. SIGINT and SIGTERM end it; the
-same restore started again goes on.
+``python -m services.mover.restore_offline URL [--point ID [--to-directory DIR [--disk NAME]...]]``; the
+passphrase or recovery key comes in on standard input. Without a directory it lists points and their disks.
+Standard output is one JSON object per line, the last one the result; an error is one JSON object on standard
+error, and its exit code is that of its kind. SIGINT and SIGTERM end it; the same restore started again goes
+on.
 """
 
 import argparse
@@ -19,10 +20,13 @@ from typing import Any
 from xenkeep import status
 
 from services.chassis.core_dumps import forbid_core_dumps
-from services.chassis.errors import Cancelled, DataLoss, InvalidInput, ResourceExhausted, XenkeepError
+from services.chassis.errors import Cancelled, InvalidInput, ResourceExhausted, XenkeepError
 from services.mover.adapters.offline_restore import chosen_point, restore_point
+from services.mover.adapters.offline_told import listed
 from services.mover.adapters.restore_folder import RestoreFolder
 from services.mover.adapters.stores import Stores
+from services.mover.app.point_records import read_point
+from services.mover.domain.disk_choice import chosen_disks
 from services.mover.repository import Repository, RestoreOptions, Store, open_repository, repair_header
 from services.mover.repository.format.names import HEADER
 from services.mover.repository.opening import is_header_lost
@@ -54,8 +58,13 @@ def _run(options: argparse.Namespace, secret: str) -> None:
         _say({"repaired": HEADER})
         return
     if options.to_directory is None:
-        with _cache() as cache, _opened(store, secret, Path(cache)) as opened:
-            _say({"points": [_listed(opened, point) for point in opened.list_points()]})
+        if options.disk:
+            raise InvalidInput(
+                "Disks were chosen, and no directory for them.",
+                reason="DIRECTORY_MISSING",
+                hint="Name one; without it the disks are listed.",
+            )
+        _list(store, secret, options.point)
         return
     if not options.point:
         raise InvalidInput(
@@ -63,17 +72,27 @@ def _run(options: argparse.Namespace, secret: str) -> None:
             reason="POINT_MISSING",
             hint="Leave the directory out to list them.",
         )
-    _say({"restored": _restore(store, secret, options.point, options.to_directory)})
+    _say({"restored": _restore(store, secret, options.point, options.to_directory, options.disk)})
 
 
-def _restore(store: Store, secret: str, wanted: str, directory: Path) -> dict[str, Any]:
-    """The point is found with a cache that goes away; only then is the directory claimed for it."""
+def _list(store: Store, secret: str, wanted: str) -> None:
+    """All points, or the one that is ``wanted``."""
+    with _cache() as cache, _opened(store, secret, Path(cache)) as repository:
+        points = [chosen_point(repository, wanted)] if wanted else repository.list_points()
+        _say({"points": [listed(repository, point) for point in points]})
+
+
+def _restore(store: Store, secret: str, wanted: str, directory: Path, disks: Sequence[str]) -> dict[str, Any]:
+    """The point and its disks are found with a cache that goes away; only then is the directory claimed."""
     with _cache() as cache, _opened(store, secret, Path(cache)) as repository:
         point = repository.get_point(chosen_point(repository, wanted))
         claim = {"repository": repository.repository_id, "point": point.point_id}
+        chosen = None
+        if disks:
+            chosen = [disk.disk_id for disk in chosen_disks(read_point(claim["repository"], point), disks)]
+            claim["disks"] = ", ".join(chosen)
         with RestoreFolder(directory, claim) as folder:
-            options = RestoreOptions()
-            return restore_point(repository, point, folder, options, _say)
+            return restore_point(repository, point, folder, RestoreOptions(), _say, chosen)
 
 
 def _cache() -> tempfile.TemporaryDirectory[str]:
@@ -124,21 +143,6 @@ def _repair_header(store: Store, secret: str) -> None:
     repair_header(store, secret, lambda _code, _message: None)
 
 
-def _listed(repository: Repository, point_id: str) -> dict[str, Any]:
-    try:
-        point = repository.get_point(point_id)
-    except DataLoss as error:
-        return {"point": point_id, "damage": error.message}
-    return {
-        "point": point_id,
-        "asset": dict(point.asset),
-        "snapshot_time": point.snapshot_time,
-        "consistency": point.consistency,
-        "size_bytes": sum(disk.size_bytes for disk in point.disks),
-        "damage": repository.known_damage(point_id),
-    }
-
-
 def _say(told: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(told) + "\n")
     sys.stdout.flush()
@@ -154,10 +158,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="restore_offline", description=__doc__)
     parser.add_argument("url", help="where the repository is")
     parser.add_argument("--point", default="", help="id of the restore point, or the beginning of it")
+    parser.add_argument("--disk", action="append", default=[], help="device, name or UUID; repeatable")
     parser.add_argument("--s3-credentials-dir", type=Path, help="directory of files with S3 credentials")
     parser.add_argument("--s3-ca", type=Path, help="PEM file with the authority of the S3 server")
     parser.add_argument("--repair-header", action="store_true", help="write a lost header again")
-    parser.add_argument("--to-directory", type=Path, help="new or empty; the points are listed without")
+    parser.add_argument("--to-directory", type=Path, help="new or empty; points are listed without")
     return parser
 
 

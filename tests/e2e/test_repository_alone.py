@@ -91,7 +91,14 @@ def test_with_all_services_stopped_the_recovery_key_restores_a_vm(stack: Stack, 
     alone = ("restore", "--repository", place, "--secret-file", stack.recovery_key_file)
     assert point in [each["point"] for each in stack.data(*alone)["points"]]
     restored = stack.data(*alone, point[:8], "--to-directory", tmp_path / "out")["restored"]
+    one = stack.data(*alone, point[:8], "--to-directory", tmp_path / "one", "--disk", "xvda")["restored"]
 
     images = [tmp_path / "out" / disk["file"] for disk in restored["disks"]]
     assert sorted(hashes) == sorted(hashlib.sha256(image.read_bytes()).hexdigest() for image in images)
     assert (tmp_path / "out" / restored["vm_configuration"]).stat().st_size > 0
+    assert ["0"] == [disk["device"] for disk in one["disks"]]
+    assert len(restored["disks"]) == len(one["disks"]) + len(one["left_out"])
+    (system,) = (disk["file"] for disk in restored["disks"] if disk["device"] == "0")
+    assert (tmp_path / "out" / system).read_bytes() == (
+        tmp_path / "one" / one["disks"][0]["file"]
+    ).read_bytes()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,8 @@ from rich.progress import Progress, TaskID
 
 from xenkeep.cli.following import progress_bars
 from xenkeep.cli.interruption import told_if_interrupted
-from xenkeep.cli.output import console, details, show_data, size, table
+from xenkeep.cli.offline_shown import point_shown, points_shown, restored_shown
+from xenkeep.cli.output import console, show_data
 from xenkeep.cli.session import secret
 from xenkeep.errors import Error
 from xenkeep.local.processes import leashed
@@ -27,8 +29,13 @@ Repository = Annotated[
 Directory = Annotated[
     Path | None, typer.Option(help="New or empty directory for raw disk images and the VM's configuration.")
 ]
-
-
+Disks = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="DISK",
+        help="With --to-directory: only this disk, by device (0, xvda), name or UUID; repeatable.",
+    ),
+]
 S3CredentialsDir = Annotated[
     Path | None,
     typer.Option(
@@ -41,6 +48,22 @@ S3Ca = Annotated[
 ]
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Of a repository alone; without a directory it is only looked at, without disks all are meant."""
+
+    point: str
+    to_directory: Path | None
+    disks: tuple[str, ...]
+
+    def options(self) -> list[str]:
+        """As the program takes them."""
+        options = [f"--point={self.point}"] if self.point else []
+        if self.to_directory is not None:
+            options += ["--to-directory", str(self.to_directory.absolute())]
+        return [*options, *(f"--disk={disk}" for disk in self.disks)]
+
+
 def url_of(where: str) -> str:
     """A directory as a URL; a URL as it is."""
     return where if "://" in where else Path(where).absolute().as_uri()
@@ -48,37 +71,33 @@ def url_of(where: str) -> str:
 
 def restore(
     repository: str,
-    point: str,
-    to_directory: Path | None,
+    wanted: Wanted,
     secret_from: tuple[Path | None, str | None],
     s3: tuple[Path | None, Path | None],
     *,
     json_: bool,
     in_pool: bool,
 ) -> None:
-    """List the points of ``repository``, or write ``point`` into ``to_directory``.
+    """List what ``repository`` holds, or write what is ``wanted`` into its directory.
 
     ``secret_from`` are the file that holds the secret and the command that prints it, one or none of them.
     ``s3`` is the directory of S3 credentials and the file with the S3 server's authority.
     """
-    if in_pool or bool(point) != (to_directory is not None):
+    if in_pool or (wanted.to_directory and not wanted.point) or (wanted.disks and not wanted.to_directory):
         raise Error(
             "InvalidInput",
             "OPTIONS_INVALID",
-            "A restore from a repository alone takes a restore point and --to-directory, or neither.",
+            "A restore from a repository alone takes a restore point, and --disk besides if wanted, with "
+            "--to-directory; without that it lists.",
             "Options for a pool need the services: leave --repository out.",
         )
     file, command = secret_from
     key = secret(file, "--secret-file", "Passphrase or recovery key", command=command)
-    wanted = (
-        [] if to_directory is None else ["--point", point, "--to-directory", str(to_directory.absolute())]
-    )
-    wanted += s3_options(*s3)
     answer: dict[str, Any] = {}
     with (
-        _interruptible(to_directory),
+        _interruptible(wanted.to_directory),
         progress_bars(hidden=json_) as bars,
-        closing(told_by_program([url_of(repository), *wanted], key)) as told,
+        closing(told_by_program([url_of(repository), *wanted.options(), *s3_options(*s3)], key)) as told,
     ):
         tasks: dict[str, TaskID] = {}
         for answer in told:
@@ -86,10 +105,10 @@ def restore(
                 _advance(bars, tasks, answer)
     if json_:
         show_data(answer)
-    elif "points" in answer:
-        console.print(table(("RESTORE POINT", "VM", "TAKEN", "SIZE", "DAMAGE"), map(_row, answer["points"])))
+    elif "restored" in answer:
+        console.print(restored_shown(answer["restored"], wanted.to_directory))
     else:
-        _show(answer["restored"], to_directory)
+        console.print(point_shown(answer["points"][0]) if wanted.point else points_shown(answer["points"]))
 
 
 def _advance(bars: Progress, tasks: dict[str, TaskID], told: dict[str, Any]) -> None:
@@ -114,15 +133,14 @@ def s3_options(credentials_dir: Path | None, ca: Path | None) -> list[str]:
     return [word for option, path in given if path is not None for word in (option, str(path.absolute()))]
 
 
-def require_repository_for(
-    point: str, to_directory: Path | None, secret_from: tuple[Path | None, str | None]
-) -> None:
+def require_repository_for(wanted: Wanted, secret_from: tuple[Path | None, str | None]) -> None:
     """Raises Error InvalidInput for a restore by the services that is asked for half."""
-    if not point or to_directory is not None or secret_from != (None, None):
+    if not wanted.point or wanted.to_directory or wanted.disks or secret_from != (None, None):
+        needs = "--to-directory, --disk and a secret need --repository."
         raise Error(
             "InvalidInput",
             "OPTIONS_INVALID",
-            "Which restore point?" if not point else "--to-directory and a secret need --repository.",
+            needs if wanted.point else "Which restore point?",
             "`xenkeep point list` shows the points; --repository restores without services.",
         )
 
@@ -161,32 +179,3 @@ def _error(complaint: str, code: int) -> Error:
         return Error(
             "Internal", "RESTORE_ENDED", f"The restore ended with {code}: {said}.", "Start it again."
         )
-
-
-def _row(point: dict[str, Any]) -> Sequence[str]:
-    asset = point.get("asset", {})
-    return (
-        point["point"],
-        asset.get("name", ""),
-        point.get("snapshot_time", ""),
-        size(int(point.get("size_bytes", 0))),
-        point["damage"],
-    )
-
-
-def _show(restored: dict[str, Any], directory: Path | None) -> None:
-    console.print(
-        details(
-            [
-                ("Restored", restored["point"]),
-                ("VM", restored["asset"].get("name", "")),
-                ("Into", str(directory)),
-                *(
-                    (disk["file"], f"{disk['label']} {size(int(disk['size_bytes']))}")
-                    for disk in restored["disks"]
-                ),
-                ("Configuration", restored["vm_configuration"] or "none was stored"),
-                *(("Notice", notice["message"]) for notice in restored["notices"]),
-            ]
-        )
-    )

@@ -92,6 +92,7 @@ def restore(
     point: Annotated[str, typer.Argument(help="Restore point: its UUID or the beginning of it.")] = "",
     repository: offline.Repository = None,
     to_directory: offline.Directory = None,
+    disk: offline.Disks = None,
     secret_file: SecretFile = None,
     secret_command: SecretCommand = None,
     s3_credentials_dir: offline.S3CredentialsDir = None,
@@ -121,18 +122,20 @@ def restore(
 ) -> None:
     """Put a VM back, as a new VM or over the original; or, with --repository, into a directory.
 
-    With --repository nothing else needs to run. Without a restore point it lists what is there.
+    With --repository nothing else needs to run. Without a restore point it lists what is there, without
+    --to-directory the disks of the point.
     """
+    secret_from = (secret_file, secret_command)
     if repository is not None:
         in_pool = (
             *(over_original, name, pool, sr, keep_mac, start_vm),
             *(memory, key_material, own_snapshot, wait),
         )
         s3 = (s3_credentials_dir, s3_ca)
-        secret_from = (secret_file, secret_command)
-        offline.restore(repository, point, to_directory, secret_from, s3, json_=json_, in_pool=any(in_pool))
+        what = offline.Wanted(point, to_directory, tuple(disk or ()))
+        offline.restore(repository, what, secret_from, s3, json_=json_, in_pool=any(in_pool))
         return
-    offline.require_repository_for(point, to_directory, (secret_file, secret_command))
+    offline.require_repository_for(offline.Wanted(point, to_directory, tuple(disk or ())), secret_from)
     placement = restore_target_pb2.Placement(
         pool=pool,
         sr=sr,

@@ -1,12 +1,22 @@
 """A restore point into a directory: raw images, the VM's configuration, and what they are."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 from services.chassis.errors import DataLoss, InvalidInput, NotFound
+from services.mover.adapters.offline_told import (
+    CONFIGURATION_FILE,
+    NOT_CHOSEN,
+    disk_files,
+    disk_told,
+    left_disk,
+    left_file,
+    missing_told,
+)
 from services.mover.adapters.raw_image import RawImage
 from services.mover.adapters.restore_folder import RestoreFolder
+from services.mover.app.point_records import read_point
 from services.mover.repository import (
     VM_CONFIGURATION,
     Disk,
@@ -17,7 +27,6 @@ from services.mover.repository import (
     RestorePoint,
 )
 
-CONFIGURATION_FILE = "vm-configuration"
 NOTED_BYTES: Final = 1 << 30
 """How much of a disk lies between two notes of how far it is: so much is written again after a kill."""
 Say = Callable[[dict[str, Any]], None]
@@ -44,23 +53,33 @@ def chosen_point(repository: Repository, wanted: str) -> str:
 
 
 def restore_point(
-    repository: Repository, point: RestorePoint, folder: RestoreFolder, options: RestoreOptions, say: Say
+    repository: Repository,
+    point: RestorePoint,
+    folder: RestoreFolder,
+    options: RestoreOptions,
+    say: Say,
+    chosen: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """Write and prove every disk; what was restored, as ``restored.json`` tells it.
 
-    Raises DataLoss before the first byte when the point is known to be damaged.
+    With ``chosen`` only the disks with these ids and the VM's configuration: what else the point holds is
+    left out, and told. Raises DataLoss before the first byte when a disk that is wanted is known to be lost.
     """
-    repository.require_restorable(point.point_id)
-    files = {disk.disk_id: f"disk-{number}.raw" for number, disk in enumerate(point.disks)}
-    exported = [name for name in sorted(point.streams) if name != VM_CONFIGURATION]
-    folder.require_free_names(exported, {CONFIGURATION_FILE, *files.values()})
-    streams = sum(point.streams[name].length for name in exported)
-    folder.require_room(_needed(repository, point, folder, files) + streams)
+    repository.require_restorable(point.point_id, chosen)
+    read = read_point(repository.repository_id, point)
+    files = {disk.disk_id: (disk, file) for disk, file in disk_files(read).items()}
+    writing = {d.disk_id: files[d.disk_id][1] for d in point.disks if chosen is None or d.disk_id in chosen}
+    streams = [name for name in sorted(point.streams) if name != VM_CONFIGURATION]
+    exported = streams if chosen is None else []
+    folder.require_free_names(exported, {CONFIGURATION_FILE, *writing.values()})
+    total = sum(point.streams[name].length for name in exported)
+    folder.require_room(_needed(repository, point, folder, writing) + total)
     for disk in point.disks:
-        _restore_disk(repository, point, disk, files[disk.disk_id], folder, options, say)
-    has_configuration = VM_CONFIGURATION in point.streams
-    if has_configuration:
-        folder.write(CONFIGURATION_FILE, b"".join(repository.read_stream(point.point_id, VM_CONFIGURATION)))
+        if disk.disk_id in writing:
+            _restore_disk(repository, point, disk, writing[disk.disk_id], folder, options, say)
+    left = [left_disk(disk) for disk, _ in files.values() if disk.disk_id not in writing]
+    left += [left_file(name, NOT_CHOSEN, "Disks were chosen.") for name in streams if name not in exported]
+    configured = _write_configuration(repository, point, folder, left, spared=chosen is not None)
     for name in exported:
         say({"doing": "writing", "file": name, "size_bytes": point.streams[name].length})
         folder.write_pieces(name, repository.read_stream(point.point_id, name))
@@ -70,22 +89,44 @@ def restore_point(
         "asset": dict(point.asset),
         "snapshot_time": point.snapshot_time,
         "consistency": point.consistency,
-        "vm_configuration": CONFIGURATION_FILE if has_configuration else None,
-        "disks": [_told(point, disk, files[disk.disk_id]) for disk in point.disks],
+        "vm_configuration": CONFIGURATION_FILE if configured else None,
+        "disks": [disk_told(*files[disk_id]) for disk_id in writing],
         "files": exported,
+        "left_out": [*left, *map(missing_told, read.missing_disks)],
         "notices": [{"code": code, "message": message} for code, message in repository.notices],
     }
     folder.finish(result)
     return result
 
 
+def _write_configuration(
+    repository: Repository,
+    point: RestorePoint,
+    folder: RestoreFolder,
+    left: list[dict[str, Any]],
+    *,
+    spared: bool,
+) -> bool:
+    """Whether there is one and it was written; where it can be ``spared``, one that is lost is ``left``."""
+    if VM_CONFIGURATION not in point.streams:
+        return False
+    try:
+        configuration = b"".join(repository.read_stream(point.point_id, VM_CONFIGURATION))
+    except DataLoss as error:
+        if not spared:
+            raise
+        left.append(left_file(CONFIGURATION_FILE, error.reason, error.message))
+        return False
+    folder.write(CONFIGURATION_FILE, configuration)
+    return True
+
+
 def _needed(repository: Repository, point: RestorePoint, folder: RestoreFolder, files: dict[str, str]) -> int:
     """What unfinished files have already is not needed again."""
     needed = 0
-    for disk in point.disks:
-        file = files[disk.disk_id]
+    for disk_id, file in files.items():
         if not folder.has(file):
-            extents = repository.data_extents(point.point_id, disk.disk_id)
+            extents = repository.data_extents(point.point_id, disk_id)
             needed += max(0, sum(extent.length for extent in extents) - folder.held(file))
     return needed
 
@@ -158,15 +199,3 @@ class _Percents:
             if percent > self._last:
                 self._last = percent
                 self._say({**self._about, "done_bytes": done, "total_bytes": self._total})
-
-
-def _told(point: RestorePoint, disk: Disk, file: str) -> dict[str, Any]:
-    devices = point.document.get("devices") if isinstance(point.document, dict) else None
-    return {
-        "file": file,
-        "disk": disk.disk_id,
-        "label": disk.label,
-        "device": devices.get(disk.disk_id) if isinstance(devices, dict) else None,
-        "size_bytes": disk.size_bytes,
-        "content_root": disk.root.hex() if disk.root else None,
-    }

@@ -29,7 +29,10 @@ class RestoreFolder:
     """
 
     def __init__(self, path: Path, claim: dict[str, str]) -> None:
-        """``claim`` says what is restored. Raises AlreadyExists when the directory holds something else."""
+        """``claim`` says what is restored: ``repository``, ``point`` and, of some disks only, ``disks``.
+
+        Raises AlreadyExists when the directory holds something else.
+        """
         self.path = path.absolute()
         self._claim = json.dumps(claim, sort_keys=True).encode()
         self._made = not self.path.exists()
@@ -156,16 +159,20 @@ class RestoreFolder:
                 f"Another restore is writing to {self.path}.", reason="DIRECTORY_BUSY", hint="Wait for it."
             ) from None
         with translated("write", "claim"):
-            found = os.pread(self._lock, 1 << 16, 0)
+            found = os.pread(self._lock, len(self._claim) + 1, 0)
             if found and found != self._claim:
                 raise AlreadyExists(
-                    f"{self.path} holds an unfinished restore of something else than {claim['point']}.",
+                    f"{self.path} holds an unfinished restore of something else than {_asked(claim)}.",
                     reason="DIRECTORY_NOT_EMPTY",
-                    hint="Give a new or empty directory.",
+                    hint="Give a new or empty directory, or ask for what was begun there.",
                 )
             os.pwrite(self._lock, self._claim, 0)
             os.fsync(self._lock)
             sync_directory(self.path)
+
+
+def _asked(claim: dict[str, str]) -> str:
+    return f"disks {claim['disks']} of {claim['point']}" if "disks" in claim else f"{claim['point']}, whole"
 
 
 def _require(allowed: bool, name: str) -> None:

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -261,12 +261,12 @@ class Repository:
         report.notices = notices
         return report
 
-    def known_damage(self, point_id: str) -> str:
-        """What is known to keep the point from being restored completely; empty when nothing is.
+    def known_damage(self, point_id: str, disk_ids: Collection[str] | None = None) -> str:
+        """What is known to keep the point, or these disks of it, from being restored; empty when nothing is.
 
         Reads the point; walks its maps only while some pack is known to be damaged.
         """
-        return known_damage(self._context, point_id)
+        return known_damage(self._context, point_id, disk_ids)
 
     def data_extents(self, point_id: str, disk_id: str) -> list[Extent]:
         """What a restore of the disk will write, ascending and apart; every other byte is zero."""
@@ -311,10 +311,13 @@ class Repository:
         disk = read_disk(self._context, point_id, disk_id)
         return compare_disk(self._context, point_id, disk, source, listener)
 
-    def require_restorable(self, point_id: str) -> None:
-        """Raises DataLoss naming what is lost when a disk or stream is known not to be restorable."""
+    def require_restorable(self, point_id: str, disk_ids: Collection[str] | None = None) -> None:
+        """Raises DataLoss naming what is lost when a disk or stream is known not to be restorable.
+
+        With ``disk_ids`` these disks are looked at, and no stream.
+        """
         self._require_known()
-        require_restorable(self._context, point_id)
+        require_restorable(self._context, point_id, disk_ids)
 
     def read_disk(self, point_id: str, disk_id: str, offset: int, length: int) -> bytes:
         """Bytes of a disk; raises InvalidInput when the range is not on it."""

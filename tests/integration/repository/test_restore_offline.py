@@ -88,6 +88,22 @@ def test_without_a_point_the_points_are_listed(place: Path) -> None:
     ]
 
 
+def test_a_point_without_a_directory_is_listed_with_its_disks(place: Path) -> None:
+    done = xenkeep(place, "aabb")
+    (point,) = json.loads(done.stdout)["points"]
+    assert ("aabb-second", ["d"]) == (point["point"], [disk["disk"] for disk in point["disks"]])
+
+
+def test_a_disk_is_chosen_and_an_unknown_one_told(place: Path, tmp_path: Path) -> None:
+    refused = xenkeep(place, "aaaa", "--to-directory", tmp_path / "out", "--disk", "d", "--disk", "1")
+    error = json.loads(refused.stderr)["error"]
+    assert (4, "DISK_NOT_IN_POINT") == (refused.returncode, error["reason"])
+    assert not (tmp_path / "out").exists()
+    done = xenkeep(place, "aaaa", "--to-directory", tmp_path / "out", "--disk", "d")
+    assert [] == json.loads(done.stdout)["restored"]["left_out"]
+    assert FIRST == (tmp_path / "out" / "disk-0.raw").read_bytes()
+
+
 def test_an_ambiguous_or_unknown_point_is_told(place: Path, tmp_path: Path) -> None:
     assert 2 == xenkeep(place, "aa", "--to-directory", tmp_path / "out").returncode
     assert 4 == xenkeep(place, "zz", "--to-directory", tmp_path / "out").returncode
@@ -135,6 +151,9 @@ def test_what_lies_in_the_directory_is_never_overwritten(place: Path, tmp_path: 
     assert b"precious" == (tmp_path / "disk-0.raw").read_bytes()
 
 
-def test_options_for_a_pool_are_refused_and_not_ignored(place: Path, tmp_path: Path) -> None:
-    done = xenkeep(place, "aaaa", "--to-directory", tmp_path / "out", "--start")
+@pytest.mark.parametrize("options", [("--to-directory", "out", "--start"), ("--disk", "0")])
+def test_options_that_need_something_else_are_refused_and_not_ignored(
+    place: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    done = xenkeep(place, "aaaa", *(str(tmp_path / each) if each == "out" else each for each in options))
     assert (2, "OPTIONS_INVALID") == (done.returncode, json.loads(done.stderr)["error"]["reason"])

@@ -13,6 +13,7 @@ from services.mover.repository.format.point import VM_CONFIGURATION, Disk, Notic
 from services.mover.repository.format.slot import Argon2Cost
 from services.mover.repository.format.stream import StreamRef
 from services.mover.repository.lifecycle import create_repository, open_repository
+from services.mover.repository.objectcheck import scrub
 from services.mover.repository.opening import repair_header
 from services.mover.repository.ports import BlockSource, BlockTarget, Progress
 from services.mover.repository.pruning.report import PruneOptions, PruneReport
@@ -26,7 +27,7 @@ from services.mover.repository.stores.directory import DirectoryStore
 from services.mover.repository.stores.memory import MemoryStore
 from services.mover.repository.trash import Trashed
 from services.mover.repository.usage.report import AssetUsage, DayUsage, PointUsage, TotalUsage, Usage
-from services.mover.repository.verify import Finding, Verification, scrub
+from services.mover.repository.verification import Finding, Verification
 
 __all__ = [
     "DEFAULT_CHUNK_BYTES",

@@ -55,7 +55,8 @@ from services.mover.repository.trash import (
 from services.mover.repository.usage.needs import Needs
 from services.mover.repository.usage.report import Usage, UsageListener
 from services.mover.repository.usage.survey import Survey
-from services.mover.repository.verify import Verification, verify
+from services.mover.repository.verification import Verification
+from services.mover.repository.verify import Verifying
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +361,7 @@ class Repository:
         depth, by which the next one goes on when this one does not end.
         """
         self._require_known()
-        return verify(
+        return Verifying(
             self._context,
             full=full,
             sample=sample,
@@ -368,7 +369,7 @@ class Repository:
             listener=listener,
             cancel=cancel,
             notes=notes,
-        )
+        ).run()
 
     def rebuild_index(
         self, *, listener: RebuildListener | None = None, cancel: threading.Event | None = None

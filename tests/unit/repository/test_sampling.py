@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from services.chassis.errors import InvalidInput
 from services.mover.repository import MemoryStore, Repository, Sample
-from services.mover.repository.format.names import PACKS
+from services.mover.repository.damage import DamagedPack, record_damage
+from services.mover.repository.format.names import PACKS, parse_pack_name
 from services.mover.repository.packlisting import PackListing
 from services.mover.repository.sampling import picked, start_at
 from tests.unit.repository.world import KIB, MIB, back_up, new_repository, noise
@@ -110,6 +111,32 @@ def test_a_pack_that_is_gone_is_found_by_any_sample(repository: Repository, stor
     report = repository.verify(full=True, sample=Sample(START, count=1))
     assert [gone] == [finding.object for finding in report.findings]
     assert report.damaged_points == ("a",)
+
+
+def test_a_sample_lets_damage_stand_that_somebody_recorded_while_it_read(
+    repository: Repository, store: MemoryStore
+) -> None:
+    there = [each for name in packs(store) if (each := parse_pack_name(name)) is not None]
+
+    def another_mover(*_: int) -> None:
+        for kind, sha256 in there:
+            record_damage(store, DamagedPack(sha256, kind, "It is damaged.", "2026-01-01T00:00:00Z"))
+
+    repository.verify(full=True, sample=Sample(START, count=1), listener=another_mover)
+    assert len(there) == repository.damaged_packs()
+
+
+def test_what_lies_among_the_packs_and_is_none_is_named_by_every_sample_and_counts_as_no_pack(
+    repository: Repository, store: MemoryStore
+) -> None:
+    stranger = f"{PACKS}data/notes.txt"
+    store.put(stranger, [b"not a pack"])
+    report = repository.verify(full=True, sample=Sample(START, count=1))
+    assert [stranger] == [finding.object for finding in report.findings]
+    assert report.damaged_points == ()
+    assert report.sampled is not None
+    assert (1, len(packs(store)) - 1) == (report.sampled.checked_packs, report.sampled.packs)
+    assert report.sampled.checked_bytes <= report.checked_bytes - len(b"not a pack")
 
 
 def test_a_sample_of_an_empty_repository_is_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from services.mover.repository.copying.making import Writers, writers
 from services.mover.repository.copying.needs import Load, Needs
 from services.mover.repository.copying.report import CopyListener, CopyOptions, CopyReport
 from services.mover.repository.copying.shipping import SMALL_AT_ONCE, Refused, Shipper
-from services.mover.repository.copying.target import Target, ask_ahead, open_target
+from services.mover.repository.copying.target import ask_ahead, open_target
 from services.mover.repository.damage import recorded_damage
 from services.mover.repository.flow import Flow
 from services.mover.repository.format.names import DAMAGE, INDEX, POINTS, point_name
@@ -39,7 +39,7 @@ def copy_points(
         ask_ahead(source, store)
         there = open_target(source, store, cache_dir, on_notice)
         try:
-            return Copy(source, there, options, listener, cancel).run()
+            return Copy(source, there, store, options, listener, cancel).run()
         finally:
             there.index.close()
 
@@ -53,12 +53,15 @@ class Copy:
     def __init__(
         self,
         source: Context,
-        target: Target,
+        target: Context,
+        ahead: AskedAhead,
         options: CopyOptions,
         listener: CopyListener | None,
         cancel: threading.Event | None,
     ) -> None:
+        """``ahead`` is the target's store, which is told what it will be asked."""
         self._source, self._target, self._options = source, target, options
+        self._ahead = ahead
         self._at_once = options.streams * SMALL_AT_ONCE
         self._listener, self._cancel = listener, cancel
         self._report = CopyReport()
@@ -77,7 +80,7 @@ class Copy:
             self._target.on_notice("COPY_DAMAGED", f"{text} Points there may need them: verify the copy.")
         remove_moot_leases(self._target)
         points = points_to_copy(self._source, self._target, self._options, self._report)
-        self._target.store.forget()
+        self._ahead.forget()
         with ThreadPoolExecutor(1, thread_name_prefix="sweep") as aside:
             swept = aside.submit(self._target.store.sweep)
             for some in together(points):
@@ -121,7 +124,7 @@ class Copy:
         leases.take(point_ids)
         begun: dict[str, RestorePoint] = {}
 
-        self._target.store.ask((INDEX, DAMAGE, POINTS))
+        self._ahead.ask((INDEX, DAMAGE, POINTS))
         taken = {stored.name for stored in self._target.store.list(POINTS)}
 
         def begin(point_id: str) -> None:
@@ -133,7 +136,7 @@ class Copy:
         for_each(point_ids, begin, self._at_once)
         sync_index(self._target)
         self._learn_bases(list(begun.values()), set(listed_points(self._target)))
-        self._target.store.forget()
+        self._ahead.forget()
         return [begun[each] for each in point_ids if each in begun]
 
     def _read(self, point_id: str, points: dict[str, RestorePoint]) -> str:

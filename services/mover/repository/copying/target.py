@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -36,20 +36,13 @@ _BEGINNING: Final = (FEATURES, KEYS, EPOCHS)
 _AT_ONCE: Final = 4
 
 
-@dataclass(frozen=True)
-class Target(Context):
-    """A copy that is written to, whose store answers at once what it will be asked."""
-
-    store: AskedAhead
-
-
 def ask_ahead(source: Context, target: AskedAhead) -> None:
     """All that ``open_target`` and the choice of points ask of a copy, at once."""
     keys = [stored.name for stored in source.store.list(KEYS)]
     target.ask((*_BEGINNING, INDEX, DAMAGE, POINTS, TRASH, LEASES), (HEADER, *keys))
 
 
-def open_target(source: Context, store: AskedAhead, cache_dir: Path, on_notice: Listener) -> Target:
+def open_target(source: Context, store: Store, cache_dir: Path, on_notice: Listener) -> Context:
     """The target as the holder of ``source``'s keys sees it; an empty one is begun.
 
     Close its index. Raises InvalidInput when it is the source, FailedPrecondition when it holds something
@@ -67,18 +60,7 @@ def open_target(source: Context, store: AskedAhead, cache_dir: Path, on_notice: 
     _bring_beginning(source, store, on_notice)
     if not begun:
         put_same(store, HEADER, [canonical.encode(source.header.to_json(source.keys.root))])
-    there = _opened(source, store, cache_dir, on_notice)
-    return Target(
-        store=store,
-        keys=there.keys,
-        header=there.header,
-        index=there.index,
-        objects=there.objects,
-        reader=there.reader,
-        entropy=there.entropy,
-        time=there.time,
-        on_notice=there.on_notice,
-    )
+    return _opened(source, store, cache_dir, on_notice)
 
 
 def open_copy(source: Context, store: Store, cache_dir: Path, on_notice: Listener) -> Context:

@@ -1,7 +1,7 @@
 """Small objects of a copy at another mover, and questions about them: many go together."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from xenkeep.mover.v1 import replica_pb2, replica_pb2_grpc
 
@@ -19,6 +19,8 @@ from services.mover.wire.replica import outcomes_from_proto, small_to_proto
 if TYPE_CHECKING:
     Stub = replica_pb2_grpc.ReplicaServiceAsyncStub
 
+R = TypeVar("R")
+A = TypeVar("A")
 Again = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
 _AT_ONCE: Final = 3
 """While one is answered, one is on its way and one is asked."""
@@ -54,36 +56,42 @@ class SmallObjects:
     async def _put(self, objects: Sequence[Small]) -> Sequence[Outcome | None]:
         request = replica_pb2.PutObjectsRequest(parent=self._name, objects=map(small_to_proto, objects))
         seconds = _QUICK_SECONDS + request.ByteSize() / _SLOWEST_BYTES_A_SECOND
-        response = await self._answered(self._stub.PutObjects, request, seconds)
-        outcomes = [] if response is None else outcomes_from_proto(response)
-        if len(outcomes) != len(objects):
-            return [None] * len(objects)
+        outcomes = await self._answered(self._stub.PutObjects, request, outcomes_from_proto, seconds)
         return [None if outcome == Outcome.UNDER_WAY else outcome for outcome in outcomes]
 
     async def _find(self, names: Sequence[str]) -> Sequence[int | None]:
+        def sizes(response: replica_pb2.GetObjectsResponse) -> Sequence[int]:
+            found = {each.object: each.size_bytes for each in response.objects}
+            return [found.get(name, -1) for name in names]
+
         request = replica_pb2.GetObjectsRequest(parent=self._name, objects=names)
-        response = await self._answered(self._stub.GetObjects, request)
-        if response is None:
-            return [None] * len(names)
-        sizes = {found.object: found.size_bytes for found in response.objects}
-        return [sizes.get(name, -1) for name in names]
+        return await self._answered(self._stub.GetObjects, request, sizes)
 
     async def _release(self, names: Sequence[str]) -> Sequence[bool | None]:
+        def gone(response: replica_pb2.ReleaseLeasesResponse) -> Sequence[bool]:
+            released = set(response.objects)
+            return [name in released for name in names]
+
         request = replica_pb2.ReleaseLeasesRequest(parent=self._name, objects=names)
-        response = await self._answered(self._stub.ReleaseLeases, request)
-        if response is None:
-            return [None] * len(names)
-        gone = set(response.objects)
-        return [name in gone for name in names]
+        return await self._answered(self._stub.ReleaseLeases, request, gone)
 
     async def _answered(
-        self, ask: Callable[..., Awaitable[Any]], request: Any, seconds: float = _QUICK_SECONDS
-    ) -> Any:
-        """None when they have to be asked one by one, be it that an older mover knows nothing else."""
+        self,
+        ask: Callable[..., Awaitable[R]],
+        request: Any,
+        read: Callable[[R], Sequence[A]],
+        seconds: float = _QUICK_SECONDS,
+    ) -> Sequence[A | None]:
+        """What ``read`` makes of the answer, one for each object of the ``request``; None for each when they
+        have to be asked one by one, be it that an older mover knows nothing else.
+        """
+        one_by_one = [None] * len(request.objects)
         try:
-            return await self._again(lambda: ask(request, timeout=seconds))
+            response = await self._again(lambda: ask(request, timeout=seconds))
         except Unavailable:
             raise
         except XenkeepError as error:
             self._alone |= isinstance(error, FailedPrecondition) and error.reason == "GRPC_UNIMPLEMENTED"
-            return None
+            return one_by_one
+        answers = read(response)
+        return answers if len(answers) == len(one_by_one) else one_by_one

@@ -57,7 +57,7 @@ def before_each_message(look: Callable[[int], Awaitable[None]]) -> Iterator[None
         await look(len(request.data.data))
         return await write(call, request)
 
-    async def asking(self: SmallObjects, ask: Any, request: Any, *more: float) -> Any:
+    async def asking(self: SmallObjects, ask: Any, request: Any, *more: Any) -> Any:
         several = request.objects if isinstance(request, PutObjectsRequest) else ()
         await look(sum(len(each.data) for each in several))
         return await answered(self, ask, request, *more)

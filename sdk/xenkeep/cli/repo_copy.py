@@ -60,7 +60,8 @@ def copy(
         typer.Option(
             parser=_limit,
             metavar="RATE",
-            help="Bytes a second, if need be by the time of day: 10M, 08:00-18:00=2M; may be repeated.",
+            help="Bytes a second, for all limited copies of a mover together, if need be by the time of day: "
+            "10M, 08:00-18:00=2M; may be repeated.",
         ),
     ] = None,
     time_zone: Annotated[str, typer.Option(help="IANA time zone of the limits; UTC without.")] = "",

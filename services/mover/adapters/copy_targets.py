@@ -14,7 +14,7 @@ from services.chassis.errors import InvalidInput
 from services.chassis.rpc.channel import channel
 from services.chassis.tls import TlsFiles
 from services.mover.adapters.grpc_replica import GrpcReplica
-from services.mover.adapters.pace import Pace
+from services.mover.adapters.pace import Pace, SharedLine
 from services.mover.adapters.paced_store import PacedStore
 from services.mover.adapters.replica_store import ReplicaStore
 from services.mover.adapters.stores import Stores
@@ -27,11 +27,13 @@ SCHEME = "mover"
 class GrpcAndStoreTargets:
     """``ports.copies.CopyTargets``: the places repositories can be in, and movers: ``mover://host:port``.
 
-    A component: closes its connections in the end.
+    All copies go over one line: limits that they were given are shared. A component: closes its connections
+    in the end.
     """
 
     def __init__(self, stores: Stores, tls: TlsFiles, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
         self._stores, self._tls, self._clock, self._loop = stores, tls, clock, loop
+        self._line = SharedLine(clock)
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def __aenter__(self) -> Self:
@@ -54,14 +56,14 @@ class GrpcAndStoreTargets:
         cancel: threading.Event,
         on_notice: Callable[[str, str], None],
     ) -> Store:
-        pace = Pace(limits, self._clock, cancel)
+        pace = Pace(limits, self._line, cancel)
         if not _is_mover(url):
             return PacedStore(self._stores.open(url, create=True, on_notice=on_notice), pace)
         address = _address(url)
         dialled = asyncio.run_coroutine_threadsafe(self._channel(address), self._loop).result()
         replica = GrpcReplica(dialled, f"The mover at {address}", repository_id, self._clock, on_notice)
         location = f"{self.location(url)}/{repository_id}"
-        unlimited = Pace(UNLIMITED, self._clock, cancel)
+        unlimited = Pace(UNLIMITED, self._line, cancel)
         return ReplicaStore(replica, location, self._loop, pace, unlimited, cancel)
 
     async def _channel(self, address: str) -> grpc.aio.Channel:

@@ -4,34 +4,54 @@ import threading
 
 from services.chassis.clock import Clock
 from services.chassis.errors import Cancelled
-from services.mover.domain.rates import Allowance, RateLimits
+from services.mover.domain.line import Ask, Line, Share
+from services.mover.domain.rates import RateLimits
+
+
+class SharedLine:
+    """What the copies of one mover send over. Safe from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._line = Line()
+        self._lock = threading.Lock()
+
+    def take(self, ask: Ask) -> float:
+        """0 when it may be sent now, else seconds to wait and ask again, or ``withdraw``."""
+        with self._lock:
+            return self._line.take(ask, self._clock.now(), self._clock.monotonic())
+
+    def withdraw(self, ask: Ask) -> None:
+        with self._lock:
+            self._line.withdraw(ask)
 
 
 class Pace:
-    """Shared by all who send for one copy. Safe from any thread."""
+    """Shared by all who send for one copy, within its limits and with the others on the line. Safe from any
+    thread."""
 
-    def __init__(self, limits: RateLimits, clock: Clock, cancel: threading.Event) -> None:
-        self._allowance = Allowance(limits)
-        self._limited = bool(limits.limits)
-        self._clock = clock
+    def __init__(self, limits: RateLimits, line: SharedLine, cancel: threading.Event) -> None:
+        self._share = Share(limits)
+        self._line = line
         self._cancel = cancel
-        self._lock = threading.Lock()
 
     @property
     def limited(self) -> bool:
         """Whether there is ever anything to wait for."""
-        return self._limited
+        return bool(self._share.limits.limits)
 
     def wait(self, size: int) -> None:
         """Return when so many bytes may be sent; raises Cancelled."""
-        while self._limited and (seconds := self._take(size)):
-            if self._cancel.wait(seconds):
-                raise Cancelled(
-                    "The copy was cancelled.",
-                    reason="COPY_CANCELLED",
-                    hint="Start it again if needed: what was sent is not sent again.",
-                )
-
-    def _take(self, size: int) -> float:
-        with self._lock:
-            return self._allowance.take(size, self._clock.now(), self._clock.monotonic())
+        if not self.limited:
+            return
+        ask = Ask(self._share, size)
+        try:
+            while seconds := self._line.take(ask):
+                if self._cancel.wait(seconds):
+                    raise Cancelled(
+                        "The copy was cancelled.",
+                        reason="COPY_CANCELLED",
+                        hint="Start it again if needed: what was sent is not sent again.",
+                    )
+        finally:
+            self._line.withdraw(ask)

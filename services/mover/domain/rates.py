@@ -64,31 +64,3 @@ class RateLimits:
 
 
 UNLIMITED = RateLimits()
-
-
-class Allowance:
-    """What may be sent now. One thread at a time."""
-
-    def __init__(self, limits: RateLimits) -> None:
-        self._limits = limits
-        self._debt = 0.0
-        self._seen = 0.0
-
-    def take(self, size: int, now: datetime, monotonic: float) -> float:
-        """0 when ``size`` bytes may be sent now, and they count as sent; else seconds to wait and ask again.
-
-        ``monotonic`` are seconds that never go back. Something is always let go when nothing is owed, so a
-        single part may be larger than a second's worth; what follows waits for it.
-        """
-        rate = self._limits.at(now)
-        if rate is None:
-            self._debt = 0.0
-            return 0.0
-        self._debt = max(0.0, self._debt - rate * max(0.0, monotonic - self._seen))
-        self._seen = monotonic
-        if rate == 0:
-            return LOOK_SECONDS
-        if self._debt > 0:
-            return min(LOOK_SECONDS, self._debt / rate)
-        self._debt = float(size)
-        return 0.0

@@ -25,7 +25,8 @@ class CopyTargets(Protocol):
     ) -> Store:
         """The store at a URL for a copy of the repository; a missing place is made.
 
-        Packs are sent there within ``limits``; whoever waits for them is let go with Cancelled when
-        ``cancel`` is set. Raises NotFound, FailedPrecondition and Unavailable when there can be none.
+        Packs are sent there within ``limits``, shared with other copies that have some; whoever waits for
+        them is let go with Cancelled when ``cancel`` is set. Raises NotFound, FailedPrecondition and
+        Unavailable when there can be none.
         """
         ...

@@ -15,7 +15,7 @@ import pytest
 
 from services.chassis.clock import SystemClock
 from services.chassis.errors import AlreadyExists, DataLoss, NotFound, PermissionDenied
-from services.mover.adapters.pace import Pace
+from services.mover.adapters.pace import Pace, SharedLine
 from services.mover.adapters.paced_store import PacedStore
 from services.mover.domain.rates import UNLIMITED
 from services.mover.repository import DirectoryStore, MemoryStore, Store
@@ -46,7 +46,8 @@ MAKERS: dict[str, Callable[[Path], Store]] = {
     "memory": lambda path: MemoryStore(),
     "faulty": lambda path: FaultyStore(MemoryStore()),
     "paced": lambda path: PacedStore(
-        DirectoryStore(path / "store", create=True), Pace(UNLIMITED, SystemClock(), threading.Event())
+        DirectoryStore(path / "store", create=True),
+        Pace(UNLIMITED, SharedLine(SystemClock()), threading.Event()),
     ),
 }
 
@@ -166,7 +167,7 @@ class _Lockable(MemoryStore):
         AppendOnlyStore,
         AskedAhead,
         FaultyStore,
-        lambda inner: PacedStore(inner, Pace(UNLIMITED, SystemClock(), threading.Event())),
+        lambda inner: PacedStore(inner, Pace(UNLIMITED, SharedLine(SystemClock()), threading.Event())),
     ],
 )
 def test_whatever_stands_before_a_store_passes_on_what_that_can_do(

@@ -14,7 +14,7 @@ from services.chassis.clock import FakeClock, SystemClock
 from services.chassis.errors import DataLoss, Internal, Unavailable
 from services.mover.adapters import grpc_replica
 from services.mover.adapters.grpc_replica import PATIENCE_SECONDS, SILENCE_SECONDS, GrpcReplica
-from services.mover.adapters.pace import Pace
+from services.mover.adapters.pace import Pace, SharedLine
 from services.mover.domain.rates import UNLIMITED
 from services.mover.repository.format.names import PACKS
 from tests.faults.mover.hostile_replica import HostileReplica, sent_to, taken
@@ -25,7 +25,7 @@ PACK = bytes(24 * MIB)
 
 
 def put(replica: GrpcReplica, size: int = len(PACK)) -> Awaitable[None]:
-    pace = Pace(UNLIMITED, SystemClock(), threading.Event())
+    pace = Pace(UNLIMITED, SharedLine(SystemClock()), threading.Event())
     data = memoryview(PACK)[:size]
     return replica.put("packs/data/00/" + "0" * 64, data, hashlib.sha256(data).digest(), pace)
 

@@ -6,10 +6,24 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.chassis.errors import InvalidInput
-from services.mover.domain.rates import LOOK_SECONDS, Allowance, RateLimit, RateLimits
+from services.mover.domain.line import Ask, Line, Share
+from services.mover.domain.rates import LOOK_SECONDS, RateLimit, RateLimits
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 MIB = 1 << 20
+
+
+class Allowance:
+    """Of one copy that has its line for itself."""
+
+    def __init__(self, limits: RateLimits) -> None:
+        self._line, self._share = Line(), Share(limits)
+
+    def take(self, size: int, now: datetime, monotonic: float) -> float:
+        ask = Ask(self._share, size)
+        wait = self._line.take(ask, now, monotonic)
+        self._line.withdraw(ask)
+        return wait
 
 
 def at(hour: int, minute: int = 0) -> datetime:

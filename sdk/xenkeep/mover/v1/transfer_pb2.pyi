@@ -507,7 +507,9 @@ class CopySpec(_message.Message):
 
     @_builtins.property
     def rate_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___RateLimit]:
-        """How fast data may be sent, by the time of day; of several that hold at a moment the lowest."""
+        """How fast data may be sent, by the time of day; of several that hold at a moment the lowest. Shared with the other copies of the
+        mover that have limits: together they send no more than the highest.
+        """
 
     def __init__(
         self,

@@ -168,3 +168,11 @@ async def test_the_places_of_a_movers_copies_are_on_one_line(tmp_path: Path) -> 
     free.put(name, [b"12"])
     other.put("leases/x", [b"12"])
     assert [] == list(other.list("packs/"))
+
+
+def test_one_whose_limit_ended_and_that_has_not_looked_yet_keeps_nobody_waiting() -> None:
+    line = Line()
+    morning, ever = Share(RateLimits((RateLimit(0, 12 * 60, MIB),))), Share(all_day(MIB))
+    assert 0.0 == line.take(Ask(ever, MIB), NOON - timedelta(seconds=1), 0.0)
+    assert 0.0 < line.take(Ask(morning, MIB), NOON - timedelta(seconds=0.5), 0.5)
+    assert 0.0 == line.take(Ask(ever, MIB), NOON, 1.0)

@@ -138,7 +138,7 @@ class GrpcReplica:
         """Returns when the object is stored there for good; raises AlreadyExists when one of its size was."""
         if len(data) <= SMALL_BYTES:
             if pace.limited:
-                await asyncio.to_thread(pace.wait, len(data))
+                await pace.wait_in_loop(len(data))
             outcome = await self._small.put(Small(name, sha256, data))
             if outcome == Outcome.EXISTS:
                 raise _exists(name, self._peer)
@@ -251,7 +251,7 @@ class _Sending:
                 continue
             part = self._data[offset : offset + MESSAGE_BYTES]
             if self._pace.limited:
-                await asyncio.to_thread(self._pace.wait, len(part))
+                await self._pace.wait_in_loop(len(part))
             data = replica_pb2.PutObjectRequest.Data(offset=offset, data=bytes(part))
             if not await self._in_time(_write(call, replica_pb2.PutObjectRequest(data=data))):
                 return  # why, is heard

@@ -50,9 +50,12 @@ async def test_every_method_and_level_works_and_leaves_nothing(lab: Lab) -> None
 
 
 async def test_templates_are_captured(lab: Lab) -> None:
-    ref = await lab.session_call("VM.clone", await _halted(lab), "golden")
+    [web] = await lab.session_call("VM.get_by_name_label", "web")
+    await lab.session_call("VM.hard_shutdown", web)
+    clone = await lab.new_vm(running=False)
+    ref = await lab.session_call("VM.get_by_uuid", clone.name.rpartition("/")[2])
     await lab.session_call("VM.set_is_a_template", ref, True)
-    golden = await lab.vm_with(await lab.session_call("VM.get_uuid", ref), lambda now: now.template)
+    golden = await lab.vm_with(clone.name, lambda now: now.template)
     source = await lab.open(golden)
     assert [16 * MIB] == [disk.size_bytes for disk in source.disks]
     await lab.close(source.name, committed=True)
@@ -71,12 +74,6 @@ async def test_vms_come_back_and_what_it_may_not_set_is_told(
     assert ("appliance" in told and "RBAC_PERMISSION_DENIED" in told) is (mode == Placement.MODE_ORIGINAL)
     back = await lab.session_call("VM.get_by_uuid", done.vm.rpartition("/")[2])
     assert "Running" == await lab.session_call("VM.get_power_state", back)
-
-
-async def _halted(lab: Lab) -> str:
-    [ref] = await lab.session_call("VM.get_by_name_label", "web")
-    await lab.session_call("VM.hard_shutdown", ref)
-    return str(ref)
 
 
 async def _restored(

@@ -132,6 +132,25 @@ async def test_more_that_is_durable_than_there_is_is_not_believed(tmp_path: Path
             await put(replica)
 
 
+@pytest.mark.parametrize("count", [0, 2])
+async def test_outcomes_that_are_not_as_many_as_the_objects_are_of_none_of_them(
+    tmp_path: Path, count: int
+) -> None:
+    stored = replica_pb2.PutObjectResponse.OUTCOME_STORED
+
+    class Miscounting(HostileReplica):
+        async def PutObjects(self, request: Any, context: Any) -> Any:
+            return replica_pb2.PutObjectsResponse(outcomes=[stored] * count)
+
+    async def puts(_: Any) -> AsyncIterator[Any]:
+        yield replica_pb2.PutObjectResponse(durable_bytes=1000, outcome=stored)
+
+    peer = Miscounting(puts=puts)
+    async with sent_to(peer, tmp_path, SystemClock(), []) as replica:
+        await put(replica, 1000)
+    assert "put" == peer.asked.get_nowait(), "it was sent alone"
+
+
 @pytest.mark.scenario(46)
 async def test_hours_of_waiting_for_a_rate_do_not_count_as_hours_without_a_line(tmp_path: Path) -> None:
     clock, begun, cut = FakeClock(), asyncio.Event(), asyncio.Event()

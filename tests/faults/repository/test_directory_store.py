@@ -124,8 +124,9 @@ def test_a_store_that_was_unmounted_is_unavailable_and_not_empty(tmp_path: Path)
         lambda: store.put("a/c", [b""]),
         lambda: store.put("d/e", [b""]),
     ):
-        with pytest.raises(Unavailable, match="unmounted"):
+        with pytest.raises(Unavailable, match="unmounted") as refused:
             use()
+        assert "STORE_GONE" == refused.value.reason, "nothing is tried again there"
     assert list(place.iterdir()) == []
 
 
@@ -192,7 +193,11 @@ def test_a_folder_is_settled_with_all_that_it_is_in(tmp_path: Path, synced: list
     store.put("a/b/c", [b"content"])
     synced.clear()
     store.settle("a/b/")
-    assert {path.stat().st_ino for path in (tmp_path / "a" / "b", tmp_path / "a", tmp_path)} <= {*synced}
+    folders = {path.stat().st_ino for path in (tmp_path / "a" / "b", tmp_path / "a", tmp_path)}
+    assert folders <= {*synced}
+    synced.clear()
+    store.settle("a/")
+    assert folders <= {*synced}, "what lies below is listed under it too"
 
 
 def test_nobody_else_on_the_machine_reads_what_is_stored(tmp_path: Path) -> None:

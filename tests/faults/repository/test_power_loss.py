@@ -1,5 +1,6 @@
 """The power goes at any file operation: what was acknowledged is there, and the next backup works."""
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import AlreadyExists
+from services.chassis.errors import AlreadyExists, ResourceExhausted
 from services.mover.repository import DirectoryStore, PruneOptions, Repository
 from tests.faults.repository.recorded_disk import Disk, Operation, Recording, lay_out
 from tests.support.injections import Injections
@@ -141,6 +142,43 @@ def test_what_a_dead_mover_left_is_safe_before_a_point_that_adds_none_of_it_reli
     lay_out(_disk(live).after_power_loss("nothing"), tmp_path / "after")
     with reopen(DirectoryStore(tmp_path / "after"), tmp_path / "c3") as repository:
         assert restored(repository, "twin") == NEXT
+
+
+@pytest.mark.scenario(2)
+def test_a_folder_that_a_dead_mover_made_is_safe_before_what_is_put_into_it_counts(tmp_path: Path) -> None:
+    """It died after ``mkdir``, before the folder's name was on the disk."""
+    before = Recording(tmp_path / "before")
+    before.root.mkdir()
+    with before.recording():
+        DirectoryStore(before.root).put("points/p", [b"content"])
+    verbs = [operation.verb for operation in before.operations]
+    named = verbs.index("directory") + 2
+    assert ["directory", "name", "sync"] == verbs[named - 2 : named + 1]
+    live = Recording(tmp_path / "live", before.operations[:named])
+    lay_out(_disk(live).after_power_loss("everything"), live.root)
+    with live.recording():
+        DirectoryStore(live.root).put("points/p", [b"content"])
+    assert {"points": None, "points/p": b"content"} == _disk(live).after_power_loss("nothing")
+
+
+@pytest.mark.scenario(1, 2)
+def test_a_folder_whose_name_was_refused_is_not_relied_on_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk may refuse to make it durable; what is put into it later, when there is room, counts."""
+    recording = Recording(tmp_path / "live")
+    recording.root.mkdir()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with recording.recording():
+        store = DirectoryStore(recording.root)
+        with monkeypatch.context() as patch, pytest.raises(ResourceExhausted):
+            patch.setattr(os, "fsync", full)
+            store.put("points/p", [b"content"])
+        store.put("points/p", [b"content"])
+    assert {"points": None, "points/p": b"content"} == _disk(recording).after_power_loss("nothing")
 
 
 @pytest.mark.scenario(2, 23)

@@ -20,6 +20,7 @@ from services.chassis.errors import (
     XenkeepError,
 )
 from services.mover.repository import DirectoryStore
+from services.mover.repository.stores.temporaries import TEMPORARY
 from tests.faults.repository.dying import die_at_system_call
 from tests.support.forking import fork
 from tests.support.injections import Injections
@@ -140,6 +141,21 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_pat
         assert store.sweep() == 1
         assert alive.exists()
     assert [stored.name for stored in store.list("")] == ["a/b"]
+
+
+def test_a_temporary_of_somebody_else_is_not_written_to(tmp_path: Path) -> None:
+    """Machines made from one snapshot may draw one name."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    theirs = folder / f"{TEMPORARY}{bytes(8).hex()}"
+    theirs.write_bytes(b"theirs")
+    drawn = iter([bytes(8), bytes([1]) * 8])
+    told: list[str] = []
+    store = DirectoryStore(
+        tmp_path, entropy=lambda _: next(drawn), on_notice=lambda code, _: told.append(code)
+    )
+    store.put("a/b", [b"ours"])
+    assert (b"theirs", b"ours", ["STORE_REWRITE"]) == (theirs.read_bytes(), store.get("a/b"), told)
 
 
 def test_a_folder_that_somebody_removed_is_made_again_and_that_is_told(tmp_path: Path) -> None:

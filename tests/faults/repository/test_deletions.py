@@ -1,13 +1,14 @@
-"""Two deletions at one moment: the last good points of an asset stay, whoever goes first."""
+"""Deletions at one moment, killed, refused or of what was damaged: the last good points of an asset stay."""
 
 import threading
 from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import FailedPrecondition
+from services.chassis.clock import FakeClock
+from services.chassis.errors import DataLoss, FailedPrecondition
 from services.mover.repository import MemoryStore, Repository, Store
-from services.mover.repository.format.names import POINTS, TRASH
+from services.mover.repository.format.names import LEASES, POINTS, TRASH
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.support.injections import Injections
 from tests.support.waiting import PATIENCE_S
@@ -166,3 +167,69 @@ def test_a_point_that_somebody_was_about_to_delete_does_not_count_until_it_is_ta
         repository.undelete_point("b")
         repository.delete_point("a")
         assert repository.list_points() == ["b"]
+
+
+def test_a_deletion_that_is_refused_announces_nothing(before: dict[str, bytes], tmp_path: Path) -> None:
+    """Whoever looks meanwhile would take what it had put into the trash for a deletion."""
+    store = MemoryStore()
+    store.objects = dict(before)
+    watched = FaultyStore(store)
+    with reopen(watched, tmp_path / "here") as repository:
+        with pytest.raises(FailedPrecondition, match="last 2 good points"):
+            repository.delete_point("a", keep=2)
+        assert [] == watched.steps
+        assert ["a", "b"] == repository.list_points()
+
+
+def test_of_two_who_delete_one_point_in_one_second_each_takes_back_its_own_copy(
+    before: dict[str, bytes], tmp_path: Path
+) -> None:
+    store = MemoryStore()
+    theirs = f"{TRASH}a/{int(FakeClock().now().timestamp()):012d}"
+    store.objects = {**before, theirs: before["points/a"], f"{TRASH}b/{1:012d}": before["points/b"]}
+    with (
+        reopen(store, tmp_path / "here") as repository,
+        pytest.raises(FailedPrecondition, match="Another one, b, is being deleted too"),
+    ):
+        repository.delete_point("a")
+    assert [theirs] == [name for name in store.objects if name.startswith(f"{TRASH}a/")]
+
+
+def test_the_copy_of_a_point_that_somebody_purged_meanwhile_is_kept_by_whoever_is_refused(
+    before: dict[str, bytes], tmp_path: Path
+) -> None:
+    """It may be all that is left of it."""
+    store = MemoryStore()
+    store.objects = {**before, f"{TRASH}b/{1:012d}": before["points/b"]}
+
+    def purged(verb: str, name: str) -> None:
+        if (verb, name) == ("list", TRASH):
+            store.objects.pop("points/a", None)
+
+    with reopen(FaultyStore(store, fault=purged), tmp_path / "here") as repository:
+        with pytest.raises(FailedPrecondition, match="Another one, b, is being deleted too"):
+            repository.delete_point("a")
+        assert ["b"] == repository.list_points()
+        repository.undelete_point("a")
+        assert restored(repository, "a") == CONTENT["a"]
+
+
+@pytest.mark.parametrize("harm", ["flipped", "of another point"])
+def test_a_copy_that_is_not_the_point_as_it_was_is_not_taken_back(
+    before: dict[str, bytes], tmp_path: Path, harm: str
+) -> None:
+    store = MemoryStore()
+    store.objects = dict(before)
+    with reopen(store, tmp_path / "here") as repository:
+        repository.delete_point("a")
+        (copy,) = [name for name in store.objects if name.startswith(TRASH)]
+        data = store.objects[copy]
+        wrong = data[:-40] + bytes([data[-40] ^ 1]) + data[-39:] if harm == "flipped" else before["points/b"]
+        store.objects[copy] = wrong
+        with pytest.raises(DataLoss, match=copy):
+            repository.undelete_point("a")
+        assert ["b"] == repository.list_points()
+        assert [copy] == [name for name in store.objects if name.startswith((TRASH, LEASES))]
+        store.objects[copy] = data
+        repository.undelete_point("a")
+        assert restored(repository, "a") == CONTENT["a"]

@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass
 
 from services.chassis.errors import DataLoss
+from services.mover.repository.flow import Flow
 from services.mover.repository.format import zstd
 from services.mover.repository.format.blob import BlobEntry, BlobType, blob_aad, blob_id, blob_nonce
 from services.mover.repository.format.crypto import TAG_BYTES
@@ -28,9 +29,18 @@ class BlobWriter:
     """Stores blobs of one session. Safe to use from several threads; the work is done in the caller's."""
 
     def __init__(
-        self, keys: KeyRing, ledger: Ledger, data: Packer, meta: Packer, *, level: int, check: bool
+        self,
+        flow: Flow,
+        keys: KeyRing,
+        ledger: Ledger,
+        data: Packer,
+        meta: Packer,
+        *,
+        level: int,
+        check: bool,
     ) -> None:
         """``level`` is zstd's; ``check`` decodes every blob after it was encoded."""
+        self._flow = flow
         self._keys = keys
         self._ledger = ledger
         self._data = data
@@ -41,20 +51,28 @@ class BlobWriter:
         self.counts = StoreCounts()
 
     def store(self, type_: BlobType, plain: bytes | bytearray, *, meta: bool = False) -> bytes:
-        """The blob's id; it is in a pack, not necessarily durable, when this returns."""
-        id_ = blob_id(self._keys.id_keys[type_], plain)
-        if not self._ledger.claim(id_):
-            with self._lock:
-                self.counts.known_blobs += 1
-                self.counts.known_plain_bytes += len(plain)
-            return id_
-        compression, packed = zstd.compress(plain, self._level)
-        entry = BlobEntry(id_, type_, compression, len(plain), len(packed) + TAG_BYTES)
-        packer = self._meta if meta or type_ in (BlobType.PAGE, BlobType.LIST) else self._data
-        pack, slot, sealed = packer.add(entry, packed)
-        if self._check:
-            self._prove(pack, slot, entry, sealed, plain)
-        packer.sealed(pack)
+        """The blob's id; it is in a pack, not necessarily durable, when this returns.
+
+        What cannot be stored ends the whole flow: others may have found the blob here, and its place in a
+        pack stays empty.
+        """
+        try:
+            id_ = blob_id(self._keys.id_keys[type_], plain)
+            if not self._ledger.claim(id_):
+                with self._lock:
+                    self.counts.known_blobs += 1
+                    self.counts.known_plain_bytes += len(plain)
+                return id_
+            compression, packed = zstd.compress(plain, self._level)
+            entry = BlobEntry(id_, type_, compression, len(plain), len(packed) + TAG_BYTES)
+            packer = self._meta if meta or type_ in (BlobType.PAGE, BlobType.LIST) else self._data
+            pack, slot, sealed = packer.add(entry, packed)
+            if self._check:
+                self._prove(pack, slot, entry, sealed, plain)
+            packer.sealed(pack)
+        except BaseException as error:
+            self._flow.fail(error)
+            raise
         with self._lock:
             self.counts.new_blobs += 1
             self.counts.new_plain_bytes += len(plain)

@@ -54,6 +54,7 @@ class Pipeline:
             for kind in ("data", "meta")
         }
         self.writer = BlobWriter(
+            self.flow,
             context.keys,
             self.ledger,
             self._packers["data"],

@@ -87,13 +87,8 @@ class StreamWriter:
             self._lists.add(self._storing.popleft().result())
 
     def _store(self, piece: bytes, *, meta: bool) -> ListItem:
-        """What cannot be stored ends the whole session: another stream may have found the same piece here."""
         self._flow.check()
-        try:
-            return ListItem(self._writer.store(BlobType.PIECE, piece, meta=meta), len(piece))
-        except BaseException as error:
-            self._flow.fail(error)
-            raise
+        return ListItem(self._writer.store(BlobType.PIECE, piece, meta=meta), len(piece))
 
 
 class ListBuilder:

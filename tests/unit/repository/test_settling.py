@@ -100,3 +100,29 @@ def test_a_writer_that_knows_the_plan_is_not_waited_for(waiting: Waiting) -> Non
     settling = waiting.settle()
     assert (0.0, set[str](), []) == (waiting.waited, waiting.older, settling.revoked)
     assert not exists(waiting.context, point_name("slow"))
+
+
+def test_a_writer_is_waited_for_as_long_as_one_lease_of_its_point_is_older(waiting: Waiting) -> None:
+    """A younger one beside it may be that of the next mover, and of neither is known which one lives."""
+    take_lease(waiting.context, "slow")
+    assert ["slow"] == waiting.settle().revoked
+    assert PATIENCE_S == waiting.waited
+
+
+def test_a_lease_that_cannot_be_read_may_be_older(tmp_path: Path) -> None:
+    store, clocks = MemoryStore(), Clocks()
+    repository, _ = create_repository(store, PASSPHRASE, tmp_path, cost=QUICK, time=clocks)
+    with repository:
+        waiting = Waiting(repository._context, clocks, put_plan(repository._context, []).plan_id)
+        take_lease(waiting.context, "slow")
+        (lease,) = store.list("leases/")
+        store.objects[lease.name] = b"{"
+        assert ["slow"] == waiting.settle().revoked
+        assert PATIENCE_S == waiting.waited
+
+
+def test_nobody_waits_for_a_lease_whose_point_is_made(waiting: Waiting) -> None:
+    """Its writer was killed between the two."""
+    waiting.context.store.put(point_name("slow"), [b"a point"])
+    settling = waiting.settle()
+    assert (0.0, set[str](), []) == (waiting.waited, waiting.older, settling.revoked)

@@ -19,6 +19,7 @@ from services.mover.adapters.copy_targets import GrpcAndStoreTargets
 from services.mover.adapters.disks import HypervisorDisks
 from services.mover.adapters.grpc_hypervisor import GrpcHypervisor
 from services.mover.adapters.grpc_pool_metadata import GrpcPoolMetadata
+from services.mover.adapters.machine_memory import MeasuredRoom
 from services.mover.adapters.patience import Patience
 from services.mover.adapters.patient_hypervisor import PatientHypervisor
 from services.mover.adapters.sql_books import SqlBooks
@@ -28,7 +29,8 @@ from services.mover.api.replicas import ReplicaApi
 from services.mover.api.repositories import RepositoryApi
 from services.mover.api.transfers import TransferApi
 from services.mover.app.arrivals import Arrivals
-from services.mover.app.backup import BackupRunner
+from services.mover.app.backup import DEFAULT_CONNECTIONS, BackupRunner
+from services.mover.app.backup_job import DISKS_AT_ONCE as BACKUP_DISKS_AT_ONCE
 from services.mover.app.copy import Copies, CopyRunner
 from services.mover.app.deletions import Deletions
 from services.mover.app.guests import Guests
@@ -120,7 +122,12 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
         lambda error: _log.error("a transfer met a defect", exc_info=error),
     )
     lease = config.transfer_lease.total_seconds()
-    transfers = Transfers(books, bell, clock, base.ids)
+    room = MeasuredRoom(
+        config.transfers_at_once,
+        options(DEFAULT_CONNECTIONS).memory_bytes(BACKUP_DISKS_AT_ONCE),
+        lambda now: _log.warning("room for transfers", transfers=now.transfers, detail=now.told()),
+    )
+    transfers = Transfers(books, bell, clock, base.ids, lambda: room.now().told())
     repositories = Repositories(books, shelf, clock)
     return [
         database,
@@ -129,7 +136,9 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
         channel,
         targets,
         shelf,
-        transfer_workers(bus, config.site, worker, config.transfers_at_once, lease, clock),
+        transfer_workers(
+            *(bus, config.site, worker, config.transfers_at_once), lambda: room.now().transfers, lease, clock
+        ),
         Consumer(bus, database, consumer_name(config.site), handlers(transfers, config.site), clock=clock),
         base.rpc(
             [

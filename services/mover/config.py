@@ -38,7 +38,7 @@ class MoverConfig(BaseConfig):
     transfers_at_once: int = field(
         default=4,
         metadata=option(
-            "transfers this mover works on at once; a backup may take 240 MiB",
+            "transfers this mover works on at once; fewer where memory is not enough for them",
             check=lambda value: _between(1, 64, value),
         ),
     )

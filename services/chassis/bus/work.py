@@ -25,6 +25,8 @@ from services.chassis.metrics import CONSUMED
 
 M = TypeVar("M", bound=Message)
 LEASE_S = 60.0
+LOOK_S = 30.0
+"""How soon a worker that was not admitted asks whether it is."""
 PATIENT = Redelivery(max_deliveries=5, first_pause_s=1.0, longest_pause_s=300.0)
 _log = structlog.get_logger("xenkeep.work")
 _tracer = trace.get_tracer("xenkeep.bus")
@@ -142,12 +144,26 @@ class WorkQueue(Generic[M]):
 
 
 class Workers(Generic[M]):
-    """A component: takes up to ``room`` pieces of a queue's work at a time and has ``handler`` do them."""
+    """A component: takes up to ``room`` pieces of a queue's work at a time and has ``handler`` do them.
 
-    def __init__(self, queue: WorkQueue[M], handler: Callable[[M, Meta], Awaitable[None]], room: int) -> None:
+    Where ``admitted()`` says fewer it takes no more than those; what is under way is not given back for that,
+    and the question is asked again every LOOK_S.
+    """
+
+    def __init__(
+        self,
+        queue: WorkQueue[M],
+        handler: Callable[[M, Meta], Awaitable[None]],
+        room: int,
+        *,
+        admitted: Callable[[], int] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self._queue = queue
         self._handler = handler
         self._room = room
+        self._admitted = admitted or (lambda: room)
+        self._clock = clock or SystemClock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -158,9 +174,11 @@ class Workers(Generic[M]):
     async def run(self) -> None:
         """Work for ever; returns only by cancellation, which gives back what is under way."""
         async with asyncio.TaskGroup() as workers:
-            for _ in range(self._room):
-                workers.create_task(self._one_after_another())
+            for number in range(self._room):
+                workers.create_task(self._one_after_another(number))
 
-    async def _one_after_another(self) -> None:
+    async def _one_after_another(self, number: int) -> None:
         while True:
+            while number >= self._admitted():
+                await self._clock.sleep(LOOK_S)
             await self._queue.take(self._handler)

@@ -1,5 +1,7 @@
 """The site's queue of transfers."""
 
+from collections.abc import Callable
+
 from xenkeep.mover.v1 import work_pb2
 
 from services.chassis.bus.cloudevents import Meta
@@ -14,10 +16,10 @@ from services.mover.wire.spec import spec_from_proto
 
 
 def transfer_workers(
-    bus: Bus, site: str, worker: Worker, room: int, lease_s: float, clock: Clock
+    bus: Bus, site: str, worker: Worker, room: int, admitted: Callable[[], int], lease_s: float, clock: Clock
 ) -> Workers[work_pb2.TransferRequested]:
-    """A component that takes up to ``room`` transfers at a time; a mover that died keeps its own from the
-    others for ``lease_s``.
+    """A component that takes up to ``room`` transfers at a time, and no more than are ``admitted``; a mover
+    that died keeps its own from the others for ``lease_s``.
     """
 
     async def handle(work: work_pb2.TransferRequested, _meta: Meta) -> None:
@@ -30,4 +32,4 @@ def transfer_workers(
         await worker.handle(transfer_id, spec)
 
     queue = WorkQueue(bus, site, WORK_KIND, work_pb2.TransferRequested, clock=clock, lease_s=lease_s)
-    return Workers(queue, handle, room)
+    return Workers(queue, handle, room, admitted=admitted, clock=clock)

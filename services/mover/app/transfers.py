@@ -1,6 +1,6 @@
 """Look at transfers, ask for them, stop them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -21,8 +21,17 @@ LOOK_EVERY_S = 2.0
 class Transfers:
     """One method per verb."""
 
-    def __init__(self, books: Books, changes: Changes, clock: Clock, ids: IdSource) -> None:
+    def __init__(
+        self,
+        books: Books,
+        changes: Changes,
+        clock: Clock,
+        ids: IdSource,
+        waits_for: Callable[[], str] = str,
+    ) -> None:
+        """``waits_for`` says what a queued transfer waits for, now."""
         self._books = books
+        self._waits_for = waits_for
         self._changes = changes
         self._clock = clock
         self._ids = ids
@@ -67,7 +76,7 @@ class Transfers:
     async def get(self, transfer_id: str) -> Transfer:
         """Raises NotFound."""
         async with self._books.reading() as work:
-            return await _found(work, transfer_id)
+            return self._told(await _found(work, transfer_id))
 
     async def page(self, before: str, size: int) -> Sequence[Transfer]:
         """Newest first; raises InvalidInput when ``before`` is not known."""
@@ -78,7 +87,7 @@ class Transfers:
                     reason="PAGE_TOKEN_INVALID",
                     hint="Start again.",
                 )
-            return await work.transfers.page(before, size)
+            return [self._told(each) for each in await work.transfers.page(before, size)]
 
     async def watch(self, transfer_id: str) -> AsyncIterator[Transfer]:
         """The transfer now and after every change, until it ended."""
@@ -123,6 +132,11 @@ class Transfers:
         await work.transfers.put(transfer)
         await work.tell(TransferRequested(transfer.transfer_id, spec))
         return transfer
+
+    def _told(self, transfer: Transfer) -> Transfer:
+        if transfer.state != State.QUEUED:
+            return transfer
+        return transfer.moved_on(replace(transfer.progress, activity=self._waits_for()))
 
 
 async def _found(work: Work, transfer_id: str) -> Transfer:

@@ -34,6 +34,7 @@ class DiskBackup:
         base: BlobReader,
         readers: int,
         workers: int,
+        buffers: int,
         total_bytes: int,
         listener: ProgressListener | None,
         on_damage: Callable[[DataLoss], None],
@@ -49,6 +50,7 @@ class DiskBackup:
         self._base = base
         self._readers = readers
         self._workers = workers
+        self._buffers = buffers
         self._total_bytes = total_bytes
         self._listener = listener
         self._on_damage = on_damage
@@ -65,7 +67,7 @@ class DiskBackup:
 
     def run(self) -> None:
         """Read and store everything planned; returns when all entries are known, or the flow failed."""
-        for _ in range(self._readers + 2 * self._workers + 2):
+        for _ in range(self._buffers):
             self._free.put(bytearray(self._shape.chunk_bytes))
         readers = [self._flow.start(f"read-{n}", self._read) for n in range(self._readers)]
         workers = [self._flow.start(f"work-{n}", self._work) for n in range(self._workers)]

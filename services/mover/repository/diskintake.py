@@ -86,6 +86,7 @@ class DiskIntake:
             base=self._context.reader,
             readers=self._options.readers,
             workers=self._options.workers,
+            buffers=self._options.buffers,
             total_bytes=work.total_bytes,
             listener=listener,
             on_damage=self._base_damaged,

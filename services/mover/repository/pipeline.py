@@ -48,7 +48,7 @@ class Pipeline:
                 epoch_record=epoch.encode(),
                 kind=kind,
                 pack_bytes=context.pack_bytes,
-                most_packs=2 * options.uploads + 2,
+                most_packs=options.most_packs,
                 entropy=context.entropy,
             )
             for kind in ("data", "meta")

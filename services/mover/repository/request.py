@@ -6,6 +6,7 @@ from typing import Any
 
 from services.mover.repository.cores import threads
 from services.mover.repository.extents import Extent
+from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES, DEFAULT_PACK_BYTES
 from services.mover.repository.format.point import Notice
 
 FULL, INCREMENTAL = "full", "incremental"
@@ -16,8 +17,7 @@ class BackupOptions:
     """How hard to work.
 
     ``readers`` threads read one disk, ``workers`` hash, compress and seal, ``uploads`` packs are stored at
-    once; ``level`` is zstd's; ``check`` decodes every blob after it was encoded. Memory: a chunk for each
-    reader, two for each worker and two more, and two packs for each upload and two more. Every
+    once; ``level`` is zstd's; ``check`` decodes every blob after it was encoded. Every
     ``lease_seconds`` a writer shows that it lives, so that a prune waits for it.
     """
 
@@ -30,6 +30,22 @@ class BackupOptions:
     lease_seconds: float = 60.0
     unchanged_chunks: int = 0
     """So many chunks of each disk that is read incrementally, and that did not change, are compared."""
+
+    @property
+    def most_packs(self) -> int:
+        """Of data, that are filled or not stored yet; of map pages and lists as many, as a rule one."""
+        return 2 * self.uploads + 2
+
+    @property
+    def buffers(self) -> int:
+        """Of a chunk's size, for each disk that is being read."""
+        return self.readers + 2 * self.workers + 2
+
+    def memory_bytes(
+        self, disks: int, chunk_bytes: int = DEFAULT_CHUNK_BYTES, pack_bytes: int = DEFAULT_PACK_BYTES
+    ) -> int:
+        """What a backup may hold that reads so many disks at once, however slow the store is."""
+        return (self.most_packs + 1) * pack_bytes + disks * self.buffers * chunk_bytes
 
 
 @dataclass(frozen=True, slots=True)

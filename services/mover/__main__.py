@@ -136,9 +136,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
         channel,
         targets,
         shelf,
-        transfer_workers(
-            *(bus, config.site, worker, config.transfers_at_once), lambda: room.now().transfers, lease, clock
-        ),
+        transfer_workers(bus, config.site, worker, room, lease, clock),
         Consumer(bus, database, consumer_name(config.site), handlers(transfers, config.site), clock=clock),
         base.rpc(
             [

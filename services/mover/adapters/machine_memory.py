@@ -48,12 +48,13 @@ class MeasuredRoom:
         changed: Callable[[Room], None],
         memory: Callable[[], int | None] = usable_memory,
     ) -> None:
-        self._configured, self._transfer_bytes = configured, transfer_bytes
+        self.configured: Final = configured
+        self._transfer_bytes = transfer_bytes
         self._changed, self._memory = changed, memory
         self._last = configured
 
     def now(self) -> Room:
-        room = Room(self._configured, self._transfer_bytes, self._memory())
+        room = Room(self.configured, self._transfer_bytes, self._memory())
         if room.transfers != self._last:
             self._last = room.transfers
             self._changed(room)

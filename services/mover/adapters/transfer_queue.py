@@ -1,7 +1,5 @@
 """The site's queue of transfers."""
 
-from collections.abc import Callable
-
 from xenkeep.mover.v1 import work_pb2
 
 from services.chassis.bus.cloudevents import Meta
@@ -9,6 +7,7 @@ from services.chassis.bus.nats_bus import Bus
 from services.chassis.bus.work import Workers, WorkQueue
 from services.chassis.clock import Clock
 from services.chassis.errors import InvalidInput
+from services.mover.adapters.machine_memory import MeasuredRoom
 from services.mover.adapters.sql_books import WORK_KIND
 from services.mover.app.worker import Worker
 from services.mover.domain.names import checked_transfer_id
@@ -16,10 +15,10 @@ from services.mover.wire.spec import spec_from_proto
 
 
 def transfer_workers(
-    bus: Bus, site: str, worker: Worker, room: int, admitted: Callable[[], int], lease_s: float, clock: Clock
+    bus: Bus, site: str, worker: Worker, room: MeasuredRoom, lease_s: float, clock: Clock
 ) -> Workers[work_pb2.TransferRequested]:
-    """A component that takes up to ``room`` transfers at a time, and no more than are ``admitted``; a mover
-    that died keeps its own from the others for ``lease_s``.
+    """A component that takes as many transfers at a time as there is room for; a mover that died keeps its
+    own from the others for ``lease_s``.
     """
 
     async def handle(work: work_pb2.TransferRequested, _meta: Meta) -> None:
@@ -32,4 +31,4 @@ def transfer_workers(
         await worker.handle(transfer_id, spec)
 
     queue = WorkQueue(bus, site, WORK_KIND, work_pb2.TransferRequested, clock=clock, lease_s=lease_s)
-    return Workers(queue, handle, room, admitted=admitted, clock=clock)
+    return Workers(queue, handle, room.configured, admitted=lambda: room.now().transfers, clock=clock)

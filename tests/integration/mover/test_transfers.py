@@ -179,6 +179,24 @@ async def test_a_transfer_can_be_watched_to_its_end(nats_server: NatsServer, tmp
         assert 6 * MIB + 512 == done[-1] == totals[-1]
 
 
+async def test_a_transfer_that_waits_for_room_says_so(nats_server: NatsServer, tmp_path: Path) -> None:
+    async with Lab(nats_server, tmp_path, small_disks()).running({"XENKEEP_TRANSFERS_AT_ONCE": "1"}) as lab:
+        lab.hypervisor.hold_after = MIB
+        backup = await lab.back_up()
+        await lab.event(events_pb2.TransferProgressed)
+        request = repository_pb2.VerifyRepositoryRequest(name="main")
+        waiting = await lab.repositories.VerifyRepository(request, timeout=PATIENCE_S)
+        look = transfer_pb2.GetTransferRequest(name=waiting.name)
+        shown = await lab.transfers.GetTransfer(look, timeout=PATIENCE_S)
+        assert transfer_pb2.Transfer.STATE_QUEUED == shown.state
+        assert shown.progress.activity.endswith("this one works on 1 at once")
+        for gates in lab.hypervisor.snapshots[lab.source(backup)].gates.values():
+            for gate in gates:
+                gate.open()
+        await lab.finished(backup)
+        await lab.finished(waiting.name.removeprefix("transfers/"))
+
+
 async def test_work_that_cannot_be_done_is_answered(nats_server: NatsServer, tmp_path: Path) -> None:
     async with Lab(nats_server, tmp_path, small_disks()).running() as lab:
         for reason, spec in {

@@ -115,7 +115,8 @@ class Shelf:
             return self._open[repository_id]
 
     def _open_at(self, registration: Registration, secret: Secret) -> Repository:
-        opened = open_repository(self.store(registration.url), secret.reveal(), self._cache)
+        store, known = self.store(registration.url), registration.repository_id
+        opened = open_repository(store, secret.reveal(), self._cache, known_id=known)
         if opened.repository_id == registration.repository_id:
             return opened
         opened.close()

@@ -5,7 +5,7 @@ from services.mover.repository.format import canonical
 from services.mover.repository.format.crypto import KEY_BYTES
 from services.mover.repository.format.epoch import encode_epoch_object, wrap_data_key
 from services.mover.repository.format.header import Header, checked_parameters
-from services.mover.repository.format.names import EPOCHS, HEADER, KEYS, PROBES, epoch_name, slot_name
+from services.mover.repository.format.names import HEADER, PROBES, UNFINISHED, epoch_name, slot_name
 from services.mover.repository.format.recovery_key import SECRET_BYTES, print_recovery_key
 from services.mover.repository.format.slot import (
     PASSPHRASE,
@@ -81,6 +81,17 @@ def _require_own_slots(store: Store, slots: dict[str, bytes]) -> None:
 
 
 def _make_room(store: Store) -> None:
+    """Somebody who writes a damaged header again may take it away while the store is listed: that there is
+    more than leftovers is seen by the second listing at the latest.
+    """
+    if leftovers := _leftovers(store):
+        leftovers = _leftovers(store)
+    for name in leftovers:
+        store.delete(name)
+
+
+def _leftovers(store: Store) -> list[str]:
+    """Of a creation that died; raises AlreadyExists or FailedPrecondition when anything else is there."""
     leftovers = []
     for stored in store.list(""):
         if stored.name == HEADER:
@@ -91,12 +102,11 @@ def _make_room(store: Store) -> None:
             )
         if stored.name.startswith(PROBES):
             continue
-        if not stored.name.startswith((KEYS, EPOCHS)):
+        if not stored.name.startswith(UNFINISHED):
             raise FailedPrecondition(
                 f"{store.location} holds something else, {stored.name} for example.",
                 reason="STORE_NOT_EMPTY",
                 hint="Choose an empty or new directory. If a repository was here, repair its header.",
             )
         leftovers.append(stored.name)
-    for name in leftovers:
-        store.delete(name)
+    return leftovers

@@ -1,11 +1,12 @@
 """Whether what is at a place is still the repository that was opened there."""
 
-from services.chassis.errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
+from services.chassis.errors import DataLoss, FailedPrecondition, NotFound
 from services.mover.repository.context import Context
 from services.mover.repository.format import canonical
 from services.mover.repository.format.header import parse_header
 from services.mover.repository.format.names import HEADER, KEYS
-from services.mover.repository.keyslots import read_slots
+from services.mover.repository.headerwriting import write_header_again
+from services.mover.repository.keyslots import has_slot_of, read_slots
 from services.mover.repository.store import require_small
 
 HEADER_REMADE = "HEADER_REMADE"
@@ -24,13 +25,10 @@ def keep_same_repository(context: Context) -> None:
     error = _missing_header(context)
     if error is None:
         return
-    if isinstance(error, DataLoss):
-        context.store.delete(HEADER)
-    try:
-        context.store.put(HEADER, [canonical.encode(context.header.to_json(context.keys.root))])
-    except AlreadyExists:
-        return  # somebody else was as quick, or it came out of hiding
-    context.on_notice(HEADER_REMADE, f"{error.message} It was written again, as it was at creation.")
+    header = context.header.to_json(context.keys.root)
+    damaged = isinstance(error, DataLoss)
+    if write_header_again(context.store, context.header.repository_id, header, damaged=damaged):
+        context.on_notice(HEADER_REMADE, f"{error.message} It was written again, as it was at creation.")
 
 
 def require_keys(context: Context) -> None:
@@ -46,24 +44,33 @@ def require_keys(context: Context) -> None:
 
 def _missing_header(context: Context) -> NotFound | DataLoss | None:
     """What is wrong with the header, when nothing else is."""
-    store = context.store
+    store, own = context.store, context.header.repository_id
     try:
         require_small(HEADER, store.size(HEADER))
-        found = parse_header(canonical.decode_clear(store.get(HEADER), HEADER)).header
+        found = parse_header(canonical.decode_clear(store.get(HEADER), HEADER))
+        if found.header.repository_id != own:
+            _require_no_other(context, found.header.repository_id)
+        found.proven(context.keys.root)
     except (NotFound, DataLoss) as error:
-        slots = read_slots(store, context.on_notice)
-        if any(slot.header.header.repository_id == context.header.repository_id for slot in slots):
+        if has_slot_of(read_slots(store, context.on_notice), own):
             return error
         raise FailedPrecondition(
             f"The repository that was opened at {store.location} is not there any more.",
             reason="REPOSITORY_GONE",
             hint="Is the right file system mounted? Bring it back from a copy, or create a new one.",
         ) from error
-    if found.repository_id != context.header.repository_id:
+    return None
+
+
+def _require_no_other(context: Context, found: bytes) -> None:
+    """A header with another id is another repository's, unless only our own keys are there: then a damaged
+    one of ours.
+    """
+    slots = read_slots(context.store, context.on_notice)
+    if has_slot_of(slots, found) or not has_slot_of(slots, context.header.repository_id):
         raise FailedPrecondition(
-            f"At {store.location} is another repository than the one that was opened there.",
+            f"At {context.store.location} is another repository than the one that was opened there.",
             reason="REPOSITORY_REPLACED",
             hint="Is the right file system mounted? If the other one was copied over it, bring this one back"
             " from a copy; import the other one under a name of its own.",
         )
-    return None

@@ -1,5 +1,6 @@
 """The key slots of a repository: reading, opening, adding, removing."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 
 from services.chassis.errors import (
@@ -48,6 +49,11 @@ def read_slots(store: Store, on_notice: Listener) -> list[Slot]:
     if later is not None and not slots:
         raise later
     return slots
+
+
+def has_slot_of(slots: Iterable[Slot], repository_id: bytes) -> bool:
+    """Whether one of them says that it is of this repository; needs no key."""
+    return any(slot.header.header.repository_id == repository_id for slot in slots)
 
 
 def unlock(slots: list[Slot], secret: str, location: str, on_notice: Listener) -> tuple[bytes, Slot]:

@@ -11,7 +11,7 @@ from services.mover.repository.creation import write_new_repository
 from services.mover.repository.entropy import fresh
 from services.mover.repository.epochs import learn_epochs
 from services.mover.repository.format.header import DEFAULT_CHUNK_BYTES, DEFAULT_PACK_BYTES
-from services.mover.repository.format.slot import Argon2Cost
+from services.mover.repository.format.slot import Argon2Cost, Slot
 from services.mover.repository.index import Index
 from services.mover.repository.indexdoubt import IndexDoubt
 from services.mover.repository.indexfile import CACHE_REMADE
@@ -19,7 +19,7 @@ from services.mover.repository.indexing import sync_index
 from services.mover.repository.keys import KeyRing
 from services.mover.repository.keyslots import read_slots, unlock
 from services.mover.repository.objects import SealedObjects
-from services.mover.repository.opening import read_header
+from services.mover.repository.opening import opened_header
 from services.mover.repository.ports import Time
 from services.mover.repository.reader import BlobReader
 from services.mover.repository.repository import Repository
@@ -66,12 +66,14 @@ def open_repository(
     time: Time | None = None,
     entropy: Entropy = fresh,
     on_notice: Listener | None = None,
+    known_id: str = "",
 ) -> Repository:
     """An existing repository, by passphrase or recovery key. Writes nothing to the store.
 
     ``cache_dir`` keeps the disposable index cache. Raises NotFound when there is no repository,
     FailedPrecondition when it needs a newer release, Unauthenticated for a wrong secret, DataLoss when the
-    header is damaged.
+    header is damaged. Whoever had the repository open before gives its id as ``known_id``, and does without
+    its header.
     """
     notices: list[tuple[str, str]] = []
 
@@ -80,17 +82,19 @@ def open_repository(
         if on_notice is not None:
             on_notice(code, message)
 
-    unproven = read_header(store)
-    slots = read_slots(store, note)
-    if not slots:
-        raise FailedPrecondition(
-            f"The repository at {store.location} has no key slot that can be read.",
-            reason="REPOSITORY_KEYS_MISSING",
-            hint="Bring one of keys/ back, from a copy, or where the bucket keeps versions by removing delete"
-            " markers; or let `xenkeep repo verify` do so at a mover that still has the repository open.",
-        )
-    root, _ = unlock(slots, secret, store.location, note)
-    header = unproven.proven(root)
+    def unlocked() -> tuple[bytes, Slot]:
+        slots = read_slots(store, note)
+        if not slots:
+            raise FailedPrecondition(
+                f"The repository at {store.location} has no key slot that can be read.",
+                reason="REPOSITORY_KEYS_MISSING",
+                hint="Bring one of keys/ back, from a copy, or where the bucket keeps versions by removing"
+                " delete markers; or let `xenkeep repo verify` do so at a mover that still has the repository"
+                " open.",
+            )
+        return unlock(slots, secret, store.location, note)
+
+    root, header = opened_header(store, unlocked, known_id, note)
     keys = KeyRing(root, header.repository_id)
     place = hashlib.sha256(header.repository_id + store.location.encode()).hexdigest()[:32]
     index = Index(cache_dir / f"index-{place}.sqlite")

@@ -142,8 +142,8 @@ def _hidden(hiding: HidingStore, store: Store, report: ProbeReport) -> None:
         return
     if headless:
         text = (
-            "The header of a repository is hidden under a delete marker, and no Xenkeep deletes one: remove"
-            " the marker with the server's own tools, and find out who deletes here."
+            "The header of a repository is hidden under a delete marker: remove the marker with the server's"
+            " own tools, or let `xenkeep repo repair-header` write it again; and find out who deletes here."
         )
         report.add("hidden", Verdict.BAD, text)
     elif points:

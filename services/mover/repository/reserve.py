@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from services.chassis.errors import AlreadyExists, NotFound, ResourceExhausted, XenkeepError
 from services.mover.repository.context import Context
 from services.mover.repository.format.names import BALLAST
+from services.mover.repository.store import Store
 
 T = TypeVar("T")
 
@@ -23,11 +24,15 @@ def load_ballast(context: Context) -> None:
         with contextlib.suppress(NotFound):
             store.size(BALLAST)
             return
-        ballast = hashlib.shake_256(context.keys.repository_id).digest(_BYTES)
-        with contextlib.suppress(AlreadyExists):
-            store.put(BALLAST, [ballast])
+        put_ballast(store, context.keys.repository_id)
     except XenkeepError as error:
         context.on_notice("NO_BALLAST", f"{error.message} A prune may not find room on a full disk.")
+
+
+def put_ballast(store: Store, repository_id: bytes) -> None:
+    """Whether or not it is there."""
+    with contextlib.suppress(AlreadyExists):
+        store.put(BALLAST, [hashlib.shake_256(repository_id).digest(_BYTES)])
 
 
 def with_ballast(context: Context, write: Callable[[], T]) -> T:

@@ -36,9 +36,7 @@ def brought_back(context: Context, name: str, notices: Notices) -> str:
 
 
 def bring_back_header(context: Context, notices: Notices) -> str:
-    """What is said of the header when it is gone: nobody will open the repository again. No Xenkeep deletes
-    one.
-    """
+    """What is said of the header when it is gone: nobody who had it not open before opens the repository."""
     return "" if exists(context, HEADER) else brought_back(context, HEADER, notices)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import FailedPrecondition, NotFound, PermissionDenied, XenkeepError
-from services.mover.repository import MemoryStore, PruneOptions
+from services.mover.repository import MemoryStore, PruneOptions, open_repository
 from services.mover.repository.probe import probe
 from services.mover.repository.probing import ProbeFinding, Verdict
 from services.mover.repository.stores.append_only import AppendOnlyStore
@@ -25,6 +25,7 @@ from tests.unit.repository.world import (
     BLOCK,
     KIB,
     MIB,
+    PASSPHRASE,
     QUICK,
     back_up,
     new_repository,
@@ -291,6 +292,9 @@ def test_who_may_not_uncover_points_or_the_header_is_told_what_to_do(
             with pytest.raises(NotFound) as refused:
                 reopen(store, tmp_path / "other")
             assert "REPOSITORY_HEADER_HIDDEN" == refused.value.reason
+            known, cache = repository.repository_id, tmp_path / "again"
+            with open_repository(store, PASSPHRASE, cache, known_id=known) as again:  # had it before
+                assert "HEADER_LOST" == again.notices[0][0] and "hidden under" in again.notices[0][1]
             proxy.fault = lambda _, path: (403, "AccessDenied") if "versions" in path else None
             found = repository.verify(full=False)
             assert ["POINTS_HIDDEN"] == [code for code, _ in found.notices]

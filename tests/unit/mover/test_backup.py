@@ -18,12 +18,14 @@ from services.mover.adapters.memory_hypervisor import MemorySnapshotDisk
 from services.mover.app.board import Board
 from services.mover.app.cancellation import Cancellation
 from services.mover.app.point_records import read_point
+from services.mover.app.shelf import Shelf
 from services.mover.domain.capture import DiskKind, FullReason, GroupMoment, Level, Method
 from services.mover.domain.facts import PointCommitted
 from services.mover.domain.source import Base, Source
 from services.mover.domain.transfer import Backup, Compression, Transfer
 from services.mover.ports.neighbours import ReadableDisk
-from tests.unit.mover.world import CHUNK, POOL, VM, World, transfer_id
+from services.mover.repository.format.names import HEADER
+from tests.unit.mover.world import CHUNK, POOL, VM, PlainSealing, World, transfer_id
 
 
 def source(number: int) -> str:
@@ -60,6 +62,21 @@ class Breaking:
         """The point of failure."""
 
     targets = None
+
+
+async def test_a_mover_that_starts_where_the_header_of_a_repository_in_service_is_lost_backs_up_to_it(
+    world: World,
+) -> None:
+    """Such as after one that was killed between deleting a damaged header and putting it again."""
+    header = world.store.objects.pop(HEADER)
+    again = Shelf(world.books, PlainSealing(), world.places, world.directory / "again")
+    world.places.stores["memory:"] = world.store
+    async with again:
+        await again.repository(world.repository.repository_id)
+        world.shelf = again
+        outcome = await world.back_up()
+    assert outcome.result.point is not None
+    assert header == world.store.objects[HEADER]
 
 
 async def test_a_first_backup_is_full_commits_a_point_and_closes_its_source(world: World) -> None:

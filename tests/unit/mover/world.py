@@ -85,8 +85,8 @@ class World:
             {"disk-a": noise(5 * CHUNK), "disk-b": bytearray(3 * CHUNK) + noise(CHUNK, 2)}
         )
         self.disks = MemoryDisks(self.hypervisor)
-        self.shelf = Shelf(self.books, PlainSealing(), MemoryPlaces(), self.directory)
-        self.places = self.shelf.places
+        self.places = MemoryPlaces()
+        self.shelf = Shelf(self.books, PlainSealing(), self.places, self.directory)
 
     async def open(self) -> "World":
         self.repository: Repository = create_repository(

@@ -21,6 +21,8 @@ DELETED: Final = "deleted/"
 BALLAST: Final = "reserve/ballast"
 PROBES: Final = "probe-"
 """Objects of somebody who tries the place; no part of a repository."""
+UNFINISHED: Final = (KEYS, EPOCHS, PROBES)
+"""All that a creation that died leaves behind: whoever creates next clears it away."""
 PRUNE_FEATURE: Final = "features/writer.prune"
 
 FORMAT_VERSION: Final = 1

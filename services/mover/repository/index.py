@@ -18,9 +18,11 @@ from services.mover.repository.format.pack import FOOTER_BYTES, HEADER_BYTES, KI
 from services.mover.repository.format.segment import PackRecord, Segment
 from services.mover.repository.indexfile import IndexFile
 from services.mover.repository.indexintake import TYPE_SHIFT, Intake
+from services.mover.repository.indexrepair import forget_pack, replace_pack
 
 _BATCH: Final = 500
 _SCAN: Final = 10_000
+_HASH_AND_SALT_BYTES: Final = 64
 _KIND_NAMES: Final = {code: name for name, code in KINDS.items()}
 _FIND: Final = """
 SELECT b.id, b.slot, b.at, b.stored, b.plain, b.kind, p.sha256, p.kind, p.size, p.epoch, p.salt, p.damaged
@@ -128,6 +130,19 @@ class Index:
             yield intake
             intake.finish()
 
+    def replace_pack(self, record: PackRecord, segment: bytes) -> None:
+        """What the repository says of a pack, in place of what was known of it, and under another number.
+
+        ``segment`` lists it, if it was not known at all.
+        """
+        with self._file.transaction() as db:
+            replace_pack(db, record, segment)
+
+    def forget_pack(self, sha256: bytes) -> None:
+        """One that the repository does not have."""
+        with self._file.transaction() as db:
+            forget_pack(db, sha256)
+
     def mark_damaged(self, packs: Iterable[bytes]) -> None:
         """Exactly these packs are damaged from now on."""
         with self._file.transaction() as db:
@@ -175,6 +190,12 @@ class Index:
                 return
             yield packs
             after = packs[-1].number
+
+    def packs_of(self, segment: bytes) -> list[PackInfo]:
+        """Those that are kept with a segment."""
+        query = "SELECT sha256, kind, size, epoch, salt, damaged FROM packs WHERE segment = ?"
+        with self._file.reading() as db:
+            return [_pack(row) for row in db.execute(query, (segment,))]
 
     def highest_number(self) -> int:
         """No pack has a higher number as long as the index does not change."""
@@ -228,7 +249,10 @@ class Index:
 
 
 def _location(row: tuple[Any, ...]) -> Location:
+    """Raises TypeError or ValueError for what nobody wrote."""
     id_, slot, at, stored, plain, kind, *pack = row
+    if slot | at | stored | plain | kind < 0:
+        raise ValueError("no lengths and offsets")
     compression = kind & (1 << TYPE_SHIFT) - 1
     return Location(
         _pack(pack), slot, at, BlobEntry(id_, BlobType(kind >> TYPE_SHIFT), compression, plain, stored)
@@ -237,4 +261,6 @@ def _location(row: tuple[Any, ...]) -> Location:
 
 def _pack(row: Sequence[Any]) -> PackInfo:
     sha256, kind, size, epoch, salt, damaged = row
+    if len(b"".join((sha256, salt))) != _HASH_AND_SALT_BYTES or size | epoch | damaged < 0:
+        raise ValueError("no pack")
     return PackInfo(sha256, _KIND_NAMES[kind], size, epoch, salt, bool(damaged))

@@ -12,6 +12,7 @@ from services.mover.repository.scratchdb import keep_temporaries
 
 CACHE_REMADE: Final = "INDEX_CACHE_REMADE"
 _SCHEMA_VERSION: Final = 3
+_BROKEN: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CONSTRAINT)
 _WAIT_SECONDS: Final = 600
 """For another process that takes millions of blobs in."""
 _MEMORY_KIB: Final = 8192
@@ -141,7 +142,8 @@ class IndexFile:
 def _is_broken(error: Exception) -> bool:
     """Whether the file is no database of ours, rather than out of reach, in use, or without room.
 
-    What SQLite says of a broken one may quote it, and be no text at all.
+    What SQLite says of a broken one may quote it, and be no text at all. Nothing that is done to a whole one
+    breaks a constraint.
     """
     code = getattr(error, "sqlite_errorcode", None)
-    return code is None or code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return code is None or code & 0xFF in _BROKEN

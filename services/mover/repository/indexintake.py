@@ -1,6 +1,7 @@
 """How segments get into the local index: many at once, sorted, so that each of its pages is written once."""
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Final
 
 from services.mover.repository.format.pack import KINDS
@@ -98,24 +99,19 @@ class Intake:
         )
         db.executemany(
             "INSERT INTO staged_blobs VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                (
-                    staged,
-                    entry.id,
-                    slot,
-                    at,
-                    entry.stored,
-                    entry.plain,
-                    entry.type << TYPE_SHIFT | entry.compression,
-                )
-                for slot, (entry, at) in enumerate(zip(pack.entries, pack.offsets(), strict=True))
-            ),
+            ((staged, *line) for line in lines_of(pack)),
         )
 
     def _clear(self) -> None:
         with self._file.transaction() as db:
             for table in _STAGED:
                 db.execute(f"DELETE FROM {table}")  # noqa: S608 - literal names
+
+
+def lines_of(pack: PackRecord) -> Iterator[tuple[bytes, int, int, int, int, int]]:
+    """Of each blob its id, slot, offset, stored and plain bytes, and its type and compression in one."""
+    for slot, (entry, at) in enumerate(zip(pack.entries, pack.offsets(), strict=True)):
+        yield entry.id, slot, at, entry.stored, entry.plain, entry.type << TYPE_SHIFT | entry.compression
 
 
 def _take_segment(db: sqlite3.Connection, number: int, name: bytes, blobs: int) -> int:

@@ -24,7 +24,7 @@ from services.mover.repository.types import Bytes
 
 _MAX_GAP = 256 << 10
 _MAX_RANGE = MOST_LENT
-_GONE = "gone"
+_GONE, _REFRESHED = "gone", "refreshed"
 
 
 class Locations(Protocol):
@@ -66,7 +66,7 @@ class BlobReader:
         self._keys = keys
         self._locations = locations
         self._refresh: Callable[[], None] = nobody
-        self._doubt: Callable[[DataLoss], None] = nobody
+        self._doubt: Callable[[DataLoss], bool] = _no_doubt
         self._given_up: set[str] = set()
         """Packs and blobs that were not to be found after a refresh either."""
 
@@ -74,8 +74,10 @@ class BlobReader:
         """Call ``refresh`` before a blob is given up: its pack may have been replaced by another since."""
         self._refresh = refresh
 
-    def when_damaged(self, doubt: Callable[[DataLoss], None]) -> None:
-        """Call ``doubt`` before a pack is called damaged; it raises when the pack is not to blame."""
+    def when_damaged(self, doubt: Callable[[DataLoss], bool]) -> None:
+        """Call ``doubt`` before a pack is called damaged: True when the pack was not to blame, and is read
+        once more.
+        """
         self._doubt = doubt
 
     def read(self, id_: bytes, type_: BlobType) -> Bytes:
@@ -91,24 +93,34 @@ class BlobReader:
         A plaintext is in the thread's scratch memory: it is gone when this thread reads any other blob.
         """
         left = dict.fromkeys(ids)
-        try:
-            for id_, plain in self._each_known(list(left), type_):
-                del left[id_]
-                yield id_, plain
-            return
-        except DataLoss as error:
-            gone = error.metadata.get(_GONE)
-            if not gone or gone in self._given_up:
-                self._doubt(error)
-                raise
-            self._refresh()
-        try:
-            yield from self._each_known(list(left), type_)
-        except DataLoss as error:
-            if gone := error.metadata.get(_GONE):
-                self._given_up.add(gone)
-            self._doubt(error)
-            raise
+        tried = set[str]()
+        while True:
+            try:
+                for id_, plain in self._each_known(list(left), type_):
+                    del left[id_]
+                    yield id_, plain
+                return
+            except DataLoss as error:
+                if not self._is_worth_another_try(error, tried):
+                    raise
+
+    def _is_worth_another_try(self, error: DataLoss, tried: set[str]) -> bool:
+        """Once after a look at the newest index, and once for each pack or blob that the index was wrong
+        about.
+        """
+        gone = error.metadata.get(_GONE, "")
+        if gone and gone not in self._given_up:
+            if _REFRESHED not in tried:
+                self._refresh()
+                tried.add(_REFRESHED)
+                return True
+            self._given_up.add(gone)
+        what = error.metadata.get("object") or gone
+        if what in tried or not self._doubt(error):
+            return False
+        self._given_up.discard(gone)
+        tried.add(what)
+        return True
 
     def _each_known(self, wanted: list[bytes], type_: BlobType) -> Iterator[tuple[bytes, Bytes]]:
         found = self._locations.find(wanted)
@@ -132,8 +144,8 @@ class BlobReader:
             try:
                 data = self._borrow(borrowed, group[0].pack.name, start, end - start)
             except DataLoss as error:
-                for location in group:  # one by one: not all of them need be lost
-                    yield location.entry.id, self._from_another_copy(copies[location.entry.id], error)
+                for id_ in (location.entry.id for location in group):  # not all of them need be lost
+                    yield id_, self._from_another_copy(id_, copies[id_], error)
                 return
             for location in group:
                 at = location.offset - start
@@ -141,7 +153,7 @@ class BlobReader:
                 try:
                     plain = self._open(location, data[at : at + location.entry.stored], type_)
                 except DataLoss as error:
-                    plain = self._from_another_copy(copies[id_][1:], error)
+                    plain = self._from_another_copy(id_, copies[id_][1:], error)
                 yield id_, plain
 
     def read_copy(self, location: Location) -> Bytes:
@@ -161,12 +173,13 @@ class BlobReader:
         with _is_damage(name):
             return borrowed.enter_context(self._store.lend(name, offset, length))
 
-    def _from_another_copy(self, copies: Iterable[Location], first: DataLoss) -> Bytes:
+    def _from_another_copy(self, id_: bytes, copies: Iterable[Location], first: DataLoss) -> Bytes:
         for location in copies:
             try:
                 return self.read_copy(location)
             except DataLoss:
                 continue
+        first.metadata["blob"] = id_.hex()
         raise first
 
     def _open(self, location: Location, sealed: Bytes, type_: BlobType) -> Bytes:
@@ -219,6 +232,11 @@ def _gone(error: DataLoss, what: str) -> DataLoss:
     """Marks an error that a look at the newest index may help against."""
     error.metadata[_GONE] = what
     return error
+
+
+def _no_doubt(_error: DataLoss) -> bool:
+    """Until somebody says otherwise."""
+    return False
 
 
 def _coalesce(locations: Iterable[Location]) -> list[list[Location]]:

@@ -17,7 +17,7 @@ from services.mover.repository import MemoryStore
 from services.mover.repository.format import canonical
 from services.mover.repository.format.blob import BlobType
 from services.mover.repository.format.header import _mac
-from services.mover.repository.format.names import DAMAGE, HEADER
+from services.mover.repository.format.names import HEADER
 from services.mover.repository.format.page import Entry, Page, Patch, encode_page
 from services.mover.repository.format.stream import ListItem, encode_list
 from tests.faults.repository.hostile_repository import CONTENT, GOOD, Forger, use
@@ -309,33 +309,3 @@ def test_a_local_index_with_a_kind_that_there_is_not_is_made_anew(tmp_path: Path
         with pytest.raises(Unavailable, match="made anew"):
             restored(repository, GOOD)
         assert restored(repository, GOOD) == CONTENT
-
-
-@pytest.mark.scenario(19)
-@pytest.mark.parametrize(
-    "flaw",
-    [
-        "blobs SET at = at + 1",
-        "blobs SET slot = slot + 1",
-        "blobs SET stored = stored - 1",
-        "blobs SET plain = plain + 1",
-        "packs SET salt = zeroblob(32)",
-        "packs SET size = size + 1",
-    ],
-)
-def test_a_pack_is_not_called_damaged_because_the_local_index_is_wrong_about_it(
-    tmp_path: Path, flaw: str
-) -> None:
-    store = MemoryStore()
-    with new_repository(store, tmp_path, 2 * BLOCK, MIB) as repository:
-        back_up(repository, GOOD, CONTENT)
-    (file,) = tmp_path.glob("*.sqlite")
-    with contextlib.closing(sqlite3.connect(file)) as cache, cache:
-        cache.execute(f"UPDATE {flaw}")
-    with reopen(store, tmp_path) as repository:
-        if "size" not in flaw:  # nobody needs it to read
-            with pytest.raises(Unavailable, match="was wrong about packs/"):
-                restored(repository, GOOD)
-        assert restored(repository, GOOD) == CONTENT
-        assert repository.damaged_packs() == 0
-    assert not [name for name in store.objects if name.startswith(DAMAGE)]

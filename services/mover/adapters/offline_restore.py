@@ -65,7 +65,7 @@ def restore_point(
     With ``chosen`` only the disks with these ids and the VM's configuration: what else the point holds is
     left out, and told. Raises DataLoss before the first byte when a disk that is wanted is known to be lost.
     """
-    repository.require_restorable(point.point_id, chosen)
+    _require_restorable(repository, point, chosen)
     read = read_point(repository.repository_id, point)
     files = {disk.disk_id: (disk, file) for disk, file in disk_files(read).items()}
     writing = {d.disk_id: files[d.disk_id][1] for d in point.disks if chosen is None or d.disk_id in chosen}
@@ -97,6 +97,21 @@ def restore_point(
     }
     folder.finish(result)
     return result
+
+
+def _require_restorable(repository: Repository, point: RestorePoint, chosen: Collection[str] | None) -> None:
+    try:
+        repository.require_restorable(point.point_id, chosen)
+    except DataLoss as error:
+        if chosen is not None or not point.disks:
+            raise
+        way = "What is whole can be chosen with --disk; leave the directory out to see it."
+        raise DataLoss(
+            error.message,
+            reason=error.reason,
+            hint=f"{error.hint} {way}".strip(),
+            metadata=error.metadata,
+        ) from error
 
 
 def _write_configuration(

@@ -229,7 +229,8 @@ def test_disks_that_are_whole_come_out_of_a_point_that_is_not(
     assert (12, "POINT_DAMAGED") == (code, told["error"]["reason"])
     assert "id-data" in told["error"]["message"]
     assert not out.exists()
-    assert 12 == restore()[0]
+    code, told = restore()
+    assert (12, True) == (code, "--disk" in told["error"]["hint"])
     assert not out.exists()
 
     assert 0 == restore("0", "2")[0]

@@ -17,7 +17,8 @@ from services.mover.repository.objectcheck import scrub
 from services.mover.repository.opening import repair_header
 from services.mover.repository.ports import BlockSource, BlockTarget, Progress
 from services.mover.repository.pruning.report import PruneOptions, PruneReport
-from services.mover.repository.repository import Repository, Statistics
+from services.mover.repository.readable import Statistics
+from services.mover.repository.repository import Repository
 from services.mover.repository.request import BackupOptions, DiskRequest, PointDescription
 from services.mover.repository.restore import Reached, RestoreOptions
 from services.mover.repository.sampling import Sample, Sampled

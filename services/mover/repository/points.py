@@ -12,6 +12,7 @@ from services.mover.repository.context import Context
 from services.mover.repository.format.lease import REVOCATION_BYTES, is_revocation
 from services.mover.repository.format.names import POINTS, point_name
 from services.mover.repository.format.point import Disk, RestorePoint, decode_body
+from services.mover.repository.format.stream import StreamRef
 
 
 def listed_points(context: Context) -> list[str]:
@@ -62,6 +63,19 @@ def read_disk(context: Context, point_id: str, disk_id: str) -> Disk:
             hint=f"It has: {', '.join(d.disk_id for d in point.disks) or 'none'}.",
         )
     return disk
+
+
+def read_stream_ref(context: Context, point_id: str, name: str) -> StreamRef:
+    """Raises DataLoss, or NotFound, also when the point has no such stream."""
+    point = read_point(context, point_id)
+    ref = point.streams.get(name)
+    if ref is None:
+        raise NotFound(
+            f"Restore point {point_id} has no stream {name!r}.",
+            reason="STREAM_MISSING",
+            hint=f"It has: {', '.join(sorted(point.streams)) or 'none'}.",
+        )
+    return ref
 
 
 def require_new(context: Context, point_id: str) -> None:

@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from services.chassis.errors import Cancelled, DataLoss
 from services.mover.repository.context import Context
+from services.mover.repository.copying.target import open_copy
 from services.mover.repository.flow import Stopped
 from services.mover.repository.format.blob import BlobType
 from services.mover.repository.format.segment import PackRecord
@@ -16,6 +18,7 @@ from services.mover.repository.pipeline import Pipeline
 from services.mover.repository.plans import listed_plans
 from services.mover.repository.ports import nobody
 from services.mover.repository.request import BackupOptions
+from services.mover.repository.store import Store
 
 _BATCH: Final = 8
 SAVED_PACKS: Final = 16
@@ -31,6 +34,29 @@ class HealReport:
     stored_bytes: int = 0
     left_blobs: int = 0
     notices: list[tuple[str, str]] = field(default_factory=list)
+
+
+def heal_from(
+    context: Context,
+    copy: Store,
+    cache_dir: Path,
+    options: BackupOptions,
+    listener: Callable[[int, int], None] | None,
+    cancel: threading.Event | None,
+) -> HealReport:
+    """Store again what ``copy`` has of it; raises as ``open_copy`` and ``Heal`` do."""
+    notices: list[tuple[str, str]] = []
+
+    def note(code: str, message: str) -> None:
+        notices.append((code, message))
+
+    there = open_copy(context, copy, cache_dir, note)
+    try:
+        report = Heal(context, there, options, listener, cancel).run()
+    finally:
+        there.index.close()
+    report.notices = notices
+    return report
 
 
 class Heal:

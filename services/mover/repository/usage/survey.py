@@ -1,14 +1,16 @@
 """Finding out what takes how much room: every point is walked, then every copy of every blob met once."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import Final
 
-from services.chassis.errors import Cancelled, DataLoss, NotFound
+from services.chassis.errors import Cancelled, DataLoss, NotFound, ResourceExhausted
 from services.mover.repository.checkpoint import unfinished
 from services.mover.repository.context import Context
 from services.mover.repository.format.names import point_name
@@ -37,6 +39,21 @@ class _Sums:
     trash: int = 0
     unfinished: int = 0
     dead: int = 0
+
+
+def survey(
+    context: Context, folder: Path, listener: UsageListener | None, cancel: threading.Event | None
+) -> Usage:
+    """Raises as ``Survey`` does, and ResourceExhausted when ``folder`` has no room for what is needed."""
+    try:
+        with Needs(folder) as needs:
+            return Survey(context, needs, context.time.now(), listener, cancel).run()
+    except (sqlite3.Error, OSError) as error:
+        raise ResourceExhausted(
+            f"There is no room for the survey in {folder}: {error}.",
+            reason="SURVEY_NO_ROOM",
+            hint="Free space there, and ask again; the repository is not affected.",
+        ) from error
 
 
 class Survey:

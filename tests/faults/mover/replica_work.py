@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from xenkeep.mover.v1.replica_pb2 import PutObjectRequest, PutObjectsRequest
 
-from services.mover.adapters import grpc_replica
+from services.mover.adapters import grpc_sending
 from services.mover.adapters.grpc_small_objects import SmallObjects
 from services.mover.app.arrivals import Arrival
 from services.mover.repository import DirectoryStore
@@ -51,7 +51,7 @@ def dying_around(at: int, call: Callable[..., Any]) -> Callable[..., Any]:
 @contextmanager
 def before_each_message(look: Callable[[int], Awaitable[None]]) -> Iterator[None]:
     """``look`` is called before each message of a sender, with its bytes of objects."""
-    write, answered = grpc_replica._write, SmallObjects._answered
+    write, answered = grpc_sending._write, SmallObjects._answered
 
     async def writing(call: Any, request: PutObjectRequest) -> bool:
         await look(len(request.data.data))
@@ -63,7 +63,7 @@ def before_each_message(look: Callable[[int], Awaitable[None]]) -> Iterator[None
         return await answered(self, ask, request, *more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grpc_replica, "_write", writing)
+        patch.setattr(grpc_sending, "_write", writing)
         patch.setattr(SmallObjects, "_answered", asking)
         yield
 

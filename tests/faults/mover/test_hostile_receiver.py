@@ -13,7 +13,8 @@ from xenkeep.mover.v1 import replica_pb2
 from services.chassis.clock import FakeClock, SystemClock
 from services.chassis.errors import DataLoss, Internal, Unavailable
 from services.mover.adapters import grpc_replica
-from services.mover.adapters.grpc_replica import PATIENCE_SECONDS, SILENCE_SECONDS, GrpcReplica
+from services.mover.adapters.grpc_peer import PATIENCE_SECONDS, SILENCE_SECONDS
+from services.mover.adapters.grpc_replica import GrpcReplica
 from services.mover.adapters.pace import Pace, SharedLine
 from services.mover.domain.rates import UNLIMITED
 from services.mover.repository.format.names import PACKS

@@ -7,7 +7,6 @@ success.
 """
 
 import contextlib
-import re
 import socket
 import ssl
 import struct
@@ -22,6 +21,7 @@ from services.chassis.tcp import (
     is_silent,
     set_options,
 )
+from services.mover.adapters.http_words import complaint_words, https_address, location, status
 from services.mover.adapters.pinned_tls import pinned_tls
 from services.mover.adapters.tcp_fate import all_was_taken
 from services.mover.adapters.write_endpoint import WriteEndpoint
@@ -33,9 +33,6 @@ _HANGUP = 0.5
 _LOOK_EVERY = 5.0
 _LARGEST_HEAD = 32 << 10
 _LARGEST_COMPLAINT = 64 << 10
-_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})[ \r]")
-_LOCATION = re.compile(rb"\r\nlocation:[ \t]*([\x21-\x7e]+)[ \t]*\r\n", re.IGNORECASE)
-_FAILURE_CODE = re.compile(rb"\b([A-Z][A-Z0-9_]{3,63}): \[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,15 +145,14 @@ class HttpPut:
 
     def _accept_answer(self) -> None:
         answer, surplus = self._answer()
-        status = _STATUS.match(answer)
-        code = int(status.group(1)) if status else 0
+        code = status(answer)
         about = {"host": self._endpoint.host_id, "status": str(code)}
         if code == 200:
             if surplus:
                 raise self._failure(surplus + self._rest())
             return
-        if code in (301, 302, 307, 308) and (location := _LOCATION.search(answer)):
-            raise self._redirected(location.group(1).decode("ascii"))
+        if code in (301, 302, 307, 308) and (elsewhere := location(answer)):
+            raise self._redirected(elsewhere)
         if code in (401, 403):
             raise PermissionDenied(
                 f"{self._endpoint.peer} does not let the disk be written: {code}.",
@@ -185,13 +181,9 @@ class HttpPut:
         head, _, surplus = bytes(answer).partition(b"\r\n\r\n")
         return head + b"\r\n\r\n", surplus
 
-    def _redirected(self, location: str) -> Exception:
-        try:
-            parts = urlsplit(location)
-            if parts.scheme == "https" and parts.hostname:
-                return Redirected(parts.hostname, parts.port or 443)
-        except ValueError:
-            pass
+    def _redirected(self, elsewhere: str) -> Exception:
+        if address := https_address(elsewhere):
+            return Redirected(*address)
         return FailedPrecondition(
             f"{self._endpoint.peer} redirects the disk to what is not an HTTPS address.",
             reason="HTTP_REDIRECT_REFUSED",
@@ -274,9 +266,7 @@ class HttpPut:
         return bytes(said)
 
     def _failure(self, said: bytes) -> XenkeepError:
-        statuses = _STATUS.findall(said)
-        code = _FAILURE_CODE.search(said)
-        words = [word.decode("ascii") for word in (*statuses[-1:], *(code.groups() if code else ()))]
+        words = complaint_words(said)
         return FailedPrecondition(
             f"{self._endpoint.peer} failed to write the disk: {', '.join(words) or 'it does not say why'}.",
             reason="HTTP_WRITE_FAILED",

@@ -1,6 +1,7 @@
 """Which of a VM's own snapshots a person means."""
 
 from xenkeep.catalog.v1 import catalog_pb2
+from xenkeep.cli.beginnings import beginning_with
 from xenkeep.cli.output import last_part
 from xenkeep.errors import Error
 
@@ -12,7 +13,7 @@ def snapshot_id(found: catalog_pb2.RestorePoint, wanted: str) -> str:
     """
     saved = [each for each in found.point.vm_snapshots if each.saved]
     meant = [each for each in saved if each.display_name == wanted]
-    meant = meant or [each for each in saved if each.snapshot_id.startswith(wanted)]
+    meant = meant or list(beginning_with(wanted, saved, lambda each: each.snapshot_id))
     if len(meant) == 1:
         return meant[0].snapshot_id
     names = ", ".join(f"{each.display_name!r} ({each.snapshot_id})" for each in meant or saved)

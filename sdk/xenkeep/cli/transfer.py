@@ -5,6 +5,7 @@ from itertools import islice
 
 import typer
 
+from xenkeep.cli.beginnings import beginning_with
 from xenkeep.cli.following import follow_transfer, raise_unless_done
 from xenkeep.cli.output import (
     Json,
@@ -84,8 +85,8 @@ def _found(xenkeep: Client, wanted: str) -> transfer_pb2.Transfer:
     wanted = last_part(wanted)
     if len(wanted) >= _UUID_LENGTH:
         return xenkeep.transfers.get(f"transfers/{wanted}")
-    alike = (each for each in xenkeep.transfers.list() if last_part(each.name).startswith(wanted))
-    found = list(islice(alike, 2)) if wanted else []
+    alike = beginning_with(wanted, xenkeep.transfers.list(), lambda each: last_part(each.name))
+    found = list(islice(alike, 2))
     if len(found) == 1:
         return found[0]
     some = "Several transfers have a UUID that begins" if found else "No transfer has a UUID that begins"

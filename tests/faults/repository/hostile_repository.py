@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.chassis.errors import XenkeepError
-from services.mover.repository import MemoryStore, PruneOptions, Repository
+from services.mover.repository import MemoryStore, Repository
 from services.mover.repository.entropy import fresh
 from services.mover.repository.format import canonical
 from services.mover.repository.format.blob import BlobEntry, BlobType, blob_aad, blob_id, blob_nonce
@@ -20,6 +20,7 @@ from services.mover.repository.format.pack import PackFooter, PackHeader, pack_k
 from services.mover.repository.format.segment import PackRecord, Segment, encode_segment
 from services.mover.repository.keys import KeyRing
 from services.mover.repository.objects import SealedObjects
+from tests.faults.repository.prunes import NOW
 from tests.unit.repository.world import back_up, description, noise, reopen
 
 CONTENT = noise(40 << 10) * 8
@@ -132,7 +133,7 @@ def use(store: MemoryStore, cache: Path, points: Sequence[str] = ()) -> set[str]
         attempt(repository.keys.start_epoch)
         attempt(repository.statistics)
         attempt(repository.list_trash)
-        attempt(partial(repository.prune, PruneOptions(grace_seconds=0, patience_seconds=0, workers=1)))
+        attempt(partial(repository.prune, NOW))
     return reasons
 
 

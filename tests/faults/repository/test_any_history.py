@@ -21,6 +21,7 @@ from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.support.scenarios import HISTORY, THOROUGH
 from tests.unit.repository.world import (
     BLOCK,
+    NOW,
     OPTIONS,
     PASSPHRASE,
     QUICK,
@@ -160,7 +161,7 @@ class RepositoryHistory(RuleBasedStateMachine):
             return
         with reopen(self.there, self._cache()) as copy:
             if prune:
-                copy.prune(PruneOptions(grace_seconds=0, patience_seconds=0))
+                copy.prune(NOW)
             assert copy.list_points() == sorted(self.copied)
             for point, content in self.copied.items():
                 assert restored(copy, point) == content

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from services.mover.repository import DirectoryStore, MemoryStore, PruneOptions, Repository, Store
-from services.mover.repository.format.names import PACKS, PLANS
+from services.mover.repository import DirectoryStore, MemoryStore, Repository, Store
+from services.mover.repository.format.names import PLANS
 from tests.faults.repository.dying import die_at_system_call
 from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.faults.repository.prunes import NOW
 from tests.support.forking import fork
 from tests.support.injections import Injections
 from tests.support.scenarios import THOROUGH
@@ -24,11 +25,11 @@ from tests.unit.repository.world import (
     new_repository,
     noise,
     overwritten,
+    packs,
     reopen,
     restored,
 )
 
-NOW = PruneOptions(grace_seconds=0, patience_seconds=0, workers=1)
 POINTS = 10
 WHOLE = noise(2 * MIB, 1)
 
@@ -64,10 +65,6 @@ def copy_of(store: MemoryStore) -> MemoryStore:
     copy = MemoryStore()
     copy.objects = dict(store.objects)
     return copy
-
-
-def packs(store: MemoryStore) -> list[str]:
-    return [name for name in store.objects if name.startswith(PACKS)]
 
 
 def at_step(store: Store, step: int, action: Callable[[], None]) -> FaultyStore:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import PermissionDenied
-from services.mover.repository import PruneOptions, Repository
+from services.mover.repository import Repository
 from services.mover.repository.stores.s3 import S3Store
 from tests.support.faulty_http import Fault, FaultyProxy, faulty_proxy
 from tests.support.moto import Moto
 from tests.support.moto import moto as moto
-from tests.unit.repository.world import KIB, MIB, back_up, new_repository, noise, reopen, restored
+from tests.unit.repository.world import KIB, MIB, NOW, back_up, new_repository, noise, reopen, restored
 
 CONTENT = noise(MIB)
 LACKING: dict[str, Callable[[str, str], bool]] = {
@@ -27,7 +27,7 @@ WORK: dict[str, Callable[[Repository], object]] = {
     "restore": lambda repository: restored(repository, "p"),
     "verify": lambda repository: repository.verify(full=True),
     "delete": lambda repository: repository.delete_point("p", keep=0),
-    "prune": lambda repository: repository.prune(PruneOptions(grace_seconds=0, patience_seconds=0)),
+    "prune": lambda repository: repository.prune(NOW),
 }
 NEEDED = {
     "s3:GetObject": set(WORK),

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import AlreadyExists, ResourceExhausted
-from services.mover.repository import DirectoryStore, PruneOptions, Repository
+from services.mover.repository import DirectoryStore, Repository
+from tests.faults.repository.prunes import NOW
 from tests.faults.repository.recorded_disk import Disk, Operation, Recording, lay_out
 from tests.support.injections import Injections
 from tests.support.scenarios import THOROUGH
@@ -18,7 +19,6 @@ from tests.unit.repository.world import BLOCK, back_up, new_repository, noise, o
 BASE = noise(12 * BLOCK)
 NEXT = overwritten(BASE, {0: noise(BLOCK, 1), 7 * BLOCK: noise(BLOCK, 2)})
 CHANGED = [(0, BLOCK), (7 * BLOCK, BLOCK)]
-NOW = PruneOptions(grace_seconds=0, patience_seconds=0, workers=1)
 CONTENTS = {"base": BASE, "next": NEXT, "later": NEXT}
 _SEEDS = range(3 if THOROUGH else 1)
 WAYS = [(how, 0) for how in ("nothing", "names", "zeros")] + [("torn", seed) for seed in _SEEDS]

@@ -30,6 +30,7 @@ from services.mover.repository.format.names import BALLAST, INDEX, LEASES, PACKS
 from services.mover.repository.types import Bytes
 from tests.faults.repository.dying import die_at_system_call
 from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.faults.repository.prunes import NOW, PATIENT
 from tests.support.forking import fork
 from tests.support.injections import Injections
 from tests.support.scenarios import THOROUGH
@@ -49,8 +50,6 @@ from tests.unit.repository.world import (
     restored,
 )
 
-NOW = PruneOptions(grace_seconds=0, patience_seconds=0, workers=1)
-PATIENT = PruneOptions(grace_seconds=0, patience_seconds=3600, workers=1)
 OLD = noise(3 * MIB, 1)
 KEPT = OLD[: 256 * KIB] + noise(MIB, 2)
 NEXT = overwritten(KEPT, {5 * BLOCK: noise(BLOCK, 3)})

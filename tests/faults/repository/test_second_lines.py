@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import Aborted, DataLoss, FailedPrecondition
-from services.mover.repository import MemoryStore, PruneOptions, Repository
+from services.mover.repository import MemoryStore, Repository
 from services.mover.repository.format.names import INDEX, LEASES, PACKS, PLANS
 from services.mover.repository.index import Index
 from services.mover.repository.ledger import Ledger
@@ -15,6 +15,7 @@ from services.mover.repository.packreader import read_record
 from services.mover.repository.plans import Plans, listed_plans, put_plan
 from services.mover.repository.types import Bytes
 from tests.faults.repository.faulty_store import Crash, FaultyStore
+from tests.faults.repository.prunes import NOW, PATIENT
 from tests.faults.repository.verbs import scene
 from tests.support.waiting import PATIENCE_S
 from tests.unit.repository.world import (
@@ -27,17 +28,12 @@ from tests.unit.repository.world import (
     description,
     new_repository,
     noise,
+    packs,
     reopen,
     restored,
 )
 
-NOW = PruneOptions(grace_seconds=0, patience_seconds=0, workers=1)
-PATIENT = PruneOptions(grace_seconds=0, patience_seconds=3600, workers=1)
 A, B = noise(MIB, 7), noise(MIB, 8)
-
-
-def packs(store: MemoryStore, kind: str = "") -> set[str]:
-    return {name for name in store.objects if name.startswith(PACKS + kind)}
 
 
 @pytest.fixture
@@ -222,7 +218,7 @@ def test_a_segment_that_a_killed_prune_had_replaced_does_not_count_again(tmp_pat
     with reopen(store, tmp_path / "next") as pruner:
         pruner.prune(NOW)
     with reopen(store, tmp_path / "elsewhere") as repository:
-        assert {pack.name for pack in repository._context.index.packs()} == packs(store)
+        assert {pack.name for pack in repository._context.index.packs()} == set(packs(store))
         assert repository.verify(full=True).findings == ()
 
 

@@ -9,7 +9,6 @@ from services.chassis.clock import FakeClock
 from services.chassis.errors import XenkeepError
 from services.mover.repository import (
     MemoryStore,
-    PruneOptions,
     Repository,
     Store,
     create_repository,
@@ -18,6 +17,7 @@ from services.mover.repository import (
 from services.mover.repository.damage import DamagedPack, record_damage
 from services.mover.repository.format.names import HEADER, INDEX, TRASH, pack_name, parse_pack_name
 from services.mover.repository.indexrewriting import compact_index
+from tests.faults.repository.prunes import NOW
 from tests.unit.repository.world import (
     BLOCK,
     OPTIONS,
@@ -37,7 +37,6 @@ GONE: Final = noise(6 * BLOCK, 3)
 BASE: Final = GONE[: 2 * BLOCK] + noise(8 * BLOCK)
 NEXT: Final = overwritten(BASE, {0: noise(BLOCK, 1), 5 * BLOCK: noise(BLOCK, 2)})
 CONTENTS: Final = {"base": BASE, "next": NEXT}
-_NOW: Final = PruneOptions(grace_seconds=0, patience_seconds=0, workers=1)
 _CHANGED: Final = [(0, BLOCK), (5 * BLOCK, BLOCK)]
 _OTHER: Final = "another passphrase"
 _MEMORY: Final = [noise(3 * BLOCK, 4)]
@@ -218,7 +217,7 @@ def verbs(before: Objects) -> dict[str, Verb]:
             lambda r: "spare" not in [slot for slot, _, _ in r.keys.list_slots()],
             already=frozenset({"SLOT_MISSING"}),
         ),
-        "prune": Verb(_opened(lambda r: r.prune(_NOW)), lambda r: not r.list_trash()),
+        "prune": Verb(_opened(lambda r: r.prune(NOW)), lambda r: not r.list_trash()),
         "point taken back": Verb(
             _opened(lambda r: r.undelete_point("gone")),
             lambda r: restored(r, "gone") == GONE and not any(r._context.store.list(TRASH)),

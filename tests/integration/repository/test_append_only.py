@@ -15,6 +15,7 @@ from tests.unit.repository.world import (
     BLOCK,
     KIB,
     MIB,
+    NOW,
     OPTIONS,
     add_disk,
     back_up,
@@ -26,7 +27,6 @@ from tests.unit.repository.world import (
     restored,
 )
 
-NOW = PruneOptions(grace_seconds=0, patience_seconds=0)
 A = noise(2 * MIB, 1)
 B = overwritten(A, {BLOCK: noise(BLOCK, 2)})
 

@@ -13,7 +13,7 @@ from services.chassis.errors import (
     InvalidInput,
     ResourceExhausted,
 )
-from services.mover.repository import CopyOptions, CopyReport, MemoryStore, PruneOptions, Repository, Store
+from services.mover.repository import CopyOptions, CopyReport, MemoryStore, Repository, Store
 from services.mover.repository.copying import choosing
 from services.mover.repository.copying.shipping import SMALL_BYTES
 from services.mover.repository.format.names import INDEX, LEASES, PACKS, PLANS, POINTS
@@ -23,6 +23,7 @@ from tests.unit.repository.world import (
     BLOCK,
     KIB,
     MIB,
+    NOW,
     OPTIONS,
     QUICK,
     add_disk,
@@ -35,7 +36,6 @@ from tests.unit.repository.world import (
     restored,
 )
 
-NOW = PruneOptions(grace_seconds=0, patience_seconds=0)
 A = noise(3 * MIB, 1)
 B = overwritten(A, {BLOCK: noise(BLOCK, 2)})
 C = overwritten(B, {2 * MIB: noise(MIB, 3)})

@@ -12,6 +12,7 @@ from services.mover.repository.format.header import Header
 from services.mover.repository.format.names import HEADER
 from tests.unit.repository.world import (
     MIB,
+    NOW,
     OPTIONS,
     PASSPHRASE,
     QUICK,
@@ -25,7 +26,6 @@ from tests.unit.repository.world import (
 )
 
 pytestmark = pytest.mark.scenario(44)
-NOW = PruneOptions(grace_seconds=0, patience_seconds=0)
 A, B = noise(MIB, 1), noise(MIB, 2)
 
 

@@ -11,8 +11,8 @@ from services.mover.repository import HealReport, MemoryStore
 from services.mover.repository.format.names import PACKS
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.support.injections import Injections
-from tests.unit.repository.test_copy import NOW, A, B, C, Pair, chain
-from tests.unit.repository.world import MIB, back_up, new_repository, noise, reopen, restored
+from tests.unit.repository.test_copy import A, B, C, Pair, chain
+from tests.unit.repository.world import MIB, NOW, back_up, new_repository, noise, reopen, restored
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from tests.unit.repository.world import (
     BLOCK,
     KIB,
     MIB,
+    NOW,
     OPTIONS,
     PASSPHRASE,
     QUICK,
@@ -37,7 +38,6 @@ from tests.unit.repository.world import (
     restored,
 )
 
-NOW = PruneOptions(grace_seconds=0, patience_seconds=0)
 A, B = noise(3 * MIB, 1), noise(3 * MIB, 2)
 
 

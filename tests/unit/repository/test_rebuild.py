@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import Cancelled
-from services.mover.repository import MemoryStore, PruneOptions, Repository
+from services.mover.repository import MemoryStore, Repository
 from services.mover.repository.format.names import INDEX, PACKS
 from services.mover.repository.types import Bytes
-from tests.unit.repository.world import MIB, back_up, new_repository, noise, reopen, restored
+from tests.unit.repository.world import MIB, NOW, back_up, new_repository, noise, reopen, restored
 
 A, B = noise(3 * MIB, 1), noise(3 * MIB, 2)
-NOW = PruneOptions(grace_seconds=0, patience_seconds=0)
 
 
 def _made(store: MemoryStore, cache: Path) -> Repository:

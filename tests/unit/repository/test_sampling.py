@@ -14,7 +14,7 @@ from services.mover.repository.damage import DamagedPack, record_damage
 from services.mover.repository.format.names import PACKS, parse_pack_name
 from services.mover.repository.packlisting import PackListing
 from services.mover.repository.sampling import picked, start_at
-from tests.unit.repository.world import KIB, MIB, back_up, new_repository, noise
+from tests.unit.repository.world import KIB, MIB, back_up, new_repository, noise, packs
 
 START = start_at(datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -30,10 +30,6 @@ def repository(store: MemoryStore, tmp_path: Path) -> Iterator[Repository]:
     with new_repository(store, tmp_path, 256 * KIB, MIB) as repository:
         back_up(repository, "a", noise(10 * MIB, 1))
         yield repository
-
-
-def packs(store: MemoryStore) -> list[str]:
-    return sorted(name for name in store.objects if name.startswith(PACKS))
 
 
 @given(st.integers(0, 60), st.floats(0.001, 1), st.integers(0, 70), st.integers(0, 2**256 - 1))

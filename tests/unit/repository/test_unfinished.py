@@ -8,8 +8,8 @@ import pytest
 from services.mover.repository.checkpoint import Checkpoint, CheckpointLog
 from services.mover.repository.format.names import CHECKPOINTS, PACKS
 from services.mover.repository.leases import take_lease
-from tests.unit.repository.test_prune import NOW, Place
-from tests.unit.repository.world import MIB, OPTIONS, add_disk, back_up, description, noise, restored
+from tests.unit.repository.test_prune import Place
+from tests.unit.repository.world import MIB, NOW, OPTIONS, add_disk, back_up, description, noise, restored
 
 A = noise(2 * MIB, 1)
 

@@ -13,19 +13,24 @@ from services.mover.repository import (
     BackupSession,
     DiskRequest,
     Extent,
+    MemoryStore,
     PointDescription,
+    PruneOptions,
     Repository,
     RestorePoint,
     Store,
     create_repository,
     open_repository,
 )
+from services.mover.repository.format.names import PACKS
 
 PASSPHRASE = "correct horse battery"
 QUICK = Argon2Cost(time=1, memory_kib=64, lanes=1)
 KIB = 1 << 10
 MIB = 1 << 20
 BLOCK = 64 * KIB
+NOW = PruneOptions(grace_seconds=0, patience_seconds=0)
+"""What may go goes, and nobody is waited for."""
 OPTIONS = BackupOptions(readers=2, workers=2, uploads=1, checkpoint_seconds=0)
 
 
@@ -128,6 +133,11 @@ def restored(repository: Repository, point_id: str, disk_id: str = "d") -> bytes
     extents = sorted((extent.offset, extent.end) for extent in repository.data_extents(point_id, disk_id))
     assert sum(end - start for start, end in extents) == sum(length for _, length in target.writes)
     return bytes(target.content)
+
+
+def packs(store: MemoryStore, kind: str = "") -> list[str]:
+    """Names of the packs, or of those of a kind, in order."""
+    return sorted(name for name in store.objects if name.startswith(PACKS + kind))
 
 
 def noise(size: int, seed: int = 0) -> bytes:

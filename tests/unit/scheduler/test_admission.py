@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from services.scheduler.domain.admission import Defaults, admit, next_retry
 from services.scheduler.domain.policy import Limits, Method, Selector
-from services.scheduler.domain.run import BackupRun, BackupTerms, Run, RunState, with_task
+from services.scheduler.domain.run import (
+    BackupRun,
+    BackupTerms,
+    Placement,
+    RestoreRun,
+    RestoreTerms,
+    Run,
+    RunState,
+    with_task,
+)
 from services.scheduler.domain.task import Task, started
 from tests.unit.scheduler.fakes import START
 
@@ -68,6 +77,42 @@ def test_the_limit_of_a_storage_repository_holds_over_all_runs() -> None:
     assert [task.display_name for task in admission.start] == ["a", "b", "d"]
     told = "Waits: 2 tasks on VMs with disks on its storage repository are under way"
     assert [(task.display_name, why) for task, why in admission.waiting] == [("c", told)]
+
+
+def test_one_full_storage_repository_is_enough_to_wait_for() -> None:
+    wide = Limits(tasks_per_run=100, tasks_per_sr=1)
+    run = run_of("r", ("a", "h1", "p"), ("b", "h2", "p"), limits=wide)
+    tasks = (
+        replace(run.tasks[0], sr_ids=("full",)),
+        replace(run.tasks[1], sr_ids=("empty", "full")),
+    )
+    admission = admit([replace(run, tasks=tasks)], DEFAULTS, START)
+    assert (["a"], ["b"]) == (
+        [task.display_name for task in admission.start],
+        [task.display_name for task, _ in admission.waiting],
+    )
+
+
+def test_vms_that_do_not_run_wait_for_no_host() -> None:
+    run = run_of("r", ("a", "", "p"), ("b", "", "p"), ("c", "", "p"))
+    assert 3 > DEFAULTS.tasks_per_host
+    assert ["a", "b", "c"] == [task.display_name for task in admit([run], DEFAULTS, START).start]
+
+
+def test_a_restore_does_not_keep_the_same_subject_from_being_backed_up() -> None:
+    backup = run_of("backup", ("a", "h", "p"))
+    made = run_of("restore", ("a", "h", "p"), age=1)
+    terms = RestoreTerms("point", "a", "repositories/r", Placement("pools/p"))
+    restore = replace(made, spec=RestoreRun("point"), terms=terms)
+    admission = admit([restore, backup], DEFAULTS, START)
+    assert (["restore", "backup"], ()) == ([task.run_id for task in admission.start], admission.waiting)
+
+
+def test_the_first_of_several_retries_is_what_the_scheduler_wakes_for() -> None:
+    run = run_of("r", ("a", "h", "p"), ("b", "h", "p"), ("c", "h", "p"))
+    moments = [START + timedelta(minutes=minutes) for minutes in (9, 2, -1)]
+    tasks = tuple(replace(task, not_before=moment) for task, moment in zip(run.tasks, moments, strict=True))
+    assert moments[1] == next_retry([replace(run, tasks=tasks)], START)
 
 
 def test_the_limit_of_a_pool_holds_over_all_policies() -> None:

@@ -1,16 +1,17 @@
 """Data keys: a new one seals what comes, an old one is retired when nothing is sealed with it any more."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from services.chassis.errors import FailedPrecondition
 from services.mover.repository import MemoryStore, PruneOptions, PruneReport, StoredObject
-from services.mover.repository.format.epoch import EpochRecord
-from services.mover.repository.format.names import LEASES, PACKS
+from services.mover.repository.format.epoch import EpochRecord, decode_epoch_object
+from services.mover.repository.format.names import LEASES, PACKS, pack_name
 from services.mover.repository.format.pack import HEADER_BYTES, PackHeader
 from services.mover.repository.keys import KeyRing
+from services.mover.repository.types import Bytes
 from tests.unit.repository.test_prune import Place
 from tests.unit.repository.world import (
     BLOCK,
@@ -72,6 +73,7 @@ def test_after_a_retirement_nothing_is_sealed_with_the_old_key(place: Place) -> 
     assert {2} == epochs_of_packs(place)
     assert not place.names(PACKS) & old
     assert {"epochs/00000002"} == place.names("epochs/")
+    assert place.repository._context.keys.data_key(1) is None, "the retired key left the memory too"
     assert [(2, True)] == [(use.epoch, use.current) for use in place.repository.keys.epochs()]
     with place.elsewhere() as other:
         for repository in (place.repository, other):
@@ -191,3 +193,55 @@ def test_two_copies_that_were_written_to_apart_have_two_keys_of_one_number_and_a
         with reopen(place.store, tmp_path / "elsewhere") as clean:
             assert noise(MIB, 7) == restored(clean, "more")
         place.repository.delete_point("more", keep=0, purge=True)
+
+
+def test_an_older_key_is_not_taken_because_the_newest_one_is_lost(place: Place) -> None:
+    """It was replaced for a reason."""
+    place.repository.keys.start_epoch()
+    back_up(place.repository, "c", noise(MIB, 5))
+    del place.store.objects["epochs/00000002"]
+    before = place.names(PACKS)
+    with place.elsewhere() as other:
+        back_up(other, "d", noise(MIB, 6))
+        assert noise(MIB, 5) == restored(other, "c")
+    assert {3} == {_record_of(place, name).epoch for name in place.names(PACKS) - before}
+
+
+def test_a_rotation_goes_beyond_an_epoch_that_cannot_be_read(place: Place) -> None:
+    place.store.objects["epochs/00000002"] = b"no epoch"
+    assert 3 == place.repository.keys.start_epoch()
+    assert b"no epoch" == place.store.objects["epochs/00000002"]
+
+
+def test_of_two_who_need_an_epoch_at_one_moment_both_seal_with_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del place.store.objects["epochs/00000001"]
+    before = place.names(PACKS)
+
+    def putting(name: str, parts: Sequence[Bytes]) -> None:
+        if name == "epochs/00000002":
+            monkeypatch.undo()
+            with place.elsewhere() as other:
+                back_up(other, "d", noise(MIB, 6))
+        MemoryStore.put(place.store, name, parts)
+
+    monkeypatch.setattr(place.store, "put", putting)
+    back_up(place.repository, "c", noise(MIB, 5))
+    kept = decode_epoch_object(place.store.objects["epochs/00000002"], "epoch")
+    new = [_record_of(place, name) for name in place.names(PACKS) - before]
+    assert len(new) > 2 and {kept} == set(new)
+
+
+def test_while_a_pack_is_there_that_nobody_knows_no_epoch_is_retired(place: Place) -> None:
+    place.repository.keys.start_epoch()
+    place.store.objects[pack_name("data", bytes([7]) * 32)] = b"its directory cannot be read"
+    report = retire(place, 1)
+    assert () == report.retired_epochs
+    assert "EPOCHS_KEPT" in [code for code, _ in report.notices]
+    assert "epochs/00000001" in place.names("epochs/")
+
+
+def _record_of(place: Place, name: str) -> EpochRecord:
+    header = PackHeader.decode(place.store.objects[name][:HEADER_BYTES], "pack")
+    return EpochRecord.decode(header.epoch_record)

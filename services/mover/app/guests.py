@@ -21,12 +21,13 @@ class Guest:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._patience: asyncio.Timeout | None = None
-        self.heard = clock.monotonic()
+        self._listened = clock.monotonic()
 
     async def messages(self, stream: AsyncIterator[T]) -> AsyncIterator[T]:
         """What the stream brings; raises Unavailable when it was sent away."""
         waiting = aiter(stream)
         while True:
+            self._listened = self._clock.monotonic()
             try:
                 async with asyncio.timeout(None) as self._patience:
                     message = await anext(waiting)
@@ -40,13 +41,12 @@ class Guest:
                 ) from None
             finally:
                 self._patience = None
-                self.heard = self._clock.monotonic()
             yield message
 
     @property
     def silent_since(self) -> float | None:
-        """None while something of it is under way here."""
-        return None if self._patience is None else self.heard
+        """Since when it is listened to; None while something of it is under way here, however long."""
+        return None if self._patience is None else self._listened
 
     def send_away(self) -> None:
         if self._patience is not None:

@@ -12,29 +12,23 @@ from services.mover.app.guests import Guest, Guests
 from tests.support.waiting import until_true
 
 
-class Line:
-    """What a stream brings, when somebody says so."""
+class Listener:
+    """Listens to a stream in a task of its own, and works on each message until it may ``go_on``."""
 
-    def __init__(self) -> None:
+    def __init__(self, guest: Guest) -> None:
         self._messages: asyncio.Queue[str] = asyncio.Queue()
+        self.heard, self.go_on = asyncio.Event(), asyncio.Event()
+        self.task = asyncio.create_task(self._listen(guest))
 
     def say(self, message: str) -> None:
         self._messages.put_nowait(message)
 
-    async def __aiter__(self) -> AsyncIterator[str]:
+    async def _stream(self) -> AsyncIterator[str]:
         while True:
             yield await self._messages.get()
 
-
-class Listener:
-    """Listens to a line in a task of its own, and works on each message until it may ``go_on``."""
-
-    def __init__(self, guest: Guest) -> None:
-        self.line, self.heard, self.go_on = Line(), asyncio.Event(), asyncio.Event()
-        self.task = asyncio.create_task(self._listen(guest))
-
     async def _listen(self, guest: Guest) -> None:
-        async for _ in guest.messages(self.line):
+        async for _ in guest.messages(self._stream()):
             self.heard.set()
             await self.go_on.wait()
 
@@ -57,7 +51,7 @@ async def test_who_is_at_work_is_not_sent_away_however_long_it_takes() -> None:
     guests = Guests(clock, most=1, idle_s=60)
     with guests.one() as guest:
         listener = Listener(guest)
-        listener.line.say("a piece")
+        listener.say("a piece")
         await listener.heard.wait()
         await clock.advance(3600)
         assert _refused(guests)

@@ -22,6 +22,21 @@ def test_the_same_bytes_once_more_are_success() -> None:
     assert b"one" == store.get("a")
 
 
+def test_what_is_there_already_is_made_durable_before_it_counts() -> None:
+    """Whoever wrote it may have died just before it was."""
+    settled: list[str] = []
+
+    class Unsynced(MemoryStore):
+        def settle(self, prefix: str) -> None:
+            settled.append(prefix)
+
+    store = Unsynced()
+    put_same(store, "a", [b"one"])
+    assert [] == settled
+    put_same(store, "a", [b"one"])
+    assert ["a"] == settled
+
+
 @pytest.mark.parametrize("store", [MemoryStore(), Vanishing()], ids=["there", "gone since"])
 def test_what_another_wrote_is_not_ours(store: MemoryStore) -> None:
     store.put("a", [b"another's"])

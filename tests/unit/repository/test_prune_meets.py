@@ -10,8 +10,8 @@ from services.chassis.errors import NotFound
 from services.mover.repository import PruneOptions, open_repository
 from services.mover.repository.plans import put_plan
 from tests.faults.repository.faulty_store import FaultyStore
-from tests.unit.repository.test_prune import NOW, A, B, Place
-from tests.unit.repository.world import OPTIONS, PASSPHRASE, add_disk, back_up, description, restored
+from tests.unit.repository.test_prune import A, B, Place
+from tests.unit.repository.world import NOW, OPTIONS, PASSPHRASE, add_disk, back_up, description, restored
 
 LISTS_LATE = replace(OPTIONS, checkpoint_seconds=3600)
 

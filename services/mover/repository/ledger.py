@@ -34,7 +34,11 @@ class Ledger:
         self._unindexed: list[PackRecord] = []
 
     def claim(self, id_: bytes) -> bool:
-        """True when the caller has to store the blob; False when it exists or somebody else stores it."""
+        """True when the caller has to store the blob; False when it exists or somebody else stores it.
+
+        From now on others count on the caller, so a claim is not given back: who cannot store the blob ends
+        the session.
+        """
         with self._lock:
             if id_ in self._session:
                 return False

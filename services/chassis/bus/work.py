@@ -146,8 +146,8 @@ class WorkQueue(Generic[M]):
 class Workers(Generic[M]):
     """A component: takes up to ``room`` pieces of a queue's work at a time and has ``handler`` do them.
 
-    Where ``admitted()`` says fewer it takes no more than those; what is under way is not given back for that,
-    and the question is asked again every LOOK_S.
+    Where ``admitted()`` says fewer none begins to wait for work while so many wait or work; who waits already
+    takes one more piece, what is under way is not given back, and the question is asked again every LOOK_S.
     """
 
     def __init__(
@@ -164,6 +164,7 @@ class Workers(Generic[M]):
         self._room = room
         self._admitted = admitted or (lambda: room)
         self._clock = clock or SystemClock()
+        self._taking = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -174,11 +175,15 @@ class Workers(Generic[M]):
     async def run(self) -> None:
         """Work for ever; returns only by cancellation, which gives back what is under way."""
         async with asyncio.TaskGroup() as workers:
-            for number in range(self._room):
-                workers.create_task(self._one_after_another(number))
+            for _ in range(self._room):
+                workers.create_task(self._one_after_another())
 
-    async def _one_after_another(self, number: int) -> None:
+    async def _one_after_another(self) -> None:
         while True:
-            while number >= self._admitted():
+            while self._taking >= self._admitted():
                 await self._clock.sleep(LOOK_S)
-            await self._queue.take(self._handler)
+            self._taking += 1
+            try:
+                await self._queue.take(self._handler)
+            finally:
+                self._taking -= 1

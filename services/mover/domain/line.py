@@ -12,13 +12,18 @@ _SHORTEST_SECONDS = 0.001
 
 @dataclass(slots=True)
 class _Debt:
-    """Bytes that were sent and that the rate has not covered yet."""
+    """Bytes that were sent and that the rate has not covered yet.
+
+    ``made_at`` is the rate they are covered at, at least, whoever has to wait for that.
+    """
 
     owed: float = 0.0
     seen: float = 0.0
+    made_at: int = 0
 
     def seconds(self, rate: int, monotonic: float) -> float:
         """Until nothing is owed at this rate."""
+        rate = max(rate, self.made_at)
         self.owed = max(0.0, self.owed - rate * max(0.0, monotonic - self.seen))
         self.seen = monotonic
         return self.owed / rate if rate else LOOK_SECONDS
@@ -78,6 +83,7 @@ class Line:
         share.finish = self._turn + ask.size
         share.debt.owed += ask.size
         self._debt.owed += ask.size
+        self._debt.made_at = line_rate  # by one that may be gone before a slower one asks
         self.withdraw(ask)
         return 0.0
 

@@ -52,3 +52,21 @@ async def test_no_more_take_work_than_are_admitted_and_those_who_are_not_ask_aga
     assert 4 == len(queue.taking)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_while_more_are_at_work_than_are_admitted_whoever_ends_takes_nothing_more() -> None:
+    queue, clock, admitted = Queue(), FakeClock(), 4
+    workers = Workers(cast("WorkQueue[Any]", queue), _nothing, room=4, admitted=lambda: admitted, clock=clock)
+    running = asyncio.create_task(workers.run())
+    await clock.advance(0)
+    assert 4 == len(queue.taking)
+
+    admitted = 2
+    for left in (3, 2, 2, 2):
+        queue.taking[0].set()
+        await clock.advance(0)
+        assert left == len(queue.taking)
+        await clock.advance(LOOK_S)
+        assert left == len(queue.taking)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

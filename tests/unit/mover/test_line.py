@@ -124,6 +124,16 @@ def test_one_without_a_limit_neither_waits_nor_takes_from_the_others() -> None:
     assert 0.0 == line.take(Ask(limited, MIB), NOON, 1.0)
 
 
+@pytest.mark.parametrize("after", [0.0, 1.0, 3.0, 100.0])
+def test_what_a_faster_one_sent_last_does_not_keep_a_slower_one_waiting_at_its_own_rate(after: float) -> None:
+    line = Line()
+    assert 0.0 == line.take(Ask(Share(all_day(8 * MIB)), 32 * MIB), NOON, 0.0)
+    now, ask = after, Ask(Share(all_day(64 * KIB)), 64 * KIB)
+    while wait := line.take(ask, NOON, now):
+        now += wait
+    assert max(4.0, after) == pytest.approx(now)
+
+
 @pytest.mark.parametrize(("morning", "noon"), [(1, 8), (8, 1), (8, 0), (0, 8)])
 def test_a_limit_that_changes_with_the_hour_holds_at_once_for_all(morning: int, noon: int) -> None:
     limits = RateLimits(

@@ -127,7 +127,7 @@ def compose(base: Base[MoverConfig]) -> Sequence[Component]:
         options(DEFAULT_CONNECTIONS).memory_bytes(BACKUP_DISKS_AT_ONCE),
         lambda now: _log.warning("room for transfers", transfers=now.transfers, detail=now.told()),
     )
-    transfers = Transfers(books, bell, clock, base.ids, lambda: room.now().told())
+    transfers = Transfers(books, bell, clock, base.ids, room.told)
     repositories = Repositories(books, shelf, clock)
     return [
         database,

@@ -51,11 +51,19 @@ class MeasuredRoom:
         self.configured: Final = configured
         self._transfer_bytes = transfer_bytes
         self._changed, self._memory = changed, memory
-        self._last = configured
+        self._last: Room | None = None
 
     def now(self) -> Room:
         room = Room(self.configured, self._transfer_bytes, self._memory())
-        if room.transfers != self._last:
-            self._last = room.transfers
+        last = self.configured if self._last is None else self._last.transfers
+        if room.transfers != last:
             self._changed(room)
+        if self._last is None or room.transfers != last:
+            self._last = room
         return room
+
+    def told(self) -> str:
+        """What a transfer waits for: by the measure that made room for so many, for a sentence that changes
+        with every MiB would be news to everybody who watches.
+        """
+        return (self._last or self.now()).told()

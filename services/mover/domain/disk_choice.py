@@ -30,7 +30,8 @@ def described(disk: PointDisk | MissingDisk) -> str:
 
 
 def _the_one(point: Point, wanted: str) -> PointDisk:
-    found = [disk for disk in point.disks if wanted in _names(disk)]
+    found = [disk for disk in point.disks if wanted == disk.disk_id]  # whatever others are called
+    found = found or [disk for disk in point.disks if wanted in _names(disk)]
     if not found and len(wanted) >= BEGINNING:
         found = [disk for disk in point.disks if disk.disk_id.startswith(wanted)]
     if not found:
@@ -39,13 +40,13 @@ def _the_one(point: Point, wanted: str) -> PointDisk:
         raise InvalidInput(
             f"{wanted!r} names {len(found)} disks of restore point {point.point_id}: {_listed(found)}.",
             reason="DISK_AMBIGUOUS",
-            hint="Choose by device or by UUID.",
+            hint="Choose by the whole UUID.",
         )
     return found[0]
 
 
 def _names(disk: PointDisk) -> set[str]:
-    names = {disk.disk_id, disk.display_name, disk.device}
+    names = {disk.display_name, disk.device}
     if disk.kind == DiskKind.DATA and disk.device.isascii() and disk.device.isdecimal():
         names.add(_in_guest(int(disk.device)))
     return names - {""}

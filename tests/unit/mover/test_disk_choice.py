@@ -84,9 +84,17 @@ def test_what_several_are_called_is_refused_with_all_of_them(wanted: str) -> Non
     assert "system" not in caught.value.message
 
 
-def test_a_name_that_is_another_disks_device_is_ambiguous() -> None:
-    with pytest.raises(InvalidInput, match="'1' names 2 disks"):
-        chosen_disks(_point(SYSTEM, DATA, _disk("9", "2", "1")), ["1"])
+def test_a_name_that_is_another_disks_device_is_ambiguous_and_the_way_out_is_one() -> None:
+    named = _disk("9", "2", "1")
+    with pytest.raises(InvalidInput, match="'1' names 2 disks") as caught:
+        chosen_disks(_point(SYSTEM, DATA, named), ["1"])
+    assert "Choose by the whole UUID." == caught.value.hint
+    assert (named,) == chosen_disks(_point(SYSTEM, DATA, named), ["9"])
+
+
+def test_a_disk_that_is_called_like_anothers_uuid_does_not_keep_that_one_from_being_chosen() -> None:
+    impostor = _disk("9", "2", DATA.disk_id)
+    assert (DATA,) == chosen_disks(_point(SYSTEM, DATA, impostor), [DATA.disk_id])
 
 
 def test_a_disk_that_the_backup_could_not_read_is_told_as_that() -> None:

@@ -88,6 +88,23 @@ def test_it_is_measured_again_and_each_change_is_told_once() -> None:
     assert [2, 1, 4] == heard
 
 
+async def test_who_watches_a_queued_transfer_hears_of_another_number_and_not_of_every_mib() -> None:
+    sizes = [1024, 1025, 1090, 700]
+    room = MeasuredRoom(4, EACH, lambda _: None, lambda: sizes[0] * MIB)
+    books, clock = MemoryBooks(), FakeClock()
+    transfers = Transfers(books, Bell(), clock, SequentialIds(), room.told)
+    queued = Transfer(transfer_id(1), Verify("main", full=True), clock.now())
+    async with books.writing() as work:
+        await work.transfers.put(queued)
+    told = []
+    while sizes:
+        room.now()
+        told.append((await transfers.get(queued.transfer_id)).progress.activity)
+        del sizes[0]
+    assert 1 == len(set(told[:3])) and "works on 2 at once" in told[0]
+    assert "works on 1 at once" in told[3] and "700 MiB" in told[3]
+
+
 async def test_a_queued_transfer_says_what_it_waits_for_and_a_running_one_what_it_does() -> None:
     books, clock = MemoryBooks(), FakeClock()
     transfers = Transfers(books, Bell(), clock, SequentialIds(), lambda: "Waits for room")

@@ -6,12 +6,13 @@ import grpc
 from xenkeep.notifier.v1 import notifier_pb2 as pb
 from xenkeep.notifier.v1 import notifier_pb2_grpc as rpc
 
+from services.chassis.paging import page_size
 from services.notifier.app.channels import ChannelDesk
 from services.notifier.app.deliveries import DeliveryList
 from services.notifier.wire import channel_from_proto, channel_id, channel_to_proto, delivery_to_proto
 
 Context = grpc.aio.ServicerContext[Any, Any]
-MOST_PER_PAGE, CHANNELS_PER_PAGE, DELIVERIES_PER_PAGE = 1000, 1000, 100
+CHANNELS_PER_PAGE, DELIVERIES_PER_PAGE = 1000, 100
 
 
 class ChannelApi(rpc.ChannelServiceServicer):
@@ -27,7 +28,7 @@ class ChannelApi(rpc.ChannelServiceServicer):
     async def ListChannels(
         self, request: pb.ListChannelsRequest, context: Context
     ) -> pb.ListChannelsResponse:
-        size = _size(request.page_size, CHANNELS_PER_PAGE)
+        size = page_size(request.page_size, CHANNELS_PER_PAGE)
         channels, token = await self._desk.page(size, request.page_token)
         return pb.ListChannelsResponse(channels=map(channel_to_proto, channels), next_page_token=token)
 
@@ -43,10 +44,6 @@ class ChannelApi(rpc.ChannelServiceServicer):
     async def ListDeliveries(
         self, request: pb.ListDeliveriesRequest, context: Context
     ) -> pb.ListDeliveriesResponse:
-        size = _size(request.page_size, DELIVERIES_PER_PAGE)
+        size = page_size(request.page_size, DELIVERIES_PER_PAGE)
         deliveries, token = await self._deliveries.page(channel_id(request.channel), size, request.page_token)
         return pb.ListDeliveriesResponse(deliveries=map(delivery_to_proto, deliveries), next_page_token=token)
-
-
-def _size(asked: int, default: int) -> int:
-    return min(asked, MOST_PER_PAGE) if asked > 0 else default

@@ -5,10 +5,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
+import pytest
 from xenkeep.notifier.v1 import notifier_pb2 as pb
 
+from services.chassis.errors import InvalidInput
+from services.chassis.paging import LARGEST_PAGE
 from services.notifier.adapters.memory_store import MemoryStore
-from services.notifier.api import MOST_PER_PAGE, ChannelApi
+from services.notifier.api import ChannelApi
 from services.notifier.app.deliveries import DeliveryList
 from tests.contract.notifier.samples import NOW, a_delivery
 from tests.support.pages import require_whole
@@ -55,7 +58,18 @@ async def test_channels_are_listed_in_pages_by_name() -> None:
 
 async def test_no_page_is_longer_than_a_message_may_be() -> None:
     store = MemoryStore()
-    for number in range(MOST_PER_PAGE + 1):
+    for number in range(LARGEST_PAGE + 1):
         store.books.by_id[f"{number:04d}"] = a_delivery(delivery_id=f"{number:04d}")
     answer = await api_of(store).ListDeliveries(pb.ListDeliveriesRequest(page_size=10**6), NOBODY)
-    assert (MOST_PER_PAGE, "0001") == (len(answer.deliveries), answer.next_page_token)
+    assert (LARGEST_PAGE, "0001") == (len(answer.deliveries), answer.next_page_token)
+
+
+async def test_a_page_of_fewer_than_no_entries_is_refused() -> None:
+    api = api_of(MemoryStore())
+    for call in (
+        api.ListDeliveries(pb.ListDeliveriesRequest(page_size=-1), NOBODY),
+        api.ListChannels(pb.ListChannelsRequest(page_size=-1), NOBODY),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            await call
+        assert "PAGE_SIZE_INVALID" == refused.value.reason

@@ -36,6 +36,15 @@ class Share:
     limits: RateLimits
     debt: _Debt = field(default_factory=_Debt)
     finish: float = 0.0
+    _minute: datetime | None = None
+    _rate: int | None = None
+
+    def rate(self, now: datetime) -> int | None:
+        """As ``limits.at``, whose answer is kept for the minute: everybody who asks asks it of all."""
+        minute = now.replace(second=0, microsecond=0)
+        if minute != self._minute:
+            self._minute, self._rate = minute, self.limits.at(now)
+        return self._rate
 
 
 @dataclass(eq=False, slots=True)
@@ -67,7 +76,7 @@ class Line:
         nothing is owed, so a single part may be larger than a second's worth; what follows waits for it.
         Whoever asks no more without having been let go has to ``withdraw``.
         """
-        share, rate = ask.share, ask.share.limits.at(now)
+        share, rate = ask.share, ask.share.rate(now)
         if rate is None:
             self._leave(ask)
             return 0.0
@@ -102,7 +111,7 @@ class Line:
     def _rate(self, now: datetime, monotonic: float) -> int:
         """The highest limit of those that asked of late."""
         self._asked = {s: at for s, at in self._asked.items() if monotonic - at <= _PRESENT_SECONDS}
-        return max(share.limits.at(now) or 0 for share in self._asked)
+        return max(share.rate(now) or 0 for share in self._asked)
 
     def _until_others_had_theirs(self, ask: Ask, rate: int, now: datetime, monotonic: float) -> float:
         """0 when nobody who could send now has had less; else how long the first of those will take."""
@@ -114,7 +123,7 @@ class Line:
             before = start < mine or (start == mine and earlier)
             if other.share is ask.share or not before:
                 continue
-            others = other.share.limits.at(now)
+            others = other.share.rate(now)
             if others and not other.share.debt.seconds(others, monotonic):
                 return max(_SHORTEST_SECONDS, other.size / rate)
         return 0.0

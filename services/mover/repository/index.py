@@ -197,6 +197,16 @@ class Index:
         with self._file.reading() as db:
             return [_pack(row) for row in db.execute(query, (segment,))]
 
+    @contextmanager
+    def same_numbers(self) -> Iterator[None]:
+        """For whoever goes by the numbers of packs: raises Unavailable in the end when the file was made anew
+        meanwhile, and numbers with it. Nothing else gives a number to another pack.
+        """
+        before = self._file.made_anew
+        yield
+        if before != self._file.made_anew:
+            raise self._file.remade("while packs were counted")
+
     def highest_number(self) -> int:
         """No pack has a higher number as long as the index does not change."""
         with self._file.reading() as db:

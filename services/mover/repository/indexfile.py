@@ -36,7 +36,8 @@ CREATE TABLE blobs (
 CREATE TABLE orphans (blobs INTEGER NOT NULL);
 INSERT INTO orphans VALUES (0);
 """
-"""A pack's number is never used again: lines of ``blobs`` may outlive their pack, and count for nothing.
+"""A pack's number is never used again in one file: lines of ``blobs`` may outlive their pack, and count for
+nothing.
 
 ``listed_too`` are segments in force that list a pack besides the one it is kept with.
 """
@@ -52,6 +53,8 @@ class IndexFile:
         """
         self._path = path
         self._lock = threading.Lock()
+        self.made_anew = 0
+        """How often the file was replaced by an empty one, in which the numbers of packs begin again."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             keep_temporaries(path.parent.absolute())
@@ -119,8 +122,13 @@ class IndexFile:
             self._db = self._connect()
         except (sqlite3.Error, UnicodeDecodeError, OSError) as worse:
             return self._translated(worse)
+        finally:
+            self.made_anew += 1
+        return self.remade(str(error))
+
+    def remade(self, why: str) -> Unavailable:
         return Unavailable(
-            f"The index cache {self._path} was damaged ({error}) and is made anew.",
+            f"The index cache {self._path} was damaged ({why}) and is made anew.",
             reason=CACHE_REMADE,
             hint="Try again: it is filled from the repository, which is not affected.",
         )

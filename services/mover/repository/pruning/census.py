@@ -61,8 +61,17 @@ def take_census(
 ) -> Census:
     """Look at every copy of every blob once. Of several copies of a blob that is needed one is kept.
 
-    Packs in ``planned`` are left to their plans. ``check`` is called now and then, to stop.
+    Packs in ``planned`` are left to their plans. ``check`` is called now and then, to stop. Others may clear
+    or repair the index meanwhile: a pack's number never becomes another's, and what seems to be in no segment
+    is judged by its own directory. Raises Unavailable when the index had to be made anew.
     """
+    with context.index.same_numbers():
+        return _counted(context, live, planned, bounds, check)
+
+
+def _counted(
+    context: Context, live: LiveSet, planned: Collection[bytes], bounds: Bounds, check: Callable[[], None]
+) -> Census:
     census = Census()
     states = bytearray(
         context.index.highest_number() + 1

@@ -2,22 +2,22 @@
 
 ``python -m services.mover.restore_offline URL [--point ID [--to-directory DIR [--disk NAME]...]]``; the
 passphrase or recovery key comes in on standard input. Without a directory it lists points and their disks.
-Standard output is one JSON object per line, the last one the result; an error is one JSON object on standard
-error, and its exit code is that of its kind. SIGINT and SIGTERM end it; the same restore started again goes
-on.
+Standard output is one JSON object per line, the last one the result; ``removed`` is what a run that was
+killed had left. An error is one JSON object on standard error, and its exit code is that of its kind. SIGINT
+and SIGTERM end it; the same restore started again goes on.
 """
 
 import argparse
 import json
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from xenkeep import status
+from xenkeep.working_folder import WorkingFolder
 
 from services.chassis.core_dumps import forbid_core_dumps
 from services.chassis.errors import Cancelled, InvalidInput, ResourceExhausted, XenkeepError
@@ -77,14 +77,14 @@ def _run(options: argparse.Namespace, secret: str) -> None:
 
 def _list(store: Store, secret: str, wanted: str) -> None:
     """All points, or the one that is ``wanted``."""
-    with _cache() as cache, _opened(store, secret, Path(cache)) as repository:
+    with _cache() as cache, _opened(store, secret, cache.path) as repository:
         points = [chosen_point(repository, wanted)] if wanted else repository.list_points()
         _say({"points": [listed(repository, point) for point in points]})
 
 
 def _restore(store: Store, secret: str, wanted: str, directory: Path, disks: Sequence[str]) -> dict[str, Any]:
     """The point and its disks are found with a cache that goes away; only then is the directory claimed."""
-    with _cache() as cache, _opened(store, secret, Path(cache)) as repository:
+    with _cache() as cache, _opened(store, secret, cache.path) as repository:
         point = repository.get_point(chosen_point(repository, wanted))
         claim = {"repository": repository.repository_id, "point": point.point_id}
         chosen = None
@@ -95,16 +95,20 @@ def _restore(store: Store, secret: str, wanted: str, directory: Path, disks: Seq
             return restore_point(repository, point, folder, RestoreOptions(), _say, chosen)
 
 
-def _cache() -> tempfile.TemporaryDirectory[str]:
+def _cache() -> WorkingFolder:
     """For what is known of the repository's index, as long as this runs."""
     try:
-        return tempfile.TemporaryDirectory(prefix="xenkeep-restore-")
+        return WorkingFolder("xenkeep-restore-", _say_removed)
     except OSError as error:
         raise ResourceExhausted(
             f"There is no directory for working files: {error.strerror}.",
             reason="NO_WORKING_DIRECTORY",
             hint="Set TMPDIR to one that can be written, with room for the index: some 100 bytes a chunk.",
         ) from error
+
+
+def _say_removed(left: Path) -> None:
+    _say({"removed": str(left)})
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

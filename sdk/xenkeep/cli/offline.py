@@ -15,7 +15,7 @@ from rich.progress import Progress, TaskID
 from xenkeep.cli.following import progress_bars
 from xenkeep.cli.interruption import told_if_interrupted
 from xenkeep.cli.offline_shown import point_shown, points_shown, restored_shown
-from xenkeep.cli.output import console, show_data
+from xenkeep.cli.output import complaints, console, show_data
 from xenkeep.cli.session import secret
 from xenkeep.errors import Error
 from xenkeep.local.processes import leashed
@@ -103,6 +103,8 @@ def restore(
         for answer in told:
             if "doing" in answer:
                 _advance(bars, tasks, answer)
+            elif "removed" in answer:
+                complaints.print(f"Removed {answer['removed']}: working files of a restore that was killed.")
     if json_:
         show_data(answer)
     elif "restored" in answer:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from random import Random
-from tempfile import mkdtemp
 from typing import Any
 
 from xenkeep.client import Client
@@ -20,6 +19,7 @@ from xenkeep.demo.stage import Report, Stage, stopwatch
 from xenkeep.errors import Error
 from xenkeep.local.setup import init
 from xenkeep.local.stack import stack
+from xenkeep.working_folder import WorkingFolder
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -47,16 +47,16 @@ def play(report_file: Path, *, keep: bool, say: Callable[[str], None]) -> dict[s
     elapsed = stopwatch()
     report_file.unlink(missing_ok=True)
     guests.require_tools()
-    folder = Path(mkdtemp(prefix="xenkeep-demo-"))
+    working = WorkingFolder("xenkeep-demo-", lambda left: say(f"Removed {left}, of a demo that was killed."))
     logging.getLogger("smpp-app").setLevel(logging.ERROR)
     for line in PROLOGUE:
         say(line)
-    say(f"Everything lies in {folder} and is removed at the end.")
-    try:
-        return asyncio.run(_play(folder, elapsed, report_file, keep=keep, say=say))
-    finally:
-        _keep_logs(folder / "home" / "logs", report_file.parent / "logs")
-        shutil.rmtree(folder, ignore_errors=True)
+    with working as folder:
+        say(f"Everything lies in {folder.path} and is removed at the end.")
+        try:
+            return asyncio.run(_play(folder.path, elapsed, report_file, keep=keep, say=say))
+        finally:
+            _keep_logs(folder.path / "home" / "logs", report_file.parent / "logs")
 
 
 async def _play(

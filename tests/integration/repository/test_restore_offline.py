@@ -1,5 +1,6 @@
 """A repository and one key are enough: the command line restores with no service running."""
 
+import asyncio
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import pytest
 
 from services.mover.repository import DirectoryStore
 from services.mover.repository.format.names import HEADER
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until_true
 from tests.unit.repository.world import (
     BLOCK,
     MIB,
@@ -47,10 +48,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def xenkeep(place: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def xenkeep(place: Path, *arguments: str | Path, tmp: Path | None = None) -> subprocess.CompletedProcess[str]:
     """With the repository and the key of ``place``."""
     command = [sys.executable, "-c", PROGRAM, "restore", "--json", *map(str, arguments)]
     environment = {"PATH": os.environ["PATH"], "HOME": str(place / "nobody")}
+    environment |= {"TMPDIR": str(tmp)} if tmp else {}
     repository = ("--repository", str(place / "repository"), "--secret-file", str(place / "key"))
     return subprocess.run(
         [*command, *repository], env=environment, capture_output=True, text=True, timeout=PATIENCE_S
@@ -102,6 +104,47 @@ def test_a_disk_is_chosen_and_an_unknown_one_told(place: Path, tmp_path: Path) -
     done = xenkeep(place, "aaaa", "--to-directory", tmp_path / "out", "--disk", "d")
     assert [] == json.loads(done.stdout)["restored"]["left_out"]
     assert FIRST == (tmp_path / "out" / "disk-0.raw").read_bytes()
+
+
+@pytest.mark.scenario(1, 45)
+def test_what_a_restore_that_was_killed_leaves_is_removed_by_the_next_one(
+    place: Path, tmp_path: Path
+) -> None:
+    """Killed with the packs of a lost index adopted, where it waits for a restore point that is a pipe."""
+    shutil.copytree(place, tmp_path / "copy")
+    shutil.copytree(place, tmp_path / "other")
+    shutil.rmtree(tmp_path / "copy" / "repository" / "index")
+    point = tmp_path / "copy" / "repository" / "points" / "aaaa-first"
+    content = point.read_bytes()
+    point.unlink()
+    os.mkfifo(point)
+    (working := tmp_path / "tmp").mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "services.mover.restore_offline",
+        (tmp_path / "copy/repository").as_uri(),
+    ]
+    environment = os.environ | {"TMPDIR": str(working)}
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
+    ) as restore:
+        assert restore.stdin is not None
+        restore.stdin.write(PASSPHRASE.encode() + b"\n")
+        restore.stdin.close()
+        try:
+            asyncio.run(until_true(lambda: any(working.glob("*/overlay/index/[0-9a-f]*"))))
+            (left,) = working.iterdir()
+            beside = xenkeep(tmp_path / "other", tmp=working)
+            assert (0, "", True) == (beside.returncode, beside.stderr, left.exists())
+        finally:
+            restore.kill()
+    point.unlink()
+    point.write_bytes(content)
+    done = xenkeep(tmp_path / "copy", "aabb", "--to-directory", tmp_path / "out", tmp=working)
+    assert 0 == done.returncode, done.stderr
+    assert f"Removed {left}" in " ".join(done.stderr.split())
+    assert [] == [*working.iterdir()]
 
 
 def test_an_ambiguous_or_unknown_point_is_told(place: Path, tmp_path: Path) -> None:

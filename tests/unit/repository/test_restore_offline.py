@@ -128,7 +128,7 @@ def test_without_a_place_for_working_files_it_says_what_to_set(
     def nowhere(*_: object, **__: object) -> None:
         raise FileNotFoundError(2, "No usable temporary directory found")
 
-    monkeypatch.setattr("tempfile.TemporaryDirectory", nowhere)
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
     code, told = run(place.as_uri())
     assert (10, "NO_WORKING_DIRECTORY", True) == (
         code,

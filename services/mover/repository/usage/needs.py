@@ -44,6 +44,8 @@ class Needs:
 
     def __init__(self, folder: Path) -> None:
         """A file in ``folder``, whose name is gone at once."""
+        for left in folder.glob("usage-*"):  # by who was killed before it was gone; each may go at any time
+            left.unlink(missing_ok=True)
         handle, name = mkstemp(prefix="usage-", dir=folder)
         os.close(handle)
         try:
@@ -51,7 +53,7 @@ class Needs:
             self._db.executescript(_SCHEMA)
             self._db.execute("BEGIN")
         finally:
-            Path(name).unlink()
+            Path(name).unlink(missing_ok=True)
         self._assets: dict[int, int] = {}
         self._pages: dict[bytes, int] = {}
 

@@ -21,7 +21,7 @@ from xenkeep.cli.output import (
     table,
     word,
 )
-from xenkeep.cli.secret_command import SecretCommand
+from xenkeep.cli.secret_command import KeptSecretCommand
 from xenkeep.cli.session import SecretFile, client, secret
 from xenkeep.errors import Error
 from xenkeep.mover.v1 import repository_pb2
@@ -43,7 +43,7 @@ def create(
     name: str,
     where: Where,
     passphrase_file: SecretFile = None,
-    passphrase_command: SecretCommand = None,
+    passphrase_command: KeptSecretCommand = None,
     json_: Json = False,
 ) -> None:
     """Make a repository in an empty directory. Prints the recovery key once: keep it elsewhere."""
@@ -69,7 +69,7 @@ def import_(
     name: str,
     where: Where,
     secret_file: SecretFile = None,
-    secret_command: SecretCommand = None,
+    secret_command: KeptSecretCommand = None,
     json_: Json = False,
 ) -> None:
     """Take an existing repository into service, by passphrase or recovery key."""

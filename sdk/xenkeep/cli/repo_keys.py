@@ -7,7 +7,7 @@ import typer
 
 from xenkeep.cli.following import follow_transfer
 from xenkeep.cli.output import Json, as_data, console, details, show, show_all, show_data, size, word
-from xenkeep.cli.secret_command import SecretCommand
+from xenkeep.cli.secret_command import KeptSecretCommand
 from xenkeep.cli.session import SecretFile, client, secret
 from xenkeep.errors import Error
 from xenkeep.mover.v1 import repository_pb2
@@ -29,7 +29,7 @@ def add(
     use: Annotated[bool, typer.Option("--use", help="Movers open the repository with this one.")] = False,
     label: Annotated[str, typer.Option(help="What to note about it; not secret.")] = "",
     passphrase_file: SecretFile = None,
-    passphrase_command: SecretCommand = None,
+    passphrase_command: KeptSecretCommand = None,
     json_: Json = False,
 ) -> None:
     """Let another passphrase, or a new recovery key, open a repository. Proven by opening it."""

@@ -11,7 +11,15 @@ from xenkeep.errors import Error
 SecretCommand = Annotated[
     str | None,
     typer.Option(
-        help="Command that prints the secret, such as the client of a KMS; it is run without a shell."
+        help="Command that prints the secret, such as the client of a KMS. It is run here, without a shell, "
+        "each time; what it prints is kept nowhere."
+    ),
+]
+KeptSecretCommand = Annotated[
+    str | None,
+    typer.Option(
+        help="Command that prints the secret, such as the client of a KMS. It is run here, without a shell, "
+        "this once: a mover that opens the repository with what it prints keeps it, sealed, and asks no more."
     ),
 ]
 

@@ -85,7 +85,8 @@ class RestoreFolder:
         with translated("write", name):
             note = self.path / WORK / (name + REACHED)
             partial = note.with_suffix(PARTIAL)
-            with open(partial, "w", encoding="ascii") as file:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+            with os.fdopen(os.open(partial, flags, 0o600), "w", encoding="ascii") as file:
                 file.write(str(offset))
                 file.flush()
                 os.fsync(file.fileno())
@@ -143,7 +144,8 @@ class RestoreFolder:
 
     def _check_empty_or_ours(self) -> None:
         names = set(os.listdir(self.path)) - {"lost+found"}
-        if (names and WORK not in names) or RESULT in names:
+        led_elsewhere = (self.path / WORK).is_symlink()
+        if (names and WORK not in names) or RESULT in names or led_elsewhere:
             what = "a finished restore" if RESULT in names else "something else"
             raise AlreadyExists(
                 f"{self.path} holds {what} already; nothing is overwritten.",

@@ -13,10 +13,11 @@ from services.chassis.errors import (
     FailedPrecondition,
     InvalidInput,
     ResourceExhausted,
+    XenkeepError,
 )
 from services.mover.adapters.offline_restore import restore_point
 from services.mover.adapters.raw_image import RawImage
-from services.mover.adapters.restore_folder import RestoreFolder
+from services.mover.adapters.restore_folder import PARTIAL, WORK, RestoreFolder
 from services.mover.repository import MemoryStore, Repository, RestoreOptions
 from tests.unit.repository.world import MIB, OPTIONS, add_disk, back_up, description, new_repository, noise
 
@@ -209,6 +210,24 @@ def test_a_directory_serves_one_restore_of_one_point(tmp_path: Path) -> None:
         folder.partial("disk-0.raw").touch()
     with pytest.raises(AlreadyExists, match="something else than q"):
         RestoreFolder(tmp_path / "out", CLAIM | {"point": "q"})
+
+
+def test_links_that_lie_in_the_directory_lead_to_nothing_that_is_written(tmp_path: Path) -> None:
+    """Whoever may write where somebody restores, as root perhaps, must not choose what is overwritten."""
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    victim.write_text("precious")
+    with RestoreFolder(out, CLAIM) as folder:
+        folder.note_reached("disk-0.raw", 5)
+        for note in (out / WORK).glob("disk-0*"):
+            note.with_suffix(PARTIAL).symlink_to(victim)
+        with pytest.raises(XenkeepError):
+            folder.note_reached("disk-0.raw", 7)
+        (out / "disk-0.raw.partial").touch()
+    shutil.move(out / WORK, tmp_path / "theirs")
+    (out / WORK).symlink_to(tmp_path / "theirs")
+    with pytest.raises(AlreadyExists):
+        RestoreFolder(out, CLAIM)
+    assert "precious" == victim.read_text()
 
 
 def test_no_room_is_told_before_anything_is_written(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import NotFound, PermissionDenied
-from services.mover.repository import MemoryStore, Repository, create_repository
+from services.mover.repository import MemoryStore, Repository, create_repository, open_repository
 from services.mover.repository.format.names import FEATURES, HEADER, KEYS, PACKS
 from services.mover.repository.types import Bytes
 from tests.unit.repository.world import (
@@ -42,18 +42,17 @@ class Clock:
 
 
 class LockingMemory(MemoryStore):
-    """Locks for an hour what points need, and a quarter of an hour more when it is put."""
+    """Locks for a period what points need, and a quarter longer when it is put."""
 
-    lock_period = HOUR
-
-    def __init__(self, clock: Clock) -> None:
-        super().__init__("memory:locking")
+    def __init__(self, clock: Clock, place: str = "memory:locking", period: timedelta = HOUR) -> None:
+        super().__init__(place)
         self.clock, self.until = clock, dict[str, datetime]()
+        self.lock_period = period
 
     def put(self, name: str, parts: Sequence[Bytes]) -> None:
         super().put(name, parts)
         if name.startswith(LOCKED):
-            self.until[name] = self.clock.time + HOUR + HOUR / 4
+            self.until[name] = self.clock.time + self.lock_period + self.lock_period / 4
 
     def delete(self, name: str) -> None:
         if self.locked_until(name) is not None:
@@ -168,3 +167,32 @@ def test_a_pack_that_was_locked_after_it_was_planned_stays_in_the_index_and_is_t
     again = back_up(repository, "c", A)
     assert again.statistics["new_bytes"] < 4 * KIB, "but for its map, what stayed is used"
     assert restored(repository, "c") == A
+
+
+def test_a_point_made_elsewhere_says_nothing_of_how_long_its_copy_is_locked(
+    store: LockingMemory, clock: Clock, tmp_path: Path
+) -> None:
+    elsewhere = LockingMemory(clock, "memory:elsewhere", 10 * HOUR)
+    made, _ = create_repository(
+        elsewhere, PASSPHRASE, tmp_path / "a", chunk_bytes=256 * KIB, pack_bytes=MIB, cost=QUICK, time=clock
+    )
+    with made:
+        back_up(made, "a", A)
+        made.copy_to(store, tmp_path / "copies")
+    clock.time += timedelta(minutes=40)
+    with open_repository(store, PASSPHRASE, tmp_path / "b", time=clock) as copied:
+        point = back_up(copied, "b", A, base="a", changed=[])
+    assert [] == store.too_short(PACKS, HEADER, KEYS, "points/b")
+    assert datetime.fromisoformat(point.locked_until) >= clock.time + HOUR
+
+
+def test_small_packs_that_are_locked_are_not_stored_again(
+    repository: Repository, store: LockingMemory, clock: Clock
+) -> None:
+    """It would free nothing."""
+    for number in range(6):
+        back_up(repository, f"p{number}", noise(100 * KIB, number))
+    report = repository.prune(NOW)
+    assert (0, 0) == (report.stored_bytes, report.repacked_packs) and report.locked_packs >= 6
+    clock.time += 2 * HOUR
+    assert repository.prune(NOW).repacked_packs >= 6

@@ -149,6 +149,17 @@ def test_a_limit_that_changes_with_the_hour_holds_at_once_for_all(morning: int, 
     assert second == pytest.approx(noon * MIB, abs=MIB / 2)
 
 
+def test_who_waits_for_long_looks_every_second_and_a_faster_hour_holds_from_then_on() -> None:
+    line = Line()
+    share = Share(RateLimits((RateLimit(0, 12 * 60, KIB), RateLimit(12 * 60, 0, 8 * MIB))))
+    assert 0.0 == line.take(Ask(share, MIB), NOON - timedelta(seconds=10), 0.0)
+    now, ask = 0.0, Ask(share, MIB)
+    while wait := line.take(ask, NOON + timedelta(seconds=now - 10), now):
+        assert wait <= 1.0
+        now += wait
+    assert 10.0 <= now < 11.0
+
+
 def test_who_gives_up_is_waited_for_by_nobody() -> None:
     line, gone, other = Line(), Share(all_day(MIB)), Share(all_day(MIB))
     assert 0.0 == line.take(Ask(other, MIB), NOON, 0.0)

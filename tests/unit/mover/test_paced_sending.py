@@ -36,3 +36,26 @@ async def test_many_small_packs_that_wait_leave_the_movers_threads_to_others() -
         for task in waiting:
             with pytest.raises(Cancelled):
                 await task
+
+
+@pytest.mark.parametrize("in_loop", [True, False])
+async def test_a_copy_that_is_cancelled_while_it_waits_keeps_no_other_waiting(in_loop: bool) -> None:
+    clock, cancel = FakeClock(), threading.Event()
+    line, limits = SharedLine(clock), RateLimits((RateLimit(0, 0, 100),))
+    gone, other = Pace(limits, line, cancel), Pace(limits, line, threading.Event())
+    other.wait(100)
+    if in_loop:
+        waiting = asyncio.create_task(gone.wait_in_loop(100))
+        await clock.advance(0.5)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await clock.advance(0.5)
+    else:
+        cancel.set()
+        with pytest.raises(Cancelled):
+            gone.wait(100)
+        await clock.advance(1.0)
+    going = asyncio.create_task(other.wait_in_loop(100))  # its turn would come after the other's
+    await clock.advance(0)
+    assert going.done()

@@ -115,6 +115,20 @@ def test_packs_that_somebody_hides_are_uncovered_by_a_verification_which_says_so
         assert data == bucket.names("packs/data/"), "what is back is relied on"
 
 
+@pytest.mark.scenario(35, 43)
+def test_a_pack_that_is_uncovered_is_read_like_all_others(bucket: Bucket, tmp_path: Path) -> None:
+    with new_repository(bucket.store, tmp_path / "cache", 256 * KIB, MIB) as repository:
+        back_up(repository, "a", A)
+        pack = bucket.names("packs/data/")[0]
+        other = bytes(bucket.store.size(pack))
+        bucket.thief.put_object(Bucket=bucket.name, Key=bucket.prefix + pack, Body=other)
+        bucket.hide(pack)
+        found = repository.verify(full=False)
+        assert ["OBJECT_UNCOVERED"] == [code for code, _ in found.notices]
+        assert ("a",) == found.damaged_points
+        assert [(pack, ("a",))] == [(each.object, each.points) for each in found.findings]
+
+
 @pytest.mark.scenario(18, 35)
 def test_who_may_not_remove_markers_is_told_that_what_is_missing_is_hidden(
     bucket: Bucket, moto: Moto, tmp_path: Path

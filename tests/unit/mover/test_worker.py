@@ -101,6 +101,20 @@ async def test_a_failure_is_recorded_with_its_way_out(error: XenkeepError, retry
     assert (DamageFound("r", "main", ()), TransferFailed("t-1", failure, retryable)) == desk.books.facts[1:]
 
 
+async def test_a_failure_here_does_not_undo_what_another_mover_brought_to_its_end() -> None:
+    async def overtaken(_board: Board, _cancel: Cancellation) -> Outcome:
+        async with desk.books.writing() as work:
+            ended = await work.transfers.get("t-1")
+            assert ended is not None
+            await work.transfers.put(ended.succeeded(Result(), desk.clock.now()))
+        raise DataLoss("A pack is damaged.", reason="PACK_DAMAGED")
+
+    desk = Desk(overtaken)
+    await desk.handle()
+    assert State.SUCCEEDED == (await desk.transfer()).state
+    assert not any(isinstance(fact, TransferFailed) for fact in desk.books.facts)
+
+
 async def test_a_failure_tells_what_was_remarked_before_it_each_once() -> None:
     lost = Remark("NBD_CONNECTION_LOST", "host-1 hung up.")
     again = Remark("STORE_REWRITE", "It is written again.")

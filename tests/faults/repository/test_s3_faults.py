@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from services.chassis.errors import (
     Unavailable,
     XenkeepError,
 )
+from services.mover.repository.format.names import HEADER
 from services.mover.repository.stores import s3_place
 from services.mover.repository.stores.s3 import S3Store
 from tests.support.faulty_http import FaultyProxy, faulty_proxy
@@ -135,6 +137,38 @@ def test_a_store_that_overwrites_is_refused_before_the_first_object(
         world.store.put("points/p", [b"content"])
     assert "STORE_UNSUITABLE" == caught.value.reason
     assert [] == list(world.direct.list(""))
+
+
+@pytest.mark.scenario(16)
+def test_a_store_that_overwrites_is_refused_where_a_repository_is_too(
+    seaweed: Seaweed, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    """Its header, put again as it is, is not refused: somebody moved the bucket to another server."""
+    world = World(seaweed, proxy, tmp_path.name)
+    world.direct.put(HEADER, [b"a header"])
+    proxy.fault = lambda method, _: (200, "") if method == "PUT" else None
+    with pytest.raises(FailedPrecondition, match="ignores If-None-Match"):
+        world.store.put("points/p", [b"content"])
+    assert [HEADER] == [stored.name for stored in world.direct.list("")]
+
+
+@pytest.mark.parametrize(
+    ("later", "swept"), [(timedelta(), 0), (timedelta(days=-3), 0), (timedelta(hours=25), 1)]
+)
+def test_what_a_proof_left_is_swept_when_it_is_a_day_old_and_nothing_else_is(
+    seaweed: Seaweed, tmp_path: Path, later: timedelta, swept: int
+) -> None:
+    """A younger one may belong to a proof that runs; a clock that was set back makes none older."""
+    store = S3Store(
+        seaweed.place(tmp_path.name),
+        credentials=seaweed.credentials,
+        now=lambda: datetime.now(UTC) + later,
+    )
+    store.put("packs/p", [b"kept"])
+    store._create(".probe-0", [b"cut short"])
+    assert swept == store.sweep()
+    assert 1 - swept == len(list(store._keys(".probe-")))
+    assert b"kept" == store.get("packs/p")
 
 
 @pytest.mark.scenario(15, 17, 18)

@@ -22,6 +22,7 @@ from services.mover.repository.indexrepair import forget_pack, replace_pack
 
 _BATCH: Final = 500
 _SCAN: Final = 10_000
+_HASH_BYTES: Final = 32
 _HASH_AND_SALT_BYTES: Final = 64
 _KIND_NAMES: Final = {code: name for name, code in KINDS.items()}
 _FIND: Final = """
@@ -105,7 +106,8 @@ class Index:
     def segments(self) -> dict[bytes, bool]:
         """Every segment taken in, and whether another one supersedes it."""
         with self._file.reading() as db:
-            return {row[0]: bool(row[1]) for row in db.execute("SELECT name, superseded FROM segments")}
+            rows = db.execute("SELECT name, superseded FROM segments")
+            return {_hash(name): bool(superseded) for name, superseded in rows}
 
     def has_segment(self, name: bytes) -> bool:
         with self._file.reading() as db:
@@ -115,7 +117,7 @@ class Index:
         """Segments with fewer ``blobs`` that nothing supersedes."""
         query = "SELECT name FROM segments WHERE NOT superseded AND blobs < ? ORDER BY name"
         with self._file.reading() as db:
-            return [row[0] for row in db.execute(query, (blobs,))]
+            return [_hash(row[0]) for row in db.execute(query, (blobs,))]
 
     def add_segment(self, name: bytes, segment: Segment) -> None:
         """Take a segment in, once; what it supersedes goes, packs it does not repeat included."""
@@ -238,7 +240,7 @@ class Index:
         with self._file.transaction() as db:
             for pack in packs:
                 for (segment,) in db.execute(query, (pack,)):
-                    found.setdefault(segment, set()).add(pack)
+                    found.setdefault(_hash(segment), set()).add(pack)
         return found
 
     def highest_epoch(self) -> int:
@@ -267,6 +269,13 @@ def _location(row: tuple[Any, ...]) -> Location:
     return Location(
         _pack(pack), slot, at, BlobEntry(id_, BlobType(kind >> TYPE_SHIFT), compression, plain, stored)
     )
+
+
+def _hash(value: Any) -> bytes:
+    """Raises ValueError for what nobody wrote."""
+    if not isinstance(value, bytes) or len(value) != _HASH_BYTES:
+        raise ValueError("no hash")
+    return value
 
 
 def _pack(row: Sequence[Any]) -> PackInfo:

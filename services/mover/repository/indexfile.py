@@ -79,7 +79,7 @@ class IndexFile:
                 self._db.execute("BEGIN")
                 yield self._db
                 self._db.execute("COMMIT")
-            except (sqlite3.Error, UnicodeDecodeError) as error:
+            except (sqlite3.Error, ValueError) as error:
                 raise self._failed(error) from error
             finally:
                 if self._db.in_transaction:

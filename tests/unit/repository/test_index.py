@@ -2,13 +2,15 @@
 
 import contextlib
 import hashlib
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import ResourceExhausted
+from services.chassis.errors import ResourceExhausted, Unavailable
 from services.mover.repository import MemoryStore
 from services.mover.repository.format.blob import BlobEntry, BlobType
 from services.mover.repository.format.segment import (
@@ -19,6 +21,7 @@ from services.mover.repository.format.segment import (
     split_into_segments,
 )
 from services.mover.repository.index import Index
+from services.mover.repository.indexfile import CACHE_REMADE
 from services.mover.repository.indexrewriting import compact_index
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.unit.repository.world import BLOCK, MIB, back_up, new_repository, noise, reopen, restored
@@ -232,3 +235,30 @@ def test_temporary_files_lie_where_the_first_index_is(tmp_path: Path) -> None:
     )
     hidden = [line for line in done.stdout.splitlines() if line.endswith("(deleted)")]
     assert hidden and all(line.startswith(str(tmp_path / "it's one")) for line in hidden)
+
+
+@pytest.mark.parametrize("wrong", ["7", "'text'", "x'00'"])
+@pytest.mark.parametrize(
+    ("column", "ask"),
+    [
+        ("segments SET name", Index.segments),
+        ("segments SET name", lambda index: index.small_segments(1000)),
+        ("packs SET segment", lambda index: index.segments_of([_record(1).sha256])),
+        ("packs SET sha256", lambda index: list(index.packs())),
+    ],
+)
+def test_a_name_that_is_none_makes_the_file_anew(
+    tmp_path: Path, column: str, ask: Callable[[Index], object], wrong: str
+) -> None:
+    file = tmp_path / "index.sqlite"
+    index = Index(file)
+    index.add_segment(b"1" * 32, Segment((_record(1),)))
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        db.execute(f"UPDATE {column} = {wrong}")
+        db.commit()
+    with contextlib.closing(Index(file)) as other:
+        with pytest.raises(Unavailable) as refused:
+            ask(other)
+        assert refused.value.reason == CACHE_REMADE
+        assert other.segments() == {}
+    index.close()

@@ -6,6 +6,8 @@ from services.chassis.errors import DataLoss, FailedPrecondition, NotFound, Perm
 from services.mover.repository.context import Context, info_of
 from services.mover.repository.damage import forget_damage, recorded_damage
 from services.mover.repository.features import require_writable
+from services.mover.repository.format.damaged import damaged
+from services.mover.repository.index import PackInfo
 from services.mover.repository.indexing import records_of, sync_index
 from services.mover.repository.packlisting import PackListing
 from services.mover.repository.plans import listed_plans
@@ -32,7 +34,8 @@ def look_for_gone(
             if pack.sha256 in there or plans.hides(pack.sha256) or exists(context, pack.name):
                 continue
             if problem := brought_back(context, pack.name, tally.notices):
-                tally.problems[pack.name] = problem
+                if not _made_up(context, pack):
+                    tally.problems[pack.name] = problem
             else:
                 back = StoredObject(pack.name, context.store.size(pack.name))
                 seen.note([(pack.sha256, pack.kind, back.size)])
@@ -44,6 +47,12 @@ def look_for_gone(
         )
         if not expected and not exists(context, name):
             del tally.problems[name]
+
+
+def _made_up(context: Context, pack: PackInfo) -> bool:
+    """Whether no segment lists it, and the local index, which is right now, was alone with it."""
+    wrong = context.reader.index_was_wrong(damaged(pack.name, "it is gone"))
+    return wrong and not context.index.known_packs([pack.sha256])
 
 
 def quarantine(context: Context, tally: Tally) -> None:

@@ -80,6 +80,10 @@ class BlobReader:
         """
         self._doubt = doubt
 
+    def index_was_wrong(self, error: DataLoss) -> bool:
+        """Whether the index was to blame for ``error``, and not the pack it names; then it is right now."""
+        return self._doubt(error)
+
     def read(self, id_: bytes, type_: BlobType) -> Bytes:
         return self.read_many([id_], type_)[id_]
 

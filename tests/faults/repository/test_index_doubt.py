@@ -170,6 +170,23 @@ def test_a_pack_that_is_damaged_is_called_so_although_the_local_index_was_wrong_
         assert repository.damaged_packs() > 0
 
 
+def test_a_verification_does_not_miss_a_pack_that_only_the_local_index_has(place: Place) -> None:
+    place.change("UPDATE packs SET sha256 = randomblob(32) WHERE n = 3")
+    with reopen(place.store, place.cache) as repository:
+        told = repository.verify(full=True)
+        assert (told.findings, told.damaged_points) == ((), ())
+        place.require_sound(repository)
+
+
+def test_a_verification_misses_a_pack_that_a_segment_lists(place: Place) -> None:
+    gone = min(name for name in place.store.objects if name.startswith(PACKS))
+    del place.store.objects[gone]
+    with reopen(place.store, place.cache) as repository:
+        told = repository.verify(full=True)
+    assert [gone] == [finding.object for finding in told.findings]
+    assert ("p",) == told.damaged_points
+
+
 def test_many_who_meet_the_same_wrong_lines_all_read_what_is_right(place: Place) -> None:
     place.change("UPDATE packs SET salt = zeroblob(32)")
     answers: list[bytes | DataLoss] = []

@@ -20,6 +20,7 @@ from tests.unit.repository.world import (
     add_disk,
     back_up,
     description,
+    flipped,
     new_repository,
     noise,
     overwritten,
@@ -47,10 +48,6 @@ def _store(objects: dict[str, bytes]) -> MemoryStore:
     store = MemoryStore()
     store.objects = dict(objects)
     return store
-
-
-def _flipped(data: bytes, at: int) -> bytes:
-    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 
 
 def _regions(data: bytes) -> Iterator[int]:
@@ -82,7 +79,7 @@ def test_a_flipped_bit_anywhere_in_a_pack_is_found_without_and_with_a_key(
     name = _packs(_store(pristine), kind)[0]
     for number, at in enumerate(_regions(pristine[name])):
         store = _store(pristine)
-        store.objects[name] = _flipped(pristine[name], at)
+        store.objects[name] = flipped(pristine[name], at)
         assert [finding.object for finding in scrub(store)] == [name]
         if number % 8 == 0:
             with reopen(store, tmp_path / str(at)) as repository:
@@ -105,7 +102,7 @@ def test_a_flipped_bit_anywhere_in_an_object_never_restores_wrong_bytes(
     name = next(name for name in sorted(pristine) if name.startswith(prefix))
     for at in range(0, len(pristine[name]), 29):
         store = _store(pristine)
-        store.objects[name] = _flipped(pristine[name], at)
+        store.objects[name] = flipped(pristine[name], at)
         with reopen(store, tmp_path / str(at)) as repository:
             if prefix == "points/":
                 with pytest.raises(DataLoss, match=name):
@@ -130,7 +127,7 @@ def test_a_flipped_bit_anywhere_in_the_header_is_refused_and_can_be_repaired(
     name = "xenkeep-repository.json"
     for at in range(len(pristine[name])):
         store = _store(pristine)
-        store.objects[name] = _flipped(pristine[name], at)
+        store.objects[name] = flipped(pristine[name], at)
         with pytest.raises((DataLoss, FailedPrecondition)):
             reopen(store, tmp_path / "a")
         if at % 40 == 0:
@@ -146,7 +143,7 @@ def test_a_flipped_bit_anywhere_in_a_key_slot_is_told_and_the_other_key_opens(
     name = "keys/passphrase-1"
     for at in range(0, len(pristine[name]), 11):
         store = _store(pristine)
-        store.objects[name] = _flipped(pristine[name], at)
+        store.objects[name] = flipped(pristine[name], at)
         with pytest.raises(XenkeepError) as caught:
             reopen(store, tmp_path / "a")
         assert caught.value.hint
@@ -211,7 +208,7 @@ def test_damage_met_without_a_verification_stops_the_restore(
 ) -> None:
     store = _store(pristine)
     for name in _packs(store, "data"):
-        store.objects[name] = _flipped(store.objects[name], 1000)
+        store.objects[name] = flipped(store.objects[name], 1000)
     with reopen(store, tmp_path / "a") as repository, pytest.raises(DataLoss, match="seal of slot"):
         restored(repository, "base")
 
@@ -298,7 +295,7 @@ def _only_next(objects: dict[str, bytes]) -> set[str]:
 def test_the_damage_record_survives_into_the_next_opening(pristine: dict[str, bytes], tmp_path: Path) -> None:
     store = _store(pristine)
     name = max(_packs(store, "data"), key=lambda name: len(store.objects[name]))
-    store.objects[name] = _flipped(store.objects[name], 500)
+    store.objects[name] = flipped(store.objects[name], 500)
     with reopen(store, tmp_path / "a") as repository:
         repository.verify(full=False)
     assert f"damage/{name.rpartition('/')[2]}" in store.objects
@@ -345,7 +342,7 @@ def test_a_pack_wrongly_taken_for_damaged_is_released_by_a_verification(
 ) -> None:
     store = _store(pristine)
     for name in _packs(store, "data"):
-        store.objects[name] = _flipped(store.objects[name], 900)
+        store.objects[name] = flipped(store.objects[name], 900)
     with reopen(store, tmp_path / "a") as repository:
         with pytest.raises(DataLoss):
             restored(repository, "base")

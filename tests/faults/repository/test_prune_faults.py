@@ -43,6 +43,7 @@ from tests.unit.repository.world import (
     add_disk,
     back_up,
     description,
+    flipped,
     new_repository,
     noise,
     overwritten,
@@ -530,7 +531,7 @@ def test_a_damaged_plan_is_told_and_replaced(before: MemoryStore, tmp_path: Path
     with reopen(FaultyStore(store, crash_at=6), tmp_path / "a") as repository, contextlib.suppress(Crash):
         repository.prune(NOW)
     (plan,) = names(store, PLANS)
-    store.objects[plan] = store.objects[plan][:150] + b"?" + store.objects[plan][151:]
+    store.objects[plan] = flipped(store.objects[plan], 150)
     with reopen(store, tmp_path / "b") as repository:
         point = back_up(repository, "new", KEPT)
         assert point.statistics["known_bytes"] == 0  # nothing is relied on while anything may be about to go
@@ -593,7 +594,7 @@ def test_what_still_decodes_of_a_damaged_pack_is_saved_and_the_next_backup_heals
         harmed = names(store, "packs/data/") - others
         for name in harmed:  # the first blob of each
             data = store.objects[name]
-            store.objects[name] = data[:300] + bytes([data[300] ^ 1]) + data[301:]
+            store.objects[name] = flipped(data, 300)
         assert repository.verify(full=True).damaged_points == ("p1",)
         assert repository.damaged_packs() == len(harmed)
         assert 2 * MIB < repository.prune(NOW).stored_bytes < 4 * MIB
@@ -617,7 +618,7 @@ def test_damage_that_a_prune_meets_while_repacking_costs_nothing_more(
         harmed = repository.prune(PruneOptions(dry_run=True)).repacked_packs
         assert harmed
         for name in names(store, "packs/data/"):
-            store.objects[name] = store.objects[name][:400] + b"!" + store.objects[name][401:]
+            store.objects[name] = flipped(store.objects[name], 400)
         repository.prune(NOW)
         for point, content in (("base", KEPT), ("kept", NEXT)):
             with contextlib.suppress(DataLoss):

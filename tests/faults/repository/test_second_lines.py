@@ -26,6 +26,7 @@ from tests.unit.repository.world import (
     add_disk,
     back_up,
     description,
+    flipped,
     new_repository,
     noise,
     packs,
@@ -119,7 +120,7 @@ def test_a_pack_that_was_planned_stays_when_the_copy_that_made_it_needless_is_no
         if bytes.fromhex(name.rpartition("/")[2]) not in planned:
             data = store.objects.pop(name)
             if harm != "gone":
-                store.objects[name] = data[:9000] if harm == "torn" else data[:9000] + b"!" + data[9001:]
+                store.objects[name] = data[:9000] if harm == "torn" else flipped(data, 9000)
     if harm == "damaged":
         assert two.verify(full=True).findings
     with reopen(store, tmp_path / "two") as pruner:

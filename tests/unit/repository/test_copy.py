@@ -29,6 +29,7 @@ from tests.unit.repository.world import (
     add_disk,
     back_up,
     description,
+    flipped,
     new_repository,
     noise,
     overwritten,
@@ -289,7 +290,7 @@ def test_a_damaged_pack_leaves_its_points_and_is_told(pair: Pair) -> None:
     other = noise(2 * MIB, 30)
     back_up(pair.repository, "other", other)
     name = min(bad)
-    pair.here.objects[name] = pair.here.objects[name][:500] + b"!" + pair.here.objects[name][501:]
+    pair.here.objects[name] = flipped(pair.here.objects[name], 500)
     report = pair.copy()
     assert report.copied_points == ["other"]
     assert report.left_points.keys() == {"a"} and name in report.left_points["a"]

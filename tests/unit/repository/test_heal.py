@@ -12,7 +12,16 @@ from services.mover.repository.format.names import PACKS
 from tests.faults.repository.faulty_store import Crash, FaultyStore
 from tests.support.injections import Injections
 from tests.unit.repository.test_copy import A, B, C, Pair, chain
-from tests.unit.repository.world import MIB, NOW, back_up, new_repository, noise, reopen, restored
+from tests.unit.repository.world import (
+    MIB,
+    NOW,
+    back_up,
+    flipped,
+    new_repository,
+    noise,
+    reopen,
+    restored,
+)
 
 
 @pytest.fixture
@@ -31,7 +40,7 @@ def heal(pair: Pair) -> HealReport:
 def spoil(pair: Pair, name: str, how: str) -> None:
     data = pair.here.objects.pop(name)
     if how == "flipped":
-        pair.here.objects[name] = data[:400] + bytes([data[400] ^ 1]) + data[401:]
+        pair.here.objects[name] = flipped(data, 400)
     elif how == "cut":
         pair.here.objects[name] = data[: len(data) // 2]
 

@@ -33,6 +33,7 @@ from tests.unit.repository.world import (
     add_disk,
     back_up,
     description,
+    flipped,
     noise,
     overwritten,
     restored,
@@ -227,7 +228,7 @@ def test_a_damaged_point_does_not_count_among_the_good_ones(place: Place) -> Non
     whole = place.names("packs/data/")
     back_up(repository, "broken", B)
     broken = min(place.names("packs/data/") - whole)
-    place.store.objects[broken] = place.store.objects[broken][:300] + b"!" + place.store.objects[broken][301:]
+    place.store.objects[broken] = flipped(place.store.objects[broken], 300)
     assert repository.verify(full=True).damaged_points == ("broken",)
     with pytest.raises(FailedPrecondition, match="last 1 good point"):
         repository.delete_point("whole")

@@ -12,7 +12,16 @@ from services.mover.adapters.stores import Stores
 from services.mover.repository import open_repository
 from services.mover.repository.format.names import HEADER
 from services.mover.restore_offline import main
-from tests.unit.repository.world import BLOCK, MIB, PASSPHRASE, back_up, new_repository, noise, overwritten
+from tests.unit.repository.world import (
+    BLOCK,
+    MIB,
+    PASSPHRASE,
+    back_up,
+    flipped,
+    new_repository,
+    noise,
+    overwritten,
+)
 
 A = noise(3 * MIB, 1)
 B = overwritten(A, {BLOCK: noise(BLOCK, 2)})
@@ -69,7 +78,7 @@ def _lose_index(place: Path) -> None:
 def _damage_index(place: Path) -> None:
     for segment in (place / "index").iterdir():
         segment.chmod(0o600)
-        segment.write_bytes(segment.read_bytes()[:-1] + b"?")
+        segment.write_bytes(flipped(segment.read_bytes(), -2))
 
 
 def _lose_epochs(place: Path) -> None:

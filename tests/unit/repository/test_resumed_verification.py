@@ -14,7 +14,14 @@ from services.mover.repository import MemoryStore, Repository, Sample, Verificat
 from services.mover.repository.format.names import PACKS
 from services.mover.repository.store import StoredObject
 from services.mover.repository.types import Bytes
-from tests.unit.repository.world import MIB, PASSPHRASE, back_up, new_repository, noise
+from tests.unit.repository.world import (
+    MIB,
+    PASSPHRASE,
+    back_up,
+    flipped,
+    new_repository,
+    noise,
+)
 
 CONTENT = noise(6 * MIB)
 
@@ -99,7 +106,7 @@ def test_several_that_do_not_end_add_up(place: Place) -> None:
 
 def test_damage_that_was_met_is_met_again(place: Place) -> None:
     for name in place.store.packs():
-        place.store.objects[name] = place.store.objects[name][:-1] + b"?"
+        place.store.objects[name] = flipped(place.store.objects[name], -2)
     place.verify_until(3)
     found = place.verify()
     assert place.store.packs() <= {finding.object for finding in found.findings}
@@ -109,7 +116,7 @@ def test_damage_that_was_met_is_met_again(place: Place) -> None:
 def test_a_pack_that_is_known_to_be_damaged_since_is_read_again(place: Place) -> None:
     read = place.verify_until(3)
     spoilt = sorted(read)[0]
-    place.store.objects[spoilt] = place.store.objects[spoilt][:-1] + b"?"
+    place.store.objects[spoilt] = flipped(place.store.objects[spoilt], -2)
     with place.repository() as repository:
         repository.verify(full=True, workers=1)
     found = place.verify()

@@ -14,7 +14,15 @@ from services.mover.repository.damage import DamagedPack, record_damage
 from services.mover.repository.format.names import PACKS, parse_pack_name
 from services.mover.repository.packlisting import PackListing
 from services.mover.repository.sampling import picked, start_at
-from tests.unit.repository.world import KIB, MIB, back_up, new_repository, noise, packs
+from tests.unit.repository.world import (
+    KIB,
+    MIB,
+    back_up,
+    flipped,
+    new_repository,
+    noise,
+    packs,
+)
 
 START = start_at(datetime(2026, 1, 1, tzinfo=UTC))
 
@@ -76,7 +84,7 @@ def test_damage_anywhere_is_found_by_the_sample_whose_turn_it_is(
     there = packs(store)
     harmed = there[len(there) // 2]
     data = store.objects[harmed]
-    store.objects[harmed] = data[:300] + bytes([data[300] ^ 1]) + data[301:]
+    store.objects[harmed] = flipped(data, 300)
     start, found = START, list[str]()
     for _ in there:
         report = repository.verify(full=full, sample=Sample(start, count=1))
@@ -92,7 +100,7 @@ def test_what_is_known_to_be_damaged_is_read_again_by_every_sample(
 ) -> None:
     harmed = packs(store)[0]
     whole = store.objects[harmed]
-    store.objects[harmed] = whole[:300] + bytes([whole[300] ^ 1]) + whole[301:]
+    store.objects[harmed] = flipped(whole, 300)
     assert repository.verify(full=False).damaged_points == ("a",)
     after = Sample(harmed.rpartition("/")[2][:-1] + "f", count=1)
     assert [harmed] == [finding.object for finding in repository.verify(full=True, sample=after).findings]

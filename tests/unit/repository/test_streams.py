@@ -22,7 +22,16 @@ from services.mover.repository.streamreader import read_stream
 from services.mover.repository.streamwriter import ListBuilder, StreamWriter
 from services.mover.repository.types import Bytes
 from tests.support.waiting import PATIENCE_S
-from tests.unit.repository.world import KIB, MIB, OPTIONS, description, new_repository, noise, reopen
+from tests.unit.repository.world import (
+    KIB,
+    MIB,
+    OPTIONS,
+    description,
+    flipped,
+    new_repository,
+    noise,
+    reopen,
+)
 
 
 class BlobsInMemory(BlobWriter, BlobReader):
@@ -197,7 +206,7 @@ def test_a_damaged_piece_is_an_error_and_never_zeros(tmp_path: Path) -> None:
         data = noise(3 * MIB)
         store(repository, "p1", data)
         name = next(stored.name for stored in objects.list("packs/data/"))
-        objects.objects[name] = objects.objects[name][:200_000] + b"!" + objects.objects[name][200_001:]
+        objects.objects[name] = flipped(objects.objects[name], 200_000)
         with pytest.raises(DataLoss, match=name):
             list(repository.read_stream("p1", "data"))
         assert repository.damaged_packs() == 1

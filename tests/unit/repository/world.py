@@ -34,6 +34,11 @@ NOW = PruneOptions(grace_seconds=0, patience_seconds=0)
 OPTIONS = BackupOptions(readers=2, workers=2, uploads=1, checkpoint_seconds=0)
 
 
+def flipped(data: bytes, at: int) -> bytes:
+    """The same with one bit another, whatever it was."""
+    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
+
+
 @dataclass
 class MemoryDisk:
     """A disk to back up; remembers what was read, and may fail or call back at a read."""

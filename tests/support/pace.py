@@ -46,7 +46,7 @@ class Pace:
             await self._another.wait()
 
     async def listen(self, lines: asyncio.StreamReader) -> None:
-        while line := await lines.readline():
+        while (line := await lines.readline()).endswith(b"\n"):  # not the half that one killed leaves
             began, end = map(float, line.split())
             self._pulses.append((began, end))
             self._another.set()
